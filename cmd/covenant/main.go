@@ -1,0 +1,14 @@
+// Command covenant records and verifies who did what in a Git repository.
+package main
+
+import (
+	"os"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/root"
+)
+
+func main() {
+	env := cli.Process()
+	os.Exit(cli.Main(env, root.New(env)))
+}

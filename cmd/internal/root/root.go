@@ -1,0 +1,31 @@
+// Package root assembles the everyday program from its commands.
+package root
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/versioncmd"
+)
+
+// New returns the command "covenant" with all its subcommands. Nothing has run
+// yet, and nothing is read from env before a command runs.
+func New(env *cli.Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "covenant",
+		Short: "Provenance for Git: who did what, under which authority, with what evidence",
+		Long: `Covenant records, inside a Git repository, who made each commit, under which
+authority and with what evidence, as signed statements that anybody with a clone
+can verify.
+
+Data goes to standard output, talk to standard error. The exit code is 0 for yes
+or done, 1 for no (forged, denied, unsealed), 2 for no answer.
+
+As with Git, "covenant -C DIR COMMAND" runs in another directory, and a command
+that is not listed here is looked for as a program covenant-COMMAND.`,
+	}
+	root.AddCommand(
+		versioncmd.New(env),
+	)
+	return root
+}
