@@ -31,7 +31,7 @@ import (
 func Main(env *Env, root *cobra.Command) int {
 	ctx, stop, signalled := interruptible()
 	defer stop()
-	prepare(env, root)
+	Prepare(env, root)
 	cmd, err := run(ctx, env, root)
 	if err == nil {
 		return ExitYes
@@ -86,8 +86,10 @@ func (e *Env) args(root *cobra.Command) ([]string, error) {
 	return slices.Clip(args), nil
 }
 
-// prepare applies the defaults that Main promises to root and all its commands.
-func prepare(env *Env, root *cobra.Command) {
+// Prepare applies the defaults that [Main] promises to root and all its commands,
+// and adds the commands help and completion. Main calls it; only what reads the
+// commands without running them, such as a generator of documents, calls it too.
+func Prepare(env *Env, root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
