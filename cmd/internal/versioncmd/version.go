@@ -53,7 +53,6 @@ func New(env *cli.Env) *cobra.Command {
 build recorded one, the Go release and the platform.`,
 		Example: `  covenant version
   covenant version --json | jq -r .version`,
-		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			b := Read(debug.ReadBuildInfo())
 			if asJSON {

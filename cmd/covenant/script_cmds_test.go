@@ -1,0 +1,180 @@
+package main_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// positive fails the script when a command that cannot be negated was, or when it
+// has too few arguments.
+func positive(ts *testscript.TestScript, neg bool, args []string, least int, usage string) {
+	if neg {
+		ts.Fatalf("unsupported: ! %s", usage)
+	}
+	if len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+// git runs git where the script is, and returns what it printed.
+func git(ts *testscript.TestScript, args ...string) string {
+	ts.Check(ts.Exec("git", args...))
+	return strings.TrimSuffix(ts.ReadFile("stdout"), "\n")
+}
+
+// cmdRepo is "repo [DIR]": it makes a repository of the variant with three base
+// commits on main and goes there. It sets
+//
+//	REPO      the work tree, which is $WORK/DIR
+//	GITDIR    the git directory of that work tree
+//	COMMON    the git directory that linked work trees share
+//	BARE      the bare repository, in the variants that have one
+//	UPSTREAM  the repository it was cloned from, its remote "origin"
+//	BASE      the newest base commit
+func cmdRepo(ts *testscript.TestScript, neg bool, args []string, v variant, up *upstreams) {
+	positive(ts, neg, args, 0, "repo [DIR]")
+	name := "repo"
+	if len(args) > 0 {
+		name = args[0]
+	}
+	template, err := up.path(v.format)
+	ts.Check(err)
+	work := ts.Getenv("WORK")
+	repo := filepath.Join(work, name)
+	upstream := filepath.Join(work, ".upstream", name+".git")
+	ts.Check(os.MkdirAll(filepath.Dir(upstream), 0o755))
+	ts.Check(copyTree(upstream, filepath.Join(template, ".git")))
+	url := "file://" + filepath.ToSlash(upstream)
+	ts.Check(ts.Chdir(work))
+	git(ts, "--git-dir", upstream, "config", "core.bare", "true")
+
+	bare := ""
+	switch v.layout {
+	case "main":
+		ts.Check(copyTree(repo, template))
+		ts.Check(ts.Chdir(repo))
+		git(ts, "remote", "add", "origin", url)
+		git(ts, "fetch", "-q", "origin")
+		git(ts, "branch", "-q", "--set-upstream-to=origin/main")
+		git(ts, "reset", "-q", "--hard")
+	case "linked":
+		first := repo + ".main"
+		git(ts, "clone", "-q", url, first)
+		ts.Check(ts.Chdir(first))
+		git(ts, "checkout", "-q", "--detach")
+		git(ts, "worktree", "add", "-q", repo, "main")
+	case "bare":
+		bare = repo + ".git"
+		git(ts, "clone", "-q", "--bare", url, bare)
+		ts.Check(ts.Chdir(bare))
+		git(ts, "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
+		git(ts, "fetch", "-q", "origin")
+		git(ts, "worktree", "add", "-q", repo, "main")
+	case "shallow":
+		git(ts, "clone", "-q", "--depth=1", url, repo)
+	case "partial":
+		git(ts, "clone", "-q", "--filter=blob:none", url, repo)
+	}
+	ts.Check(ts.Chdir(repo))
+	dirs := strings.Split(git(ts, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"), "\n")
+	ts.Setenv("REPO", repo)
+	ts.Setenv("GITDIR", dirs[0])
+	ts.Setenv("COMMON", dirs[1])
+	ts.Setenv("BARE", bare)
+	ts.Setenv("UPSTREAM", upstream)
+	ts.Setenv("BASE", git(ts, "rev-parse", "HEAD"))
+	cmdSettle(ts, false, nil, v)
+}
+
+// cmdSettle is "settle": in the packed variants everything is packed, objects and
+// refs, and what is unreachable is gone. In the others it does nothing.
+func cmdSettle(ts *testscript.TestScript, neg bool, args []string, v variant) {
+	positive(ts, neg, args, 0, "settle")
+	if v.storage == "packed" {
+		git(ts, "gc", "--quiet", "--prune=now")
+		git(ts, "pack-refs", "--all")
+	}
+}
+
+// cmdTick is "tick [SECONDS]": the dates of the commits that follow are a minute,
+// or that much, later.
+func cmdTick(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, args, 0, "tick [SECONDS]")
+	step := int64(60)
+	if len(args) > 0 {
+		var err error
+		step, err = strconv.ParseInt(args[0], 10, 64)
+		ts.Check(err)
+	}
+	now, err := strconv.ParseInt(ts.Getenv("SECONDS"), 10, 64)
+	ts.Check(err)
+	s := strconv.FormatInt(now+step, 10)
+	ts.Setenv("SECONDS", s)
+	ts.Setenv("GIT_AUTHOR_DATE", s+" +0000")
+	ts.Setenv("GIT_COMMITTER_DATE", s+" +0000")
+}
+
+// cmdCommit is "commit MESSAGE FILE…": a line is added to each file, the change is
+// committed by git commit, hooks and all, and COMMIT is set to the new commit. What
+// git and the hooks said can be looked at with stdout and stderr.
+func cmdCommit(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, args, 2, "commit MESSAGE FILE…")
+	cmdTick(ts, false, nil)
+	for _, name := range args[1:] {
+		file := ts.MkAbs(name)
+		ts.Check(os.MkdirAll(filepath.Dir(file), 0o755))
+		f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		ts.Check(err)
+		_, err = fmt.Fprintf(f, "%s\n", args[0])
+		ts.Check(err)
+		ts.Check(f.Close())
+	}
+	git(ts, append([]string{"add", "--"}, args[1:]...)...)
+	out, err := exec.Command("git", "-C", ts.MkAbs("."), "rev-parse", "-q", "--verify", "HEAD").Output()
+	before := ""
+	if err == nil { // else the branch is unborn
+		before = strings.TrimSpace(string(out))
+	}
+	git(ts, "commit", "-q", "-m", args[0])
+	out, err = exec.Command("git", "-C", ts.MkAbs("."), "rev-parse", "HEAD").Output()
+	ts.Check(err)
+	after := strings.TrimSpace(string(out))
+	if after == before {
+		ts.Fatalf("git commit made no commit")
+	}
+	ts.Setenv("COMMIT", after)
+}
+
+// cmdExits is "exits CODE PROGRAM [ARG…]": the program must end with exactly that
+// code.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, args, 2, "exits CODE PROGRAM [ARG…]")
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || !exit.Exited() {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// cmdCapture is "capture NAME PROGRAM [ARG…]": the variable becomes what the
+// program printed, without the last line break.
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, args, 2, "capture NAME PROGRAM [ARG…]")
+	ts.Check(ts.Exec(args[1], args[2:]...))
+	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
+}

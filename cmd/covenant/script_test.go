@@ -1,0 +1,258 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// scriptDir holds the stories, one folder for each area.
+const scriptDir = "../../testdata/script"
+
+// maxExceptions is the number of lines of matrix.txt. It is written here so that
+// leaving something out of the matrix takes a second, visible decision.
+const maxExceptions = 0
+
+// TestScripts tells every story below testdata/script with the real programs and
+// the real git, over every variant of a repository; with -short over the first one
+// only. docs/CONTRIBUTING.md says how to write one.
+func TestScripts(t *testing.T) {
+	scripts := findScripts(t)
+	table := readExceptions(t, filepath.Join(scriptDir, "matrix.txt"))
+	if len(table) != maxExceptions {
+		t.Fatalf("matrix.txt has %d lines, this test expects %d", len(table), maxExceptions)
+	}
+	bin := buildPrograms(t)
+	upstreams := newUpstreams(t)
+	for i, v := range variants() {
+		areas := plan(scripts, table, v, i == 0)
+		if testing.Short() && i > 0 {
+			continue
+		}
+		t.Run(v.String(), func(t *testing.T) {
+			t.Parallel()
+			for area, files := range areas {
+				t.Run(area, func(t *testing.T) {
+					t.Parallel()
+					runScripts(t, v, files, bin, upstreams)
+				})
+			}
+		})
+	}
+	for _, e := range table {
+		if e.used == 0 {
+			t.Errorf("matrix.txt: %q leaves nothing out", e.line)
+		}
+	}
+}
+
+// A script is one story.
+type script struct {
+	name   string // area/name, without the extension
+	file   string
+	matrix bool // it calls repo, so it is told once per variant
+}
+
+func (s script) area() string { return path.Dir(s.name) }
+
+// findScripts returns all scripts; there must be some, each in an area, and each
+// must begin by saying why it exists.
+func findScripts(t *testing.T) []script {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(scriptDir, "*", "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatalf("no scripts in %s", scriptDir)
+	}
+	var scripts []script
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if why, _, _ := strings.Cut(string(text), "\n"); !strings.HasPrefix(why, "# ") || len(why) < 20 {
+			t.Errorf("%s: the first line does not say why the script exists", f)
+		}
+		rel, err := filepath.Rel(scriptDir, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.ToSlash(rel), ".txtar")
+		scripts = append(scripts, script{name, f, callsRepo(string(text))})
+	}
+	return scripts
+}
+
+// callsRepo reports whether a command line of the script is "repo".
+func callsRepo(text string) bool {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "-- ") {
+			return false
+		}
+		words := strings.Fields(line)
+		for len(words) > 0 && strings.HasPrefix(words[0], "[") {
+			words = words[1:]
+		}
+		if len(words) > 0 && words[0] == "repo" {
+			return true
+		}
+	}
+	return false
+}
+
+// An exception leaves some scripts out of some variants, for a reason.
+type exception struct {
+	script, variant string // patterns of path.Match
+	line            string
+	used            int
+}
+
+// readExceptions reads lines of the form "SCRIPT VARIANT REASON…".
+func readExceptions(t *testing.T, file string) []*exception {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table []*exception
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		words := strings.Fields(line)
+		if len(words) < 5 {
+			t.Fatalf("matrix.txt: %q is not: script variant reason, the reason in three words or more", line)
+		}
+		for _, pattern := range words[:2] {
+			if _, err := path.Match(pattern, ""); err != nil {
+				t.Fatalf("matrix.txt: %q: %v", pattern, err)
+			}
+		}
+		table = append(table, &exception{script: words[0], variant: words[1], line: line})
+	}
+	return table
+}
+
+// plan returns the files to run for v by area. Scripts without a repository of
+// the matrix are run with the first variant only.
+func plan(scripts []script, table []*exception, v variant, first bool) map[string][]string {
+	files := make(map[string][]string)
+	for _, s := range scripts {
+		if !s.matrix && !first || s.matrix && excepted(table, s, v) {
+			continue
+		}
+		files[s.area()] = append(files[s.area()], s.file)
+	}
+	return files
+}
+
+func excepted(table []*exception, s script, v variant) bool {
+	found := false
+	for _, e := range table {
+		a, _ := path.Match(e.script, s.name)
+		b, _ := path.Match(e.variant, v.String())
+		if a && b {
+			e.used++
+			found = true
+		}
+	}
+	return found
+}
+
+func runScripts(t *testing.T, v variant, files []string, bin string, up *upstreams) {
+	testscript.Run(t, testscript.Params{
+		Files:               files,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               func(e *testscript.Env) error { return setup(e, v, bin) },
+		Condition:           func(c string) (bool, error) { return condition(v, c) },
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"repo":      func(ts *testscript.TestScript, neg bool, args []string) { cmdRepo(ts, neg, args, v, up) },
+			"settle":    func(ts *testscript.TestScript, neg bool, args []string) { cmdSettle(ts, neg, args, v) },
+			"commit":    cmdCommit,
+			"tick":      cmdTick,
+			"exits":     cmdExits,
+			"capture":   cmdCapture,
+			"json":      cmdJSON,
+			"jsoncount": cmdJSONCount,
+			"jsonvar":   cmdJSONVar,
+		},
+	})
+}
+
+// buildPrograms builds covenant and its siblings once, and returns their folder.
+// With GOCOVERDIR set they record coverage there.
+var buildPrograms = func() func(*testing.T) string {
+	var (
+		once sync.Once
+		dir  string
+		err  error
+	)
+	return func(t *testing.T) string {
+		t.Helper()
+		once.Do(func() { dir, err = build() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+}()
+
+var binRoot string // removed by TestMain
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binRoot != "" {
+		_ = os.RemoveAll(binRoot)
+	}
+	os.Exit(code)
+}
+
+func build() (string, error) {
+	mains, err := filepath.Glob("../covenant*")
+	if err != nil {
+		return "", err
+	}
+	if binRoot, err = os.MkdirTemp("", "covenant-bin-"); err != nil {
+		return "", err
+	}
+	args := []string{"build", "-o", binRoot + string(filepath.Separator)}
+	if os.Getenv("GOCOVERDIR") != "" {
+		args = append(args, "-cover", "-coverpkg=github.com/open-covenant/covenant-git/...")
+	}
+	for _, m := range mains {
+		args = append(args, filepath.ToSlash(m))
+	}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return binRoot, nil
+}
+
+func TestPlan(t *testing.T) {
+	table := []*exception{{script: "a/*", variant: "sha256/*/packed"}, {script: "b/none", variant: "*/*/*"}}
+	scripts := []script{{"a/x", "x", true}, {"a/once", "once", false}, {"b/y", "y", true}}
+	v := variant{"sha256", "bare", "packed"}
+	got := plan(scripts, table, v, false)
+	if len(got) != 1 || !slices.Equal(got["b"], []string{"y"}) {
+		t.Errorf("planned %v", got)
+	}
+	got = plan(scripts, table, variant{"sha1", "main", "loose"}, true)
+	if !slices.Equal(got["a"], []string{"x", "once"}) || !slices.Equal(got["b"], []string{"y"}) {
+		t.Errorf("planned %v", got)
+	}
+	if table[0].used != 1 || table[1].used != 0 {
+		t.Errorf("used %d and %d times", table[0].used, table[1].used)
+	}
+}
