@@ -1,0 +1,106 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Ref is a ref and the object it points at; Kind is that object's.
+type Ref struct {
+	Name string
+	ID   oid.ID
+	Kind string
+}
+
+// Refs returns the refs whose full name is one of the prefixes, or lies below one taken as a
+// directory, sorted by name; all refs without prefixes. Symbolic refs are resolved. It costs one
+// child. Every prefix begins with "refs/".
+func (s *Session) Refs(prefixes ...string) ([]Ref, error) {
+	refs, err := s.refs("%(objectname) %(objecttype) %(refname)", prefixes)
+	if err != nil {
+		return nil, fmt.Errorf("list refs: %w", err)
+	}
+	return refs, nil
+}
+
+func (s *Session) refs(format string, prefixes []string) ([]Ref, error) {
+	for _, p := range prefixes {
+		if !strings.HasPrefix(p, "refs/") || strings.ContainsRune(p, 0) {
+			return nil, fmt.Errorf("%q is no prefix of full ref names", clip(p))
+		}
+	}
+	env, err := s.readEnv()
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.repo.start(s.ctx, env, nil, append([]string{"for-each-ref", "--format=" + format}, prefixes...)...)
+	if err != nil {
+		return nil, err
+	}
+	var refs []Ref
+	for {
+		line, err := p.out.ReadSlice('\n')
+		if err == io.EOF && len(line) == 0 {
+			return refs, p.wait()
+		}
+		if err != nil {
+			return nil, p.failure(err)
+		}
+		f := strings.Split(string(line[:len(line)-1]), " ")
+		if len(f) != 3 {
+			return nil, p.failure(fmt.Errorf("unexpected answer %q", clip(string(line))))
+		}
+		id, ok := parseName(s.repo.format, f[0])
+		if !ok {
+			return nil, p.failure(fmt.Errorf("unexpected answer %q", clip(string(line))))
+		}
+		refs = append(refs, Ref{Name: f[2], ID: id, Kind: f[1]})
+	}
+}
+
+// HeadRef returns the full name of the branch that HEAD points at, which need not exist yet; ""
+// when HEAD is detached.
+func (s *Session) HeadRef() (string, error) {
+	line, err := readLine(filepath.Join(s.repo.gitDir, "HEAD"))
+	if err == nil {
+		if _, err := oid.Parse(line); err == nil {
+			return "", nil
+		}
+		// Reftable repositories keep a HEAD file that points at refs/heads/.invalid.
+		if name, ok := strings.CutPrefix(line, "ref: "); ok && checkRefName(strings.TrimSpace(name)) == nil {
+			return strings.TrimSpace(name), nil
+		}
+	}
+	out, err := s.repo.Run(s.ctx, nil, "symbolic-ref", "-q", "HEAD")
+	var ce *CommandError
+	if errors.As(err, &ce) && ce.Code == 1 {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read HEAD: %w", err)
+	}
+	return strings.TrimSuffix(string(out), "\n"), nil
+}
+
+var errRefName = errors.New("not a full ref name")
+
+// checkRefName checks a full ref name by the rules of git-check-ref-format(1).
+func checkRefName(name string) error {
+	bad := !strings.HasPrefix(name, "refs/") || strings.HasSuffix(name, ".") || len(name) > 4096 ||
+		strings.Contains(name, "..") || strings.Contains(name, "@{")
+	for i := 0; i < len(name) && !bad; i++ {
+		bad = name[i] <= ' ' || name[i] == 0x7f || strings.IndexByte(`~^:?*[\`, name[i]) >= 0
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		bad = bad || part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock")
+	}
+	if bad {
+		return fmt.Errorf("%w: %q", errRefName, clip(name))
+	}
+	return nil
+}

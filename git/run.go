@@ -1,0 +1,95 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// CommandError is a git child that exited with a status other than zero, or was killed.
+type CommandError struct {
+	Args   []string // the arguments, without the -c settings this package adds
+	Code   int      // the exit status, -1 when a signal ended it
+	Stderr string   // the last 8 KiB of what it said, in English
+}
+
+func (e *CommandError) Error() string {
+	var b strings.Builder
+	b.WriteString("git")
+	for _, a := range e.Args {
+		b.WriteByte(' ')
+		if strings.ContainsAny(a, " \t\n\"'\x00") || a == "" {
+			a = strconv.Quote(a)
+		}
+		b.WriteString(clip(a))
+	}
+	if e.Code < 0 {
+		b.WriteString(": killed")
+	} else {
+		b.WriteString(": exit status " + strconv.Itoa(e.Code))
+	}
+	if s := strings.TrimSpace(e.Stderr); s != "" {
+		b.WriteString(": " + s)
+	}
+	return b.String()
+}
+
+// Run runs one git child to its end and returns what it wrote to standard output, up to 256 MiB.
+// A nil stdin is the null device. The child is killed when ctx ends.
+//
+// The error is *[CommandError] when the child exits with another status than zero; the output is
+// returned all the same. Run never fetches missing objects of a partial clone, with one exception:
+// subcommands that talk to remotes (fetch, pull, push and the like) run as they are.
+func (r *Repo) Run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+	env := r.env
+	if r.view && !talksToRemotes(args) {
+		env = withEnv(env, "GIT_ALLOW_PROTOCOL=")
+	}
+	return r.capture(ctx, env, stdin, captureLimit, args...)
+}
+
+func talksToRemotes(args []string) bool {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "-c" || a == "-C":
+			i++
+		case strings.HasPrefix(a, "-"):
+		default:
+			switch a {
+			case "fetch", "pull", "push", "clone", "ls-remote", "remote", "submodule", "fetch-pack", "send-pack", "archive", "bundle":
+				return true
+			}
+			return false
+		}
+	}
+	return false
+}
+
+// capture runs one child to its end.
+func (r *Repo) capture(ctx context.Context, env []string, stdin io.Reader, limit int64, args ...string) ([]byte, error) {
+	p, err := r.start(ctx, env, stdin, args...)
+	if err != nil {
+		return nil, err
+	}
+	out, err := p.readAll(limit)
+	if err != nil {
+		p.kill()
+		return nil, fmt.Errorf("git %s: %w", args[0], err)
+	}
+	return out, p.wait()
+}
+
+func (p *process) readAll(limit int64) ([]byte, error) {
+	var buf bytes.Buffer
+	n, err := io.Copy(&buf, io.LimitReader(p.out, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > limit {
+		return nil, &TooLargeError{Name: "output", Size: n, Limit: limit}
+	}
+	return buf.Bytes(), nil
+}
