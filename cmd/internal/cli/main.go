@@ -244,4 +244,4 @@ func interruptible() (ctx context.Context, stop func(), which func() os.Signal) 
 
 type signalError struct{ os.Signal }
 
-func (s signalError) Error() string { return s.Signal.String() }
+func (s signalError) Error() string { return s.String() }

@@ -1,0 +1,71 @@
+GO       ?= go
+PREFIX   ?=
+DESTDIR  ?=
+FUZZTIME ?= 10s
+TESTFLAGS ?=
+BENCH    ?= $(if $(wildcard cmd/internal/bench),./cmd/internal/bench/...,./...)
+BENCHFLAGS ?=
+
+# The tools have a go.mod of their own, so that they stay out of the program's.
+TOOL     := $(GO) tool -modfile=.tools/go.mod
+
+GOEXE    := $(shell $(GO) env GOEXE)
+GOOS     := $(shell $(GO) env GOOS)
+BINDIR   = $(DESTDIR)$(if $(PREFIX),$(PREFIX)/bin,$(shell $(GO) env GOPATH)/bin)
+MANDIR   = $(if $(PREFIX),$(DESTDIR)$(PREFIX)/share/man/man1)
+LINK     := $(if $(filter windows,$(GOOS)),cp -f,ln -sf)
+PROGRAMS = $(shell $(GO) list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/covenant... $(if $(wildcard plugins),./plugins/...))
+
+.PHONY: build install demo test lint fuzz bench docs cover clean help
+
+build: ## build all programs into ./bin
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ $(PROGRAMS)
+
+install: build ## install into PREFIX/bin, or GOPATH/bin, with a link covenant-X for each command X
+	mkdir -p "$(BINDIR)"
+	install -m 0755 bin/* "$(BINDIR)/"
+	@set -e; cd bin; \
+	for x in $$(./covenant$(GOEXE) __complete '' 2>/dev/null | sed -n 's/^\([a-z][a-z0-9-]*\)	.*/\1/p'); do \
+		case $$x in help|completion) continue;; esac; \
+		[ -e "covenant-$$x$(GOEXE)" ] || (cd "$(BINDIR)" && $(LINK) covenant$(GOEXE) "covenant-$$x$(GOEXE)"); \
+	done; \
+	cd "$(BINDIR)" && $(LINK) covenant$(GOEXE) git-covenant$(GOEXE)
+ifneq ($(MANDIR),)
+	mkdir -p "$(MANDIR)"
+	install -m 0644 docs/man/*.1 "$(MANDIR)/"
+endif
+
+demo: build ## tell the story on a terminal
+	PATH="$(CURDIR)/bin:$$PATH" sh testdata/demo/demo.sh
+
+test: ## run all tests
+	$(GO) test $(TESTFLAGS) ./...
+
+lint: ## check format, vet, and the rules of .golangci.yml
+	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs $(TOOL) gofumpt -l); \
+	if [ -n "$$files" ]; then echo "not formatted with gofumpt:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run
+
+fuzz: ## run every fuzz target for FUZZTIME
+	GO="$(GO)" FUZZTIME="$(FUZZTIME)" bash .ci/fuzz
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(BENCHFLAGS) $(BENCH)
+
+docs: ## generate docs/man and docs/cli from the commands
+	$(GO) run ./cmd/internal/docs
+
+cover: ## measure what the tests reach, stories included
+	rm -rf .cover && mkdir -p .cover/programs
+	GOCOVERDIR="$(CURDIR)/.cover/programs" $(GO) test -coverpkg=./... -coverprofile=.cover/tests.txt ./...
+	$(GO) tool covdata textfmt -i=.cover/programs -o=.cover/programs.txt
+	tail -n +2 .cover/programs.txt >>.cover/tests.txt
+	$(GO) tool cover -html=.cover/tests.txt -o .cover/index.html
+	$(GO) tool cover -func=.cover/tests.txt | tail -n 1
+
+clean: ## remove what was built
+	rm -rf bin .cover
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST))
