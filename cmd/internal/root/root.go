@@ -5,6 +5,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/versioncmd"
 )
 
@@ -25,6 +28,10 @@ As with Git, "covenant -C DIR COMMAND" runs in another directory, and a command
 that is not listed here is looked for as a program covenant-COMMAND.`,
 	}
 	root.AddCommand(
+		identitycmd.New(env),
+		initcmd.New(env),
+		provenancecmd.New(env),
+		provenancecmd.NewVerify(env),
 		versioncmd.New(env),
 	)
 	return root

@@ -1,0 +1,387 @@
+// Package identitycmd is the command group "identity": who may act here, and as whom you do.
+package identitycmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// New returns the command group.
+func New(env *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "identity",
+		Short: "Say who may act here, and choose as whom you do",
+		Long: `A principal is who a key speaks for: a human of the trust root, or an agent or
+automation that an operator introduced. The introduction is a signed grant in the
+operator's ledger; it names the operator as the accountable human.
+
+A hook takes its identity from COVENANT_IDENTITY, else from the worktree's
+configuration, else from the repository's. Where an agent tool is seen running, a
+human's identity is never taken by default.`,
+	}
+	cmd.AddCommand(newNew(env), newAdd(env), newList(env), newShow(env), newUse(env))
+	return cmd
+}
+
+type intro struct {
+	kind, key  string
+	emails     []string
+	passphrase bool
+	json       bool
+}
+
+func (o *intro) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.kind, "kind", "agent", "what it is: agent or automation")
+	f.StringArrayVar(&o.emails, "email", nil, "e-mail address it commits with; may be repeated (default: user.email of this repository)")
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
+}
+
+func newNew(env *cli.Env) *cobra.Command {
+	var o intro
+	cmd := &cobra.Command{
+		Use:   "new NAME",
+		Short: "Make a key and introduce its holder",
+		Example: `  covenant identity new coder --kind agent
+  COVENANT_IDENTITY=coder git commit -m "work of the agent"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runNew(cmd.Context(), env, args[0], o) },
+	}
+	o.flags(cmd)
+	cmd.Flags().BoolVar(&o.passphrase, "passphrase", false, "ask for a passphrase for the new key")
+	return cmd
+}
+
+func newAdd(env *cli.Env) *cobra.Command {
+	var o intro
+	cmd := &cobra.Command{
+		Use:   "add NAME --key PUB",
+		Short: "Introduce the holder of a key that exists",
+		Long: `Introduce the holder of a public key: the path of a .pub file, an OpenSSH public
+key line, or "-" for standard input. The private half stays where it is.`,
+		Example: `  covenant identity add reviewer --key reviewer.pub --kind agent
+  ssh-add -L | head -n1 | covenant identity add ci --kind automation --key -`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runAdd(cmd.Context(), env, args[0], o) },
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVar(&o.key, "key", "", "public key: file, text, or - for standard input")
+	_ = cmd.MarkFlagRequired("key")
+	return cmd
+}
+
+// Introduced is what new and add print with --json.
+type Introduced struct {
+	Type        string `json:"type"` // "identity"
+	Name        string `json:"name"`
+	Kind        string `json:"kind"`
+	Accountable string `json:"accountable"`
+	Key         string `json:"key"`   // key id
+	Grant       string `json:"grant"` // id
+}
+
+func runNew(ctx context.Context, env *cli.Env, name string, o intro) error {
+	path := filepath.Join(provenance.KeysDir(work.ConfigDir(env)), name)
+	if err := checkKind(name, o.kind); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return cli.Hint(fmt.Errorf("there is a key for %q already: %s", name, path),
+			fmt.Sprintf("use it here: covenant identity add %s --kind %s --key %s", name, o.kind, say.Shell(path+".pub")))
+	}
+	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
+		var pass []byte
+		if o.passphrase {
+			var err error
+			if pass, err = terminal.Passphrase("the new key"); err != nil {
+				return nil, err
+			}
+		}
+		s, err := identity.Generate(path, name, pass)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", path, err)
+		}
+		return s.Public(), nil
+	})
+}
+
+func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
+	if err := checkKind(name, o.kind); err != nil {
+		return err
+	}
+	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
+		text := o.key
+		switch {
+		case text == "-":
+			b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
+			if err != nil {
+				return nil, err
+			}
+			text = string(b)
+		case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
+			b, err := os.ReadFile(env.Path(text))
+			if err != nil {
+				return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
+			}
+			if len(b) > 1<<16 {
+				return nil, fmt.Errorf("%s is no public key: it is too large", text)
+			}
+			text = string(b)
+		}
+		if strings.Contains(text, "PRIVATE KEY") {
+			return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
+		}
+		return identity.ParsePublicKey(strings.TrimSpace(text))
+	})
+}
+
+func checkKind(name, kind string) error {
+	if kind == "human" {
+		return cli.Usage("persons are named by the trust root; identity introduces agents and automation")
+	}
+	if kind != "agent" && kind != "automation" {
+		return cli.Usage("--kind is agent or automation, not %q", kind)
+	}
+	if name == "" || strings.ContainsAny(name, `/\`) {
+		return cli.Usage("%q is no name: letters, digits, and ._- inside", name)
+	}
+	return nil
+}
+
+func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func() (identity.PublicKey, error)) error {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	pin, err := w.Pin("")
+	if err != nil {
+		return err
+	}
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return work.Explain(err)
+	}
+	k, err := w.SealerOf(f)
+	if err != nil {
+		return err
+	}
+	if !k.Hand.Principal.Operator {
+		return cli.No(cli.Hint(fmt.Errorf("only an operator introduces principals, and %s is none", k.Hand.Principal.Name), "act as an operator: --identity NAME, or COVENANT_IDENTITY=NAME"))
+	}
+	emails := o.emails
+	if len(emails) == 0 {
+		if e, ok := w.Session.Repo().Config().Get("user.email"); ok {
+			emails = []string{e}
+		}
+	}
+	g := capability.Grant{
+		Action: capability.Commit, Scope: capability.Scope{Version: 1},
+		Subject: capability.Subject{Accountable: k.Hand.Principal.Name, Emails: emails, Kind: o.kind, Name: name},
+	}
+	if p, ok := f.Authority.ByName(name); ok && p.Kind != o.kind {
+		return cli.Hint(fmt.Errorf("%s is known here already, as %s", name, p.Kind), "see who is: covenant identity list")
+	}
+	pub, err := key()
+	if err != nil {
+		return work.Explain(err)
+	}
+	if p, ok := f.Authority.ByKey(pub.ID()); ok {
+		return cli.Hint(fmt.Errorf("the key %s is %s's already", pub.ID(), p.Name), "see who is known here: covenant identity list")
+	}
+	g.Subject.Key = pub.String()
+	id, err := k.Introduce(ctx, g)
+	if err != nil {
+		return work.Explain(err)
+	}
+	made := Introduced{"identity", name, o.kind, k.Hand.Principal.Name, pub.ID(), string(id)}
+	if o.json {
+		return env.JSON(made)
+	}
+	_, err = fmt.Fprintf(env.Out, "%s %s %s (%s), accountable: %s\ngrant %s: %s\n",
+		env.Palette().Good("introduced"), o.kind, name, pub.ID(), made.Accountable, id.Short(), g.Action)
+	if err == nil {
+		env.Talk().Hint("let it commit as itself: COVENANT_IDENTITY=" + name + " git commit …")
+	}
+	return err
+}
+
+// Listed is one line of list and show with --json.
+type Listed struct {
+	Type        string   `json:"type"` // "identity"
+	Name        string   `json:"name"`
+	Kind        string   `json:"kind"`
+	Accountable string   `json:"accountable"`
+	Operator    bool     `json:"operator"`
+	Keys        []string `json:"keys"`
+	Emails      []string `json:"emails"`
+	Chosen      bool     `json:"chosen"` // acts here by default
+}
+
+func newList(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List who may act here",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := load(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			for _, l := range list {
+				if asJSON {
+					err = env.JSON(l)
+				} else {
+					mark := " "
+					if l.Chosen {
+						mark = "*"
+					}
+					_, err = fmt.Fprintf(env.Out, "%s %-20s %-10s %-20s %s\n", mark, l.Name, l.Kind, l.Accountable, strings.Join(l.Keys, " "))
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per principal")
+	return cmd
+}
+
+func newShow(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Show a principal, by default the one that acts here",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := load(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			for _, l := range list {
+				if (len(args) == 1 && l.Name != args[0]) || (len(args) == 0 && !l.Chosen) {
+					continue
+				}
+				if asJSON {
+					return env.JSON(l)
+				}
+				role := ""
+				if l.Operator {
+					role = ", operator"
+				}
+				_, err := fmt.Fprintf(env.Out, "%s (%s%s)\naccountable: %s\nkeys:        %s\ncommits as:  %s\n",
+					l.Name, l.Kind, role, l.Accountable, strings.Join(l.Keys, "\n             "), say.Line(strings.Join(l.Emails, ", ")))
+				return err
+			}
+			if len(args) == 0 {
+				return work.Explain(provenance.ErrNoIdentity)
+			}
+			return work.Explain(fmt.Errorf("%w: %q", provenance.ErrNobody, args[0]))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func load(ctx context.Context, env *cli.Env) ([]Listed, error) {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	pin, err := w.Pin("")
+	if err != nil {
+		return nil, err
+	}
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	chosen := w.Choice().Explicit
+	if chosen == "" {
+		chosen, _ = w.Session.Repo().Config().Get(provenance.IdentityKey)
+	}
+	var out []Listed
+	for _, p := range f.Authority.Principals() {
+		l := Listed{Type: "identity", Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator, Emails: p.Emails, Chosen: p.Name == chosen, Keys: []string{}}
+		if l.Emails == nil {
+			l.Emails = []string{}
+		}
+		for _, k := range p.Keys {
+			l.Keys = append(l.Keys, k.ID())
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+func newUse(env *cli.Env) *cobra.Command {
+	var worktree bool
+	var key string
+	cmd := &cobra.Command{
+		Use:   "use NAME",
+		Short: "Choose as whom commits of this repository, or worktree, are sealed",
+		Example: `  covenant identity use alice
+  covenant identity use coder --worktree
+  covenant identity use alice --key agent`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runUse(cmd.Context(), env, args[0], key, worktree)
+		},
+	}
+	cmd.Flags().BoolVar(&worktree, "worktree", false, "only in this worktree (turns on extensions.worktreeConfig)")
+	cmd.Flags().StringVar(&key, "key", "", "where its private key is: a path, \"agent\" or \"openpgp\"")
+	return cmd
+}
+
+func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) error {
+	list, err := load(ctx, env)
+	if err != nil {
+		return err
+	}
+	known := false
+	for _, l := range list {
+		known = known || l.Name == name
+	}
+	if !known {
+		return cli.Hint(fmt.Errorf("%w: %q", provenance.ErrNobody, name), "see who is: covenant identity list")
+	}
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if worktree {
+		// Git keeps one configuration for all worktrees until it is told otherwise.
+		if err := w.SetConfig(ctx, false, "extensions.worktreeConfig", "true"); err != nil {
+			return err
+		}
+	}
+	if key != "" {
+		if key != "agent" && key != "openpgp" {
+			key = env.Path(key)
+		}
+		if err := w.SetConfig(ctx, false, provenance.KeyOf(name), key); err != nil {
+			return err
+		}
+	}
+	return w.SetConfig(ctx, worktree, provenance.IdentityKey, name)
+}

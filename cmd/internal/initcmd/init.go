@@ -1,0 +1,271 @@
+// Package initcmd is the command "init": it puts a repository under governance.
+package initcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+type options struct {
+	operator, key, root string
+	noHooks, passphrase bool
+	json                bool
+}
+
+// New returns the command.
+func New(env *cli.Env) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Put this repository under governance, with you as its operator",
+		Long: `Put this repository under governance: write version 1 of its trust root with one
+operator, pin it in this clone, and install the hooks that seal every commit.
+History up to now stays as it is, and is told as "before".
+
+The operator's key is the one Git signs with already (user.signingkey, in a file
+or in ssh-agent, when gpg.format is ssh), else a new one in your configuration
+directory. In a clone of a repository that is governed already, init pins the
+trust root that was fetched, when --root names it.`,
+		Example: `  covenant init
+  covenant init --operator alice --key ~/.ssh/id_ed25519
+  covenant init --key agent`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.operator, "operator", "", "name of the operator (default: from user.name)")
+	f.StringVar(&o.key, "key", "", "private key file, or \"agent\" for the key in ssh-agent (default: user.signingkey, else a new key)")
+	f.StringVar(&o.root, "root", "", "in a clone of a governed repository: the digest of its trust root, got from somebody you trust")
+	f.BoolVar(&o.noHooks, "no-hooks", false, "do not install hooks")
+	f.BoolVar(&o.passphrase, "passphrase", false, "ask for a passphrase for the new key")
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+// Made is what init prints with --json.
+type Made struct {
+	Type     string   `json:"type"` // "init"
+	Root     string   `json:"root"`
+	Operator string   `json:"operator,omitempty"`
+	Key      string   `json:"key,omitempty"` // key id
+	Joined   bool     `json:"joined"`        // the root was there already
+	Hooks    []string `json:"hooks"`
+}
+
+func run(ctx context.Context, env *cli.Env, o options) error {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	made := Made{Type: "init", Hooks: []string{}}
+	found, err := provenance.RootDigest(w.Session)
+	switch {
+	case err == nil:
+		if err := join(ctx, w, o, string(found)); err != nil {
+			return err
+		}
+		made.Root, made.Joined = string(found), true
+	case errors.Is(err, provenance.ErrNotGoverned):
+		if pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey); ok {
+			return cli.Hint(fmt.Errorf("this clone pins trust root %s, which is not here", pinned),
+				"fetch it: git fetch origin 'refs/covenant/*:refs/covenant/*'", "or give the pin up: git config --unset covenant.root")
+		}
+		if err := establish(ctx, w, o, &made); err != nil {
+			return err
+		}
+	default:
+		return work.Explain(err)
+	}
+	if !o.noHooks {
+		if made.Hooks, err = hookscmd.InstallFor(ctx, env, w.Session.Repo()); err != nil {
+			return cli.Hint(err, "governance is set up; install the hooks with: covenant hooks install")
+		}
+	}
+	if o.json {
+		return env.JSON(made)
+	}
+	p := env.Palette()
+	if made.Joined {
+		_, err = fmt.Fprintf(env.Out, "%s trust root %s\n", p.Good("joined"), made.Root)
+		return err
+	}
+	_, err = fmt.Fprintf(env.Out, "%s by %s (%s)\ntrust root %s\n", p.Good("governed"), made.Operator, made.Key, made.Root)
+	return err
+}
+
+// join pins a root that is here already.
+func join(ctx context.Context, w *work.Work, o options, found string) error {
+	pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey)
+	want := o.root
+	if want == "" && ok {
+		want = pinned
+	}
+	if want == "" {
+		return cli.Hint(fmt.Errorf("this repository has a trust root already: %s", found),
+			"compare it with the digest that an operator tells you, then: covenant init --root "+found)
+	}
+	if want != found {
+		return cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s", found, want), "ask an operator; do not pin what you did not compare"))
+	}
+	return work.Explain(w.SetConfig(ctx, false, provenance.PinKey, found))
+}
+
+// establish writes version 1.
+func establish(ctx context.Context, w *work.Work, o options, made *Made) error {
+	if o.root != "" {
+		return cli.Hint(fmt.Errorf("there is no trust root here to hold to %s", o.root), "fetch it: git fetch origin 'refs/covenant/*:refs/covenant/*'")
+	}
+	cfg := w.Session.Repo().Config()
+	name := o.operator
+	if name == "" {
+		user, _ := cfg.Get("user.name")
+		name = nameOf(user)
+	}
+	if !trust.ValidName(name) {
+		return cli.Hint(cli.Usage("no name for the operator: %q", name), "name one with: --operator NAME (letters, digits and ._- inside)")
+	}
+	email, _ := cfg.Get("user.email")
+	if email == "" {
+		return cli.Hint(errors.New("Git has no e-mail address for you"), "set it: git config user.email you@example.org")
+	}
+	signer, where, err := operatorKey(w, o, name)
+	if err != nil {
+		return work.Explain(err)
+	}
+	root, err := provenance.Found(ctx, w.Session, provenance.Founder{Name: name, Emails: []string{email}, Signer: signer}, w.Env.Now())
+	if err != nil {
+		return work.Explain(err)
+	}
+	for _, kv := range [][2]string{{provenance.PinKey, string(root.ID)}, {provenance.IdentityKey, name}, {provenance.KeyOf(name), where}} {
+		if kv[1] == "" {
+			continue
+		}
+		if err := w.SetConfig(ctx, false, kv[0], kv[1]); err != nil {
+			return err
+		}
+	}
+	made.Root, made.Operator, made.Key = string(root.ID), name, signer.Public().ID()
+	return nil
+}
+
+// operatorKey finds or makes the key, and says where the configuration must say it is ("": where it is looked for anyway).
+func operatorKey(w *work.Work, o options, name string) (identity.Signer, string, error) {
+	c := w.Choice()
+	key := o.key
+	if key == "" {
+		key = signingKey(w)
+	}
+	if key == "agent" {
+		s, err := identity.FromAgent(c.AgentSock, "")
+		if err != nil {
+			return nil, "", cli.Hint(err, "see what it has: ssh-add -l", "name a key file instead: --key PATH")
+		}
+		return s, "agent", nil
+	}
+	if id, ok := strings.CutPrefix(key, "agent:"); ok {
+		s, err := identity.FromAgent(c.AgentSock, id)
+		return s, "agent", err
+	}
+	if fpr, ok := strings.CutPrefix(key, "openpgp:"); ok {
+		if provenance.FromGPG == nil {
+			return nil, "", identity.ErrKeyType
+		}
+		s, err := provenance.FromGPG("openpgp:" + fpr)
+		return s, "openpgp", err
+	}
+	if key != "" {
+		path := w.Env.Path(key)
+		s, err := identity.LoadFile(path, c.Ask)
+		if err != nil {
+			return nil, "", fmt.Errorf("key %s: %w", path, err)
+		}
+		return s, path, nil
+	}
+	path := filepath.Join(provenance.KeysDir(c.ConfigDir), name)
+	if _, err := os.Lstat(path); err == nil {
+		s, err := identity.LoadFile(path, c.Ask)
+		if err != nil {
+			return nil, "", fmt.Errorf("key %s: %w", path, err)
+		}
+		w.Env.Talk().Note("using your key %s", path)
+		return s, "", nil
+	}
+	var pass []byte
+	if o.passphrase {
+		var err error
+		if pass, err = terminal.Passphrase("the new key"); err != nil {
+			return nil, "", err
+		}
+	}
+	s, err := identity.Generate(path, name, pass)
+	if err != nil {
+		return nil, "", fmt.Errorf("key %s: %w", path, err)
+	}
+	w.Env.Talk().Note("made a key for you: %s", path)
+	return s, "", nil
+}
+
+// signingKey is the key Git signs with by SSH already: a private key file, or one that ssh-agent holds.
+func signingKey(w *work.Work) string {
+	cfg := w.Session.Repo().Config()
+	if format, _ := cfg.Get("gpg.format"); format != "ssh" {
+		return ""
+	}
+	key, ok := cfg.Get("user.signingkey")
+	if !ok || key == "" {
+		return ""
+	}
+	if text, ok := strings.CutPrefix(key, "key::"); ok || strings.HasPrefix(key, "ssh-") {
+		if !ok {
+			text = key
+		}
+		if pub, err := identity.ParsePublicKey(text); err == nil {
+			return "agent:" + pub.ID()
+		}
+		return ""
+	}
+	if rest, ok := strings.CutPrefix(key, "~/"); ok {
+		key = filepath.Join(w.Env.Value("HOME"), rest)
+	}
+	key = w.Env.Path(key)
+	// Git may be given the public half; the private one then stands beside it, or in the agent.
+	private := strings.TrimSuffix(key, ".pub")
+	if _, err := os.Stat(private); err == nil {
+		return private
+	}
+	if b, err := os.ReadFile(key); err == nil && len(b) < 1<<16 { //nolint:gosec // a file the user's configuration names
+		if pub, err := identity.ParsePublicKey(strings.TrimSpace(string(b))); err == nil {
+			return "agent:" + pub.ID()
+		}
+	}
+	return ""
+}
+
+// nameOf makes a principal's name of a display name: "Ada Lovelace" is ada-lovelace.
+func nameOf(user string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(user) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '_':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	return strings.Trim(b.String(), "-._")
+}

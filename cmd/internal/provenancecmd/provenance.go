@@ -1,0 +1,146 @@
+// Package provenancecmd is the command group "provenance": seal and verify.
+package provenancecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// New returns the command group.
+func New(env *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "provenance",
+		Short: "Seal commits, and verify seals",
+	}
+	cmd.AddCommand(newSeal(env), NewVerify(env))
+	return cmd
+}
+
+func newSeal(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	var who string
+	cmd := &cobra.Command{
+		Use:   "seal [REV | A..B]...",
+		Short: "Vouch for commits that have no seal",
+		Long: `Vouch for commits that have no seal: history from before, or a commit whose hook
+was not there. A seal made now says so: its mode is "vouch", and it needs
+repo.vouch, which operators have. REV is that one commit, A..B all of a range,
+"-" reads revisions from standard input. Commits that you sealed already are passed
+over, so an interrupted run is resumed by starting it again.`,
+		Example: `  covenant provenance seal HEAD
+  covenant provenance seal v1.0..main`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runSeal(cmd.Context(), env, who, asJSON, args) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per seal, and a summary")
+	cmd.Flags().StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
+	return cmd
+}
+
+// Sealed is one seal as seal prints it with --json.
+type Sealed struct {
+	Type     string    `json:"type"` // "seal"
+	Commit   string    `json:"commit"`
+	Envelope string    `json:"envelope"`
+	Mode     prov.Mode `json:"mode"`
+}
+
+// SealSummary is the last line of seal with --json.
+type SealSummary struct {
+	Type    string `json:"type"` // "summary"
+	Commits int    `json:"commits"`
+	Sealed  int    `json:"sealed"`
+	Skipped int    `json:"skipped"` // had a good seal already
+}
+
+func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []string) error {
+	var revs []string
+	for a, err := range env.Lines(args) {
+		if err != nil {
+			return err
+		}
+		revs = append(revs, a)
+	}
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	w.Explicit = who
+	pin, err := w.Pin("")
+	if err != nil {
+		return err
+	}
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return work.Explain(err)
+	}
+	k, err := w.SealerOf(f)
+	if err != nil {
+		return err
+	}
+	commits, err := provenance.Commits(w.Session, revs...)
+	if err != nil {
+		return work.Explain(err)
+	}
+	bar := env.Talk().Progress("sealing", len(commits))
+	sum := SealSummary{Type: "summary", Commits: len(commits)}
+	const batch = 256
+	for len(commits) > 0 {
+		n := min(batch, len(commits))
+		if err := sealBatch(ctx, env, k, f, commits[:n], asJSON, &sum); err != nil {
+			bar.Done()
+			return resumable(err, sum)
+		}
+		commits = commits[n:]
+		bar.Add(n)
+	}
+	bar.Done()
+	if asJSON {
+		return env.JSON(sum)
+	}
+	_, err = fmt.Fprintf(env.Out, "%d sealed, %d had a seal already\n", sum.Sealed, sum.Skipped)
+	return err
+}
+
+func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, f *provenance.Facts, commits []git.Commit, asJSON bool, sum *SealSummary) error {
+	todo := commits[:0:0]
+	for _, c := range commits {
+		if f.SealedBy(c.ID, k.Hand.Signer.Public().ID()) {
+			sum.Skipped++
+			continue
+		}
+		todo = append(todo, c)
+	}
+	made, err := k.Seal(ctx, prov.Vouching, "", todo)
+	if err != nil {
+		return err
+	}
+	sum.Sealed += len(made)
+	sum.Skipped += len(todo) - len(made)
+	if !asJSON {
+		return nil
+	}
+	for _, m := range made {
+		if err := env.JSON(Sealed{"seal", m.Commit.String(), string(m.ID), m.Mode}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resumable says how far an interrupted run came; what was sealed stays.
+func resumable(err error, sum SealSummary) error {
+	if sum.Sealed > 0 || errors.Is(err, context.Canceled) {
+		return cli.Hint(work.Explain(err), fmt.Sprintf("%d of %d are sealed and stay so; start the same command again to go on", sum.Sealed+sum.Skipped, sum.Commits))
+	}
+	return work.Explain(err)
+}

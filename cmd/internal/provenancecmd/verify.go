@@ -1,0 +1,282 @@
+package provenancecmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+type verifyOptions struct {
+	json, deep, noCache, quiet bool
+	root                       string
+}
+
+// NewVerify returns the command "verify".
+func NewVerify(env *cli.Env) *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify [REV | A..B]...",
+		Short: "Tell for each commit whether its seal holds",
+		Long: `Tell for each commit whether a key that is trusted for it sealed exactly this
+commit. A..B is a range under review, REV is its whole history; the default is HEAD.
+
+Verdicts: sealed, derived, unsealed, invalid, and before (older than governance).
+All findings are told; their codes are stable. The exit code is 0 when every commit
+is sealed, derived or before, 1 when one is unsealed or invalid, and 2 when there
+is no answer: an empty range, an unknown revision, history that ends too early.`,
+		Example: `  covenant verify
+  covenant verify origin/main..HEAD
+  covenant verify main --json | jq 'select(.type=="commit" and .verdict!="sealed")'
+  covenant verify --root sha256:… --deep main`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), env, o, args) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.json, "json", false, "print one JSON object per commit, and a summary")
+	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
+	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong")
+	f.StringVar(&o.root, "root", "", "digest of the trust root to hold everything to (default: COVENANT_ROOT, else covenant.root)")
+	return cmd
+}
+
+// CommitLine is what verify prints for a commit with --json.
+type CommitLine struct {
+	Type       string             `json:"type"` // "commit"
+	Commit     string             `json:"commit"`
+	Verdict    verdict.Verdict    `json:"verdict"`
+	Mode       string             `json:"mode,omitempty"`
+	Coverage   string             `json:"coverage,omitempty"`
+	Principal  *verdict.Principal `json:"principal,omitempty"`
+	Envelope   string             `json:"envelope,omitempty"`
+	Unattended bool               `json:"unattended,omitempty"`
+	Findings   []verdict.Finding  `json:"findings"`
+	Warnings   []verdict.Finding  `json:"warnings"`
+}
+
+// ProblemLine is a warning about the repository rather than a commit.
+type ProblemLine struct {
+	Type string `json:"type"` // "warning"
+	verdict.Finding
+}
+
+// SummaryLine is the last line of verify with --json.
+type SummaryLine struct {
+	Type     string            `json:"type"` // "summary"
+	Commits  int               `json:"commits"`
+	Sealed   int               `json:"sealed"`
+	Derived  int               `json:"derived"`
+	Unsealed int               `json:"unsealed"`
+	Invalid  int               `json:"invalid"`
+	Before   int               `json:"before"`
+	OK       bool              `json:"ok"`
+	Root     string            `json:"root"`
+	Findings []verdict.Finding `json:"findings,omitempty"` // about the trust root, when nothing could be judged under it
+}
+
+// Line makes the output line of a result.
+func Line(r *verdict.Result) CommitLine {
+	l := CommitLine{Type: "commit", Commit: r.Commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Coverage: r.Coverage, Principal: r.Principal,
+		Unattended: r.Unattended, Findings: r.Findings, Warnings: r.Warnings}
+	if r.Seal != nil {
+		l.Envelope = string(r.Seal.ID)
+	}
+	if l.Findings == nil {
+		l.Findings = []verdict.Finding{}
+	}
+	if l.Warnings == nil {
+		l.Warnings = []verdict.Finding{}
+	}
+	return l
+}
+
+func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string) error {
+	var revs []string
+	for a, err := range env.Lines(args) {
+		if err != nil {
+			return err
+		}
+		revs = append(revs, a)
+	}
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	pin, err := w.Pin(o.root)
+	if err != nil {
+		return err
+	}
+	span, err := provenance.ParseSpan(w.Session, revs...)
+	if err != nil {
+		return work.Explain(err)
+	}
+	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Deep: o.deep, Now: env.Now()})
+	if err != nil {
+		var re *provenance.RootError
+		if errors.As(err, &re) {
+			return rootRefused(env, o, re)
+		}
+		return work.Explain(err)
+	}
+	sum := SummaryLine{Type: "summary", Root: string(pin)}
+	bar := env.Talk().Progress("verifying", len(rep.Commits))
+	i := 0
+	for r, err := range rep.Results {
+		if err != nil {
+			bar.Done()
+			return work.Explain(err)
+		}
+		sum.add(r.Verdict)
+		if err := printResult(env, o, &r, &rep.Commits[i]); err != nil {
+			return err
+		}
+		i++
+		bar.Add(1)
+	}
+	bar.Done()
+	for _, p := range rep.Problems {
+		if err := printProblem(env, o, p); err != nil {
+			return err
+		}
+	}
+	sum.OK = sum.Unsealed+sum.Invalid == 0
+	if err := printSummary(env, o, sum); err != nil {
+		return err
+	}
+	if !sum.OK {
+		return cli.No(nil)
+	}
+	return nil
+}
+
+func (s *SummaryLine) add(v verdict.Verdict) {
+	s.Commits++
+	switch v {
+	case verdict.Sealed:
+		s.Sealed++
+	case verdict.Derived:
+		s.Derived++
+	case verdict.Invalid:
+		s.Invalid++
+	case verdict.Before:
+		s.Before++
+	default:
+		s.Unsealed++
+	}
+}
+
+// rootRefused answers no: nothing here can be held to the pinned root.
+func rootRefused(env *cli.Env, o verifyOptions, e *provenance.RootError) error {
+	f := verdict.Finding{Code: verdict.RootInvalid, Object: string(e.Found), Message: e.Error()}
+	if errors.Is(e, provenance.ErrRootMismatch) {
+		f.Code = verdict.RootMismatch
+	}
+	if o.json {
+		if err := env.JSON(SummaryLine{Type: "summary", Root: string(e.Pinned), Findings: []verdict.Finding{f}}); err != nil {
+			return err
+		}
+		return cli.No(nil)
+	}
+	if _, err := fmt.Fprintf(env.Out, "%s %s\n", env.Palette().Bad("refused"), f.Code); err != nil {
+		return err
+	}
+	return cli.No(work.Explain(e))
+}
+
+func printResult(env *cli.Env, o verifyOptions, r *verdict.Result, c *git.Commit) error {
+	if o.json {
+		return env.JSON(Line(r))
+	}
+	if r.Verdict == verdict.Before || (o.quiet && r.Verdict.OK() && len(r.Warnings) == 0) {
+		return nil
+	}
+	p := env.Palette()
+	word := p.Good(fmt.Sprintf("%-8s", r.Verdict))
+	if !r.Verdict.OK() {
+		word = p.Bad(fmt.Sprintf("%-8s", r.Verdict))
+	}
+	who := ""
+	if r.Principal != nil {
+		who = " " + Who(r.Principal)
+		if r.Mode == "vouch" {
+			who += p.Dim(" (vouched)")
+		}
+		if r.Unattended {
+			who += p.Dim(" (unattended)")
+		}
+	}
+	if _, err := fmt.Fprintf(env.Out, "%s %s%s  %s\n", word, c.ID.Short(), who, say.Line(c.Subject)); err != nil {
+		return err
+	}
+	for _, f := range r.Findings {
+		if err := printFinding(env, p.Bad(string(f.Code)), f); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.Warnings {
+		if err := printFinding(env, p.Warn("warning: "+string(f.Code)), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Who names a principal: an agent with the human who answers for it.
+func Who(p *verdict.Principal) string {
+	if p.Accountable == p.Name {
+		return say.Line(p.Name)
+	}
+	return say.Line(p.Name + " (" + p.Kind + " of " + p.Accountable + ")")
+}
+
+func printFinding(env *cli.Env, lead string, f verdict.Finding) error {
+	var b strings.Builder
+	b.WriteString("         " + lead + ": ")
+	if f.Path != "" {
+		b.WriteString(say.Name(f.Path) + ": ")
+	}
+	b.WriteString(say.Line(f.Message))
+	if f.Hint != "" {
+		b.WriteString("\n           hint: " + say.Line(f.Hint))
+	}
+	_, err := fmt.Fprintln(env.Out, b.String())
+	return err
+}
+
+func printProblem(env *cli.Env, o verifyOptions, f verdict.Finding) error {
+	if o.json {
+		return env.JSON(ProblemLine{"warning", f})
+	}
+	return printFinding(env, env.Palette().Warn("warning: "+string(f.Code)), f)
+}
+
+func printSummary(env *cli.Env, o verifyOptions, s SummaryLine) error {
+	if o.json {
+		return env.JSON(s)
+	}
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		word string
+	}{{s.Sealed, "sealed"}, {s.Derived, "derived"}, {s.Unsealed, "unsealed"}, {s.Invalid, "invalid"}, {s.Before, "before governance"}} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
+		}
+	}
+	word := env.Palette().Good("ok")
+	if !s.OK {
+		word = env.Palette().Bad("refused")
+	}
+	_, err := fmt.Fprintf(env.Out, "%s: %d commits: %s; trust root %s\n", word, s.Commits, strings.Join(parts, ", "), s.Root)
+	return err
+}

@@ -1,0 +1,75 @@
+// Package terminal asks people on the terminal that started us, wherever the
+// standard streams go.
+package terminal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/term"
+)
+
+// ErrNone says that there is no terminal to ask on.
+var ErrNone = errors.New("there is no terminal to ask on")
+
+func open() (*os.File, error) {
+	name := "/dev/tty"
+	if runtime.GOOS == "windows" {
+		name = "CONIN$"
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, ErrNone
+	}
+	return f, nil
+}
+
+// Attended reports whether a terminal is there.
+func Attended() bool {
+	f, err := open()
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
+// Passphrase asks for the passphrase of a key, without echo.
+func Passphrase(what string) ([]byte, error) {
+	f, err := open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := fmt.Fprintf(f, "Passphrase for %s: ", what); err != nil {
+		return nil, err
+	}
+	b, err := term.ReadPassword(int(f.Fd()))
+	_, _ = fmt.Fprintln(f)
+	if err != nil {
+		return nil, fmt.Errorf("reading the passphrase: %w", err)
+	}
+	return b, nil
+}
+
+// ConfigDir returns the user's configuration directory of this program.
+func ConfigDir(lookup func(string) (string, bool)) string {
+	if d, ok := lookup("COVENANT_CONFIG_HOME"); ok && d != "" {
+		return d
+	}
+	if d, ok := lookup("XDG_CONFIG_HOME"); ok && filepath.IsAbs(d) {
+		return filepath.Join(d, "covenant")
+	}
+	if runtime.GOOS == "windows" {
+		if d, ok := lookup("AppData"); ok && d != "" {
+			return filepath.Join(d, "covenant")
+		}
+	}
+	home, _ := lookup("HOME")
+	if home == "" {
+		home, _ = lookup("USERPROFILE")
+	}
+	return filepath.Join(home, ".config", "covenant")
+}

@@ -1,0 +1,139 @@
+// Package work opens the repository a command works in, and says in people's
+// words why it could not.
+package work
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks"
+)
+
+// Work is an opened repository and how the person chose to work in it.
+type Work struct {
+	Env      *cli.Env
+	Session  *git.Session
+	Explicit string // --identity
+}
+
+// Open opens the repository the environment is in. The caller closes it.
+func Open(ctx context.Context, env *cli.Env) (*Work, error) {
+	r, err := git.Open(ctx, git.Options{Dir: env.Dir, Env: env.Environ})
+	if err != nil {
+		return nil, Explain(err)
+	}
+	return &Work{Env: env, Session: r.Session(ctx)}, nil
+}
+
+// Close ends the repository's child processes.
+func (w *Work) Close() { _ = w.Session.Close() }
+
+// Pin returns the digest of the trust root that the person or the clone has pinned.
+func (w *Work) Pin(explicit string) (envelope.Digest, error) {
+	if explicit == "" {
+		explicit = w.Env.Value("COVENANT_ROOT")
+	}
+	pin, err := provenance.Pin(w.Session, explicit)
+	if err != nil {
+		return "", Explain(err)
+	}
+	return pin, nil
+}
+
+// Choice is how an identity is chosen in this environment.
+func (w *Work) Choice() provenance.Choice {
+	explicit := w.Explicit
+	if explicit == "" {
+		explicit = w.Env.Value("COVENANT_IDENTITY")
+	}
+	if strings.ContainsAny(explicit, `/\`) {
+		explicit = w.Env.Path(explicit)
+	}
+	return provenance.Choice{
+		Explicit: explicit, Tool: hooks.Agent(w.Env.Lookup), ConfigDir: ConfigDir(w.Env), AgentSock: w.Env.Value("SSH_AUTH_SOCK"),
+		Ask: terminal.Passphrase, Attended: terminal.Attended(),
+	}
+}
+
+// ConfigDir is the user's configuration directory of this program.
+func ConfigDir(env *cli.Env) string { return terminal.ConfigDir(env.Lookup) }
+
+// Sealer returns what writes statements as the chosen identity.
+func (w *Work) Sealer(ctx context.Context, pin envelope.Digest) (*provenance.Sealer, error) {
+	root, err := provenance.OpenRoot(w.Session, pin)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	choice := w.Choice()
+	a, err := provenance.AuthorityFor(ctx, w.Session, root, choice)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	return w.sealer(root, a, choice)
+}
+
+// SealerOf is Sealer for facts that were loaded already.
+func (w *Work) SealerOf(f *provenance.Facts) (*provenance.Sealer, error) {
+	return w.sealer(f.Root, f.Authority, w.Choice())
+}
+
+func (w *Work) sealer(root *provenance.Root, a *capability.Authority, choice provenance.Choice) (*provenance.Sealer, error) {
+	hand, err := provenance.ChooseHand(w.Session.Repo(), a, choice)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	return &provenance.Sealer{Session: w.Session, Root: root, Authority: a, Hand: hand, Now: w.Env.Now}, nil
+}
+
+// SetConfig writes a variable of the repository's own configuration.
+func (w *Work) SetConfig(ctx context.Context, worktree bool, key, value string) error {
+	where := "--local"
+	if worktree {
+		where = "--worktree"
+	}
+	_, err := w.Session.Repo().Run(ctx, nil, "config", where, key, value)
+	return err
+}
+
+// Explain adds to an error what a person types next, and the exit code the
+// kind of error stands for.
+func Explain(err error) error {
+	var shallow *provenance.ShallowError
+	switch {
+	case err == nil:
+		return nil
+	case len(cli.Hints(err)) > 0:
+		return err
+	case errors.Is(err, git.ErrNotRepository):
+		return cli.Hint(err, "change into one, or make one with: git init")
+	case errors.Is(err, provenance.ErrNotGoverned):
+		return cli.Hint(err, "govern it with: covenant init", "or, in a clone of a governed one: git fetch origin 'refs/covenant/*:refs/covenant/*'")
+	case errors.Is(err, provenance.ErrNotPinned):
+		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
+	case errors.Is(err, provenance.ErrRootMismatch):
+		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"))
+	case errors.As(err, &shallow):
+		return cli.Hint(err, "fetch the rest: git fetch --unshallow")
+	case errors.Is(err, provenance.ErrRevision):
+		return cli.Hint(err, "see what there is: git branch --all")
+	case errors.Is(err, provenance.ErrEmptyRange):
+		return cli.Hint(err, "A..B is what B has and A has not; see it with: git log A..B")
+	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNoAgent), errors.Is(err, identity.ErrPassphrase),
+		errors.Is(err, provenance.ErrNoIdentity), errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
+		return cli.Hint(err, hooks.Mend(err))
+	case errors.Is(err, provenance.ErrDenied):
+		return cli.No(cli.Hint(err, hooks.Mend(err)))
+	case errors.Is(err, os.ErrPermission):
+		return cli.Hint(err, "look at the owner and mode of the file")
+	}
+	return err
+}

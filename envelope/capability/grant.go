@@ -1,0 +1,151 @@
+// Package capability holds grants: signed permissions to act in a repository.
+//
+// The grant that first names a key also introduces its holder: display name,
+// kind, e-mail addresses, and the accountable human, who is the operator that
+// signed it. A grant is a statement of type [Granted] in its grantor's
+// capability ledger; its id is the identity of its envelope.
+package capability
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+)
+
+// Granted is the type of a grant.
+const Granted = "capability.granted/v1"
+
+// Actions this version knows.
+const (
+	Commit = "repo.commit" // make commits, and seal them when they are made
+	Vouch  = "repo.vouch"  // seal commits after the fact, or commits of others
+)
+
+// ErrInvalid says that a grant is malformed.
+var ErrInvalid = errors.New("not a valid grant")
+
+// Grant is the body of a grant.
+type Grant struct {
+	Action    string          `json:"action"`              // exact, or ending in ".*"
+	Delegable int             `json:"delegable"`           // how many further hands it may pass through
+	Expires   string          `json:"expires,omitempty"`   // RFC 3339; absent: never
+	NotBefore string          `json:"notBefore,omitempty"` // RFC 3339; absent: at once
+	Parent    envelope.Digest `json:"parent,omitempty"`    // the grant this one was delegated from
+	Scope     Scope           `json:"scope"`
+	Serial    string          `json:"serial"` // 32 hexadecimal digits: the same grant given again is another grant
+	Subject   Subject         `json:"subject"`
+}
+
+// Scope narrows a grant. Version 1 of the empty scope narrows nothing; fields
+// this program does not know make the grant unreadable, never wider.
+type Scope struct {
+	Version int `json:"version"`
+}
+
+// Subject is who may act.
+type Subject struct {
+	Accountable string   `json:"accountable"`      // a human of the trust root
+	Emails      []string `json:"emails,omitempty"` // addresses the subject commits with, sorted
+	Key         string   `json:"key"`              // as identity.ParsePublicKey reads it
+	Kind        string   `json:"kind"`             // "agent" or "automation"
+	Name        string   `json:"name"`
+}
+
+// Limits.
+const (
+	maxEmails    = 64
+	maxDelegable = 16
+	serialLen    = 32
+)
+
+var (
+	actionRE = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$`)
+	nameRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	serialRE = regexp.MustCompile(`^[0-9a-f]+$`)
+)
+
+// Validate reports whether the grant is well formed.
+func (g *Grant) Validate() error {
+	bad := func(format string, a ...any) error {
+		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
+	}
+	if len(g.Action) > 128 || !actionRE.MatchString(g.Action) {
+		return bad("action %q", g.Action)
+	}
+	if g.Scope.Version != 1 {
+		return bad("scope version %d", g.Scope.Version)
+	}
+	if len(g.Serial) != serialLen || !serialRE.MatchString(g.Serial) {
+		return bad("serial")
+	}
+	if g.Delegable < 0 || g.Delegable > maxDelegable {
+		return bad("delegable %d", g.Delegable)
+	}
+	if g.Parent != "" && !g.Parent.Valid() {
+		return bad("parent")
+	}
+	for _, t := range []string{g.Expires, g.NotBefore} {
+		if t != "" && envelope.CheckTime(t) != nil {
+			return bad("time %q", t)
+		}
+	}
+	s := g.Subject
+	if !nameRE.MatchString(s.Name) || !nameRE.MatchString(s.Accountable) {
+		return bad("subject %q, accountable %q", s.Name, s.Accountable)
+	}
+	if s.Kind != "agent" && s.Kind != "automation" {
+		return bad("kind %q: persons are introduced by the trust root", s.Kind)
+	}
+	if len(s.Emails) > maxEmails || !slices.IsSorted(s.Emails) {
+		return bad("e-mail addresses")
+	}
+	pub, err := identity.ParsePublicKey(s.Key)
+	if err != nil {
+		return bad("key: %v", err)
+	}
+	if pub.String() != s.Key {
+		return bad("key is not in its canonical form")
+	}
+	return nil
+}
+
+// Covers reports whether the grant's action covers an action.
+func (g *Grant) Covers(action string) bool {
+	if prefix, ok := strings.CutSuffix(g.Action, ".*"); ok {
+		return strings.HasPrefix(action, prefix+".")
+	}
+	return g.Action == action
+}
+
+// Parse reads an opened grant.
+func Parse(o *envelope.Opened) (*envelope.Ledger[Grant], error) {
+	s, err := envelope.Decode[Grant](o, Granted)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Body.Validate(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Active reports whether the grant is in force at t.
+func (g *Grant) Active(t time.Time) bool {
+	if g.NotBefore != "" {
+		if nb, err := time.Parse(time.RFC3339, g.NotBefore); err != nil || t.Before(nb) {
+			return false
+		}
+	}
+	if g.Expires != "" {
+		if ex, err := time.Parse(time.RFC3339, g.Expires); err != nil || t.After(ex) {
+			return false
+		}
+	}
+	return true
+}

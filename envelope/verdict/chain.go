@@ -1,0 +1,103 @@
+package verdict
+
+import (
+	"fmt"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Entry is what is known of one ledger entry.
+type Entry struct {
+	Commit oid.ID
+	Blob   oid.ID
+	ID     envelope.Digest // zero when the envelope could not be parsed
+	KeyID  string
+	Header envelope.Header
+	Err    error // why it was not opened or read; its Header is then unknown
+}
+
+// Chain is one ledger, oldest entry first, and how far it can be believed.
+type Chain struct {
+	Name    string // "<topic>/<writer>"
+	Entries []Entry
+	Broken  *Finding // the first thing wrong with it
+	From    int      // index of the first entry that Broken affects; entries before it stand
+}
+
+// Break records that entries from index i on cannot be believed. The earliest break stays.
+func (c *Chain) Break(i int, code Code, format string, a ...any) {
+	if c.Broken != nil && c.From <= i {
+		return
+	}
+	c.From = i
+	c.Broken = &Finding{Code: code, Object: c.Name, Message: fmt.Sprintf(format, a...), Hint: "covenant doctor"}
+}
+
+// Whole reports whether the entry of a sequence number stands before any break.
+func (c *Chain) Whole(seq uint64) bool { return c.Broken == nil || seq <= uint64(c.From) }
+
+// Link checks what chains entries: numbers, identities of predecessors, the
+// writer, the key, and that no head goes back. ownerOf tells the ledger's
+// writer prefix of a key, the first sixteen digits of its name.
+func (c *Chain) Link(topic, writer string, ownerOf func(keyID string) (string, bool)) {
+	seen := map[string]uint64{}
+	var prev envelope.Digest
+	for i, e := range c.Entries {
+		if e.Err != nil {
+			c.Break(i, ledgerCode(e.Err), "entry %d of %s: %v", i+1, c.Name, e.Err)
+			return
+		}
+		h := e.Header
+		owner, ok := ownerOf(e.KeyID)
+		switch {
+		case h.Topic != topic || h.Writer != writer:
+			c.Break(i, LedgerWriter, "entry %d of %s belongs to %s", i+1, c.Name, h.Ledger())
+		case !ok || len(writer) < len(owner) || writer[:len(owner)] != owner:
+			c.Break(i, LedgerWriter, "entry %d of %s is signed by %s, which is not its writer", i+1, c.Name, e.KeyID)
+		case h.Seq != uint64(i)+1:
+			c.Break(i, LedgerOrder, "entry %d of %s says it is number %d", i+1, c.Name, h.Seq)
+		case h.Prev != prev:
+			c.Break(i, LedgerOrder, "entry %d of %s follows %s, but %s stands before it", i+1, c.Name, h.Prev.Short(), prev.Short())
+		}
+		for _, d := range h.Heads {
+			if d.Seq < seen[d.Ledger] {
+				c.Break(i, LedgerHeads, "entry %d of %s saw entry %d of %s, and had seen %d before", i+1, c.Name, d.Seq, d.Ledger, seen[d.Ledger])
+			}
+			seen[d.Ledger] = d.Seq
+		}
+		if c.Broken != nil {
+			return
+		}
+		prev = e.ID
+	}
+}
+
+func ledgerCode(err error) Code {
+	switch CodeOf(err) {
+	case SealSignature, SealSignatures, SealUnknownKey:
+		return LedgerSignature
+	case SealNewer:
+		return LedgerNewer
+	}
+	return LedgerDamaged
+}
+
+// World is what all commits of one run share.
+type World struct {
+	Authority Asker
+	Principal func(keyID string) (Principal, bool)
+	Emails    func(keyID string) []string // addresses the principal commits with
+	HasGrant  func(id envelope.Digest, keyID string) bool
+	Chains    map[string]*Chain
+	Decision  func(id envelope.Digest) (*Decided, bool)
+}
+
+// At returns the identity of an entry.
+func (w *World) At(ledger string, seq uint64) (envelope.Digest, bool) {
+	c, ok := w.Chains[ledger]
+	if !ok || seq == 0 || seq > uint64(len(c.Entries)) {
+		return "", false
+	}
+	return c.Entries[seq-1].ID, true
+}

@@ -1,0 +1,163 @@
+// Package verdict judges commits: a pure function from facts, which somebody
+// else gathered, to findings. It reads no Git, no clock and no file, and
+// believes no recorded decision: it asks again.
+package verdict
+
+import (
+	"errors"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Verdict is the sum of a commit's findings.
+type Verdict string
+
+// The verdicts.
+const (
+	Sealed   Verdict = "sealed"   // a trusted key sealed exactly this commit, with authority
+	Derived  Verdict = "derived"  // every change is covered by sealed commits
+	Unsealed Verdict = "unsealed" // nobody we know sealed it
+	Invalid  Verdict = "invalid"  // somebody we know sealed it, and something is wrong with that
+	Before   Verdict = "before"   // older than the repository's governed-since
+)
+
+// OK reports whether the verdict lets a commit pass.
+func (v Verdict) OK() bool { return v == Sealed || v == Derived || v == Before }
+
+// Finding is one thing wrong. Codes are stable: docs/spec/findings.md lists them.
+type Finding struct {
+	Code    Code   `json:"code"`
+	Path    string `json:"path,omitempty"`   // bytes that are not UTF-8 are replaced in JSON
+	Object  string `json:"object,omitempty"` // the commit, entry, ledger or key it is about
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // the next command to type
+}
+
+// Candidate is an envelope that may be a commit's seal.
+type Candidate struct {
+	ID     envelope.Digest
+	KeyID  string // the key that signed it; when Err says it did not verify, the one it claims
+	Blob   oid.ID // where its bytes are
+	Header envelope.Header
+	Seal   *provenance.Seal // nil when Err is not
+	Err    error            // why it was not opened or read
+	InNote bool             // it was found in a note and in no ledger
+}
+
+// Commit is what is known of one commit.
+type Commit struct {
+	ID, Tree   oid.ID
+	Parents    []oid.ID
+	Committer  string // e-mail address
+	Before     bool
+	Diffs      [][]provenance.Raw // as Git computes them, against each parent or the empty tree
+	DiffErr    error              // why they could not be computed
+	DeepErrs   []Finding          // what re-hashing found
+	Candidates []Candidate
+	Notes      []Finding // what is odd about its note; never a verdict
+}
+
+// Asker answers what a principal may do: the capability checkers.
+type Asker interface {
+	Decide(capability.Request) capability.Decision
+}
+
+// Principal is who sealed a commit, as output shows it.
+type Principal struct {
+	Name        string `json:"name"`
+	Kind        string `json:"kind"`
+	Accountable string `json:"accountable"`
+	Key         string `json:"key"`
+}
+
+// Result is the verdict of one commit.
+type Result struct {
+	Commit     oid.ID
+	Verdict    Verdict
+	Mode       provenance.Mode // of the seal that counts
+	Coverage   string          // "own"
+	Principal  *Principal
+	Seal       *Candidate // the seal that counts, or the first that was refused
+	Unattended bool
+	Findings   []Finding
+	Warnings   []Finding
+}
+
+// Code names a kind of finding.
+type Code string
+
+// Codes of findings and warnings.
+const (
+	SealMissing    Code = "seal.missing"
+	SealSignature  Code = "seal.signature"
+	SealUnknownKey Code = "seal.unknown-key"
+	SealSyntax     Code = "seal.syntax"
+	SealTooLarge   Code = "seal.too-large"
+	SealSignatures Code = "seal.signature-count"
+	SealType       Code = "seal.payload-type"
+	SealNewer      Code = "seal.newer"
+	SealRepository Code = "seal.repository"
+	SealSubject    Code = "seal.subject"
+	SealTree       Code = "seal.tree"
+	SealParents    Code = "seal.parents"
+	SealPrincipal  Code = "seal.principal"
+	SealDecision   Code = "seal.decision"
+	SealAuthority  Code = "seal.authority"
+	SealGrant      Code = "seal.grant"
+	SealContent    Code = "seal.content"
+	SealConflict   Code = "seal.conflict"
+	SealUnledgered Code = "seal.not-in-ledger"
+	SealRefused    Code = "seal.other-refused"
+	// seal.change-missing, -extra, -differs and -duplicate are made of provenance.DifferenceKind.
+	sealPrefix = "seal."
+
+	LedgerFork       Code = "ledger.fork"
+	LedgerOrder      Code = "ledger.order"
+	LedgerDamaged    Code = "ledger.damaged"
+	LedgerSignature  Code = "ledger.signature"
+	LedgerUnknown    Code = "ledger.unknown-writer"
+	LedgerWriter     Code = "ledger.writer"
+	LedgerRolledBack Code = "ledger.rolled-back"
+	LedgerHeads      Code = "ledger.heads-back"
+	LedgerStatement  Code = "ledger.statement"
+	LedgerNewer      Code = "ledger.newer"
+	GrantRefused     Code = "grant.refused"
+
+	NoteJunk      Code = "note.junk"
+	NoteMissing   Code = "note.missing"
+	NoteUnknown   Code = "note.unknown-key"
+	NoteElsewhere Code = "note.elsewhere"
+
+	RootMismatch Code = "root.mismatch"
+	RootInvalid  Code = "root.invalid"
+	RootMissing  Code = "root.missing"
+
+	DiffFailed Code = "git.diff"
+	ObjectHash Code = "git.object-hash"
+	GitMissing Code = "git.missing"
+	GitShallow Code = "git.shallow"
+)
+
+// CodeOf names the refusal an error of opening or reading a seal stands for.
+func CodeOf(err error) Code {
+	for _, m := range []struct {
+		err  error
+		code Code
+	}{
+		{envelope.ErrUnknownKey, SealUnknownKey},
+		{envelope.ErrSignature, SealSignature},
+		{envelope.ErrSignatureCount, SealSignatures},
+		{envelope.ErrTooLarge, SealTooLarge},
+		{envelope.ErrPayloadType, SealType},
+		{envelope.ErrNewer, SealNewer},
+		{envelope.ErrRepository, SealRepository},
+	} {
+		if errors.Is(err, m.err) {
+			return m.code
+		}
+	}
+	return SealSyntax
+}

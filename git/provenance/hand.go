@@ -1,0 +1,145 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/git"
+)
+
+// IdentityKey is the configuration variable that names the identity of a worktree or repository.
+const IdentityKey = "covenant.identity"
+
+// Refusals of identities.
+var (
+	ErrNoIdentity   = errors.New("no identity is chosen here")
+	ErrNobody       = errors.New("nobody of this name or key is known here")
+	ErrAgentAsHuman = errors.New("an agent runs here, and no identity was chosen for it")
+	ErrOtherKey     = errors.New("the key is not the one this principal is known by")
+)
+
+// Choice is how an identity is chosen: in this order Explicit, the worktree's
+// configuration, the repository's.
+type Choice struct {
+	Explicit  string // COVENANT_IDENTITY or --identity: a name, or the path of a private key
+	Tool      string // the agent tool that runs us: then no human's key is taken unless Explicit says so
+	ConfigDir string // the user's configuration directory of this program
+	AgentSock string // of ssh-agent, "" for none
+	Ask       identity.Passphrase
+	Attended  bool
+}
+
+// KeysDir is where private keys made by this program stand.
+func KeysDir(configDir string) string { return filepath.Join(configDir, "keys") }
+
+// AuthorityFor returns the authority as far as the chosen identity needs it:
+// an operator's is the trust root alone, anybody else's needs the ledgers.
+func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*capability.Authority, error) {
+	a := capability.Fold(Persons(root), nil)
+	name := c.Explicit
+	if name == "" {
+		name, _ = s.Repo().Config().Get(IdentityKey)
+	}
+	if p, ok := a.ByName(name); ok && p.Operator && !isPath(name) {
+		return a, nil
+	}
+	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
+	if err != nil {
+		return nil, err
+	}
+	return f.Authority, nil
+}
+
+// ChooseHand finds who acts here, and the key to do it with.
+func ChooseHand(r *git.Repo, a *capability.Authority, c Choice) (Hand, error) {
+	h := Hand{Attended: c.Attended, Tool: c.Tool}
+	name := c.Explicit
+	if isPath(name) {
+		signer, err := identity.LoadFile(name, c.Ask)
+		if err != nil {
+			return h, fmt.Errorf("identity %s: %w", name, err)
+		}
+		p, ok := a.ByKey(signer.Public().ID())
+		if !ok {
+			return h, fmt.Errorf("%w: %s", ErrNobody, signer.Public().ID())
+		}
+		h.Principal, h.Signer = p, signer
+		return h, nil
+	}
+	if name == "" {
+		name, _ = r.Config().Get(IdentityKey)
+	}
+	if name == "" {
+		return h, ErrNoIdentity
+	}
+	p, ok := a.ByName(name)
+	if !ok {
+		return h, fmt.Errorf("%w: %q", ErrNobody, name)
+	}
+	if c.Explicit == "" && c.Tool != "" && p.Kind == "human" {
+		return h, fmt.Errorf("%w: %s runs, %s is a person", ErrAgentAsHuman, c.Tool, p.Name)
+	}
+	signer, err := findKey(r, p, c)
+	if err != nil {
+		return h, fmt.Errorf("identity %s: %w", name, err)
+	}
+	h.Principal, h.Signer = p, signer
+	return h, nil
+}
+
+// KeyOf is the configuration variable that says where the private key of an
+// identity is: a path, "agent" for ssh-agent, or "openpgp" for gpg.
+func KeyOf(name string) string { return "covenant." + name + ".key" }
+
+// FromGPG makes a signer of an OpenPGP key that gpg holds. Programs that link OpenPGP set it.
+var FromGPG func(keyID string) (identity.Signer, error)
+
+func findKey(r *git.Repo, p *capability.Principal, c Choice) (identity.Signer, error) {
+	where, configured := r.Config().Get(KeyOf(p.Name))
+	if !configured {
+		where = filepath.Join(KeysDir(c.ConfigDir), p.Name)
+		if _, err := os.Lstat(where); err != nil {
+			where = "agent"
+		}
+	}
+	switch {
+	case where == "agent":
+		if c.AgentSock == "" {
+			return nil, fmt.Errorf("%w: %s, and there is no ssh-agent", identity.ErrNoKey, filepath.Join(KeysDir(c.ConfigDir), p.Name))
+		}
+		var last error = identity.ErrNoKey
+		for _, k := range p.Keys {
+			s, err := identity.FromAgent(c.AgentSock, k.ID())
+			if err == nil {
+				return s, nil
+			}
+			last = err
+		}
+		return nil, last
+	case where == "openpgp":
+		for _, k := range p.Keys {
+			if strings.HasPrefix(k.ID(), "openpgp:") && FromGPG != nil {
+				return FromGPG(k.ID())
+			}
+		}
+		return nil, fmt.Errorf("%w: OpenPGP", identity.ErrKeyType)
+	}
+	s, err := identity.LoadFile(where, c.Ask)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range p.Keys {
+		if k.ID() == s.Public().ID() {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s has %s", ErrOtherKey, where, s.Public().ID())
+}
+
+func isPath(s string) bool { return strings.ContainsAny(s, `/\`) }

@@ -1,0 +1,468 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// CapabilityTopic is the topic of the ledgers that carry grants.
+const CapabilityTopic = "capability"
+
+// Facts is what the ledgers of a repository say, opened and linked, before any judgement.
+type Facts struct {
+	Root      *Root
+	Authority *capability.Authority
+	Chains    map[string]*verdict.Chain
+	Tips      map[string]oid.ID              // ledger ref → commit
+	Seals     map[oid.ID][]verdict.Candidate // by commit
+	Decisions map[envelope.Digest]*verdict.Decided
+	Grants    map[envelope.Digest]capability.Given
+	Problems  []verdict.Finding          // what is wrong with ledgers; a verdict only for what relies on them
+	byID      map[envelope.Digest]oid.ID // every parsed entry → its blob
+
+	commits map[oid.ID]git.Commit // everything the one log brought, range included
+	order   []oid.ID              // the order it came in: parents before children
+}
+
+// Load reads trust root and ledgers.
+func Load(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, error) {
+	root, err := OpenRoot(s, pin)
+	if err != nil {
+		return nil, err
+	}
+	return load(ctx, s, root, nil)
+}
+
+func load(ctx context.Context, s *git.Session, root *Root, revs []string) (*Facts, error) {
+	f := newFacts(root)
+	if err := f.readLog(s, ledger.Prefix, revs); err != nil {
+		return nil, err
+	}
+	f.assemble()
+	if err := f.readGrants(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := f.readSeals(ctx, s); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// loadTopics reads only the ledgers under a prefix of topics, and of those only grants.
+func loadTopics(ctx context.Context, s *git.Session, root *Root, under string) (*Facts, error) {
+	f := newFacts(root)
+	if err := f.readLog(s, ledger.Prefix+under, nil); err != nil {
+		return nil, err
+	}
+	f.assemble()
+	return f, f.readGrants(ctx, s)
+}
+
+func newFacts(root *Root) *Facts {
+	return &Facts{
+		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
+		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
+		byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
+	}
+}
+
+// readLog fills commits and Tips with one log. Where a damaged ledger makes
+// that log fail, each ledger is read alone, so that it spoils no other.
+func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
+	take := func(q git.LogQuery) error {
+		for c, err := range s.Log(q) {
+			if err != nil {
+				return err
+			}
+			if _, twice := f.commits[c.ID]; !twice {
+				f.order = append(f.order, c.ID)
+			}
+			f.commits[c.ID] = c
+			for _, ref := range c.Refs {
+				if strings.HasPrefix(ref, ledger.Prefix) {
+					f.Tips[ref] = c.ID
+				}
+			}
+		}
+		return nil
+	}
+	err := take(git.LogQuery{Revs: revs, Globs: []string{under + "*"}, Decorate: []string{strings.TrimSuffix(ledger.Prefix, "/")}, IgnoreMissing: true})
+	if err == nil {
+		return nil
+	}
+	clear(f.commits)
+	f.order = nil
+	clear(f.Tips)
+	refs, rerr := s.Refs(under)
+	if rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	if len(revs) > 0 {
+		if err := take(git.LogQuery{Revs: revs, IgnoreMissing: true}); err != nil {
+			return err
+		}
+	}
+	for _, ref := range refs {
+		f.Tips[ref.Name] = ref.ID
+		if err := take(git.LogQuery{Revs: []string{ref.ID.String()}}); err != nil {
+			f.problem(verdict.LedgerDamaged, strings.TrimPrefix(ref.Name, ledger.Prefix), "covenant doctor", "can't be read: %v", err)
+		}
+	}
+	return nil
+}
+
+func (f *Facts) problem(code verdict.Code, object, hint, format string, a ...any) {
+	f.Problems = append(f.Problems, verdict.Finding{Code: code, Object: object, Message: fmt.Sprintf(format, a...), Hint: hint})
+}
+
+// assemble turns commits into chains, oldest entry first.
+func (f *Facts) assemble() {
+	for ref, tip := range f.Tips {
+		name, ok := ledger.ParseRef(ref)
+		if !ok {
+			f.problem(verdict.LedgerUnknown, ref, "", "is no name of a ledger")
+			continue
+		}
+		c := &verdict.Chain{Name: name.String()}
+		broken := ""
+		for id := tip; ; {
+			commit, ok := f.commits[id]
+			if !ok {
+				broken = "entry " + id.Short() + " is not in this clone"
+				break
+			}
+			c.Entries = append(c.Entries, verdict.Entry{Commit: id})
+			if len(commit.Parents) == 0 {
+				break
+			}
+			if len(commit.Parents) > 1 {
+				broken = "entry " + id.Short() + " follows more than one"
+				break
+			}
+			id = commit.Parents[0]
+		}
+		slices.Reverse(c.Entries)
+		if broken != "" {
+			c.Break(0, verdict.LedgerDamaged, "%s: %s", c.Name, broken)
+		}
+		f.Chains[c.Name] = c
+	}
+}
+
+// entryRef points into a chain while its envelopes are on their way.
+type entryRef struct {
+	chain *verdict.Chain
+	i     int
+}
+
+func (f *Facts) entriesOf(want func(topic string) bool) []entryRef {
+	names := make([]string, 0, len(f.Chains))
+	for n := range f.Chains {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	var out []entryRef
+	for _, n := range names {
+		topic, _, _ := strings.Cut(n, "/")
+		if !want(topic) {
+			continue
+		}
+		for i := range f.Chains[n].Entries {
+			out = append(out, entryRef{f.Chains[n], i})
+		}
+	}
+	return out
+}
+
+func (r entryRef) entry() *verdict.Entry { return &r.chain.Entries[r.i] }
+
+func objectNames(refs []entryRef) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, r := range refs {
+			if !yield(r.entry().Commit.String() + ":" + ledger.File) {
+				return
+			}
+		}
+	}
+}
+
+// statement is one opened and decoded entry; one of its fields is set.
+type statement struct {
+	seal     *prov.Seal
+	decision *prov.Decision
+	grant    *capability.Grant
+}
+
+// open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
+func open(e *verdict.Entry, repository envelope.Digest, data []byte, ring envelope.Keyring) (st statement) {
+	env, err := ledger.ParseBlob(data)
+	if err != nil {
+		e.Err = err
+		return st
+	}
+	e.ID = env.ID()
+	if ids := env.KeyIDs(); len(ids) > 0 {
+		e.KeyID = ids[0]
+	}
+	st, e.Header, e.Err = openEnvelope(env, repository, ring)
+	return st
+}
+
+func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envelope.Keyring) (st statement, h envelope.Header, err error) {
+	typ := env.PayloadType()
+	if typ != envelope.TypeInToto && typ != envelope.TypeLedger {
+		return st, h, fmt.Errorf("%w: %.100q", envelope.ErrPayloadType, typ)
+	}
+	o, err := env.Open(typ, 1, ring)
+	if err != nil {
+		return st, h, err
+	}
+	if typ == envelope.TypeInToto {
+		s, err := prov.Parse(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.seal, h = s, s.Predicate.Entry
+		return st, h, h.Check(repository)
+	}
+	kind, err := envelope.TypeOf(o)
+	if err != nil {
+		return st, h, err
+	}
+	switch kind {
+	case prov.Decided:
+		d, err := prov.ParseDecision(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.decision, h = &d.Body, d.Entry
+	case capability.Granted:
+		g, err := capability.Parse(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.grant, h = &g.Body, g.Entry
+	default:
+		// A type of a newer version: it keeps its place in the chain, and says nothing to us.
+		if h, err = envelope.HeaderOf(o); err != nil {
+			return st, h, err
+		}
+	}
+	return st, h, h.Check(repository)
+}
+
+// readGrants reads the capability ledgers, links them, and folds the authority.
+func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
+	persons := Persons(f.Root)
+	known := capability.Fold(persons, nil)
+	refs := f.entriesOf(func(t string) bool { return t == CapabilityTopic })
+	grants := map[entryRef]*capability.Grant{}
+	i := 0
+	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
+		if i >= len(refs) {
+			break
+		}
+		e := refs[i].entry()
+		if err != nil {
+			e.Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+		} else {
+			e.Blob = o.ID
+			if st := open(e, f.Root.ID, o.Data, known.Ring); st.grant != nil {
+				grants[refs[i]] = st.grant
+			}
+			if e.ID != "" {
+				f.byID[e.ID] = e.Blob
+			}
+		}
+		i++
+	}
+	if i < len(refs) {
+		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
+	}
+	f.link(known, CapabilityTopic)
+	var given []capability.Given
+	for _, r := range refs {
+		g, e := grants[r], r.entry()
+		if g == nil || e.Err != nil || (r.chain.Broken != nil && r.i >= r.chain.From) {
+			continue
+		}
+		given = append(given, capability.Given{ID: e.ID, KeyID: e.KeyID, Ledger: r.chain.Name, Seq: e.Header.Seq, Granted: *g})
+	}
+	f.Authority = capability.Fold(persons, given)
+	for _, g := range given {
+		if _, ok := f.Authority.Grant(g.ID); ok {
+			f.Grants[g.ID] = g
+		}
+	}
+	for _, err := range f.Authority.Refused {
+		f.problem(verdict.GrantRefused, "", "", "%v", err)
+	}
+	return nil
+}
+
+// readSeals reads all other ledgers, on all processors.
+func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
+	refs := f.entriesOf(func(t string) bool { return t != CapabilityTopic })
+	type job struct {
+		i    int
+		id   oid.ID
+		data []byte
+	}
+	states := make([]statement, len(refs))
+	jobs := make(chan job, 256)
+	var wg sync.WaitGroup
+	for range max(1, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for j := range jobs {
+				e := refs[j.i].entry()
+				e.Blob = j.id
+				states[j.i] = open(e, f.Root.ID, j.data, f.Authority.Ring)
+			}
+		})
+	}
+	i := 0
+	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
+		if i >= len(refs) || ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			refs[i].entry().Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+		} else {
+			jobs <- job{i, o.ID, o.Data}
+		}
+		i++
+	}
+	close(jobs)
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if i < len(refs) {
+		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
+	}
+	f.link(f.Authority, "")
+	for i, r := range refs {
+		e := r.entry()
+		if e.ID != "" {
+			f.byID[e.ID] = e.Blob
+		}
+		switch st := states[i]; {
+		case st.seal != nil && errors.Is(e.Err, envelope.ErrRepository):
+			// The seal is of another repository; say so where it stands.
+			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Err: e.Err})
+		case e.Err != nil:
+		case st.seal != nil:
+			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal})
+		case st.decision != nil:
+			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
+		}
+	}
+	return nil
+}
+
+// link checks the chains of a topic, or of all topics but capability.
+func (f *Facts) link(known *capability.Authority, topic string) {
+	for name, c := range f.Chains {
+		t, w, _ := strings.Cut(name, "/")
+		if (topic != "") != (t == CapabilityTopic) {
+			continue
+		}
+		unknown := ""
+		if len(c.Entries) > 0 {
+			if _, ok := known.ByKey(c.Entries[0].KeyID); !ok && c.Entries[0].KeyID != "" {
+				unknown = c.Entries[0].KeyID
+			}
+		}
+		c.Link(t, w, func(keyID string) (string, bool) {
+			k, ok := PublicKey(known, keyID)
+			if !ok {
+				return "", false
+			}
+			d := k.Digest()
+			return fmt.Sprintf("%x", d[:8]), true
+		})
+		switch {
+		case unknown != "":
+			f.problem(verdict.LedgerUnknown, name, "covenant identity list", "is written by %s, whom nobody introduced", unknown)
+		case c.Broken != nil:
+			f.Problems = append(f.Problems, *c.Broken)
+		}
+	}
+}
+
+// PublicKey finds a key of any principal.
+func PublicKey(a *capability.Authority, keyID string) (identity.PublicKey, bool) {
+	p, ok := a.ByKey(keyID)
+	if !ok {
+		return nil, false
+	}
+	for _, k := range p.Keys {
+		if k.ID() == keyID {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// Persons returns the persons of a trust root as principals.
+func Persons(r *Root) []capability.Principal {
+	var out []capability.Principal
+	for _, p := range r.Root.Persons {
+		c := capability.Principal{Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: r.IsOperator(p.Name), Emails: p.Emails}
+		for _, text := range p.Keys {
+			if k, err := identity.ParsePublicKey(text); err == nil { // Validate parsed it already
+				c.Keys = append(c.Keys, k)
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// World returns what the judge needs to know.
+func (f *Facts) World() *verdict.World {
+	return &verdict.World{
+		Authority: f.Authority,
+		Principal: func(keyID string) (verdict.Principal, bool) {
+			p, ok := f.Authority.ByKey(keyID)
+			if !ok {
+				return verdict.Principal{}, false
+			}
+			return verdict.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Key: keyID}, true
+		},
+		Emails: func(keyID string) []string {
+			if p, ok := f.Authority.ByKey(keyID); ok {
+				return p.Emails
+			}
+			return nil
+		},
+		HasGrant: func(id envelope.Digest, keyID string) bool {
+			g, ok := f.Authority.Grant(id)
+			if !ok {
+				return false
+			}
+			k, err := identity.ParsePublicKey(g.Granted.Subject.Key)
+			return err == nil && k.ID() == keyID
+		},
+		Chains: f.Chains,
+		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {
+			d, ok := f.Decisions[id]
+			return d, ok
+		},
+	}
+}

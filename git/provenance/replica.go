@@ -1,0 +1,97 @@
+package provenance
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/git"
+)
+
+// Replica is this clone: it makes a key's ledger one writer's only. It is bound
+// to the place it was made at, so that a copy of a clone (cp -r, a snapshot, a
+// restored cache) opens ledgers of its own instead of forking ours.
+type Replica struct {
+	ID    string `json:"id"`    // 8 hexadecimal digits
+	Host  string `json:"host"`  // machine id, or host name
+	Path  string `json:"path"`  // of the git directory shared by worktrees
+	Inode string `json:"inode"` // of that directory, where the system has such
+}
+
+// OpenReplica reads the replica's id, and makes one when there is none or when it was made at another place.
+// The caller holds the repository's lock.
+func OpenReplica(r *git.Repo) ([4]byte, error) {
+	var id [4]byte
+	file := filepath.Join(r.StateDir(), "replica")
+	here, err := place(r.CommonDir())
+	if err != nil {
+		return id, err
+	}
+	b, err := os.ReadFile(file) //nolint:gosec // our own state file
+	if err == nil {
+		var known Replica
+		if json.Unmarshal(b, &known) == nil && known.Host == here.Host && known.Path == here.Path && known.Inode == here.Inode {
+			if n, err := hex.Decode(id[:], []byte(known.ID)); err == nil && n == len(id) && len(known.ID) == 8 {
+				return id, nil
+			}
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return id, fmt.Errorf("replica: %w", err)
+	}
+	if _, err := rand.Read(id[:]); err != nil {
+		return id, fmt.Errorf("replica: %w", err)
+	}
+	here.ID = hex.EncodeToString(id[:])
+	if b, err = json.Marshal(here); err != nil {
+		return id, fmt.Errorf("replica: %w", err)
+	}
+	return id, writeState(file, append(b, '\n'))
+}
+
+func place(dir string) (Replica, error) {
+	path, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return Replica{}, fmt.Errorf("replica: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Replica{}, fmt.Errorf("replica: %w", err)
+	}
+	host := ""
+	if b, err := os.ReadFile("/etc/machine-id"); err == nil {
+		host = strings.TrimSpace(string(b))
+	}
+	if host == "" {
+		host, _ = os.Hostname()
+	}
+	return Replica{Host: host, Path: path, Inode: inode(info)}, nil
+}
+
+// writeState writes a file of our state directory: whole or not at all.
+func writeState(file string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
+		return fmt.Errorf("state: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(b)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package provenance
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Refusals of ranges: no answer, not a bad one.
+var (
+	ErrRevision   = errors.New("unknown revision")
+	ErrEmptyRange = errors.New("there is no commit in this range")
+	ErrShallow    = errors.New("the history of this clone ends inside the range")
+)
+
+// Span is the commits to look at: those reachable from Tips and not from Except.
+type Span struct {
+	Tips, Except []oid.ID
+	Ranged       bool // written as A..B: a range under review, rather than a history
+}
+
+// ParseSpan reads arguments of the forms REV, A..B, ..B, A.. and ^REV, as git-rev-list(1) does; no argument is HEAD.
+func ParseSpan(s *git.Session, args ...string) (Span, error) {
+	if len(args) == 0 {
+		args = []string{"HEAD"}
+	}
+	var sp Span
+	for _, a := range args {
+		if strings.Contains(a, "...") {
+			return Span{}, fmt.Errorf("%w: %q: a symmetric difference has no order to verify in; write A..B", ErrRevision, a)
+		}
+		from, to, ranged := strings.Cut(a, "..")
+		if !ranged {
+			if rest, not := strings.CutPrefix(a, "^"); not {
+				id, err := resolve(s, rest)
+				if err != nil {
+					return Span{}, err
+				}
+				sp.Except, sp.Ranged = append(sp.Except, id), true
+				continue
+			}
+			from, to = "", a
+		} else {
+			sp.Ranged = true
+			if from == "" {
+				from = "HEAD"
+			}
+			if to == "" {
+				to = "HEAD"
+			}
+			id, err := resolve(s, from)
+			if err != nil {
+				return Span{}, err
+			}
+			sp.Except = append(sp.Except, id)
+		}
+		id, err := resolve(s, to)
+		if err != nil {
+			return Span{}, err
+		}
+		sp.Tips = append(sp.Tips, id)
+	}
+	return sp, nil
+}
+
+func resolve(s *git.Session, rev string) (oid.ID, error) {
+	if rev == "" || strings.HasPrefix(rev, "-") {
+		return oid.ID{}, fmt.Errorf("%w: %q", ErrRevision, rev)
+	}
+	o, err := s.Object(rev+"^{commit}", 16<<20)
+	if errors.Is(err, git.ErrMissing) {
+		return oid.ID{}, fmt.Errorf("%w: %q", ErrRevision, rev)
+	}
+	if err != nil {
+		return oid.ID{}, fmt.Errorf("%w: %q: %w", ErrRevision, rev, err)
+	}
+	return o.ID, nil
+}
+
+// Commits returns what seal arguments name: REV is one commit, A..B a range, oldest first, each once.
+func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
+	if len(args) == 0 {
+		args = []string{"HEAD"}
+	}
+	var out []git.Commit
+	seen := map[oid.ID]bool{}
+	for _, a := range args {
+		sp, err := ParseSpan(s, a)
+		if err != nil {
+			return nil, err
+		}
+		q := git.LogQuery{Revs: sp.revs()}
+		if !sp.Ranged {
+			q.Max = 1
+		}
+		for c, err := range s.Log(q) {
+			if err != nil {
+				return nil, err
+			}
+			if !seen[c.ID] {
+				seen[c.ID] = true
+				out = append(out, c)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, ErrEmptyRange
+	}
+	return out, nil
+}
+
+// SealedBy reports whether a ledger has a seal of the commit by this key.
+func (f *Facts) SealedBy(commit oid.ID, keyID string) bool {
+	for i := range f.Seals[commit] {
+		if c := &f.Seals[commit][i]; c.KeyID == keyID && c.Seal != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (sp Span) revs() []string {
+	out := make([]string, 0, len(sp.Tips)+len(sp.Except))
+	for _, id := range sp.Tips {
+		out = append(out, id.String())
+	}
+	for _, id := range sp.Except {
+		out = append(out, "^"+id.String())
+	}
+	return out
+}
+
+// walk returns the commits of the span, parents before children, in the order the log brought them.
+func (f *Facts) walk(sp Span, order []oid.ID) []git.Commit {
+	in := f.reach(sp.Tips)
+	var out []git.Commit
+	for _, id := range order {
+		if in[id] {
+			out = append(out, f.commits[id])
+		}
+	}
+	return out
+}
+
+// reach returns what is reachable from tips among the commits the log brought.
+func (f *Facts) reach(tips []oid.ID) map[oid.ID]bool {
+	in := make(map[oid.ID]bool, len(f.commits))
+	todo := append([]oid.ID(nil), tips...)
+	for len(todo) > 0 {
+		id := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		c, ok := f.commits[id]
+		if !ok || in[id] {
+			continue
+		}
+		in[id] = true
+		todo = append(todo, c.Parents...)
+	}
+	return in
+}

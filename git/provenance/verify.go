@@ -1,0 +1,350 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// A ShallowError names the commit at which a shallow clone's history ends. It wraps ErrShallow.
+type ShallowError struct{ Commit oid.ID }
+
+func (e *ShallowError) Error() string { return fmt.Sprintf("%v, at %s", ErrShallow, e.Commit.Short()) }
+
+// Unwrap returns ErrShallow.
+func (e *ShallowError) Unwrap() error { return ErrShallow }
+
+// Options of Verify.
+type Options struct {
+	Pin  envelope.Digest
+	Deep bool      // hash every object of the range again, and every content digest
+	Now  time.Time // when grants are asked
+}
+
+// Report is what Verify found. Results must be consumed once.
+type Report struct {
+	Facts    *Facts
+	Commits  []git.Commit
+	Problems []verdict.Finding
+	Results  iter.Seq2[verdict.Result, error]
+}
+
+// Verify judges every commit of the span, oldest first. Errors are of reading
+// only; what is wrong with a commit is in its result.
+func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, error) {
+	facts, commits, before, err := gather(ctx, s, sp, o.Pin)
+	if err != nil {
+		return nil, err
+	}
+	if len(commits) == 0 {
+		return nil, ErrEmptyRange
+	}
+	shallow, err := s.Repo().Shallow()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range commits {
+		if shallow[c.ID] && !before[c.ID] {
+			return nil, &ShallowError{c.ID}
+		}
+	}
+	view, problems, err := facts.view(s, commits, before)
+	if err != nil {
+		return nil, err
+	}
+	deep, err := facts.deep(s, commits, before, o.Deep)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Facts: facts, Commits: commits, Problems: append(facts.Problems, problems...)}
+	w := facts.World()
+	r.Results = func(yield func(verdict.Result, error) bool) {
+		trees, err := facts.parentTrees(s, commits)
+		if err != nil {
+			yield(verdict.Result{}, err)
+			return
+		}
+		next, stop := iter.Pull2(s.Diffs(treePairs(commits, before, trees)))
+		defer stop()
+		for _, c := range commits {
+			if ctx.Err() != nil {
+				yield(verdict.Result{}, ctx.Err())
+				return
+			}
+			vc := verdict.Commit{
+				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
+				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
+			}
+			if !vc.Before {
+				for range max(1, len(c.Parents)) {
+					list, err, ok := next()
+					if !ok {
+						yield(verdict.Result{}, errors.New("git diff-tree ended early"))
+						return
+					}
+					if err != nil {
+						vc.DiffErr = err
+					}
+					vc.Diffs = append(vc.Diffs, rawChanges(list))
+				}
+			}
+			if !yield(verdict.Judge(w, &vc, o.Now), nil) {
+				return
+			}
+		}
+	}
+	return r, nil
+}
+
+// gather reads root, ledgers and range with one log, and marks what is older than governance.
+func gather(ctx context.Context, s *git.Session, sp Span, pin envelope.Digest) (*Facts, []git.Commit, map[oid.ID]bool, error) {
+	root, err := OpenRoot(s, pin)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	revs := sp.revs()
+	var since []oid.ID
+	for _, g := range root.Governed {
+		since = append(since, g.Commit)
+		revs = append(revs, g.Commit.String())
+	}
+	f, err := load(ctx, s, root, revs)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return f, f.walk(sp, f.order), f.reach(since), nil
+}
+
+// parentTrees returns the trees of all parents, also of those outside the range.
+func (f *Facts) parentTrees(s *git.Session, commits []git.Commit) (map[oid.ID]oid.ID, error) {
+	trees := map[oid.ID]oid.ID{}
+	var outside []oid.ID
+	for _, c := range commits {
+		for _, p := range c.Parents {
+			if _, known := trees[p]; known {
+				continue
+			}
+			if pc, ok := f.commits[p]; ok {
+				trees[p] = pc.Tree
+				continue
+			}
+			trees[p] = oid.ID{}
+			outside = append(outside, p)
+		}
+	}
+	i := 0
+	for o, err := range s.Objects(names(outside), 16<<20) {
+		if i >= len(outside) {
+			break
+		}
+		id := outside[i]
+		i++
+		if err != nil {
+			return nil, fmt.Errorf("parent %s: %w", id.Short(), err)
+		}
+		c, err := git.ParseCommit(s.Repo().Format(), id, o.Data)
+		if err != nil {
+			return nil, fmt.Errorf("parent %s: %w", id.Short(), err)
+		}
+		trees[id] = c.Tree
+	}
+	return trees, nil
+}
+
+func names(ids []oid.ID) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, id := range ids {
+			if !yield(id.String()) {
+				return
+			}
+		}
+	}
+}
+
+func treePairs(commits []git.Commit, skip map[oid.ID]bool, trees map[oid.ID]oid.ID) iter.Seq[git.TreePair] {
+	return func(yield func(git.TreePair) bool) {
+		for _, c := range commits {
+			if skip[c.ID] {
+				continue
+			}
+			if len(c.Parents) == 0 && !yield(git.TreePair{New: c.Tree}) {
+				return
+			}
+			for _, p := range c.Parents {
+				if !yield(git.TreePair{Old: trees[p], New: c.Tree}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func rawChanges(list []git.Change) []prov.Raw {
+	out := make([]prov.Raw, len(list))
+	for i, c := range list {
+		out[i] = prov.Raw{Path: c.Path, Status: c.Status, OldMode: modeText(c.OldMode), NewMode: modeText(c.NewMode), Old: c.Old, New: c.New}
+	}
+	return out
+}
+
+func modeText(m git.Mode) string {
+	if m == 0 {
+		return ""
+	}
+	return m.String()
+}
+
+// seen is what ledgers and notes offer for one commit.
+type seen struct {
+	candidates []verdict.Candidate
+	warnings   []verdict.Finding
+}
+
+// view joins ledger seals with the notes on the commits. A note whose blob is
+// the ledger entry's is not read again; any other line is a warning, or, where
+// the ledger has no seal, a candidate that says what became of it.
+func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]bool) (map[oid.ID]seen, []verdict.Finding, error) {
+	out := make(map[oid.ID]seen, len(commits))
+	for _, c := range commits {
+		if !before[c.ID] {
+			out[c.ID] = seen{candidates: f.Seals[c.ID]}
+		}
+	}
+	if _, err := s.Object(notes.Ref+"^{tree}", 64<<20); errors.Is(err, git.ErrMissing) {
+		return out, []verdict.Finding{{Code: verdict.NoteMissing, Object: notes.Ref, Message: "the notes view is not in this clone", Hint: "covenant doctor --fix"}}, nil
+	}
+	list, err := notes.List(s, notes.Ref)
+	if err != nil {
+		return out, []verdict.Finding{{Code: verdict.NoteJunk, Object: notes.Ref, Message: err.Error(), Hint: "covenant doctor --fix"}}, nil
+	}
+	noted := map[oid.ID]map[oid.ID]bool{} // commit → ledger blobs its note is known to show
+	var strange []notes.Note
+	for _, n := range list {
+		v, ok := out[n.Object]
+		if !ok {
+			continue
+		}
+		if noted[n.Object] == nil {
+			noted[n.Object] = map[oid.ID]bool{}
+		}
+		same := false
+		for i := range v.candidates {
+			if v.candidates[i].Blob == n.Blob {
+				same, noted[n.Object][n.Blob] = true, true
+			}
+		}
+		if !same {
+			strange = append(strange, n)
+		}
+	}
+	i := 0
+	for o, err := range s.Objects(func(yield func(string) bool) {
+		for _, n := range strange {
+			if !yield(n.Blob.String()) {
+				return
+			}
+		}
+	}, envelope.MaxSize) {
+		if i >= len(strange) {
+			break
+		}
+		n := strange[i]
+		i++
+		v := out[n.Object]
+		if err != nil {
+			v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "can't be read: "+err.Error()))
+		} else {
+			f.readNote(&v, n, o.Data, noted[n.Object])
+		}
+		out[n.Object] = v
+	}
+	for id, v := range out {
+		for i := range v.candidates {
+			if c := &v.candidates[i]; !c.InNote && c.Err == nil && !noted[id][c.Blob] {
+				v.warnings = append(v.warnings, verdict.Finding{Code: verdict.NoteMissing, Object: string(c.ID), Message: "its note lacks the seal that its ledger has", Hint: "covenant doctor --fix"})
+			}
+		}
+		out[id] = v
+	}
+	return out, nil, nil
+}
+
+func noteWarning(code verdict.Code, n notes.Note, msg string) verdict.Finding {
+	return verdict.Finding{Code: code, Object: n.Blob.String(), Message: "a line of its note " + msg, Hint: "covenant doctor --fix"}
+}
+
+func (f *Facts) readNote(v *seen, n notes.Note, data []byte, shown map[oid.ID]bool) {
+	for _, line := range envelope.Lines(data) {
+		env, err := envelope.Parse(line)
+		if err != nil {
+			v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "is no envelope: "+err.Error()))
+			continue
+		}
+		if blob, ok := f.byID[env.ID()]; ok {
+			// The same statement stands in a ledger: is it one of this commit's?
+			mine := false
+			for i := range v.candidates {
+				mine = mine || v.candidates[i].ID == env.ID()
+			}
+			if mine {
+				shown[blob] = true
+				if _, _, err := openEnvelope(env, f.Root.ID, f.Authority.Ring); err != nil {
+					v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "is refused: "+err.Error()))
+				}
+				continue
+			}
+		}
+		c := verdict.Candidate{ID: env.ID(), Blob: n.Blob, InNote: true}
+		if ids := env.KeyIDs(); len(ids) > 0 {
+			c.KeyID = ids[0]
+		}
+		var st statement
+		st, c.Header, c.Err = openEnvelope(env, f.Root.ID, f.Authority.Ring)
+		switch c.Seal = st.seal; {
+		case c.Err == nil && c.Seal == nil:
+			v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "is no seal"))
+			continue
+		case c.Err != nil:
+			c.Seal = nil
+			// In a ledger of a known writer the same broken bytes are that ledger's; in a note they are junk unless nothing better is here.
+			_, inLedger := f.byID[env.ID()]
+			c.InNote = !inLedger
+		case c.Seal.Commit() != n.Object:
+			c.InNote = false // whatever ledger it is in, it is not this commit's
+		}
+		if hasGood(v.candidates) {
+			msg := "seals another commit"
+			code := verdict.NoteElsewhere
+			if c.Err != nil {
+				code, msg = verdict.NoteJunk, "is refused: "+c.Err.Error()
+				if errors.Is(c.Err, envelope.ErrUnknownKey) {
+					code = verdict.NoteUnknown
+				}
+			} else if c.Seal.Commit() == n.Object {
+				v.candidates = append(v.candidates, c) // a seal its ledger lacks: the judge says what that means
+				continue
+			}
+			v.warnings = append(v.warnings, noteWarning(code, n, msg))
+			continue
+		}
+		v.candidates = append(v.candidates, c)
+	}
+}
+
+func hasGood(list []verdict.Candidate) bool {
+	for i := range list {
+		if list[i].Err == nil && !list[i].InNote {
+			return true
+		}
+	}
+	return false
+}
