@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -21,7 +24,11 @@ func (r *Repo) writePack(ctx context.Context, queue []queued) error {
 	if len(queue) > math.MaxUint32 {
 		return fmt.Errorf("too many for one pack")
 	}
-	p, err := r.start(ctx, r.env, pipeInput, "index-pack", "--stdin")
+	// Started below the top of a work tree, index-pack returns to that directory and resolves the
+	// relative ".git" it found from there: the pack ends up in a new directory of the work tree.
+	// Absolute paths leave it no choice.
+	env := withEnv(r.env, "GIT_DIR="+r.gitDir, "GIT_OBJECT_DIRECTORY="+r.objectDir(), "GIT_WORK_TREE")
+	p, err := r.start(ctx, env, pipeInput, "index-pack", "--stdin")
 	if err != nil {
 		return err
 	}
@@ -31,10 +38,18 @@ func (r *Repo) writePack(ctx context.Context, queue []queued) error {
 	if err := p.in.Close(); err != nil {
 		return p.failure(err)
 	}
-	if _, err := p.readAll(headerLimit); err != nil {
+	out, err := p.readAll(headerLimit)
+	if err != nil {
 		return p.failure(err)
 	}
-	return p.wait()
+	if err := p.wait(); err != nil {
+		return err
+	}
+	_, name, _ := strings.Cut(strings.TrimSpace(string(out)), "\t")
+	if _, err := os.Stat(filepath.Join(r.objectDir(), "pack", "pack-"+name+".idx")); err != nil {
+		return fmt.Errorf("git index-pack: %w", err)
+	}
+	return nil
 }
 
 // encodePack writes a pack of version 2 and flushes w.
