@@ -11,8 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// Ident is who and when of a commit, as the commit says. The bytes are unverified and in whatever
-// encoding the commit has. Where Git cannot make sense of the line, neither do we: the name and
+// Ident is who and when of a commit, as the commit says: unverified bytes. Where Git cannot make sense of the line, neither do we: the name and
 // address are empty, or the time is zero.
 type Ident struct {
 	Name, Email string
@@ -35,7 +34,8 @@ var errCommit = errors.New("malformed commit")
 // ParseCommit reads the body of the commit object called id. It is strict about structure: the
 // headers tree, parent (any number), author and committer once each in this order, then any others
 // with their continuation lines, then a blank line and the message; no NUL in a header, none
-// longer than 64 KiB. It is as lenient as Git about names and times.
+// longer than 64 KiB. It is as lenient as Git about names and times. Text stays in the encoding the
+// commit has.
 func ParseCommit(format oid.Format, id oid.ID, body []byte) (Commit, error) {
 	c := Commit{ID: id}
 	fail := func(what string) (Commit, error) {
@@ -123,7 +123,7 @@ func digits(s string) string {
 func parseTime(seconds, zone string) time.Time {
 	sec, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		sec = 0
+		return time.Unix(0, 0).UTC()
 	}
 	tz, err := strconv.ParseInt(zone, 10, 32)
 	if err != nil {

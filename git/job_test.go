@@ -1,6 +1,9 @@
 package git_test
 
-import "os"
+import (
+	"context"
+	"os"
+)
 
 // jobs are what the test binary does when it is started again as another process.
 var jobs = map[string]func() error{}
@@ -12,3 +15,7 @@ func runJob(name string) int {
 	}
 	return 0
 }
+
+var errCanceled = context.Canceled
+
+func contextWithCancel() (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }

@@ -36,7 +36,8 @@ const (
 )
 
 // Log walks the commits that q selects, oldest first: every parent comes before its children. It
-// costs one child. Nothing is walked when q names no revision and no glob matches. An error ends
+// costs one child. Names and subjects of a commit that says it is encoded otherwise are converted
+// to UTF-8, where Git can; the others are the bytes of the object. Nothing is walked when q names no revision and no glob matches. An error ends
 // the sequence; without one the walk was complete.
 func (s *Session) Log(q LogQuery) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
@@ -89,7 +90,7 @@ func (s *Session) log(q LogQuery, yield func(Commit, error) bool) error {
 
 func (q LogQuery) args() ([]string, error) {
 	args := []string{
-		"log", "--topo-order", "--reverse", "-z", "--format=tformat:" + logFormat, "--encoding=none", "--date=raw",
+		"log", "--topo-order", "--reverse", "-z", "--format=tformat:" + logFormat, "--encoding=UTF-8", "--date=raw",
 		"--no-patch", "--no-show-signature", "--no-notes", "--no-color", "--no-mailmap",
 	}
 	if q.FirstParent {

@@ -59,8 +59,8 @@ func (s sharing) mode(m fs.FileMode) fs.FileMode {
 		perm = tweak
 	}
 	m = m&^fs.ModePerm | perm
-	if m.IsDir() {
-		m |= fs.ModeSetgid
+	if m.IsDir() && perm&0o060 != 0 {
+		m |= fs.ModeSetgid // so that new files belong to the group that shares
 	}
 	return m
 }
