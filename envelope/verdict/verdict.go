@@ -128,6 +128,7 @@ const (
 
 	NoteJunk      Code = "note.junk"
 	NoteMissing   Code = "note.missing"
+	NotePointers  Code = "note.pointers"
 	NoteUnknown   Code = "note.unknown-key"
 	NoteElsewhere Code = "note.elsewhere"
 

@@ -74,12 +74,22 @@ type Add struct {
 // is the present commit, zero when there is none. A line that stands there
 // already is not put twice. When nothing changes, base is returned.
 func Edit(s *git.Session, base oid.ID, who git.Ident, subject string, adds []Add) (oid.ID, error) {
-	t := &tree{s: s, format: s.Repo().Format(), dirty: false}
+	t := &tree{s: s, format: s.Repo().Format()}
 	if !base.IsZero() {
 		if err := t.load(base.String() + "^{tree}"); err != nil {
 			return oid.ID{}, err
 		}
 	}
+	return t.commit(base, who, subject, adds)
+}
+
+// Rebuild is Edit of an empty view on top of base: what adds do not put is gone.
+func Rebuild(s *git.Session, base oid.ID, who git.Ident, subject string, adds []Add) (oid.ID, error) {
+	t := &tree{s: s, format: s.Repo().Format(), dirty: true}
+	return t.commit(base, who, subject, adds)
+}
+
+func (t *tree) commit(base oid.ID, who git.Ident, subject string, adds []Add) (oid.ID, error) {
 	for _, a := range adds {
 		if err := t.add(a); err != nil {
 			return oid.ID{}, fmt.Errorf("note on %s: %w", a.Object.Short(), err)
@@ -96,7 +106,7 @@ func Edit(s *git.Session, base oid.ID, who git.Ident, subject string, adds []Add
 	if !base.IsZero() {
 		parents = []oid.ID{base}
 	}
-	return s.Put("commit", git.EncodeCommit(root, parents, who, who, subject+"\n")), nil
+	return t.s.Put("commit", git.EncodeCommit(root, parents, who, who, subject+"\n")), nil
 }
 
 // Ident is the author of notes commits: they are a view and speak for nobody.

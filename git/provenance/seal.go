@@ -262,33 +262,41 @@ func (k *Sealer) entry(typ string, payload []byte, subject string, when time.Tim
 	return ledger.Entry{Envelope: e, Subject: subject, Author: k.Hand.Principal.Name, When: when}, nil
 }
 
-// lines are the notes of one seal: its envelope on the commit, a pointer on
-// each new blob. The pointer is one blob, shared by all of them.
-func lines(s *git.Session, d *draft, m Made, envBlob oid.ID) ([]notes.Add, error) {
-	o, err := s.Object(envBlob.String(), envelope.MaxSize+1)
+// lines are the notes of one seal that was just put.
+func lines(s *git.Session, d *draft, m Made, blob oid.ID) ([]notes.Add, error) {
+	o, err := s.Object(blob.String(), envelope.MaxSize+1)
 	if err != nil {
 		return nil, err
 	}
-	adds := []notes.Add{{Object: d.commit.ID, Line: o.Data[:len(o.Data)-1], Blob: envBlob}}
-	line := notes.Pointer{Commit: d.commit.ID, Envelope: m.ID}.Line()
-	shared := s.Put("blob", append(slices.Clone(line), '\n'))
-	empty := s.Repo().Format().EmptyBlob().String()
+	adds := linesFor(s.Repo().Format(), d.commit.ID, m.ID, d.changes, o.Data[:len(o.Data)-1], blob)
+	if len(adds) > 1 { // the pointer is one blob, shared by all that changed
+		shared := s.Put("blob", append(slices.Clone(adds[1].Line), '\n'))
+		for i := range adds[1:] {
+			adds[1+i].Blob = shared
+		}
+	}
+	return adds, nil
+}
+
+// linesFor are the lines a seal puts into notes: its envelope on the commit, a pointer on each new blob.
+func linesFor(format oid.Format, commit oid.ID, id envelope.Digest, changes [][]prov.Change, line []byte, blob oid.ID) []notes.Add {
+	adds := []notes.Add{{Object: commit, Line: line, Blob: blob}}
+	pointer := notes.Pointer{Commit: commit, Envelope: id}.Line()
+	empty := format.EmptyBlob().String()
 	seen := map[string]bool{}
-	for _, list := range d.changes {
+	for _, list := range changes {
 		for i := range list {
 			c := &list[i]
 			if c.New == "" || c.New == empty || c.NewMode == gitlink || seen[c.New] {
 				continue
 			}
 			seen[c.New] = true
-			id, err := oid.Parse(c.New)
-			if err != nil {
-				return nil, err
+			if object, err := oid.Parse(c.New); err == nil {
+				adds = append(adds, notes.Add{Object: object, Line: pointer, Hint: true})
 			}
-			adds = append(adds, notes.Add{Object: id, Line: line, Blob: shared, Hint: true})
 		}
 	}
-	return adds, nil
+	return adds
 }
 
 const gitlink = "160000"

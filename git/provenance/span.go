@@ -80,6 +80,9 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 	return o.ID, nil
 }
 
+// One is the span of a single commit.
+func One(c git.Commit) Span { return Span{Tips: []oid.ID{c.ID}, Except: c.Parents} }
+
 // Commits returns what seal arguments name: REV is one commit, A..B a range, oldest first, each once.
 func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 	if len(args) == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -28,6 +29,9 @@ type Options struct {
 	Pin  envelope.Digest
 	Deep bool      // hash every object of the range again, and every content digest
 	Now  time.Time // when grants are asked
+
+	NewestFirst bool
+	Only        map[oid.ID]bool // judge only these commits of the span; nil: all
 }
 
 // Report is what Verify found. Results must be consumed once.
@@ -45,8 +49,14 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 	if err != nil {
 		return nil, err
 	}
+	if o.Only != nil {
+		commits = slices.DeleteFunc(commits, func(c git.Commit) bool { return !o.Only[c.ID] })
+	}
 	if len(commits) == 0 {
 		return nil, ErrEmptyRange
+	}
+	if o.NewestFirst {
+		slices.Reverse(commits)
 	}
 	shallow, err := s.Repo().Shallow()
 	if err != nil {

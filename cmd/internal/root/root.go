@@ -4,10 +4,18 @@ package root
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/open-covenant/covenant-git/cmd/internal/blamecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/disablecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/doctorcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/logcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/showcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/statscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/statuscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/versioncmd"
 )
 
@@ -28,10 +36,18 @@ As with Git, "covenant -C DIR COMMAND" runs in another directory, and a command
 that is not listed here is looked for as a program covenant-COMMAND.`,
 	}
 	root.AddCommand(
+		blamecmd.New(env),
+		disablecmd.New(env),
+		doctorcmd.New(env),
+		hookscmd.New(env),
 		identitycmd.New(env),
 		initcmd.New(env),
+		logcmd.New(env),
 		provenancecmd.New(env),
 		provenancecmd.NewVerify(env),
+		showcmd.New(env),
+		statscmd.New(env),
+		statuscmd.New(env),
 		versioncmd.New(env),
 	)
 	return root

@@ -1,0 +1,268 @@
+// Package doctorcmd is the command "doctor": what is damaged, and what mends it.
+package doctorcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks"
+)
+
+// New returns the command.
+func New(env *cli.Env) *cobra.Command {
+	var fix, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Name what is damaged here, and mend what can be",
+		Long: `Name what is damaged: the trust root and its pin, ledgers, the notes view, hooks
+that are not reached, commits that a hook could not seal, locks left behind, keys
+that others can read. With --fix, mend what can be mended without losing a record:
+rebuild notes from ledgers, seal (vouching) what hooks could not, remove stale
+locks, install hooks. On a healthy repository it says nothing and exits 0.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, fix, asJSON) },
+	}
+	cmd.Flags().BoolVar(&fix, "fix", false, "mend what can be mended")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per finding")
+	return cmd
+}
+
+// Line is one finding with --json.
+type Line struct {
+	Type string `json:"type"` // "finding"
+	verdict.Finding
+	Fixed bool `json:"fixed"`
+}
+
+// The codes only doctor uses.
+const (
+	hookUnreached verdict.Code = "hook.unreached"
+	hookFailed    verdict.Code = "hook.failed"
+	lockStale     verdict.Code = "git.lock"
+	keyMode       verdict.Code = "key.mode"
+	pinMissing    verdict.Code = "root.not-pinned"
+)
+
+// staleAfter is the age at which a lock of a ref of ours has no living owner: no transaction of ours takes a second.
+const staleAfter = time.Minute
+
+// ailment is a finding and what mends it; mend is nil when only people can.
+type ailment struct {
+	verdict.Finding
+	mend func() error
+	key  string // ailments of the same key are mended together
+}
+
+func run(ctx context.Context, env *cli.Env, fix, asJSON bool) error {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	list, err := examine(ctx, w)
+	if err != nil {
+		return err
+	}
+	left := 0
+	mended := map[string]error{}
+	for _, a := range list {
+		fixed := false
+		if fix && a.mend != nil {
+			err, done := mended[a.key]
+			if !done || a.key == "" {
+				err = a.mend()
+				mended[a.key] = err
+			}
+			if fixed = err == nil; !fixed {
+				a.Message += "; it can't be mended: " + err.Error()
+			}
+		}
+		if !fixed {
+			left++
+		}
+		if err := print(env, a.Finding, fixed, asJSON); err != nil {
+			return err
+		}
+	}
+	if left > 0 {
+		return cli.No(nil)
+	}
+	return nil
+}
+
+func print(env *cli.Env, f verdict.Finding, fixed, asJSON bool) error {
+	if asJSON {
+		return env.JSON(Line{"finding", f, fixed})
+	}
+	p := env.Palette()
+	lead := p.Bad(string(f.Code))
+	if fixed {
+		lead = p.Good("mended " + string(f.Code))
+	}
+	object := ""
+	if f.Object != "" {
+		object = say.Line(f.Object) + ": "
+	}
+	if _, err := fmt.Fprintf(env.Out, "%s: %s%s\n", lead, object, say.Line(f.Message)); err != nil {
+		return err
+	}
+	if f.Hint != "" && !fixed {
+		_, err := fmt.Fprintf(env.Out, "  hint: %s\n", say.Line(f.Hint))
+		return err
+	}
+	return nil
+}
+
+func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
+	var out []ailment
+	out = append(out, locks(w.Session.Repo(), w.Env.Now())...)
+	pin, err := w.Pin("")
+	switch {
+	case errors.Is(err, provenance.ErrNotPinned):
+		return append(out, ailment{Finding: verdict.Finding{Code: pinMissing, Message: err.Error(), Hint: strings.Join(cli.Hints(err), "; ")}}), nil
+	case err != nil:
+		return out, err
+	}
+	facts, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		var re *provenance.RootError
+		if errors.As(err, &re) {
+			code := verdict.RootInvalid
+			if errors.Is(err, provenance.ErrRootMismatch) {
+				code = verdict.RootMismatch
+			}
+			return append(out, ailment{Finding: verdict.Finding{Code: code, Object: provenance.RootRef, Message: err.Error(),
+				Hint: "fetch the pinned one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"}}), nil
+		}
+		if errors.Is(err, provenance.ErrNotGoverned) {
+			return append(out, ailment{Finding: verdict.Finding{Code: verdict.RootMissing, Object: provenance.RootRef, Message: "the pinned trust root is not here",
+				Hint: "git fetch origin 'refs/covenant/*:refs/covenant/*'"}}), nil
+		}
+		return out, work.Explain(err)
+	}
+	for _, f := range facts.Problems {
+		out = append(out, ailment{Finding: f})
+	}
+	damage, err := facts.NotesDamage(w.Session)
+	if err != nil {
+		return out, err
+	}
+	for _, f := range damage {
+		out = append(out, ailment{Finding: f, key: "notes", mend: func() error { return facts.RebuildNotes(ctx, w.Session, w.Env.Now()) }})
+	}
+	out = append(out, failures(ctx, w, facts)...)
+	out = append(out, unreached(ctx, w)...)
+	return append(out, keys(w)...), nil
+}
+
+// failures are the commits that hooks could not seal and nobody sealed since.
+func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment {
+	var out []ailment
+	r := w.Session.Repo()
+	list := hooks.Failures(r)
+	open := 0
+	for _, x := range list {
+		if len(f.Seals[x.Commit]) > 0 {
+			continue
+		}
+		commits, err := provenance.Commits(w.Session, x.Commit.String())
+		if err != nil {
+			continue // rewritten away and collected
+		}
+		open++
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: hookFailed, Object: x.Commit.String(), Message: x.Moment + " could not seal it: " + x.Reason, Hint: "covenant provenance seal " + x.Commit.Short()},
+			mend: func() error {
+				k, err := w.SealerOf(f)
+				if err != nil {
+					return err
+				}
+				_, err = k.Seal(ctx, prov.Vouching, "", commits)
+				return err
+			},
+		})
+	}
+	if open == 0 && len(list) > 0 {
+		_ = hooks.ForgetFailures(r)
+	}
+	return out
+}
+
+// unreached are hooks that Git would not run.
+func unreached(ctx context.Context, w *work.Work) []ailment {
+	if w.Session.Repo().WorkTree() == "" {
+		return nil // no commit is made in a bare repository
+	}
+	list, err := hookscmd.Unreached(ctx, w.Env, w.Session.Repo())
+	if err != nil {
+		return []ailment{{Finding: verdict.Finding{Code: hookUnreached, Message: err.Error(), Hint: "covenant hooks status"}}}
+	}
+	var out []ailment
+	for _, m := range list {
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: hookUnreached, Object: m, Message: "Git does not reach this hook", Hint: "covenant hooks install"},
+			key:     "hooks", mend: func() error { _, err := hookscmd.InstallFor(ctx, w.Env, w.Session.Repo()); return err },
+		})
+	}
+	return out
+}
+
+// locks are lock files on our refs that a killed process left.
+func locks(r *git.Repo, now time.Time) []ailment {
+	var out []ailment
+	for _, dir := range []string{"refs/covenant", "refs/notes"} {
+		_ = filepath.WalkDir(filepath.Join(r.CommonDir(), dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".lock") || (dir == "refs/notes" && filepath.Base(path) != "covenant.lock") {
+				return nil //nolint:nilerr // what can't be read has no lock to tell of
+			}
+			info, err := d.Info()
+			if err != nil || now.Sub(info.ModTime()) < staleAfter {
+				return nil //nolint:nilerr // gone, or in use
+			}
+			out = append(out, ailment{
+				Finding: verdict.Finding{Code: lockStale, Object: path, Message: "a process that died left this lock", Hint: "covenant doctor --fix"},
+				mend:    func() error { return os.Remove(path) },
+			})
+			return nil
+		})
+	}
+	return out
+}
+
+// keys are private keys of ours that others can read.
+func keys(w *work.Work) []ailment {
+	var out []ailment
+	dir := provenance.KeysDir(work.ConfigDir(w.Env))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || strings.HasSuffix(e.Name(), ".pub") || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 || os.PathSeparator == '\\' {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: keyMode, Object: path, Message: fmt.Sprintf("others can read this private key (mode %04o)", info.Mode().Perm()), Hint: "chmod 600 " + say.Shell(path)},
+			mend:    func() error { return os.Chmod(path, 0o600) },
+		})
+	}
+	return out
+}

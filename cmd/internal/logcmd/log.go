@@ -1,0 +1,119 @@
+// Package logcmd is the command "log": history with a verdict on each line.
+package logcmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+type options struct {
+	json, reverse            bool
+	max                      int
+	principal, verdict, root string
+}
+
+// New returns the command.
+func New(env *cli.Env) *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "log [REV | A..B]...",
+		Short: "Show history, newest first, with who answers for each commit",
+		Example: `  covenant log -n 20
+  covenant log main..HEAD --verdict unsealed
+  covenant log --principal coder --json | jq -r .commit | git log --stdin --no-walk`,
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, o, args) },
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.json, "json", false, "print one JSON object per commit, as verify does")
+	f.BoolVar(&o.reverse, "reverse", false, "oldest first")
+	f.IntVarP(&o.max, "max-count", "n", 0, "show at most this many commits")
+	f.StringVar(&o.principal, "principal", "", "only commits this principal sealed, or answers for")
+	f.StringVar(&o.verdict, "verdict", "", "only commits with this verdict")
+	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	return cmd
+}
+
+func run(ctx context.Context, env *cli.Env, o options, args []string) error {
+	if o.max < 0 {
+		return cli.Usage("-n takes a number of commits, not %d", o.max)
+	}
+	var revs []string
+	for a, err := range env.Lines(args) {
+		if err != nil {
+			return err
+		}
+		revs = append(revs, a)
+	}
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	pin, err := w.Pin(o.root)
+	if err != nil {
+		return err
+	}
+	span, err := provenance.ParseSpan(w.Session, revs...)
+	if err != nil {
+		return work.Explain(err)
+	}
+	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), NewestFirst: !o.reverse})
+	if err != nil {
+		return work.Explain(err)
+	}
+	i, shown := 0, 0
+	for r, err := range rep.Results {
+		if err != nil {
+			return work.Explain(err)
+		}
+		c := &rep.Commits[i]
+		i++
+		if !o.wants(&r) {
+			continue
+		}
+		if err := print(env, o, &r, c); err != nil {
+			return err
+		}
+		if shown++; shown == o.max {
+			break
+		}
+	}
+	return nil
+}
+
+func (o *options) wants(r *verdict.Result) bool {
+	if o.verdict != "" && string(r.Verdict) != o.verdict {
+		return false
+	}
+	return o.principal == "" || (r.Principal != nil && (r.Principal.Name == o.principal || r.Principal.Accountable == o.principal))
+}
+
+func print(env *cli.Env, o options, r *verdict.Result, c *git.Commit) error {
+	if o.json {
+		return env.JSON(provenancecmd.Line(r))
+	}
+	p := env.Palette()
+	word := p.Good(fmt.Sprintf("%-8s", r.Verdict))
+	switch {
+	case r.Verdict == verdict.Before:
+		word = p.Dim(fmt.Sprintf("%-8s", r.Verdict))
+	case !r.Verdict.OK():
+		word = p.Bad(fmt.Sprintf("%-8s", r.Verdict))
+	}
+	who := "-"
+	if r.Principal != nil {
+		who = provenancecmd.Who(r.Principal)
+	}
+	_, err := fmt.Fprintf(env.Out, "%s %s %s %-24s %s\n", p.Mark(c.ID.Short()), c.Committer.When.UTC().Format("2006-01-02"), word, who, say.Line(c.Subject))
+	return err
+}

@@ -1,0 +1,230 @@
+// Package showcmd is the command "show": the story of one commit.
+package showcmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// New returns the command.
+func New(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	var root string
+	cmd := &cobra.Command{
+		Use:   "show [REV]",
+		Short: "Tell the story of a commit: who made it, on whose authority, what it changes",
+		Long: `Tell the story of a commit: who sealed it, when and as what, on whose authority,
+what it changes against each parent, what was not recorded, and everything that
+is wrong. The exit code is that of "covenant verify" for this one commit.`,
+		Example: `  covenant show
+  covenant show HEAD~3 --json | jq .statement.predicate`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, root, asJSON, args) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, with the opened statement")
+	cmd.Flags().StringVar(&root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	return cmd
+}
+
+// Shown is what show prints with --json.
+type Shown struct {
+	provenancecmd.CommitLine
+	Statement json.RawMessage `json:"statement,omitempty"` // the opened seal
+}
+
+func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []string) error {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	pin, err := w.Pin(root)
+	if err != nil {
+		return err
+	}
+	commits, err := provenance.Commits(w.Session, args...)
+	if err != nil {
+		return work.Explain(err)
+	}
+	c := commits[len(commits)-1]
+	rep, err := provenance.Verify(ctx, w.Session, provenance.One(c), provenance.Options{Pin: pin, Now: env.Now()})
+	if err != nil {
+		return work.Explain(err)
+	}
+	for r, err := range rep.Results {
+		if err != nil {
+			return work.Explain(err)
+		}
+		if asJSON {
+			err = printJSON(env, &r)
+		} else {
+			err = tell(env, rep, &r, &c)
+		}
+		if err != nil {
+			return err
+		}
+		if !r.Verdict.OK() {
+			return cli.No(nil)
+		}
+	}
+	return nil
+}
+
+func printJSON(env *cli.Env, r *verdict.Result) error {
+	s := Shown{CommitLine: provenancecmd.Line(r)}
+	if r.Seal != nil && r.Seal.Seal != nil {
+		b, err := json.Marshal(r.Seal.Seal)
+		if err != nil {
+			return err
+		}
+		s.Statement = b
+	}
+	return env.JSON(s)
+}
+
+func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit) error {
+	p := env.Palette()
+	t := &teller{w: env.Out}
+	t.say("commit %s", p.Mark(c.ID.String()))
+	t.say("    %s", say.Line(c.Subject))
+	t.say("")
+	word := p.Good(string(r.Verdict))
+	if !r.Verdict.OK() {
+		word = p.Bad(string(r.Verdict))
+	}
+	switch {
+	case r.Verdict == verdict.Before:
+		t.say("%s: older than this repository's governance; nothing is claimed of it", word)
+	case r.Principal == nil:
+		t.say("%s: nobody known here answers for it", word)
+	default:
+		t.story(rep, r, word)
+	}
+	for _, f := range r.Findings {
+		t.finding(p.Bad(string(f.Code)), f)
+	}
+	for _, f := range r.Warnings {
+		t.finding(p.Warn("warning: "+string(f.Code)), f)
+	}
+	return t.err
+}
+
+type teller struct {
+	w   io.Writer
+	err error
+}
+
+func (t *teller) say(format string, a ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintf(t.w, format+"\n", a...)
+	}
+}
+
+func (t *teller) finding(lead string, f verdict.Finding) {
+	path := ""
+	if f.Path != "" {
+		path = say.Name(f.Path) + ": "
+	}
+	t.say("%s: %s%s", lead, path, say.Line(f.Message))
+	if f.Hint != "" {
+		t.say("    hint: %s", say.Line(f.Hint))
+	}
+}
+
+func (t *teller) story(rep *provenance.Report, r *verdict.Result, word string) {
+	how := "witnessed at the moment it was made"
+	if r.Mode == prov.Vouching {
+		how = "vouched for after it was made"
+	}
+	t.say("%s by %s, %s", word, provenancecmd.Who(r.Principal), how)
+	t.say("  key:         %s", r.Principal.Key)
+	if r.Seal.Seal == nil {
+		return
+	}
+	pr := &r.Seal.Seal.Predicate
+	h := pr.Entry
+	t.say("  when:        %s (the sealer's clock)", h.When().Format(time.RFC3339))
+	if pr.Ref != "" {
+		t.say("  on:          %s", say.Name(pr.Ref))
+	}
+	if pr.Tool != "" {
+		t.say("  tool:        %s", say.Name(pr.Tool))
+	}
+	if r.Unattended {
+		t.say("  unattended:  a person's key signed, and no terminal was there")
+	}
+	switch {
+	case len(pr.Grants) == 0:
+		t.say("  authority:   operator, by the trust root")
+	default:
+		for _, id := range pr.Grants {
+			by := "nobody with authority"
+			if g, ok := rep.Facts.Grants[id]; ok {
+				if p, ok := rep.Facts.Authority.ByKey(g.KeyID); ok {
+					by = p.Name
+				}
+				t.say("  authority:   %s, granted by %s (%s)", g.Granted.Action, by, id.Short())
+				continue
+			}
+			t.say("  authority:   grant %s by %s", id.Short(), by)
+		}
+	}
+	if pr.Decision != "" {
+		if d, ok := rep.Facts.Decisions[pr.Decision]; ok {
+			t.say("  decision:    allowed by %s before it was sealed (%s)", say.Name(d.Decision.Checker), pr.Decision.Short())
+		}
+	}
+	t.say("  entry:       %d of %s (%s)", h.Seq, h.Ledger(), r.Seal.ID.Short())
+	for _, d := range h.Heads {
+		t.say("  saw:         entry %d of %s", d.Seq, d.Ledger)
+	}
+	t.say("  unrecorded:  %s", strings.Join(pr.Unrecorded, ", "))
+	t.say("")
+	for i, list := range pr.Changes {
+		if len(pr.Changes) > 1 {
+			t.say("changes against parent %d, %s:", i+1, pr.Parents[i].Short())
+		}
+		t.changes(list)
+	}
+}
+
+// changes lists a diff; a deletion and an addition of the same object are told as a rename.
+func (t *teller) changes(list []prov.Change) {
+	from := map[string]string{}
+	gone := map[string]bool{}
+	for _, r := range prov.Renames(list) {
+		from[r.To], gone[r.From] = r.From, true
+	}
+	if len(list) == 0 {
+		t.say("  no change")
+	}
+	for i := range list {
+		c := &list[i]
+		path := c.PathBytes()
+		old, renamed := from[path]
+		switch {
+		case c.Status == "D" && gone[path]:
+		case renamed:
+			t.say("  R  %s → %s", say.Name(old), say.Name(path))
+		case c.Status == "M" && c.OldMode != c.NewMode:
+			t.say("  M  %s (mode %s → %s)", say.Name(path), c.OldMode, c.NewMode)
+		default:
+			t.say("  %s  %s", c.Status, say.Name(path))
+		}
+	}
+}

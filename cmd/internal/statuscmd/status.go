@@ -1,0 +1,160 @@
+// Package statuscmd is the command "status": how governance stands here, in a screen.
+package statuscmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks"
+)
+
+// New returns the command.
+func New(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how governance stands here: root, identity, hooks, unsealed commits",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// Status is what status prints with --json.
+type Status struct {
+	Type      string   `json:"type"` // "status"
+	Root      string   `json:"root"`
+	Operators []string `json:"operators"`
+	Identity  string   `json:"identity,omitempty"` // acts here; empty when none can
+	Why       string   `json:"why,omitempty"`      // why none can
+	Tool      string   `json:"tool,omitempty"`     // the agent tool seen in the environment
+	Branch    string   `json:"branch,omitempty"`
+	Unreached []string `json:"unreached"` // hooks that Git does not reach
+	Governed  int      `json:"governed"`  // commits of HEAD's history under governance
+	Unsealed  int      `json:"unsealed"`  // of those
+	Invalid   int      `json:"invalid"`
+	Failed    int      `json:"failed"` // commits that hooks could not seal and nobody did since
+	Problems  int      `json:"problems"`
+}
+
+func run(ctx context.Context, env *cli.Env, asJSON bool) error {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	pin, err := w.Pin("")
+	if err != nil {
+		return err
+	}
+	st := Status{Type: "status", Root: string(pin), Unreached: []string{}}
+	span, err := provenance.ParseSpan(w.Session)
+	var facts *provenance.Facts
+	switch {
+	case errors.Is(err, provenance.ErrRevision): // no commit yet
+		if facts, err = provenance.Load(ctx, w.Session, pin); err != nil {
+			return work.Explain(err)
+		}
+	case err != nil:
+		return work.Explain(err)
+	default:
+		rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now()})
+		if err != nil {
+			return work.Explain(err)
+		}
+		facts = rep.Facts
+		for r, err := range rep.Results {
+			if err != nil {
+				return work.Explain(err)
+			}
+			if r.Verdict == verdict.Before {
+				continue
+			}
+			st.Governed++
+			switch r.Verdict {
+			case verdict.Unsealed:
+				st.Unsealed++
+			case verdict.Invalid:
+				st.Invalid++
+			}
+		}
+		st.Problems = len(rep.Problems)
+	}
+	st.Operators = facts.Root.Operators
+	choice := w.Choice()
+	choice.Ask = nil // looking must not ask
+	st.Tool = choice.Tool
+	if h, err := provenance.ChooseHand(w.Session.Repo(), facts.Authority, choice); err != nil {
+		st.Why = err.Error()
+	} else {
+		st.Identity = h.Principal.Name
+	}
+	if st.Branch, err = w.Session.HeadRef(); err != nil {
+		return err
+	}
+	for _, f := range hooks.Failures(w.Session.Repo()) {
+		if len(facts.Seals[f.Commit]) == 0 {
+			st.Failed++
+		}
+	}
+	if w.Session.Repo().WorkTree() != "" {
+		if st.Unreached, err = hookscmd.Unreached(ctx, env, w.Session.Repo()); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		return env.JSON(st)
+	}
+	return tell(env, st)
+}
+
+func tell(env *cli.Env, st Status) error {
+	p := env.Palette()
+	row := func(name, format string, a ...any) error {
+		_, err := fmt.Fprintf(env.Out, "%-10s %s\n", name, fmt.Sprintf(format, a...))
+		return err
+	}
+	identity := say.Line(st.Identity)
+	if st.Identity == "" {
+		identity = p.Bad("none: ") + say.Line(st.Why)
+	}
+	hooksSay := p.Good("reached")
+	if len(st.Unreached) > 0 {
+		hooksSay = p.Bad(fmt.Sprint("not reached: ", st.Unreached)) + " (covenant hooks install)"
+	}
+	seals := fmt.Sprintf("%d commits governed", st.Governed)
+	if n := st.Unsealed + st.Invalid; n > 0 {
+		seals += ", " + p.Bad(fmt.Sprintf("%d unsealed, %d invalid", st.Unsealed, st.Invalid)) + " (covenant verify -q)"
+	}
+	branch := st.Branch
+	if branch == "" {
+		branch = "HEAD (detached)"
+	}
+	for _, r := range [][2]string{
+		{"root", st.Root}, {"operators", fmt.Sprint(len(st.Operators)) + ": " + say.Line(fmt.Sprint(st.Operators))},
+		{"identity", identity}, {"hooks", hooksSay}, {"on", say.Name(branch)}, {"seals", seals},
+	} {
+		if err := row(r[0], "%s", r[1]); err != nil {
+			return err
+		}
+	}
+	if st.Failed > 0 {
+		if err := row("failed", "%s", p.Bad(fmt.Sprintf("%d commits that hooks could not seal", st.Failed))+" (covenant doctor)"); err != nil {
+			return err
+		}
+	}
+	if st.Problems > 0 {
+		return row("problems", "%s", p.Warn(fmt.Sprint(st.Problems))+" (covenant doctor)")
+	}
+	return nil
+}

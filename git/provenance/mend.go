@@ -1,0 +1,237 @@
+package provenance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// wanted is the notes view that the ledgers call for, in the order in which it would have grown.
+func (f *Facts) wanted(s *git.Session) ([]notes.Add, error) {
+	var cands []verdict.Candidate
+	for _, list := range f.Seals {
+		for _, c := range list {
+			if c.Seal != nil {
+				cands = append(cands, c)
+			}
+		}
+	}
+	slices.SortFunc(cands, func(a, b verdict.Candidate) int {
+		if n := a.Header.When().Compare(b.Header.When()); n != 0 {
+			return n
+		}
+		if a.Header.Ledger() == b.Header.Ledger() {
+			return int(a.Header.Seq) - int(b.Header.Seq) //nolint:gosec // bounded by envelope.Header.Check
+		}
+		return bytes.Compare([]byte(a.Header.Ledger()), []byte(b.Header.Ledger()))
+	})
+	var adds []notes.Add
+	i := 0
+	for o, err := range s.Objects(func(yield func(string) bool) {
+		for _, c := range cands {
+			if !yield(c.Blob.String()) {
+				return
+			}
+		}
+	}, envelope.MaxSize+1) {
+		if i >= len(cands) {
+			break
+		}
+		c := cands[i]
+		i++
+		if err != nil {
+			return nil, fmt.Errorf("envelope %s: %w", c.ID.Short(), err)
+		}
+		adds = append(adds, linesFor(s.Repo().Format(), c.Seal.Commit(), c.ID, c.Seal.Predicate.Changes, bytes.TrimSuffix(o.Data, []byte{'\n'}), c.Blob)...)
+	}
+	return adds, nil
+}
+
+// NotesDamage compares the notes view with what the ledgers call for. Lines on
+// commits that no ledger knows are junk; missing pointers on blobs are told in sum.
+func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
+	adds, err := f.wanted(s)
+	if err != nil {
+		return nil, err
+	}
+	have := map[oid.ID][][]byte{}
+	var out []verdict.Finding
+	bad := func(code verdict.Code, object, format string, a ...any) {
+		out = append(out, verdict.Finding{Code: code, Object: object, Message: fmt.Sprintf(format, a...), Hint: "covenant doctor --fix"})
+	}
+	list, err := notes.List(s, notes.Ref)
+	switch {
+	case err == nil:
+	case errors.Is(err, git.ErrMissing):
+		if _, rerr := s.Object(notes.Ref, 1<<20); errors.Is(rerr, git.ErrMissing) {
+			if len(adds) > 0 {
+				bad(verdict.NoteMissing, notes.Ref, "the notes view is not in this clone")
+			}
+			return out, nil
+		}
+		fallthrough
+	default:
+		bad(verdict.NoteJunk, notes.Ref, "the notes view can't be read: %v", err)
+		return out, nil
+	}
+	i := 0
+	for o, err := range s.Objects(func(yield func(string) bool) {
+		for _, n := range list {
+			if !yield(n.Blob.String()) {
+				return
+			}
+		}
+	}, envelope.MaxSize+1) {
+		if i >= len(list) {
+			break
+		}
+		n := list[i]
+		i++
+		if err != nil {
+			bad(verdict.NoteJunk, n.Object.String(), "its note can't be read: %v", err)
+			continue
+		}
+		have[n.Object] = append(have[n.Object], envelope.Lines(o.Data)...)
+	}
+	want := map[oid.ID]map[string]bool{}
+	pointers := 0
+	for _, a := range adds {
+		if want[a.Object] == nil {
+			want[a.Object] = map[string]bool{}
+		}
+		want[a.Object][string(a.Line)] = true
+		if !slices.ContainsFunc(have[a.Object], func(l []byte) bool { return bytes.Equal(l, a.Line) }) {
+			if a.Hint {
+				if len(have[a.Object]) < notes.MaxPointers {
+					pointers++
+				}
+				continue
+			}
+			bad(verdict.NoteMissing, a.Object.String(), "its note lacks a seal that a ledger has")
+		}
+	}
+	if pointers > 0 {
+		bad(verdict.NotePointers, notes.Ref, "%d pointers on changed blobs are missing", pointers)
+	}
+	for object, lines := range have {
+		for _, l := range lines {
+			if !want[object][string(l)] && !f.keeps(l, object) {
+				bad(verdict.NoteJunk, object.String(), "its note has a line that no ledger knows: %.60q", l)
+			}
+		}
+	}
+	return out, nil
+}
+
+// keeps reports whether a line that no ledger calls for may stay all the same:
+// a seal by a known key, which proves that its ledger lost an entry.
+func (f *Facts) keeps(line []byte, object oid.ID) bool {
+	env, err := envelope.Parse(line)
+	if err != nil {
+		return false
+	}
+	st, _, err := openEnvelope(env, f.Root.ID, f.Authority.Ring)
+	return err == nil && st.seal != nil && st.seal.Commit() == object
+}
+
+// RebuildNotes writes the notes view anew from the ledgers. Lines of the old
+// view that prove something the ledgers lack are kept.
+func (f *Facts) RebuildNotes(ctx context.Context, s *git.Session, now time.Time) error {
+	adds, err := f.wanted(s)
+	if err != nil {
+		return err
+	}
+	list, broken := notes.List(s, notes.Ref)
+	if broken == nil {
+		for _, n := range list {
+			o, err := s.Object(n.Blob.String(), envelope.MaxSize+1)
+			if err != nil {
+				continue
+			}
+			for _, l := range envelope.Lines(o.Data) {
+				if f.keeps(l, n.Object) {
+					adds = append(adds, notes.Add{Object: n.Object, Line: l})
+				}
+			}
+		}
+	}
+	unlock, err := s.Repo().Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return ledger.Update(ctx, s, nil, []string{notes.Ref}, func(tx *ledger.Tx) error {
+		base := tx.Refs()[notes.Ref]
+		if broken != nil {
+			base = oid.ID{} // nothing can follow what can't be read
+		}
+		tip, err := notes.Rebuild(s, base, notes.Ident(now), "rebuilt from ledgers", adds)
+		if err != nil {
+			return err
+		}
+		tx.Set(notes.Ref, tip)
+		return nil
+	})
+}
+
+// Storage is what Covenant keeps in a repository.
+type Storage struct {
+	Ledgers int   `json:"ledgers"`
+	Entries int   `json:"entries"`
+	Refs    int   `json:"refs"`
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"` // on disk, as packed now
+}
+
+// Count measures what the refs of Covenant hold that branches, tags and remotes do not.
+func Count(ctx context.Context, s *git.Session) (Storage, error) {
+	var st Storage
+	refs, err := s.Refs("refs/covenant/", notes.Ref)
+	if err != nil {
+		return st, err
+	}
+	args := []string{"rev-list", "--objects"}
+	var tips []string
+	for _, r := range refs {
+		st.Refs++
+		if r.Kind == "commit" {
+			tips = append(tips, r.Name)
+		}
+		if _, ok := ledger.ParseRef(r.Name); ok {
+			st.Ledgers++
+		}
+	}
+	if len(tips) == 0 {
+		return st, nil
+	}
+	args = append(append(args, tips...), "--not", "--branches", "--tags", "--remotes")
+	out, err := s.Repo().Run(ctx, nil, append(slices.Clone(args), "--no-object-names")...)
+	if err != nil {
+		return st, err
+	}
+	st.Objects = int64(bytes.Count(out, []byte{'\n'}))
+	if out, err = s.Repo().Run(ctx, nil, append([]string{"rev-list", "--disk-usage", "--objects"}, args[2:]...)...); err != nil {
+		return st, err
+	}
+	if _, err := fmt.Sscan(string(out), &st.Bytes); err != nil {
+		return st, fmt.Errorf("git rev-list --disk-usage: %w", err)
+	}
+	for c, err := range s.Log(git.LogQuery{Globs: []string{ledger.Prefix + "*"}, IgnoreMissing: true}) {
+		if err != nil {
+			return st, err
+		}
+		_ = c
+		st.Entries++
+	}
+	return st, nil
+}
