@@ -9,7 +9,6 @@ package capability
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -64,24 +63,46 @@ const (
 	serialLen    = 32
 )
 
-var (
-	actionRE = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$`)
-	nameRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	serialRE = regexp.MustCompile(`^[0-9a-f]+$`)
-)
+// validAction reports whether s is words of small letters, digits and "_" joined by dots, the last of which may be "*".
+func validAction(s string) bool {
+	words := strings.Split(s, ".")
+	for i, w := range words {
+		if w == "*" && i == len(words)-1 && i > 0 {
+			continue
+		}
+		if w == "" || (i == 0 && (w[0] < 'a' || w[0] > 'z')) {
+			return false
+		}
+		for _, c := range []byte(w) {
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+				return false
+			}
+		}
+	}
+	return len(s) <= 128
+}
+
+func validSerial(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == serialLen
+}
 
 // Validate reports whether the grant is well formed.
 func (g *Grant) Validate() error {
 	bad := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
 	}
-	if len(g.Action) > 128 || !actionRE.MatchString(g.Action) {
+	if !validAction(g.Action) {
 		return bad("action %q", g.Action)
 	}
 	if g.Scope.Version != 1 {
 		return bad("scope version %d", g.Scope.Version)
 	}
-	if len(g.Serial) != serialLen || !serialRE.MatchString(g.Serial) {
+	if !validSerial(g.Serial) {
 		return bad("serial")
 	}
 	if g.Delegable < 0 || g.Delegable > maxDelegable {
@@ -96,7 +117,7 @@ func (g *Grant) Validate() error {
 		}
 	}
 	s := g.Subject
-	if !nameRE.MatchString(s.Name) || !nameRE.MatchString(s.Accountable) {
+	if !identity.ValidName(s.Name) || !identity.ValidName(s.Accountable) {
 		return bad("subject %q, accountable %q", s.Name, s.Accountable)
 	}
 	if s.Kind != "agent" && s.Kind != "automation" {

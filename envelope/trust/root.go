@@ -10,7 +10,6 @@ package trust
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -72,10 +71,8 @@ type Person struct {
 	Name   string   `json:"name"`
 }
 
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
-// ValidName reports whether s may name a principal: letters, digits, and ._- inside.
-func ValidName(s string) bool { return nameRE.MatchString(s) }
+// ValidName reports whether s may name a principal.
+func ValidName(s string) bool { return identity.ValidName(s) }
 
 // Validate reports everything that makes the document unusable, the first first.
 func (r *Root) Validate() error {

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -38,10 +37,28 @@ type Name struct {
 // Writer is a key on one clone: 16 hexadecimal digits of the key's digest, "-", 8 of the replica's id.
 type Writer string
 
-var (
-	writerRE = regexp.MustCompile(`^[0-9a-f]{16}-[0-9a-f]{8}$`)
-	topicRE  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-)
+// valid reports whether the writer's name is well formed.
+func (w Writer) valid() bool {
+	return len(w) == 25 && w[16] == '-' && hexDigits(string(w[:16])) && hexDigits(string(w[17:]))
+}
+
+func hexDigits(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+func validTopic(s string) bool {
+	for i, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (i == 0 || ((c < '0' || c > '9') && c != '-')) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 32
+}
 
 // NewWriter names the writer of a key, given by its digest, on a replica.
 func NewWriter(key [32]byte, replica [4]byte) Writer {
@@ -50,7 +67,7 @@ func NewWriter(key [32]byte, replica [4]byte) Writer {
 
 // OfKey reports whether the writer writes with the key of this digest.
 func (w Writer) OfKey(key [32]byte) bool {
-	return writerRE.MatchString(string(w)) && string(w[:16]) == fmt.Sprintf("%x", key[:8])
+	return w.valid() && string(w[:16]) == fmt.Sprintf("%x", key[:8])
 }
 
 // String returns "<topic>/<writer>".
@@ -63,7 +80,7 @@ func (n Name) Ref() string { return Prefix + n.String() }
 func ParseRef(ref string) (Name, bool) {
 	rest, ok := strings.CutPrefix(ref, Prefix)
 	topic, writer, cut := strings.Cut(rest, "/")
-	if !ok || !cut || !topicRE.MatchString(topic) || !writerRE.MatchString(writer) {
+	if !ok || !cut || !validTopic(topic) || !Writer(writer).valid() {
 		return Name{}, false
 	}
 	return Name{topic, Writer(writer)}, true
