@@ -188,11 +188,9 @@ func logIdent(f []string) (Ident, error) {
 }
 
 // parseDecoration reads "HEAD -> refs/heads/x, tag: refs/tags/y, refs/z". A ref name holds no
-// space, so the separators are certain.
+// space, so the separators are certain. Words that are no ref, "grafted" at a shallow boundary,
+// are dropped.
 func parseDecoration(s string) []string {
-	if s == "" {
-		return nil
-	}
 	var refs []string
 	for part := range strings.SplitSeq(s, ", ") {
 		part = strings.TrimPrefix(part, "tag: ")
@@ -200,7 +198,9 @@ func parseDecoration(s string) []string {
 			refs = append(refs, head)
 			part = ref
 		}
-		refs = append(refs, part)
+		if part == "HEAD" || strings.HasPrefix(part, "refs/") {
+			refs = append(refs, part)
+		}
 	}
 	return refs
 }

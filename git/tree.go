@@ -95,7 +95,7 @@ func ParseTree(format oid.Format, body []byte) ([]TreeEntry, error) {
 // EncodeTree returns the body of the tree object with these entries, sorted as Git sorts them. It
 // refuses what [ParseTree] refuses, entries without an object name, and mixed object formats.
 func EncodeTree(entries []TreeEntry) ([]byte, error) {
-	sorted := slices.SortedFunc(slices.Values(entries), compareEntries)
+	sorted := slices.SortedFunc(slices.Values(entries), TreeEntry.Compare)
 	if err := checkTree(sorted); err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func checkTree(entries []TreeEntry) error {
 			return fmt.Errorf("%w: %q has mode %s", errTree, clip(e.Name), e.Mode)
 		case e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00"):
 			return fmt.Errorf("%w: bad name %q", errTree, clip(e.Name))
-		case i > 0 && compareEntries(entries[i-1], e) >= 0:
+		case i > 0 && entries[i-1].Compare(e) >= 0:
 			return fmt.Errorf("%w: %q is not after %q", errTree, clip(e.Name), clip(entries[i-1].Name))
 		}
 		for len(files) > 0 && !strings.HasPrefix(e.Name, files[len(files)-1]) {
@@ -139,13 +139,13 @@ func checkTree(entries []TreeEntry) error {
 	return nil
 }
 
-// compareEntries orders entries as Git does: bytewise, a directory as if its name ended in "/".
-func compareEntries(a, b TreeEntry) int {
-	n := min(len(a.Name), len(b.Name))
-	if c := strings.Compare(a.Name[:n], b.Name[:n]); c != 0 {
+// Compare orders entries as Git does: bytewise, a directory as if its name ended in "/".
+func (e TreeEntry) Compare(other TreeEntry) int {
+	n := min(len(e.Name), len(other.Name))
+	if c := strings.Compare(e.Name[:n], other.Name[:n]); c != 0 {
 		return c
 	}
-	return int(a.after(n)) - int(b.after(n))
+	return int(e.after(n)) - int(other.after(n))
 }
 
 // after returns the byte that counts at position n of the name.

@@ -5,6 +5,7 @@ package gittest
 import (
 	"bytes"
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,6 +57,44 @@ func New(t testing.TB, args ...string) *Repo {
 	}
 	r.Git(append([]string{"init", "-q"}, args...)...)
 	return r
+}
+
+// Copy returns a copy of the repository in a new directory.
+func (r *Repo) Copy(t testing.TB) *Repo {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "repo")
+	err := filepath.WalkDir(r.Dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(r.Dir, path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, rel)
+		info, err := d.Info()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.Mkdir(to, info.Mode().Perm())
+		case d.Type() == fs.ModeSymlink:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, to)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, b, info.Mode().Perm())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Repo{T: t, Dir: dir, Env: r.Env}
 }
 
 // At returns the same test's view of another directory.
