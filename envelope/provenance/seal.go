@@ -217,16 +217,16 @@ func (s *Seal) validate() error {
 	if p.Decision != "" && !p.Decision.Valid() {
 		return bad("decision")
 	}
-	for _, g := range p.Grants {
-		if !g.Valid() {
+	for i, g := range p.Grants {
+		if !g.Valid() || slices.Contains(p.Grants[:i], g) {
 			return bad("grants")
 		}
 	}
 	if p.Principal.Name == "" || p.Principal.Kind == "" || p.Principal.Accountable == "" {
 		return bad("principal")
 	}
-	if !slices.IsSorted(p.Unrecorded) {
-		return bad("unrecorded")
+	if !slices.Equal(p.Unrecorded, Unrecorded(p.Tool != "")) {
+		return bad("unrecorded: what is left out must be said")
 	}
 	return nil
 }

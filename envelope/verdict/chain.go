@@ -34,8 +34,8 @@ func (c *Chain) Break(i int, code Code, format string, a ...any) {
 	c.Broken = &Finding{Code: code, Object: c.Name, Message: fmt.Sprintf(format, a...), Hint: "covenant doctor"}
 }
 
-// Whole reports whether the entry of a sequence number stands before any break.
-func (c *Chain) Whole(seq uint64) bool { return c.Broken == nil || seq <= uint64(c.From) }
+// Whole reports whether the entry at index i stands before any break.
+func (c *Chain) Whole(i int) bool { return c.Broken == nil || i < c.From }
 
 // Link checks what chains entries: numbers, identities of predecessors, the
 // writer, the key, and that no head goes back. ownerOf tells the ledger's
@@ -88,6 +88,7 @@ type World struct {
 	Authority Asker
 	Principal func(keyID string) (Principal, bool)
 	Emails    func(keyID string) []string // addresses the principal commits with
+	Operator  func(keyID string) bool     // needs no grant
 	HasGrant  func(id envelope.Digest, keyID string) bool
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)

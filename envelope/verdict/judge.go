@@ -126,7 +126,7 @@ func judgeSeal(w *World, c *Commit, cand *Candidate, now time.Time) (provenance.
 	if cand.InNote {
 		out = append(out, unledgered(w, cand))
 	}
-	if chain := w.Chains[h.Ledger()]; chain != nil && !chain.Whole(h.Seq) && !cand.InNote {
+	if chain := w.Chains[cand.Ledger]; chain != nil && !chain.Whole(cand.Index) {
 		out = append(out, *chain.Broken)
 	}
 	for _, d := range h.Heads {
@@ -169,6 +169,9 @@ func judgeSeal(w *World, c *Commit, cand *Candidate, now time.Time) (provenance.
 		if !w.HasGrant(id, cand.KeyID) {
 			add(SealGrant, "", "covenant identity list", "it relies on grant %s, which nobody with authority gave to this key", id.Short())
 		}
+	}
+	if len(p.Grants) == 0 && !w.Operator(cand.KeyID) {
+		add(SealGrant, "", "covenant identity list", "it names no grant, and %s is no operator", who.Name)
 	}
 	action := capability.Commit
 	if mode == provenance.Vouching {

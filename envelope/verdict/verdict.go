@@ -45,6 +45,8 @@ type Candidate struct {
 	Seal   *provenance.Seal // nil when Err is not
 	Err    error            // why it was not opened or read
 	InNote bool             // it was found in a note and in no ledger
+	Ledger string           // the chain it was found in; its header may claim another
+	Index  int              // its place there, from 0
 }
 
 // Commit is what is known of one commit.

@@ -364,10 +364,10 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		switch st := states[i]; {
 		case st.seal != nil && errors.Is(e.Err, envelope.ErrRepository):
 			// The seal is of another repository; say so where it stands.
-			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Err: e.Err})
+			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Err: e.Err, Ledger: r.chain.Name, Index: r.i})
 		case e.Err != nil:
 		case st.seal != nil:
-			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal})
+			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
 		case st.decision != nil:
 			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
 		}
@@ -450,6 +450,10 @@ func (f *Facts) World() *verdict.World {
 				return p.Emails
 			}
 			return nil
+		},
+		Operator: func(keyID string) bool {
+			p, ok := f.Authority.ByKey(keyID)
+			return ok && p.Operator
 		},
 		HasGrant: func(id envelope.Digest, keyID string) bool {
 			g, ok := f.Authority.Grant(id)
