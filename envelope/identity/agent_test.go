@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -342,7 +343,6 @@ func TestAgentGarbage(t *testing.T) {
 		"huge packet":          {0xff, 0xff, 0xff, 0xff, 12},
 		"many keys, none sent": {0, 0, 0, 5, 12, 0, 0, 0xff, 0xff},
 		"very many keys":       {0, 0, 0, 5, 12, 0xff, 0xff, 0xff, 0xff},
-		"endless":              append([]byte{0, 0xf0, 0, 0, 12, 0, 0, 0, 1}, make([]byte, 4<<20)...),
 	} {
 		sock := serve(t, func(conn net.Conn) {
 			conn.Read(make([]byte, 64))
@@ -366,5 +366,21 @@ func TestAgentGarbage(t *testing.T) {
 		if keys, err := identity.AgentKeys(sock); len(keys) != 0 || (err != nil && !errors.Is(err, identity.ErrNoAgent)) {
 			t.Errorf("%s: %v %v", name, keys, err)
 		}
+	}
+}
+
+// An agent that announces 15 MiB and means it is cut off long before.
+func TestAgentTalksTooMuch(t *testing.T) {
+	sent := make(chan int64, 1)
+	sock := serve(t, func(conn net.Conn) {
+		conn.Read(make([]byte, 64))
+		n, _ := io.Copy(conn, io.MultiReader(bytes.NewReader([]byte{0, 0xf0, 0, 0, 12, 0, 0, 0, 1}), bytes.NewReader(make([]byte, 0xf00000))))
+		sent <- n
+	})
+	if keys, err := identity.AgentKeys(sock); !errors.Is(err, identity.ErrNoAgent) {
+		t.Errorf("%v %v", keys, err)
+	}
+	if n := <-sent; n > 4<<20 {
+		t.Errorf("%d bytes were read", n)
 	}
 }
