@@ -261,7 +261,7 @@ func ForgetFailures(r *git.Repo) error {
 }
 
 func answerProbe(file, moment string) error {
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // status made the file and named it
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // status named it
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}

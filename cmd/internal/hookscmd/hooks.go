@@ -1,22 +1,311 @@
-// Package hookscmd is the command group "hooks".
+// Package hookscmd is the command group "hooks": Git's moments, and whether we are reached at them.
 package hookscmd
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/hooks"
+	"github.com/open-covenant/covenant-git/hooks/install"
 )
 
-func New(env *cli.Env) *cobra.Command { return &cobra.Command{Use: "hooks"} }
+// New returns the command group.
+func New(env *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hooks",
+		Short: "Install the hooks that seal commits, take them out, prove that they are reached",
+		Long: `Install the Git hooks at which commits come to be: post-commit, post-merge,
+post-applypatch and post-rewrite. Hooks that are there already keep working, byte
+for byte, and uninstall brings them back. With Git 2.54 and later the hooks stand in
+the configuration; husky, lefthook, pre-commit and a core.hooksPath of the
+repository's own are worked with, and core.hooksPath is never set.`,
+	}
+	cmd.AddCommand(newInstall(env), newUninstall(env), newStatus(env), newRun(env))
+	return cmd
+}
+
+// hookName is the program that Git starts.
+const hookName = "covenant-hook"
+
+// binary finds covenant-hook: beside this program, else on PATH.
+func binary(env *cli.Env) string {
+	name := hookName
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if env.Exe != "" {
+		exe := env.Exe
+		if real, err := filepath.EvalSymlinks(exe); err == nil {
+			exe = real
+		}
+		if p, err := exec.LookPath(filepath.Join(filepath.Dir(exe), name)); err == nil {
+			return p
+		}
+	}
+	for _, dir := range filepath.SplitList(env.Value("PATH")) {
+		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil && filepath.IsAbs(p) {
+			return p
+		}
+	}
+	return ""
+}
+
+func options(env *cli.Env) install.Options {
+	return install.Options{Binary: binary(env), Moments: hooks.Moments, Env: env.Environ}
+}
+
+var errNoBinary = errors.New("covenant-hook is neither beside this program nor on PATH")
 
 // InstallFor installs the hooks of a repository and names the moments.
 func InstallFor(ctx context.Context, env *cli.Env, r *git.Repo) ([]string, error) {
-	return []string{}, nil
+	o := options(env)
+	rep, err := doInstall(ctx, r, o)
+	var names []string
+	for _, d := range rep.Moments {
+		names = append(names, d.Moment)
+	}
+	return names, err
 }
-func UninstallFor(ctx context.Context, env *cli.Env, r *git.Repo) error { return nil }
+
+func doInstall(ctx context.Context, r *git.Repo, o install.Options) (install.Report, error) {
+	if o.Binary == "" {
+		return install.Report{}, cli.Hint(errNoBinary, "install both programs: make install")
+	}
+	rep, err := install.Install(ctx, r, o)
+	var shared *install.SharedError
+	if errors.As(err, &shared) {
+		var lines []string
+		for _, d := range rep.Moments {
+			lines = append(lines, fmt.Sprintf("in %s: %s", d.Moment, d.Snippet))
+		}
+		return rep, cli.Hint(err, append(lines, "or have it written there: covenant hooks install --shared")...)
+	}
+	return rep, err
+}
+
+// UninstallFor takes the hooks of a repository out.
+func UninstallFor(ctx context.Context, env *cli.Env, r *git.Repo) error {
+	o := options(env)
+	o.Moments = nil
+	_, err := install.Uninstall(ctx, r, o)
+	return err
+}
+
+// Unreached names the moments at which Git does not reach us.
 func Unreached(ctx context.Context, env *cli.Env, r *git.Repo) ([]string, error) {
-	return []string{}, nil
+	list, err := install.Status(ctx, r, options(env))
+	if err != nil {
+		return nil, err
+	}
+	out := []string{}
+	for _, m := range list {
+		if m.State != install.Reached {
+			out = append(out, m.Moment)
+		}
+	}
+	return out, nil
+}
+
+// Line is one moment with --json.
+type Line struct {
+	Type    string `json:"type"` // "hook"
+	Moment  string `json:"moment"`
+	Action  string `json:"action,omitempty"` // of install and uninstall
+	State   string `json:"state,omitempty"`  // of status
+	Where   string `json:"where,omitempty"`
+	Chained string `json:"chained,omitempty"`
+	By      string `json:"by,omitempty"` // what shadows it
+	Note    string `json:"note,omitempty"`
+	Mend    string `json:"mend,omitempty"`
+}
+
+func newInstall(env *cli.Env) *cobra.Command {
+	var strict, shared, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Install the hooks of this repository",
+		Long: `Install the hooks of this repository, or renew them. A hook that is there already
+is kept byte for byte and runs first, with the same arguments and input. Where other
+repositories use the hooks folder too (a global core.hooksPath), nothing is written
+without --shared, and the lines to put there by hand are printed.`,
+		Example: "  covenant hooks install\n  covenant hooks install --strict",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := work.Open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			o := options(env)
+			o.Strict, o.Shared = strict, shared
+			rep, err := doInstall(cmd.Context(), w.Session.Repo(), o)
+			if err != nil {
+				return err
+			}
+			return printDone(env, rep, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&strict, "strict", false, "a missing covenant-hook fails the hook (by default it is said, and the commit goes on)")
+	f.BoolVar(&shared, "shared", false, "also write into a hooks folder that other repositories use")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object per hook")
+	return cmd
+}
+
+func newUninstall(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Take the hooks out; what was there before comes back",
+		Long: `Take the hooks out. What they replaced comes back byte for byte, with its mode.
+Seals that were made stay.`,
+		Example: "  covenant hooks uninstall",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := work.Open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			o := options(env)
+			o.Moments = nil
+			rep, err := install.Uninstall(cmd.Context(), w.Session.Repo(), o)
+			if err != nil {
+				return err
+			}
+			return printDone(env, rep, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per hook")
+	return cmd
+}
+
+func printDone(env *cli.Env, rep install.Report, asJSON bool) error {
+	for _, d := range rep.Moments {
+		if asJSON {
+			if err := env.JSON(Line{Type: "hook", Moment: d.Moment, Action: string(d.Action), Where: d.Where, Chained: d.Chained, Note: d.Note}); err != nil {
+				return err
+			}
+			continue
+		}
+		line := fmt.Sprintf("%-10s %-16s %s", d.Action, d.Moment, say.Name(d.Where))
+		if d.Chained != "" {
+			line += "\n           after your own hook, kept as " + say.Name(d.Chained)
+		}
+		if d.Note != "" {
+			line += "\n           " + say.Line(d.Note)
+		}
+		if _, err := fmt.Fprintln(env.Out, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newStatus(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Prove for each hook whether Git reaches it, by having Git fire it",
+		Long: `Prove for each hook whether Git reaches covenant-hook, by having Git fire it as a
+probe that does nothing else. The exit code is 1 when one is not reached.`,
+		Example: "  covenant hooks status",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := work.Open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			list, err := install.Status(cmd.Context(), w.Session.Repo(), options(env))
+			if err != nil {
+				return err
+			}
+			return printStatus(env, list, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per hook")
+	return cmd
+}
+
+func printStatus(env *cli.Env, list []install.MomentStatus, asJSON bool) error {
+	p := env.Palette()
+	bad := false
+	for _, m := range list {
+		bad = bad || m.State != install.Reached
+		if asJSON {
+			if err := env.JSON(Line{Type: "hook", Moment: m.Moment, State: string(m.State), Where: m.Where, By: m.By, Mend: m.Mend}); err != nil {
+				return err
+			}
+			continue
+		}
+		word := p.Good(fmt.Sprintf("%-14s", m.State))
+		if m.State != install.Reached {
+			word = p.Bad(fmt.Sprintf("%-14s", m.State))
+		}
+		line := fmt.Sprintf("%s %-16s %s", word, m.Moment, say.Name(m.Where))
+		if m.By != "" {
+			line += "\n               by " + say.Line(m.By)
+		}
+		if m.Mend != "" && m.State != install.Reached {
+			line += "\n               hint: " + say.Line(m.Mend)
+		}
+		if _, err := fmt.Fprintln(env.Out, line); err != nil {
+			return err
+		}
+	}
+	if bad {
+		return cli.No(nil)
+	}
+	return nil
+}
+
+// newRun is what covenant-hook hands a moment to when it meets a kind of key that it does not link.
+func newRun(env *cli.Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run MOMENT [ARGUMENT]...",
+		Short: "Do what is to do at a moment, as covenant-hook does",
+		Long: `Do what is to do at one of Git's moments, as covenant-hook does. covenant-hook
+starts it when it meets a kind of key that only this program links.`,
+		Example: "  covenant hooks run post-commit",
+		Args:    cobra.MinimumNArgs(1),
+		Hidden:  true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := hooks.Input{
+				Moment: args[0], Args: args[1:], Dir: env.Dir, Env: env.Environ, ConfigDir: work.ConfigDir(env),
+				Attended: terminal.Attended(), Ask: terminal.Passphrase, Now: env.Now,
+			}
+			if in.Moment == "post-rewrite" {
+				b, err := io.ReadAll(io.LimitReader(env.In, 64<<20))
+				if err != nil {
+					return err
+				}
+				in.Stdin = bytes.NewReader(b)
+			}
+			_, err := hooks.Run(cmd.Context(), in)
+			var se *hooks.SealError
+			if errors.As(err, &se) {
+				ids := make([]string, 0, len(se.Commits))
+				for _, id := range se.Commits {
+					ids = append(ids, id.Short())
+				}
+				return cli.Hint(fmt.Errorf("the commit stands, but it is not sealed: %w", err), hooks.Mend(se.Err), "then: covenant provenance seal "+strings.Join(ids, " "))
+			}
+			return err
+		},
+	}
 }

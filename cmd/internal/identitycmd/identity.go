@@ -57,6 +57,9 @@ func newNew(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make a key and introduce its holder",
+		Long: `Make an ed25519 key in your configuration directory and introduce its holder: a
+signed grant of repo.commit in your ledger, with you as the accountable human. Only
+an operator can.`,
 		Example: `  covenant identity new coder --kind agent
   COVENANT_IDENTITY=coder git commit -m "work of the agent"`,
 		Args: cobra.ExactArgs(1),
@@ -238,7 +241,10 @@ func newList(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List who may act here",
-		Args:  cobra.NoArgs,
+		Long: `List the principals of this repository: name, kind, accountable human and keys. A
+star marks the one that acts here by default.`,
+		Example: "  covenant identity list\n  covenant identity list --json | jq -r 'select(.kind==\"agent\").name'",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := load(cmd.Context(), env)
 			if err != nil {
@@ -270,7 +276,10 @@ func newShow(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show a principal, by default the one that acts here",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Show a principal: what it is, who answers for it, its keys, and the e-mail addresses
+it commits with. A commit by another address can only be vouched for.`,
+		Example: "  covenant identity show\n  covenant identity show coder --json",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := load(cmd.Context(), env)
 			if err != nil {
@@ -339,6 +348,8 @@ func newUse(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "use NAME",
 		Short: "Choose as whom commits of this repository, or worktree, are sealed",
+		Long: `Choose as whom commits are sealed, in this repository or with --worktree in this
+worktree alone. COVENANT_IDENTITY in the environment goes before both.`,
 		Example: `  covenant identity use alice
   covenant identity use coder --worktree
   covenant identity use alice --key agent`,

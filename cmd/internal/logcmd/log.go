@@ -28,6 +28,9 @@ func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log [REV | A..B]...",
 		Short: "Show history, newest first, with who answers for each commit",
+		Long: `Show history, newest first, with the verdict of each commit and who answers for it.
+Lines are printed as they are judged. Filters and --json compose with Git's own
+commands. The exit code does not tell verdicts: that is what verify is for.`,
 		Example: `  covenant log -n 20
   covenant log main..HEAD --verdict unsealed
   covenant log --principal coder --json | jq -r .commit | git log --stdin --no-walk`,

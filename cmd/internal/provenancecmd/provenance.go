@@ -20,6 +20,9 @@ func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "provenance",
 		Short: "Seal commits, and verify seals",
+		Long: `A seal is the signed statement of who made a commit, on whose authority, and what
+exactly it changes. Hooks make seals at the moment of a commit; "seal" makes them
+later, and says so; "verify" judges them.`,
 	}
 	cmd.AddCommand(newSeal(env), NewVerify(env))
 	return cmd

@@ -23,8 +23,12 @@ func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how governance stands here: root, identity, hooks, unsealed commits",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, asJSON) },
+		Long: `Show how governance stands here: the pinned trust root, its operators, the identity
+that would seal a commit now (or why none can), whether Git reaches the hooks, and
+how many commits of HEAD's history have no good seal.`,
+		Example: "  covenant status\n  covenant status --json | jq .unsealed",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
