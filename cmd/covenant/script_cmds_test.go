@@ -152,6 +152,14 @@ func cmdCommit(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("COMMIT", after)
 }
 
+// cmdCovenant is "covenant ARG…": short for "exec covenant ARG…".
+func cmdCovenant(ts *testscript.TestScript, neg bool, args []string) {
+	err := ts.Exec("covenant", args...)
+	if neg != (err != nil) {
+		ts.Fatalf("covenant %s: %v", strings.Join(args, " "), err)
+	}
+}
+
 // cmdExits is "exits CODE PROGRAM [ARG…]": the program must end with exactly that
 // code.
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {

@@ -181,6 +181,7 @@ func runScripts(t *testing.T, v variant, files []string, bin string, up *upstrea
 			"repo":      func(ts *testscript.TestScript, neg bool, args []string) { cmdRepo(ts, neg, args, v, up) },
 			"settle":    func(ts *testscript.TestScript, neg bool, args []string) { cmdSettle(ts, neg, args, v) },
 			"commit":    cmdCommit,
+			"covenant":  cmdCovenant,
 			"tick":      cmdTick,
 			"exits":     cmdExits,
 			"capture":   cmdCapture,

@@ -34,6 +34,7 @@ commands. The exit code does not tell verdicts: that is what verify is for.`,
 		Example: `  covenant log -n 20
   covenant log main..HEAD --verdict unsealed
   covenant log --principal coder --json | jq -r .commit | git log --stdin --no-walk`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, o, args) },
 	}
 	f := cmd.Flags()

@@ -41,6 +41,7 @@ repo.vouch, which operators have. REV is that one commit, A..B all of a range,
 over, so an interrupted run is resumed by starting it again.`,
 		Example: `  covenant provenance seal HEAD
   covenant provenance seal v1.0..main`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runSeal(cmd.Context(), env, who, asJSON, args) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per seal, and a summary")

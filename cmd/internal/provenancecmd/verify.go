@@ -38,6 +38,7 @@ is no answer: an empty range, an unknown revision, history that ends too early.`
   covenant verify origin/main..HEAD
   covenant verify main --json | jq 'select(.type=="commit" and .verdict!="sealed")'
   covenant verify --root sha256:… --deep main`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runVerify(cmd.Context(), env, o, args) },
 	}
 	f := cmd.Flags()

@@ -3,17 +3,18 @@
 package terminal
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 
 	"golang.org/x/term"
+
+	"github.com/open-covenant/covenant-git/envelope/identity"
 )
 
-// ErrNone says that there is no terminal to ask on.
-var ErrNone = errors.New("there is no terminal to ask on")
+// ErrNone says that there is no terminal to ask on. It wraps identity.ErrPassphrase.
+var ErrNone = fmt.Errorf("%w: there is no terminal to ask on", identity.ErrPassphrase)
 
 func open() (*os.File, error) {
 	name := "/dev/tty"
