@@ -78,6 +78,9 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	}
 	out, err := w.Session.Repo().Run(ctx, nil, "blame", "--line-porcelain", span.Tips[0].String(), "--", file)
 	if err != nil {
+		if hasPath(ctx, w, span.Tips[0].String(), file) {
+			return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+		}
 		return cli.Hint(err, "FILE is a path of that revision, as seen from here; list them with: git ls-tree -r --name-only "+say.Shell(rev))
 	}
 	lines, err := parse(out)
@@ -114,6 +117,12 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 		}
 	}
 	return nil
+}
+
+// hasPath reports whether the revision has the path, as seen from here: then blame failed for want of objects.
+func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
+	out, err := w.Session.Repo().Run(ctx, nil, "ls-tree", "-z", rev, "--", file)
+	return err == nil && len(out) > 0
 }
 
 func print(env *cli.Env, n int, l blamed, r *verdict.Result) error {

@@ -381,8 +381,7 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 	}
 	defer w.Close()
 	if worktree {
-		// Git keeps one configuration for all worktrees until it is told otherwise.
-		if err := w.SetConfig(ctx, false, "extensions.worktreeConfig", "true"); err != nil {
+		if err := ownWorktreeConfig(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -395,4 +394,28 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 		}
 	}
 	return w.SetConfig(ctx, worktree, provenance.IdentityKey, name)
+}
+
+// ownWorktreeConfig has Git keep a configuration for each worktree. As
+// git-worktree(1) asks, what only the main worktree may see moves to its own.
+func ownWorktreeConfig(ctx context.Context, w *work.Work) error {
+	r := w.Session.Repo()
+	if r.Config().Bool("extensions.worktreeConfig", false) {
+		return nil
+	}
+	common := filepath.Join(r.CommonDir(), "config")
+	for _, key := range []string{"core.bare", "core.worktree"} {
+		v, err := r.Run(ctx, nil, "config", "--file", common, "--get", key)
+		value := strings.TrimSpace(string(v))
+		if err != nil || value == "" || value == "false" {
+			continue
+		}
+		if _, err := r.Run(ctx, nil, "config", "--file", filepath.Join(r.CommonDir(), "config.worktree"), key, value); err != nil {
+			return err
+		}
+		if _, err := r.Run(ctx, nil, "config", "--file", common, "--unset", key); err != nil {
+			return err
+		}
+	}
+	return w.SetConfig(ctx, false, "extensions.worktreeConfig", "true")
 }
