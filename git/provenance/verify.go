@@ -279,7 +279,7 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 	}
 	for id, v := range out {
 		for i := range v.candidates {
-			if c := &v.candidates[i]; !c.InNote && c.Err == nil && !noted[id][c.Blob] {
+			if c := &v.candidates[i]; c.Ledger != "" && c.Err == nil && !noted[id][c.Blob] {
 				v.warnings = append(v.warnings, verdict.Finding{Code: verdict.NoteMissing, Object: string(c.ID), Message: "its note lacks the seal that its ledger has", Hint: "covenant doctor --fix"})
 			}
 		}
