@@ -175,10 +175,11 @@ func (p *place) prove(ctx context.Context, s *MomentStatus, env []string) error 
 	}
 	work := p.repo.WorkTree()
 	if strings.HasSuffix(s.Where, legacySuffix) {
-		work = filepath.Join(dir, "empty")
-		if err := os.Mkdir(work, 0o700); err != nil {
+		// Not in the git directory: there pre-commit does not run.
+		if work, err = os.MkdirTemp(lookup(env, "TMPDIR"), "covenant-probe-"); err != nil {
 			return err
 		}
+		defer func() { _ = os.RemoveAll(work) }()
 		settings = append(settings, "PRE_COMMIT_ALLOW_NO_CONFIG=1", "GIT_DIR="+p.repo.GitDir(), "GIT_WORK_TREE="+work)
 	}
 	if work == "" {
@@ -237,15 +238,20 @@ func (p *place) othersOff(m string) [][2]string {
 	return off
 }
 
+func lookup(env []string, key string) string {
+	value := ""
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, key+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
 // withConfig returns env with more settings of Git's, in the numbered variables that
 // git-config(1) describes. Those win over the files.
 func withConfig(env []string, settings [][2]string) []string {
-	n := 0
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "GIT_CONFIG_COUNT="); ok {
-			n, _ = strconv.Atoi(v)
-		}
-	}
+	n, _ := strconv.Atoi(lookup(env, "GIT_CONFIG_COUNT")) // what is no number, Git refuses
 	out := slices.Clone(env)
 	for _, s := range settings {
 		out = append(out, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, s[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, s[1]))
