@@ -34,8 +34,8 @@ var errCommit = errors.New("malformed commit")
 // ParseCommit reads the body of the commit object called id. It is strict about structure: the
 // headers tree, parent (any number), author and committer once each in this order, then any others
 // with their continuation lines, then a blank line and the message; no NUL in a header, none
-// longer than 64 KiB. It is as lenient as Git about names and times. Text stays in the encoding the
-// commit has.
+// longer than 64 KiB, no all-zero name. It is as lenient as Git about names and times. Text stays in
+// the encoding the commit has.
 func ParseCommit(format oid.Format, id oid.ID, body []byte) (Commit, error) {
 	c := Commit{ID: id}
 	fail := func(what string) (Commit, error) {
@@ -54,8 +54,10 @@ func ParseCommit(format oid.Format, id oid.ID, body []byte) (Commit, error) {
 		if len(line) > headerLimit || bytes.IndexByte(line, 0) >= 0 {
 			return fail("a header is too long or holds NUL")
 		}
-		key, value, _ := strings.Cut(string(line), " ")
+		key, value, spaced := strings.Cut(string(line), " ")
 		switch {
+		case !spaced && state != "other":
+			return fail("a header without value")
 		case state == "tree" && key == "tree":
 			if c.Tree, ok = parseName(format, value); !ok {
 				return fail("bad tree")
@@ -86,9 +88,10 @@ func ParseCommit(format oid.Format, id oid.ID, body []byte) (Commit, error) {
 	return c, nil
 }
 
+// parseName reads the name of an object that is there: of the format, and not Git's all-zero name.
 func parseName(format oid.Format, s string) (oid.ID, bool) {
 	id, err := oid.Parse(s)
-	return id, err == nil && id.Format() == format
+	return id, err == nil && id.Format() == format && !id.IsZero()
 }
 
 // parseIdent reads "name <address> seconds zone". Like Git it takes the address between the first

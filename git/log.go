@@ -194,8 +194,8 @@ func parseDecoration(s string) []string {
 	var refs []string
 	for part := range strings.SplitSeq(s, ", ") {
 		part = strings.TrimPrefix(part, "tag: ")
-		if head, ref, ok := strings.Cut(part, " -> "); ok {
-			refs = append(refs, head)
+		if ref, ok := strings.CutPrefix(part, "HEAD -> "); ok {
+			refs = append(refs, "HEAD")
 			part = ref
 		}
 		if part == "HEAD" || strings.HasPrefix(part, "refs/") {

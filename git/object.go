@@ -49,6 +49,9 @@ const (
 // "<tree>:path", an object name. A name that holds a newline or NUL, or ends in a carriage return,
 // cannot be sent to Git and is [ErrMissing]; walk trees for such paths.
 //
+// Ref names are resolved by a child as old as the session's first read, which can miss that refs
+// were packed twice within a second: take the tips that decide something from [Session.Refs].
+//
 // With limit 0 or less the limit is [DefaultLimit] bytes; a larger object is *[TooLargeError] and
 // never held in memory. Objects that [Session.Put] queued are found by their object name.
 func (s *Session) Object(name string, limit int64) (Object, error) {

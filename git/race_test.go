@@ -305,6 +305,111 @@ func TestStaleLocks(t *testing.T) {
 	}
 }
 
+// An old value that the ref has left is refused also when packed-refs looks unchanged: rewritten
+// twice within a second it has the size, the time in seconds and often the inode it had before.
+func TestRepackedRefs(t *testing.T) {
+	r := sample(t)
+	s := r.Session()
+	var c [4]oid.ID
+	for i := range c {
+		c[i] = id(t, r.Commit(strconv.Itoa(i)))
+	}
+	r.Git("update-ref", chain, c[0].String())
+	r.Git("pack-refs", "--all")
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+	r.Git("pack-refs", "--all")
+	if err := s.Update("x", git.RefUpdate{Name: chain, New: c[0], Old: c[0]}); err != nil {
+		t.Fatal(err)
+	}
+	for _, next := range c[1:3] {
+		r.Git("update-ref", chain, next.String())
+		r.Git("pack-refs", "--all")
+	}
+	var conflict *git.ConflictError
+	if err := s.Update("x", git.RefUpdate{Name: chain, New: c[3], Old: c[0]}); !errors.As(err, &conflict) {
+		t.Errorf("the ref is at %s, moved from %s: %v", tip(t, s), c[0], err)
+	}
+}
+
+// The same, when Git reads packed-refs for one ref and then waits for the lock of another. The test
+// holds that lock, and moves the ref under it.
+func TestRepackedRefsWhileWaiting(t *testing.T) {
+	r := sample(t)
+	r.Git("config", "core.filesRefLockTimeout", "5000")
+	var c [4]oid.ID
+	for i := range c {
+		c[i] = id(t, r.Commit(strconv.Itoa(i)))
+	}
+	s := r.Session()
+	const first, second = "refs/covenant/a", "refs/covenant/b"
+	file := filepath.Join(r.Dir, ".git", filepath.FromSlash(second))
+	r.Git("update-ref", first, c[0].String())
+	r.Git("update-ref", second, c[0].String())
+	r.Git("pack-refs", "--all")
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+	r.Git("pack-refs", "--all")
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file+".lock", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	outcome := make(chan error)
+	go func() {
+		outcome <- s.Update("x", git.RefUpdate{Name: first, New: c[3], Old: c[0]}, git.RefUpdate{Name: second, New: c[3], Old: c[0]})
+	}()
+	if err := waitFor(func() bool {
+		_, err := os.Lstat(filepath.Join(r.Dir, ".git", filepath.FromSlash(first)+".lock"))
+		return err == nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Millisecond)
+	// Which inode a new packed-refs gets is the file system's choice; wait for the old one.
+	inode := func() uint64 {
+		st, err := os.Stat(filepath.Join(r.Dir, ".git", "packed-refs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Sys().(*syscall.Stat_t).Ino
+	}
+	before, again := inode(), false
+	for i := 0; i < 60 && !again; i++ {
+		for n := range rand.N(4) { // shift what is free
+			if err := os.WriteFile(filepath.Join(r.Dir, ".git", "filler"+strconv.Itoa(n)), nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(file, []byte(c[1+i%2].String()+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		r.TryIn("", "-c", "core.filesRefLockTimeout=0", "pack-refs", "--all") // cannot prune what is locked
+		os.Remove(file)
+		for n := range 4 {
+			os.Remove(filepath.Join(r.Dir, ".git", "filler"+strconv.Itoa(n)))
+		}
+		again = inode() == before
+	}
+	t.Logf("packed-refs has its old inode: %v", again)
+	moved := r.Git("rev-parse", second)
+	os.Remove(file + ".lock")
+	var conflict *git.ConflictError
+	if err := <-outcome; !errors.As(err, &conflict) || !strings.Contains(err.Error(), second) {
+		t.Errorf("update of a moved ref: %v", err)
+	}
+	for ref, want := range map[string]string{first: c[0].String(), second: moved} {
+		if got := r.Git("rev-parse", ref); got != want {
+			t.Errorf("%s is at %s, want %s", ref, got, want)
+		}
+	}
+	if err := waitFor(func() bool {
+		locks, _ := filepath.Glob(filepath.Dir(file) + "/*.lock")
+		return len(locks) == 0
+	}); err != nil {
+		t.Error("locks are left")
+	}
+}
+
 // What is not a conflict is not reported as one, and nothing moves.
 func TestUpdateRefusals(t *testing.T) {
 	r := sample(t)

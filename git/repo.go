@@ -3,8 +3,8 @@
 // linked worktrees, alternates, quarantines, partial clones, SHA-256, reftable.
 //
 // A [Repo] is an opened repository, immutable and safe for concurrent use. A [Session] owns the
-// long-lived children (one cat-file, one diff-tree, one update-ref) of one piece of work, so that
-// the number of processes does not grow with the number of objects, diffs or refs.
+// long-lived children (one cat-file, one diff-tree) of one piece of work, so that the number of
+// processes does not grow with the number of objects and diffs.
 //
 // Every child runs with replace refs, grafts, the commit-graph, lazy fetching, external diff
 // programs and terminal prompts off, whatever the user's configuration says: what is read is what

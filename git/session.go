@@ -7,8 +7,8 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// Session is one piece of work on a repository: it keeps at most one long-lived child of each kind
-// and the objects that wait to be written. It has one owner, who closes it. Its methods may be
+// Session is one piece of work on a repository: it keeps one long-lived child that reads objects, one
+// that compares trees, and the objects that wait to be written. It has one owner, who closes it. Its methods may be
 // called while a sequence of the same session is being read; a child that is busy is not shared,
 // another is started.
 type Session struct {

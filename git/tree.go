@@ -68,7 +68,7 @@ var errTree = errors.New("malformed tree")
 
 // ParseTree reads the body of a tree object: "<mode> SP <name> NUL <raw id>" for each entry.
 // It is strict: entries sorted as Git sorts them, no name twice, none empty, "." or ".." or with a
-// slash, modes as Git writes them. What it accepts, [EncodeTree] gives back byte for byte.
+// slash, modes as Git writes them, no all-zero object name. What it accepts, [EncodeTree] gives back byte for byte.
 func ParseTree(format oid.Format, body []byte) ([]TreeEntry, error) {
 	var entries []TreeEntry
 	for b := body; len(b) > 0; {
@@ -93,7 +93,7 @@ func ParseTree(format oid.Format, body []byte) ([]TreeEntry, error) {
 }
 
 // EncodeTree returns the body of the tree object with these entries, sorted as Git sorts them. It
-// refuses what [ParseTree] refuses, entries without an object name, and mixed object formats.
+// refuses what [ParseTree] refuses, and mixed object formats.
 func EncodeTree(entries []TreeEntry) ([]byte, error) {
 	sorted := slices.SortedFunc(slices.Values(entries), TreeEntry.Compare)
 	if err := checkTree(sorted); err != nil {
@@ -101,8 +101,8 @@ func EncodeTree(entries []TreeEntry) ([]byte, error) {
 	}
 	var b []byte
 	for _, e := range sorted {
-		if e.ID.Format() != sorted[0].ID.Format() || e.ID == (oid.ID{}) {
-			return nil, fmt.Errorf("%w: %q has no object name of the tree's format", errTree, clip(e.Name))
+		if e.ID.Format() != sorted[0].ID.Format() {
+			return nil, fmt.Errorf("%w: %q has an object name of another format", errTree, clip(e.Name))
 		}
 		b = strconv.AppendUint(b, uint64(e.Mode), 8)
 		b = append(b, ' ')
@@ -122,6 +122,8 @@ func checkTree(entries []TreeEntry) error {
 		switch {
 		case !e.Mode.valid():
 			return fmt.Errorf("%w: %q has mode %s", errTree, clip(e.Name), e.Mode)
+		case e.ID.IsZero():
+			return fmt.Errorf("%w: %q has no object name", errTree, clip(e.Name))
 		case e.Name == "" || e.Name == "." || e.Name == ".." || strings.ContainsAny(e.Name, "/\x00"):
 			return fmt.Errorf("%w: bad name %q", errTree, clip(e.Name))
 		case i > 0 && entries[i-1].Compare(e) >= 0:

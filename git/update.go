@@ -38,7 +38,7 @@ func (e *ConflictError) Error() string {
 // Update moves all refs in one transaction of Git, or none; msg is for the reflogs of refs that
 // have one. Each Old is checked under the ref's lock. If the machine stops while the transaction
 // is carried out, each ref is at its old or its new value, and refs given first moved first.
-// A symbolic ref is followed, as Git does.
+// A symbolic ref is followed, as Git does. It costs one child.
 //
 // The error is *[ConflictError] when another value or another process was in the way. Anything
 // else, a hook's refusal or a name that clashes with a directory among them, is a *[CommandError].
@@ -56,7 +56,8 @@ func (s *Session) Update(msg string, updates ...RefUpdate) error {
 		if err == nil {
 			return nil
 		}
-		if s.ctx.Err() != nil {
+		var conflict *ConflictError
+		if errors.As(err, &conflict) || s.ctx.Err() != nil {
 			return fmt.Errorf("update refs: %w", err)
 		}
 		done, cause := s.diagnose(updates, committing)
@@ -96,13 +97,15 @@ func (s *Session) checkUpdates(updates []RefUpdate) error {
 
 // transact runs one transaction of "git update-ref --stdin". committing says that the failure came
 // after Git was told to commit.
+//
+// Each transaction has a child of its own, since one that lives on trusts what it read before
+// (see current.go).
 func (s *Session) transact(msg string, updates []RefUpdate) (committing bool, err error) {
 	args := []string{"update-ref"}
 	if msg = strings.ReplaceAll(msg, "\x00", ""); strings.TrimSpace(msg) != "" {
 		args = append(args, "-m", msg)
 	}
-	purpose := "update-ref\x00" + msg
-	p, err := s.take(purpose, s.repo.env, append(args, "--stdin")...)
+	p, err := s.repo.start(s.ctx, s.repo.env, pipeInput, append(args, "--stdin")...)
 	if err != nil {
 		return false, err
 	}
@@ -122,6 +125,13 @@ func (s *Session) transact(msg string, updates []RefUpdate) (committing bool, er
 		err = readAcks(p.out, "start: ok\n", "prepare: ok\n")
 	}
 	if err == nil {
+		if moved, merr := s.repo.moved(updates); merr != nil || len(moved) > 0 {
+			p.close() // gives the locks back
+			if merr == nil {
+				merr = &ConflictError{Refs: moved}
+			}
+			return false, merr
+		}
 		committing = true
 		p.w.WriteString("commit\n")
 		if err = p.w.Flush(); err == nil {
@@ -131,7 +141,7 @@ func (s *Session) transact(msg string, updates []RefUpdate) (committing bool, er
 	if err != nil {
 		return committing, p.failure(err)
 	}
-	s.give(purpose, p)
+	p.close()
 	return false, nil
 }
 
