@@ -82,7 +82,8 @@ type Result struct {
 	Mode       provenance.Mode // of the seal that counts
 	Coverage   string          // "own"
 	Principal  *Principal
-	Seal       *Candidate // the seal that counts, or the first that was refused
+	SealID     envelope.Digest // of the seal that counts, or of the first that was refused
+	Seal       *Candidate      // that seal; nil when only an exam of it was remembered
 	Unattended bool
 	Findings   []Finding
 	Warnings   []Finding

@@ -29,6 +29,7 @@ type Facts struct {
 	Authority *capability.Authority
 	Chains    map[string]*verdict.Chain
 	Tips      map[string]oid.ID              // ledger ref → commit
+	NotesTip  oid.ID                         // of the notes view; zero when there is none
 	Seals     map[oid.ID][]verdict.Candidate // by commit
 	Decisions map[envelope.Digest]*verdict.Decided
 	Grants    map[envelope.Digest]capability.Given

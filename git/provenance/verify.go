@@ -30,6 +30,7 @@ type Options struct {
 	Deep bool      // hash every object of the range again, and every content digest
 	Now  time.Time // when grants are asked
 
+	Cache       *Cache // nil: nothing is remembered, and nothing believed
 	NewestFirst bool
 	Only        map[oid.ID]bool // judge only these commits of the span; nil: all
 }
@@ -45,6 +46,12 @@ type Report struct {
 // Verify judges every commit of the span, oldest first. Errors are of reading
 // only; what is wrong with a commit is in its result.
 func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, error) {
+	if o.Deep || o.Only != nil {
+		o.Cache = nil
+	}
+	if r := recall(ctx, s, sp, o); r != nil {
+		return r, nil
+	}
 	facts, commits, before, err := gather(ctx, s, sp, o.Pin)
 	if err != nil {
 		return nil, err
@@ -76,15 +83,24 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 		return nil, err
 	}
 	r := &Report{Facts: facts, Commits: commits, Problems: append(facts.Problems, problems...)}
-	w := facts.World()
-	r.Results = func(yield func(verdict.Result, error) bool) {
-		trees, err := facts.parentTrees(s, commits)
+	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep)
+	return r, nil
+}
+
+// judge walks the commits with Git's diffs beside them.
+func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o Options,
+	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding,
+) iter.Seq2[verdict.Result, error] {
+	commits, w := r.Commits, f.World()
+	return func(yield func(verdict.Result, error) bool) {
+		trees, err := f.parentTrees(s, commits)
 		if err != nil {
 			yield(verdict.Result{}, err)
 			return
 		}
 		next, stop := iter.Pull2(s.Diffs(treePairs(commits, before, trees)))
 		defer stop()
+		var exams []verdict.Exam
 		for _, c := range commits {
 			if ctx.Err() != nil {
 				yield(verdict.Result{}, ctx.Err())
@@ -107,12 +123,18 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 					vc.Diffs = append(vc.Diffs, rawChanges(list))
 				}
 			}
-			if !yield(verdict.Judge(w, &vc, o.Now), nil) {
+			exam := verdict.Examine(w, &vc)
+			if o.Cache != nil {
+				exams = append(exams, exam)
+			}
+			if !yield(exam.Judge(w, o.Now), nil) {
 				return
 			}
 		}
+		if o.Cache != nil {
+			f.remember(sp, o, r, exams)
+		}
 	}
-	return r, nil
 }
 
 // gather reads root, ledgers and range with one log, and marks what is older than governance.
@@ -229,7 +251,9 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 			out[c.ID] = seen{candidates: f.Seals[c.ID]}
 		}
 	}
-	if _, err := s.Object(notes.Ref+"^{tree}", 64<<20); errors.Is(err, git.ErrMissing) {
+	tip, err := s.Object(notes.Ref, 1<<20)
+	f.NotesTip = tip.ID
+	if errors.Is(err, git.ErrMissing) {
 		return out, []verdict.Finding{{Code: verdict.NoteMissing, Object: notes.Ref, Message: "the notes view is not in this clone", Hint: "covenant doctor --fix"}}, nil
 	}
 	list, err := notes.List(s, notes.Ref)

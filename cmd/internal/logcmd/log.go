@@ -71,7 +71,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return work.Explain(err)
 	}
-	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), NewestFirst: !o.reverse})
+	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), Cache: w.Cache(false), NewestFirst: !o.reverse})
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -87,10 +87,7 @@ type SummaryLine struct {
 // Line makes the output line of a result.
 func Line(r *verdict.Result) CommitLine {
 	l := CommitLine{Type: "commit", Commit: r.Commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Coverage: r.Coverage, Principal: r.Principal,
-		Unattended: r.Unattended, Findings: r.Findings, Warnings: r.Warnings}
-	if r.Seal != nil {
-		l.Envelope = string(r.Seal.ID)
-	}
+		Unattended: r.Unattended, Envelope: string(r.SealID), Findings: r.Findings, Warnings: r.Warnings}
 	if l.Findings == nil {
 		l.Findings = []verdict.Finding{}
 	}
@@ -121,7 +118,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	if err != nil {
 		return work.Explain(err)
 	}
-	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Deep: o.deep, Now: env.Now()})
+	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Deep: o.deep, Now: env.Now(), Cache: w.Cache(o.noCache)})
 	if err != nil {
 		var re *provenance.RootError
 		if errors.As(err, &re) {

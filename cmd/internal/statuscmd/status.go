@@ -72,7 +72,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 	case err != nil:
 		return work.Explain(err)
 	default:
-		rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now()})
+		rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), Cache: w.Cache(false)})
 		if err != nil {
 			return work.Explain(err)
 		}

@@ -49,6 +49,14 @@ func (w *Work) Pin(explicit string) (envelope.Digest, error) {
 	return pin, nil
 }
 
+// Cache is what earlier verifications of this clone remembered; nil in CI, and where the person says so.
+func (w *Work) Cache(off bool) *provenance.Cache {
+	if ci := w.Env.Value("CI"); off || (ci != "" && ci != "false" && ci != "0") {
+		return nil
+	}
+	return provenance.OpenCache(w.Session.Repo(), ConfigDir(w.Env))
+}
+
 // Choice is how an identity is chosen in this environment.
 func (w *Work) Choice() provenance.Choice {
 	explicit := w.Explicit

@@ -1,0 +1,231 @@
+package provenance
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Cache remembers what earlier verifications found true whoever asks: that
+// signatures verified and changes agreed. It never remembers a verdict: who may
+// do what is folded and asked afresh. What it holds is authenticated with a key
+// of the user's, outside the repository, so that nobody who writes into the
+// repository can put words into its mouth.
+type Cache struct {
+	dir string
+	key []byte
+}
+
+// cacheVersion changes with everything that could make an exam come out differently.
+const cacheVersion = "covenant-exam/v1"
+
+// kept is how many spans are remembered; the oldest go.
+const kept = 16
+
+// OpenCache returns the cache of a clone, nil when there can't be one.
+func OpenCache(r *git.Repo, configDir string) *Cache {
+	file := filepath.Join(configDir, "cache.key")
+	key, err := os.ReadFile(file) //nolint:gosec // our own file
+	if os.IsNotExist(err) {
+		key, err = makeKey(file)
+	}
+	info, serr := os.Lstat(file)
+	if err != nil || serr != nil || len(key) != sha256.Size || !info.Mode().IsRegular() || (info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/') {
+		return nil
+	}
+	return &Cache{dir: filepath.Join(r.StateDir(), "cache"), key: key}
+}
+
+func makeKey(file string) ([]byte, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, err
+	}
+	key := make([]byte, sha256.Size)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // our own file
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(key)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return key, err
+}
+
+// snapshot is one remembered span. Question holds everything the exams depend on.
+type snapshot struct {
+	Question string            `json:"question"`
+	Commits  []shortCommit     `json:"commits"`
+	Exams    []verdict.Exam    `json:"exams"`
+	Problems []verdict.Finding `json:"problems"`
+}
+
+// shortCommit is as much of a commit as output needs.
+type shortCommit struct {
+	ID      oid.ID `json:"id"`
+	Subject string `json:"subject"`
+	When    int64  `json:"when"`
+}
+
+// question writes down what the exams depend on: root, ledgers, notes and the span itself.
+func question(sp Span, o Options, refs map[string]oid.ID) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, cacheVersion, o.Pin, o.NewestFirst)
+	for _, id := range sp.Tips {
+		fmt.Fprintln(&b, "tip", id)
+	}
+	for _, id := range sp.Except {
+		fmt.Fprintln(&b, "not", id)
+	}
+	names := make([]string, 0, len(refs))
+	for n := range refs {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		fmt.Fprintln(&b, n, refs[n])
+	}
+	return b.String()
+}
+
+// file names the snapshot of a span; another state of the ledgers overwrites it.
+func (c *Cache) file(sp Span, o Options) string {
+	sum := sha256.Sum256([]byte(question(sp, o, nil)))
+	return filepath.Join(c.dir, hex.EncodeToString(sum[:12]))
+}
+
+func (c *Cache) mac(b []byte) []byte {
+	m := hmac.New(sha256.New, c.key)
+	_, _ = io.WriteString(m, cacheVersion+"\n")
+	m.Write(b)
+	return m.Sum(nil)
+}
+
+// maxSnapshot bounds what is read; a longer span is verified anew.
+const maxSnapshot = 256 << 20
+
+func (c *Cache) load(file string) *snapshot {
+	info, err := os.Stat(file)
+	if err != nil || info.Size() > maxSnapshot || info.Size() < sha256.Size {
+		return nil
+	}
+	b, err := os.ReadFile(file) //nolint:gosec // our own file, authenticated below
+	if err != nil || len(b) < sha256.Size {
+		return nil
+	}
+	body := b[sha256.Size:]
+	if !hmac.Equal(b[:sha256.Size], c.mac(body)) {
+		return nil
+	}
+	var s snapshot
+	if json.Unmarshal(body, &s) != nil || len(s.Commits) != len(s.Exams) {
+		return nil
+	}
+	return &s
+}
+
+func (c *Cache) store(file string, s *snapshot) {
+	body, err := json.Marshal(s)
+	if err != nil || len(body) > maxSnapshot {
+		return
+	}
+	if writeState(file, append(c.mac(body), body...)) != nil {
+		return
+	}
+	entries, err := os.ReadDir(c.dir)
+	if err != nil || len(entries) <= kept {
+		return
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return modified(a).Compare(modified(b)) })
+	for _, e := range entries[:len(entries)-kept] {
+		_ = os.Remove(filepath.Join(c.dir, e.Name()))
+	}
+}
+
+func modified(e os.DirEntry) time.Time {
+	info, err := e.Info()
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// recall answers from the cache when nothing that the exams depend on has
+// moved; nil when something did. Root and grants are read and folded anew.
+func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
+	if o.Cache == nil {
+		return nil
+	}
+	if _, err := os.Stat(o.Cache.file(sp, o)); err != nil {
+		return nil // never asked before: spare the look at the refs
+	}
+	list, err := s.Refs(ledger.Prefix, notes.Ref)
+	if err != nil {
+		return nil
+	}
+	refs := map[string]oid.ID{}
+	for _, r := range list {
+		refs[r.Name] = r.ID
+	}
+	snap := o.Cache.load(o.Cache.file(sp, o))
+	if snap == nil || snap.Question != question(sp, o, refs) {
+		return nil
+	}
+	root, err := OpenRoot(s, o.Pin)
+	if err != nil {
+		return nil // the long way says what is wrong
+	}
+	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
+	if err != nil {
+		return nil
+	}
+	f.Seals = nil // not read: only what was examined is known
+	r := &Report{Facts: f, Problems: snap.Problems}
+	for _, c := range snap.Commits {
+		r.Commits = append(r.Commits, git.Commit{ID: c.ID, Subject: c.Subject, Committer: git.Ident{When: time.Unix(c.When, 0).UTC()}})
+	}
+	w := f.World()
+	r.Results = func(yield func(verdict.Result, error) bool) {
+		for i := range snap.Exams {
+			if !yield(snap.Exams[i].Judge(w, o.Now), nil) {
+				return
+			}
+		}
+	}
+	return r
+}
+
+// remember stores what was found true.
+func (f *Facts) remember(sp Span, o Options, r *Report, exams []verdict.Exam) {
+	refs := map[string]oid.ID{}
+	for ref, id := range f.Tips {
+		refs[ref] = id
+	}
+	if !f.NotesTip.IsZero() {
+		refs[notes.Ref] = f.NotesTip
+	}
+	snap := &snapshot{Question: question(sp, o, refs), Exams: exams, Problems: r.Problems}
+	for _, c := range r.Commits {
+		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
+	}
+	o.Cache.store(o.Cache.file(sp, o), snap)
+}
