@@ -124,6 +124,7 @@ func setup(e *testscript.Env, v variant, bin string) error {
 		{"XDG_CONFIG_HOME", filepath.Join(home, ".config")},
 		{"XDG_CACHE_HOME", filepath.Join(home, ".cache")},
 		{"PATH", search},
+		{"TOOLS", strings.TrimPrefix(search, bin+sep)}, // PATH without the programs
 		{"BIN", bin},
 		{"TZ", "UTC"},
 		{"LC_ALL", "C"},
