@@ -94,6 +94,16 @@ type PublicKey interface {
 	Digest() [32]byte
 }
 
+// Materials returns the material of every key that may sign as pk: an OpenPGP key signs with its primary
+// key and its subkeys. The first is pk.Material, also when that key itself does not sign. Material that
+// two keys share belongs to one holder.
+func Materials(pk PublicKey) []string {
+	if many, ok := pk.(interface{ Materials() []string }); ok {
+		return many.Materials()
+	}
+	return []string{pk.Material()}
+}
+
 // A Signer signs with one private key. It may ask its user for presence, and so take its time.
 type Signer interface {
 	// Public returns the key that verifies what Sign returns.

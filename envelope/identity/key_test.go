@@ -17,6 +17,9 @@ func TestParseText(t *testing.T) {
 	if want.String() != line {
 		t.Errorf("String %q, want %q", want, line)
 	}
+	if m := identity.Materials(want); len(m) != 1 || m[0] != want.Material() {
+		t.Errorf("materials %v", m)
+	}
 	for _, text := range []string{
 		line + "\n", line + "\r\n", line + " a comment", line + "\ta comment", line + "  two  spaces \n", "  " + line, strings.Replace(line, " ", " \t  ", 1), line + " ssh-rsa AAAA",
 	} {
