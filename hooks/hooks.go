@@ -120,20 +120,78 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err != nil {
 		return nil, err
 	}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Now: in.Now, Locked: true}
+	unlock, err := s.Repo().Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if in.Moment == "post-commit" {
+		now, err := head(s) // others may have committed while we waited
+		if err != nil {
+			return nil, err
+		}
+		if ids, err = in.overtaken(s, k, now[0]); err != nil {
+			return nil, err
+		}
+	}
 	commits := make([]git.Commit, 0, len(ids))
 	for _, id := range ids {
-		o, err := s.Object(id.String(), 16<<20)
+		c, err := read(s, id)
 		if err != nil {
-			return nil, fmt.Errorf("commit %s: %w", id.Short(), err)
-		}
-		c, err := git.ParseCommit(s.Repo().Format(), o.ID, o.Data)
-		if err != nil {
-			return nil, fmt.Errorf("commit %s: %w", id.Short(), err)
+			return nil, err
 		}
 		commits = append(commits, c)
 	}
-	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Now: in.Now}
 	return k.Seal(ctx, prov.Witness, ref, commits)
+}
+
+func read(s *git.Session, id oid.ID) (git.Commit, error) {
+	o, err := s.Object(id.String(), 16<<20)
+	if err != nil {
+		return git.Commit{}, fmt.Errorf("commit %s: %w", id.Short(), err)
+	}
+	c, err := git.ParseCommit(s.Repo().Format(), o.ID, o.Data)
+	if err != nil {
+		return git.Commit{}, fmt.Errorf("commit %s: %w", id.Short(), err)
+	}
+	return c, nil
+}
+
+// How far a hook looks for the commit it was called for.
+const (
+	overtakenBy  = 1024
+	overtakenFor = time.Minute
+)
+
+// overtaken finds the commit a post-commit hook was called for. Git does not say
+// which: it is HEAD, unless another process in the same worktree has committed
+// since. Then that one's hook, or ours, sealed HEAD before, and the nearest fresh
+// commit without a seal is ours. There are as many hooks as commits, and each
+// seals one, under the lock.
+func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
+	id := head
+	for range overtakenBy {
+		done, err := k.Sealed(id)
+		if err != nil {
+			return nil, err
+		}
+		c, err := read(s, id)
+		if err != nil {
+			return nil, err
+		}
+		if age := in.Now().Sub(c.Committer.When); id != head && (age > overtakenFor || age < -overtakenFor) {
+			return nil, nil
+		}
+		if !done {
+			return []oid.ID{id}, nil
+		}
+		if len(c.Parents) == 0 {
+			return nil, nil
+		}
+		id = c.Parents[0]
+	}
+	return nil, nil
 }
 
 // commits finds what came to be at the moment.

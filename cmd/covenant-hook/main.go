@@ -24,6 +24,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: covenant-hook MOMENT [ARGUMENT]...\nGit starts it; people type: covenant hooks status")
 		os.Exit(2)
 	}
+	if os.Args[1] == "version" {
+		fmt.Println("covenant-hook")
+		return
+	}
 	in := hooks.Input{
 		Moment: os.Args[1], Args: os.Args[2:], Stdin: os.Stdin, Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),
 		Attended: terminal.Attended(), Ask: terminal.Passphrase, Now: time.Now,

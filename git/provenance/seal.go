@@ -53,6 +53,7 @@ type Sealer struct {
 	Authority *capability.Authority
 	Hand      Hand
 	Now       func() time.Time
+	Locked    bool // the caller holds the repository's lock
 }
 
 // Made is one seal that was written.
@@ -82,7 +83,7 @@ type draft struct {
 func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit) ([]Made, error) {
 	drafts := make([]draft, 0, len(commits))
 	for _, c := range commits {
-		done, err := k.sealed(c.ID)
+		done, err := k.Sealed(c.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -98,11 +99,13 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	unlock, err := k.Session.Repo().Lock(ctx)
-	if err != nil {
-		return nil, err
+	if !k.Locked {
+		unlock, err := k.Session.Repo().Lock(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	name, err := k.ledger(prov.Topic)
 	if err != nil {
 		return nil, err
@@ -138,8 +141,8 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	return made, nil
 }
 
-// sealed reports whether the note of a commit has a seal by this very key.
-func (k *Sealer) sealed(commit oid.ID) (bool, error) {
+// Sealed reports whether the note of a commit has a seal by this very key.
+func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	found, err := notes.Of(k.Session, notes.Ref, commit)
 	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
 		return false, err

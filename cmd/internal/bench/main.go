@@ -1,0 +1,247 @@
+// Command bench measures the bars of docs/benchmarks.md: ratios to plain Git in
+// one run, with child processes counted. It decides speed; no test does.
+//
+// usage: go run ./cmd/internal/bench [-quick] BIN
+//
+// BIN is the folder with covenant and covenant-hook. The exit code is 1 when the
+// ledgers show that no decision ran, or something that was measured was wrong; a
+// missed bar is told, and is not an error: machines differ.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	quick := flag.Bool("quick", false, "small repositories only")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: bench [-quick] BIN")
+		os.Exit(2)
+	}
+	if err := run(flag.Arg(0), *quick); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(bin string, quick bool) error {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "covenant-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	b := &bench{bin: bin, dir: dir}
+	if b.gitVersion, err = b.out(dir, nil, "git", "version"); err != nil {
+		return err
+	}
+	fmt.Printf("%s; medians; ratios within this run\n\n", strings.TrimSpace(b.gitVersion))
+	steps := []func() error{b.startup, func() error { return b.commits(20, 100) }}
+	if !quick {
+		steps = append(steps, func() error { return b.commits(20, 10000) }, func() error { return b.commits(50000, 100) })
+	}
+	steps = append(steps, func() error { return b.verify(1000, 500*time.Millisecond) })
+	if !quick {
+		steps = append(steps, func() error { return b.verify(10000, 5*time.Second) })
+	}
+	steps = append(steps, b.storage, b.writers)
+	for _, s := range steps {
+		if err := s(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type bench struct {
+	bin, dir   string
+	gitVersion string
+	repos      int
+}
+
+// row prints one measured line against its bar.
+func row(what, got, bar string, ok bool) {
+	mark := "ok"
+	if !ok {
+		mark = "MISSED"
+	}
+	fmt.Printf("%-58s %-34s bar %-22s %s\n", what, got, bar, mark)
+}
+
+func median(d []time.Duration) time.Duration {
+	d = slices.Clone(d)
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
+
+// pair times two things in turn, n times each.
+func pair(n int, a, b func() error) (ta, tb []time.Duration, err error) {
+	for i := range n + 1 {
+		for j, f := range []func() error{a, b} {
+			start := time.Now()
+			if err := f(); err != nil {
+				return nil, nil, err
+			}
+			if d := time.Since(start); i > 0 { // the first is a warm-up
+				if j == 0 {
+					ta = append(ta, d)
+				} else {
+					tb = append(tb, d)
+				}
+			}
+		}
+	}
+	return ta, tb, nil
+}
+
+func (b *bench) startup() error {
+	for _, p := range []struct {
+		name string
+		args []string
+		bar  float64
+	}{{"covenant", []string{"version"}, 4}, {"covenant-hook", []string{"version"}, 2}} {
+		ta, tb, err := pair(40,
+			func() error { _, err := b.out(b.dir, nil, filepath.Join(b.bin, p.name), p.args...); return err },
+			func() error { _, err := b.out(b.dir, nil, "git", "--version"); return err })
+		if err != nil {
+			return err
+		}
+		r := float64(median(ta)) / float64(median(tb))
+		row(p.name+" doing nothing / git --version", fmt.Sprintf("%.2f (%s / %s)", r, ms(median(ta)), ms(median(tb))), fmt.Sprintf("≤ %.0f ×", p.bar), r <= p.bar)
+	}
+	return nil
+}
+
+// commits compares a governed commit with a plain one on a repository of that many files and commits.
+func (b *bench) commits(files, history int) error {
+	r, err := b.repo(files, history)
+	if err != nil {
+		return err
+	}
+	before, err := r.decisions()
+	if err != nil {
+		return err
+	}
+	n := 0
+	commit := func(hooks bool) func() error {
+		return func() error {
+			n++
+			return r.commit(n, hooks)
+		}
+	}
+	const runs = 15
+	governed, plain, err := pair(runs, commit(true), commit(false))
+	if err != nil {
+		return err
+	}
+	after, err := r.decisions()
+	if err != nil {
+		return err
+	}
+	if after-before != runs+1 {
+		return fmt.Errorf("the ledger shows %d decisions for %d governed commits", after-before, runs+1)
+	}
+	kg, err := r.children(func() error { n++; return r.commit(n, true) })
+	if err != nil {
+		return err
+	}
+	kp, err := r.children(func() error { n++; return r.commit(n, false) })
+	if err != nil {
+		return err
+	}
+	var extra []time.Duration
+	for i := range governed {
+		extra = append(extra, governed[i]-plain[i])
+	}
+	e := median(extra)
+	row(fmt.Sprintf("governed minus plain commit, %d files, %d commits", files, history),
+		fmt.Sprintf("+%s (%.2f ×, %d git children)", ms(e), float64(median(governed))/float64(median(plain)), kg-kp), "≤ 45 ms", e <= 45*time.Millisecond)
+	return nil
+}
+
+func (b *bench) verify(history int, bar time.Duration) error {
+	r, err := b.repo(20, history)
+	if err != nil {
+		return err
+	}
+	var cold, again []time.Duration
+	var rss int64
+	for range 5 {
+		start := time.Now()
+		kb, err := b.rss(r.dir, r.env, filepath.Join(b.bin, "covenant"), "verify", "--no-cache", "--json", "main")
+		if err != nil {
+			return err
+		}
+		cold, rss = append(cold, time.Since(start)), max(rss, kb)
+	}
+	for i := range 12 {
+		start := time.Now()
+		if _, err := b.out(r.dir, r.env, filepath.Join(b.bin, "covenant"), "verify", "-q", "main"); err != nil {
+			return err
+		}
+		if i > 1 {
+			again = append(again, time.Since(start))
+		}
+	}
+	kids, err := r.children(func() error {
+		_, err := b.out(r.dir, r.env, filepath.Join(b.bin, "covenant"), "verify", "--no-cache", "-q", "main")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if _, err := b.out(r.dir, r.env, "git", "log", "--raw", "--no-renames", "--format=%H", "main"); err != nil {
+		return err
+	}
+	plain := time.Since(start)
+	row(fmt.Sprintf("verify, %d sealed commits, cold", history),
+		fmt.Sprintf("%s (%.1f × git log --raw, %d MiB)", ms(median(cold)), float64(median(cold))/float64(plain), rss/1024), "≤ "+bar.String(), median(cold) <= bar && rss <= 200*1024)
+	row(fmt.Sprintf("verify, %d sealed commits, git children", history), fmt.Sprint(kids), "≤ 4", kids <= 4)
+	if history <= 1000 {
+		row(fmt.Sprintf("verify, %d sealed commits, nothing new", history), ms(median(again)), "≤ 25 ms", median(again) <= 25*time.Millisecond)
+	}
+	return nil
+}
+
+// storage is what a sealed commit with five changed files adds, packed.
+func (b *bench) storage() error {
+	r, err := b.repo(20, 10)
+	if err != nil {
+		return err
+	}
+	const n = 300
+	for i := range n {
+		if err := r.commitFive(i); err != nil {
+			return err
+		}
+	}
+	if _, err := b.out(r.dir, r.env, "git", "gc", "-q", "--prune=now"); err != nil {
+		return err
+	}
+	out, err := b.out(r.dir, r.env, filepath.Join(b.bin, "covenant"), "stats", "--storage")
+	if err != nil {
+		return err
+	}
+	var bytes int
+	for line := range strings.Lines(out) {
+		if rest, ok := strings.CutPrefix(line, "bytes"); ok {
+			_, _ = fmt.Sscan(rest, &bytes)
+		}
+	}
+	per := bytes / (n + 10)
+	row("a sealed commit with 5 changed files, packed", fmt.Sprintf("%d bytes", per), "≤ 4096 bytes", per > 0 && per <= 4096)
+	return nil
+}
