@@ -77,6 +77,40 @@ func missingFile(path string, err error) bool {
 	return serr != nil || st.IsDir()
 }
 
+// checkLoose reports a file of a ref that holds neither an object name nor the name of a ref.
+func (r *Repo) checkLoose(prefixes []string) error {
+	if len(prefixes) == 0 {
+		prefixes = []string{"refs/"}
+	}
+	for _, prefix := range prefixes {
+		root := filepath.Clean(r.refPath(prefix))
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && (d.IsDir() || strings.HasSuffix(path, ".lock")) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			b, err := readFile(path, headerLimit)
+			if err != nil {
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil
+				}
+				return err
+			}
+			content := strings.TrimSpace(string(b))
+			if _, err := oid.Parse(content); err != nil && !strings.HasPrefix(content, "ref:") {
+				return fmt.Errorf("%s holds no ref: a crash may have emptied it", path)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // packedRef finds a ref in packed-refs, whose lines are "<name of object> SP <ref>"; lines that
 // begin with "#" or "^" are about others.
 func (r *Repo) packedRef(name string) (oid.ID, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
 
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -190,21 +189,18 @@ func readChange(r *bufio.Reader, format oid.Format) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	f := strings.Split(string(meta), " ")
-	if len(f) != 5 || len(f[0]) != 7 || len(f[1]) != 6 || len(f[4]) != 1 {
-		return Change{}, fmt.Errorf("%w: %q", errRaw, clip(string(meta)))
+	f, n := string(meta), 2*format.Size()
+	if len(f) != 18+2*n || f[0] != ':' || f[7] != ' ' || f[14] != ' ' || f[15+n] != ' ' || f[16+2*n] != ' ' {
+		return Change{}, fmt.Errorf("%w: %q", errRaw, clip(f))
 	}
-	c := Change{Status: f[4][0]}
+	c := Change{Status: f[17+2*n]}
 	var errs [4]error
-	c.OldMode, errs[0] = parseMode(f[0][1:])
-	c.NewMode, errs[1] = parseMode(f[1])
-	c.Old, errs[2] = oid.Parse(f[2])
-	c.New, errs[3] = oid.Parse(f[3])
+	c.OldMode, errs[0] = parseMode(f[1:7])
+	c.NewMode, errs[1] = parseMode(f[8:14])
+	c.Old, errs[2] = oid.Parse(f[15 : 15+n])
+	c.New, errs[3] = oid.Parse(f[16+n : 16+2*n])
 	if err := errors.Join(errs[:]...); err != nil {
 		return Change{}, fmt.Errorf("%w: %w", errRaw, err)
-	}
-	if c.Old.Format() != format || c.New.Format() != format {
-		return Change{}, fmt.Errorf("%w: object names of another format", errRaw)
 	}
 	if c.Old.IsZero() {
 		c.Old = oid.ID{}
@@ -213,7 +209,7 @@ func readChange(r *bufio.Reader, format oid.Format) (Change, error) {
 		c.New = oid.ID{}
 	}
 	if !c.sound() {
-		return Change{}, fmt.Errorf("%w: %q", errRaw, clip(string(meta)))
+		return Change{}, fmt.Errorf("%w: %q", errRaw, clip(f))
 	}
 	path, err := readField(r, pathLimit)
 	if err != nil {

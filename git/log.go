@@ -2,6 +2,7 @@ package git
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -38,7 +39,7 @@ const (
 // Log walks the commits that q selects, oldest first: every parent comes before its children. It
 // costs one child. Names and subjects of a commit that says it is encoded otherwise are converted
 // to UTF-8, where Git can; the others are the bytes of the object. Nothing is walked when q names no revision and no glob matches. An error ends
-// the sequence; without one the walk was complete.
+// the sequence; without one the walk was complete. It is [ErrMissing] when one of q.Revs is not there.
 func (s *Session) Log(q LogQuery) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
 		if err := s.log(q, yield); err != nil {
@@ -76,7 +77,12 @@ func (s *Session) log(q LogQuery, yield func(Commit, error) bool) error {
 	for {
 		c, err := readLog(p.out, s.repo.format, len(q.Decorate) > 0)
 		if err == io.EOF {
-			return p.wait()
+			if err = p.wait(); err != nil && s.ctx.Err() == nil {
+				if lost := s.findLost(q.Revs); lost != nil {
+					err = lost
+				}
+			}
+			return err
 		}
 		if err != nil {
 			return p.failure(err)
@@ -86,6 +92,16 @@ func (s *Session) log(q LogQuery, yield func(Commit, error) bool) error {
 			return nil
 		}
 	}
+}
+
+// findLost returns the error of the first revision that is not there, of the first few.
+func (s *Session) findLost(revs []string) error {
+	for _, rev := range revs[:min(len(revs), batch)] {
+		if _, err := s.Object(strings.TrimPrefix(rev, "^"), 0); errors.Is(err, ErrMissing) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (q LogQuery) args() ([]string, error) {

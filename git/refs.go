@@ -18,8 +18,9 @@ type Ref struct {
 }
 
 // Refs returns the refs whose full name is one of the prefixes, or lies below one taken as a
-// directory, sorted by name; all refs without prefixes. Symbolic refs are resolved. It costs one
-// child. Every prefix begins with "refs/".
+// directory, sorted by name; all refs without prefixes. Symbolic refs are resolved, and left out if
+// they point nowhere. A ref whose file a crash left empty is an error. It costs one child. Every
+// prefix begins with "refs/".
 func (s *Session) Refs(prefixes ...string) ([]Ref, error) {
 	refs, err := s.refs("%(objectname) %(objecttype) %(refname)", prefixes)
 	if err != nil {
@@ -46,7 +47,12 @@ func (s *Session) refs(format string, prefixes []string) ([]Ref, error) {
 	for {
 		line, err := p.out.ReadSlice('\n')
 		if err == io.EOF && len(line) == 0 {
-			return refs, p.wait()
+			err := p.wait()
+			if err == nil && p.errs.String() != "" {
+				// Git complains of a ref it cannot read, and leaves it out.
+				err = s.repo.checkLoose(prefixes)
+			}
+			return refs, err
 		}
 		if err != nil {
 			return nil, p.failure(err)

@@ -59,7 +59,7 @@ func talksToRemotes(args []string) bool {
 		case strings.HasPrefix(a, "-"):
 		default:
 			switch a {
-			case "fetch", "pull", "push", "clone", "ls-remote", "remote", "submodule", "fetch-pack", "send-pack", "archive", "bundle":
+			case "fetch", "pull", "push", "clone", "ls-remote", "remote", "submodule", "fetch-pack", "send-pack":
 				return true
 			}
 			return false

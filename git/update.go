@@ -67,7 +67,7 @@ func (s *Session) Update(msg string, updates ...RefUpdate) error {
 		if cause != nil {
 			return fmt.Errorf("update refs: %w", cause)
 		}
-		if try == 3 {
+		if try == 2 {
 			return fmt.Errorf("update refs: %w", err)
 		}
 	}
@@ -174,7 +174,7 @@ func (s *Session) diagnose(updates []RefUpdate, committing bool) (done bool, cau
 		at[r.Name] = r.ID
 	}
 	var conflict ConflictError
-	moved, lockedAny := 0, false
+	moved := 0
 	for _, u := range updates {
 		now := at[u.Name]
 		if same(now, u.New) {
@@ -193,24 +193,31 @@ func (s *Session) diagnose(updates []RefUpdate, committing bool) (done bool, cau
 	if len(conflict.Refs) > 0 {
 		return false, &conflict
 	}
-	for _, u := range updates {
-		lock := s.repo.refPath(u.Name) + ".lock"
-		if _, err := os.Lstat(lock); err == nil {
-			conflict.Refs = append(conflict.Refs, u.Name)
-			conflict.Locks = append(conflict.Locks, lock)
-			lockedAny = true
-		}
-	}
-	packed := filepath.Join(s.repo.commonDir, "packed-refs.lock")
-	if _, err := os.Lstat(packed); err == nil && !lockedAny {
-		conflict.Refs = names
-		conflict.Locks = append(conflict.Locks, packed)
-		lockedAny = true
-	}
-	if lockedAny {
+	conflict.Refs, conflict.Locks = s.repo.locked(names)
+	if len(conflict.Locks) > 0 {
 		return false, &conflict
 	}
 	return false, nil
+}
+
+// locked returns which of the refs are locked, and the lock files: the refs' own, else those that
+// concern all of them, of HEAD, which a branch's reflog is written under, and of packed-refs.
+func (r *Repo) locked(names []string) (refs, locks []string) {
+	for _, name := range names {
+		lock := r.refPath(name) + ".lock"
+		if _, err := os.Lstat(lock); err == nil {
+			refs, locks = append(refs, name), append(locks, lock)
+		}
+	}
+	if len(locks) > 0 {
+		return refs, locks
+	}
+	for _, lock := range []string{filepath.Join(r.gitDir, "HEAD.lock"), filepath.Join(r.commonDir, "packed-refs.lock")} {
+		if _, err := os.Lstat(lock); err == nil {
+			refs, locks = names, append(locks, lock)
+		}
+	}
+	return refs, locks
 }
 
 func same(a, b oid.ID) bool { return a == b || a.IsZero() && b.IsZero() }

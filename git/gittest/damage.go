@@ -76,6 +76,27 @@ func damage(t *testing.T, open func(dir string) (git.Reader, error)) {
 			})
 		}
 	}
+	t.Run("ref file that a crash emptied", func(t *testing.T) {
+		r := New(t)
+		r.Commit("one")
+		r.Git("update-ref", "refs/covenant/x", "HEAD")
+		if err := os.WriteFile(filepath.Join(r.Dir, ".git", "refs", "covenant", "x"), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		reader, err := open(r.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+		for _, prefixes := range [][]string{nil, {"refs/covenant/"}, {"refs/covenant/x"}} {
+			if refs, err := reader.Refs(prefixes...); err == nil {
+				t.Errorf("%q: it was passed over: %v", prefixes, refs)
+			}
+		}
+		if refs, err := reader.Refs("refs/heads"); err != nil || len(refs) != 1 {
+			t.Errorf("others: %v, %v", refs, err)
+		}
+	})
 	t.Run("trees without a difference", func(t *testing.T) {
 		r := New(t)
 		r.Write("a", "a")

@@ -268,6 +268,13 @@ func (s *suite) queries() {
 			s.Errorf("revision %q was walked", rev)
 		}
 	}
+	for _, rev := range []string{"refs/heads/none", s.format.Hash("commit", nil).String(), "^" + s.format.Hash("commit", nil).String()} {
+		for _, err := range s.reader.Log(git.LogQuery{Revs: []string{"HEAD", rev}}) {
+			if !errors.Is(err, git.ErrMissing) {
+				s.Errorf("revision %q: %v", rev, err)
+			}
+		}
+	}
 	decorated := map[string]bool{}
 	for c, err := range s.reader.Log(git.LogQuery{Revs: []string{"HEAD"}, Decorate: []string{"refs/covenant/", "refs/tags", "refs/heads"}}) {
 		if err != nil {

@@ -154,13 +154,6 @@ func (w *walk) starts() (show, hide []oid.ID, err error) {
 			show = append(show, id)
 		}
 	}
-	if len(w.query.Globs) == 0 {
-		return show, hide, nil
-	}
-	all, err := w.store.refs()
-	if err != nil {
-		return nil, nil, err
-	}
 	for _, pattern := range w.query.Globs {
 		if !strings.HasPrefix(pattern, "refs/") {
 			return nil, nil, fmt.Errorf("%q is no pattern of full ref names", pattern)
@@ -171,10 +164,11 @@ func (w *walk) starts() (show, hide []oid.ID, err error) {
 		if !strings.ContainsAny(pattern, "*?") {
 			pattern = strings.TrimSuffix(pattern, "/") + "/*"
 		}
-		for name, id := range all {
-			if !glob(pattern, name) {
-				continue
-			}
+		matching, err := w.store.refs(func(name string) bool { return glob(pattern, name) })
+		if err != nil {
+			return nil, nil, err
+		}
+		for name, id := range matching {
 			id, err := w.store.peel(id, "commit")
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", name, err)
@@ -191,15 +185,12 @@ func (w *walk) decorate() error {
 	if len(w.query.Decorate) == 0 {
 		return nil
 	}
-	all, err := w.store.refs()
+	all, err := w.store.refs(func(name string) bool { return under(name, w.query.Decorate) })
 	if err != nil {
 		return err
 	}
 	w.refs = map[oid.ID][]string{}
 	for name, id := range all {
-		if !under(name, w.query.Decorate) {
-			continue
-		}
 		if id, err = w.store.peel(id, ""); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

@@ -22,15 +22,12 @@ func (s *Store) Refs(prefixes ...string) ([]git.Ref, error) {
 			return nil, fmt.Errorf("list refs: %q is no prefix of full ref names", p)
 		}
 	}
-	all, err := s.refs()
+	all, err := s.refs(func(name string) bool { return under(name, prefixes) })
 	if err != nil {
 		return nil, fmt.Errorf("list refs: %w", err)
 	}
 	var refs []git.Ref
 	for name, id := range all {
-		if !under(name, prefixes) {
-			continue
-		}
 		o, err := s.encoded(id)
 		if err != nil {
 			return nil, fmt.Errorf("list refs: %s: %w", name, err)
@@ -51,10 +48,10 @@ func under(name string, prefixes []string) bool {
 	return len(prefixes) == 0
 }
 
-// refs returns all refs, symbolic ones resolved, those that point nowhere left out. Loose refs are
-// read before packed ones: packing writes the packed file before it removes the loose one.
-func (s *Store) refs() (map[string]oid.ID, error) {
-	values := map[string]string{}
+// refs returns the refs that match, symbolic ones resolved, those that point nowhere left out. Loose
+// refs are read before packed ones: packing writes the packed file before it removes the loose one.
+func (s *Store) refs(match func(name string) bool) (map[string]oid.ID, error) {
+	values, broken := map[string]string{}, map[string]error{}
 	root := filepath.Join(s.commonDir, "refs")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -67,12 +64,15 @@ func (s *Store) refs() (map[string]oid.ID, error) {
 		if err != nil || d.IsDir() || strings.HasSuffix(path, ".lock") {
 			return err
 		}
+		name := filepath.ToSlash(rel)
 		value, err := readValue(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+		switch {
+		case err == nil:
+			values[name] = value
+		case !errors.Is(err, fs.ErrNotExist):
+			values[name], broken[name] = "", err
 		}
-		values[filepath.ToSlash(rel)] = value
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -87,22 +87,42 @@ func (s *Store) refs() (map[string]oid.ID, error) {
 		}
 	}
 	refs := map[string]oid.ID{}
-	for name, value := range values {
-		for range 5 {
-			target, symbolic := strings.CutPrefix(value, "ref: ")
-			if !symbolic {
-				break
-			}
-			value = values[strings.TrimSpace(target)]
+	for name := range values {
+		if !match(name) {
+			continue
 		}
-		if value == "" {
-			continue // a symbolic ref to a branch that is not born
+		id, err := follow(name, values, broken)
+		if err != nil {
+			return nil, err
 		}
-		if refs[name], err = oid.Parse(value); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if !id.IsZero() {
+			refs[name] = id
 		}
 	}
 	return refs, nil
+}
+
+// follow returns what a ref points at in the end, the zero name for a branch that is not born.
+func follow(name string, values map[string]string, broken map[string]error) (oid.ID, error) {
+	for range 5 {
+		if err := broken[name]; err != nil {
+			return oid.ID{}, err
+		}
+		value, ok := values[name]
+		if !ok {
+			return oid.ID{}, nil
+		}
+		target, symbolic := strings.CutPrefix(value, "ref: ")
+		if !symbolic {
+			id, err := oid.Parse(value)
+			if err != nil {
+				return oid.ID{}, fmt.Errorf("%s: %w", name, err)
+			}
+			return id, nil
+		}
+		name = strings.TrimSpace(target)
+	}
+	return oid.ID{}, fmt.Errorf("%s: too many symbolic refs", name)
 }
 
 // ref resolves one ref; the zero name when it does not exist.
