@@ -94,7 +94,7 @@ func validSerial(s string) bool {
 // Validate reports whether the grant is well formed.
 func (g *Grant) Validate() error {
 	bad := func(format string, a ...any) error {
-		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
+		return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, a...))
 	}
 	if !validAction(g.Action) {
 		return bad("action %q", g.Action)
@@ -128,7 +128,7 @@ func (g *Grant) Validate() error {
 	}
 	pub, err := identity.ParsePublicKey(s.Key)
 	if err != nil {
-		return bad("key: %v", err)
+		return bad("key: %w", err)
 	}
 	if pub.String() != s.Key {
 		return bad("key is not in its canonical form")

@@ -77,7 +77,7 @@ func ValidName(s string) bool { return identity.ValidName(s) }
 // Validate reports everything that makes the document unusable, the first first.
 func (r *Root) Validate() error {
 	bad := func(format string, a ...any) error {
-		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
+		return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, a...))
 	}
 	if r.Type != Type {
 		return envelope.VersionError(r.Type, Type)
@@ -145,7 +145,7 @@ func (r *Root) validatePersons(bad func(string, ...any) error) error {
 		for _, k := range p.Keys {
 			pub, err := identity.ParsePublicKey(k)
 			if err != nil {
-				return bad("key of %s: %v", p.Name, err)
+				return bad("key of %s: %w", p.Name, err)
 			}
 			if pub.String() != k {
 				return bad("key of %s is not in its canonical form", p.Name)
@@ -212,7 +212,7 @@ func Open(e *envelope.Envelope, pin envelope.Digest) (*Root, error) {
 		k, ok := keys[id]
 		return k, ok
 	}); err != nil {
-		return nil, fmt.Errorf("trust root: %w", err)
+		return nil, err
 	}
 	if len(signers) < r.Threshold {
 		return nil, fmt.Errorf("%w: signed by %d of %d operators", ErrInvalid, len(signers), r.Threshold)

@@ -87,9 +87,15 @@ type shortCommit struct {
 }
 
 // question writes down what the exams depend on: root, ledgers, notes and the span itself.
-func question(sp Span, o Options, refs map[string]oid.ID) string {
+func question(sp Span, o Options, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, cacheVersion, o.Pin, o.NewestFirst)
+	ends := make([]string, 0, len(shallow))
+	for id := range shallow {
+		ends = append(ends, id.String())
+	}
+	slices.Sort(ends)
+	fmt.Fprintln(&b, "shallow", ends)
 	for _, id := range sp.Tips {
 		fmt.Fprintln(&b, "tip", id)
 	}
@@ -109,7 +115,7 @@ func question(sp Span, o Options, refs map[string]oid.ID) string {
 
 // file names the snapshot of a span; another state of the ledgers overwrites it.
 func (c *Cache) file(sp Span, o Options) string {
-	sum := sha256.Sum256([]byte(question(sp, o, nil)))
+	sum := sha256.Sum256([]byte(question(sp, o, nil, nil)))
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:12]))
 }
 
@@ -186,8 +192,12 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	for _, r := range list {
 		refs[r.Name] = r.ID
 	}
+	shallow, err := s.Repo().Shallow()
+	if err != nil {
+		return nil
+	}
 	snap := o.Cache.load(o.Cache.file(sp, o))
-	if snap == nil || snap.Question != question(sp, o, refs) {
+	if snap == nil || snap.Question != question(sp, o, refs, shallow) {
 		return nil
 	}
 	root, err := OpenRoot(s, o.Pin)
@@ -215,7 +225,11 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 }
 
 // remember stores what was found true.
-func (f *Facts) remember(sp Span, o Options, r *Report, exams []verdict.Exam) {
+func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []verdict.Exam) {
+	shallow, err := s.Repo().Shallow()
+	if err != nil {
+		return
+	}
 	refs := map[string]oid.ID{}
 	for ref, id := range f.Tips {
 		refs[ref] = id
@@ -223,7 +237,7 @@ func (f *Facts) remember(sp Span, o Options, r *Report, exams []verdict.Exam) {
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, o, refs), Exams: exams, Problems: r.Problems}
+	snap := &snapshot{Question: question(sp, o, refs, shallow), Exams: exams, Problems: r.Problems}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}

@@ -39,7 +39,7 @@ func (k *Sealer) Introduce(ctx context.Context, g capability.Grant) (envelope.Di
 	var id envelope.Digest
 	var heads *sight
 	err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
-		if heads, err = k.look(tx, name); err != nil {
+		if heads, err = k.look(ctx, tx, name); err != nil {
 			return err
 		}
 		now := k.Now()

@@ -20,7 +20,7 @@ func errorKind(err error) string {
 	switch {
 	case errors.Is(err, provenance.ErrRootMismatch):
 		return "root.mismatch"
-	case errors.Is(err, provenance.ErrNotGoverned):
+	case errors.Is(err, provenance.ErrRootMissing):
 		return "root.missing"
 	}
 	return err.Error()

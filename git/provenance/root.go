@@ -33,6 +33,7 @@ var (
 	ErrNotPinned    = errors.New("the trust root of this repository is not pinned in this clone")
 	ErrGoverned     = errors.New("this repository has a trust root already")
 	ErrRootMismatch = errors.New("the trust root is not the pinned one")
+	ErrRootMissing  = errors.New("the pinned trust root is not in this clone")
 )
 
 // A RootError says that a trust root is there and can't be trusted. It wraps
@@ -104,6 +105,9 @@ func readRoot(s *git.Session) (*envelope.Envelope, error) {
 // OpenRoot reads the trust root and holds it to the pin.
 func OpenRoot(s *git.Session, pin envelope.Digest) (*Root, error) {
 	e, err := readRoot(s)
+	if errors.Is(err, ErrNotGoverned) {
+		return nil, fmt.Errorf("%w: %s", ErrRootMissing, pin)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,8 @@ type Sealer struct {
 	Hand      Hand
 	Now       func() time.Time
 	Locked    bool // the caller holds the repository's lock
+
+	all bool // Authority knows every principal
 }
 
 // Made is one seal that was written.
@@ -114,7 +116,7 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	var heads *sight
 	err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
 		made = made[:0]
-		if heads, err = k.look(tx, name); err != nil {
+		if heads, err = k.look(ctx, tx, name); err != nil {
 			return err
 		}
 		var adds []notes.Add
@@ -356,8 +358,29 @@ type headSeen struct {
 	Seq    uint64          `json:"seq"`
 }
 
+// knowAll makes sure that the writers of a ledger that moved are known: an
+// operator's authority is the trust root alone until somebody else's ledger matters.
+func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
+	if k.all {
+		return nil
+	}
+	for _, p := range k.Authority.Principals() {
+		for _, key := range p.Keys {
+			if n.Writer.OfKey(key.Digest()) {
+				return nil
+			}
+		}
+	}
+	f, err := loadTopics(ctx, k.Session, k.Root, CapabilityTopic+"/")
+	if err != nil {
+		return err
+	}
+	k.Authority, k.all = f.Authority, true
+	return nil
+}
+
 // look compares the ledgers with what the writer saw last.
-func (k *Sealer) look(tx *ledger.Tx, name ledger.Name) (*sight, error) {
+func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*sight, error) {
 	v := &sight{Heads: map[string]headSeen{}, tx: tx}
 	own := tx.Refs()[name.Ref()]
 	if b, err := os.ReadFile(seenFile(k.Session.Repo(), name)); err == nil {
@@ -374,6 +397,9 @@ func (k *Sealer) look(tx *ledger.Tx, name ledger.Name) (*sight, error) {
 		was := v.Heads[n.String()]
 		if was.Commit == commit.String() {
 			continue
+		}
+		if err := k.knowAll(ctx, n); err != nil {
+			return nil, err
 		}
 		tip, err := tx.Tip(n)
 		if err != nil || tip.Seq < was.Seq {

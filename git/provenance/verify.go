@@ -101,6 +101,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 		next, stop := iter.Pull2(s.Diffs(treePairs(commits, before, trees)))
 		defer stop()
 		var exams []verdict.Exam
+		whole := true
 		for _, c := range commits {
 			if ctx.Err() != nil {
 				yield(verdict.Result{}, ctx.Err())
@@ -118,7 +119,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 						return
 					}
 					if err != nil {
-						vc.DiffErr = err
+						vc.DiffErr, whole = err, false // it may be mended without a ref moving
 					}
 					vc.Diffs = append(vc.Diffs, rawChanges(list))
 				}
@@ -131,8 +132,8 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				return
 			}
 		}
-		if o.Cache != nil {
-			f.remember(sp, o, r, exams)
+		if o.Cache != nil && whole {
+			f.remember(s, sp, o, r, exams)
 		}
 	}
 }

@@ -193,6 +193,9 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 			emails = []string{e}
 		}
 	}
+	if len(emails) == 0 {
+		env.Talk().Warn("%s has no e-mail address: its commits can only be vouched for; name one with --email", name)
+	}
 	g := capability.Grant{
 		Action: capability.Commit, Scope: capability.Scope{Version: 1},
 		Subject: capability.Subject{Accountable: k.Hand.Principal.Name, Emails: emails, Kind: o.kind, Name: name},
@@ -328,9 +331,15 @@ func load(ctx context.Context, env *cli.Env) ([]Listed, error) {
 	if chosen == "" {
 		chosen, _ = w.Session.Repo().Config().Get(provenance.IdentityKey)
 	}
+	chosenKey := ""
+	if strings.ContainsAny(chosen, `/\`) {
+		if pub, err := identity.PublicOfFile(chosen); err == nil {
+			chosenKey = pub.ID()
+		}
+	}
 	var out []Listed
 	for _, p := range f.Authority.Principals() {
-		l := Listed{Type: "identity", Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator, Emails: p.Emails, Chosen: p.Name == chosen, Keys: []string{}}
+		l := Listed{Type: "identity", Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator, Emails: p.Emails, Chosen: p.Name == chosen || (chosenKey != "" && p.Keys[0].ID() == chosenKey), Keys: []string{}}
 		if l.Emails == nil {
 			l.Emails = []string{}
 		}

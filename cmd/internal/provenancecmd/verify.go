@@ -128,13 +128,16 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	}
 	sum := SummaryLine{Type: "summary", Root: string(pin)}
 	bar := env.Talk().Progress("verifying", len(rep.Commits))
-	i := 0
+	i, newer := 0, false
 	for r, err := range rep.Results {
 		if err != nil {
 			bar.Done()
 			return work.Explain(err)
 		}
 		sum.add(r.Verdict)
+		for _, f := range r.Findings {
+			newer = newer || f.Code == verdict.SealNewer || f.Code == verdict.LedgerNewer
+		}
 		if err := printResult(env, o, &r, &rep.Commits[i]); err != nil {
 			return err
 		}
@@ -150,6 +153,9 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	sum.OK = sum.Unsealed+sum.Invalid == 0
 	if err := printSummary(env, o, sum); err != nil {
 		return err
+	}
+	if newer {
+		return cli.Hint(errors.New("a statement was written by a newer release; this one can't decide"), "install the newer one: https://github.com/open-covenant/covenant-git")
 	}
 	if !sum.OK {
 		return cli.No(nil)

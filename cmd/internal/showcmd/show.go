@@ -147,7 +147,7 @@ func (t *teller) finding(lead string, f verdict.Finding) {
 }
 
 func (t *teller) story(rep *provenance.Report, r *verdict.Result, word string) {
-	how := "witnessed at the moment it was made"
+	how := "witnessed: after a recorded decision"
 	if r.Mode == prov.Vouching {
 		how = "vouched for after it was made"
 	}

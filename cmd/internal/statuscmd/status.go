@@ -13,6 +13,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 )
@@ -64,6 +65,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 	st := Status{Type: "status", Root: string(pin), Unreached: []string{}}
 	span, err := provenance.ParseSpan(w.Session)
 	var facts *provenance.Facts
+	sealed := map[oid.ID]bool{}
 	switch {
 	case errors.Is(err, provenance.ErrRevision): // no commit yet
 		if facts, err = provenance.Load(ctx, w.Session, pin); err != nil {
@@ -85,6 +87,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 				continue
 			}
 			st.Governed++
+			sealed[r.Commit] = r.SealID != ""
 			switch r.Verdict {
 			case verdict.Unsealed:
 				st.Unsealed++
@@ -107,7 +110,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 		return err
 	}
 	for _, f := range hooks.Failures(w.Session.Repo()) {
-		if len(facts.Seals[f.Commit]) == 0 {
+		if done, here := sealed[f.Commit]; here && !done {
 			st.Failed++
 		}
 	}

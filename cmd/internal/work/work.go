@@ -116,6 +116,7 @@ func (w *Work) SetConfig(ctx context.Context, worktree bool, key, value string) 
 // kind of error stands for.
 func Explain(err error) error {
 	var shallow *provenance.ShallowError
+	var root *provenance.RootError
 	switch {
 	case err == nil:
 		return nil
@@ -125,10 +126,14 @@ func Explain(err error) error {
 		return cli.Hint(err, "change into one, or make one with: git init")
 	case errors.Is(err, provenance.ErrNotGoverned):
 		return cli.Hint(err, "govern it with: covenant init", "or, in a clone of a governed one: git fetch origin 'refs/covenant/*:refs/covenant/*'")
+	case errors.Is(err, provenance.ErrRootMissing):
+		return cli.Hint(err, "fetch it: git fetch origin 'refs/covenant/*:refs/covenant/*'")
 	case errors.Is(err, provenance.ErrNotPinned):
 		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):
 		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"))
+	case errors.As(err, &root):
+		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):
 		return cli.Hint(err, "fetch the rest: git fetch --unshallow")
 	case errors.Is(err, provenance.ErrRevision):
