@@ -83,10 +83,9 @@ func TestOpenSSHAgrees(t *testing.T) {
 // Whatever single bit of a signature or a message is flipped, whatever is cut off or put behind it:
 // it is no signature any more.
 func TestEveryBitCounts(t *testing.T) {
-	for _, kind := range kinds {
-		if strings.HasSuffix(kind.name, "pem") || strings.HasSuffix(kind.name, "pkcs8") {
-			continue
-		}
+	// Longer keys take the same paths, and minutes.
+	for _, kind := range []int{0, 1, 4, 5} {
+		kind := kinds[kind]
 		t.Run(kind.name, func(t *testing.T) {
 			signer := load(t, keygen(t, kind.args...))
 			mangle(t, signer.Public(), message, sign(t, signer, message))

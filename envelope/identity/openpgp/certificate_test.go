@@ -154,6 +154,15 @@ func TestAdoptedSubkey(t *testing.T) {
 			}
 			return b.Bytes()
 		}
+		agreed := func(s *packet.Signature) {
+			s.EmbeddedSignature = &packet.Signature{
+				Version: s.Version, SigType: packet.SigTypePrimaryKeyBinding, PubKeyAlgo: s.PubKeyAlgo, Hash: s.Hash, CreationTime: s.CreationTime,
+				IssuerKeyId: &sub.PublicKey.KeyId, IssuerFingerprint: sub.PublicKey.Fingerprint,
+			}
+			if err := s.EmbeddedSignature.CrossSignKey(sub.PublicKey, mallory.PrimaryKey, sub.PrivateKey, config); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for what, certificate := range map[string][]byte{
 			"without agreement": bind(func(*packet.Signature) {}),
 			"with the agreement to its own primary": bind(func(s *packet.Signature) {
@@ -168,7 +177,10 @@ func TestAdoptedSubkey(t *testing.T) {
 					t.Fatal(err)
 				}
 			}),
-			"without permission to sign": bind(func(s *packet.Signature) { s.FlagSign, s.FlagEncryptStorage = false, true }),
+			"without permission to sign": bind(func(s *packet.Signature) {
+				agreed(s)
+				s.FlagSign, s.FlagEncryptStorage = false, true
+			}),
 		} {
 			if key, err := identity.ParsePublicKey(textOf(certificate)); !errors.Is(err, identity.ErrKeyFormat) {
 				t.Errorf("%s %s: %v %v", name, what, key, err)
@@ -180,16 +192,7 @@ func TestAdoptedSubkey(t *testing.T) {
 			}
 		}
 		// The pattern of these cases is right: with alice's true agreement it is accepted.
-		certificate := bind(func(s *packet.Signature) {
-			s.EmbeddedSignature = &packet.Signature{
-				Version: s.Version, SigType: packet.SigTypePrimaryKeyBinding, PubKeyAlgo: s.PubKeyAlgo, Hash: s.Hash, CreationTime: s.CreationTime,
-				IssuerKeyId: &sub.PublicKey.KeyId, IssuerFingerprint: sub.PublicKey.Fingerprint,
-			}
-			if err := s.EmbeddedSignature.CrossSignKey(sub.PublicKey, mallory.PrimaryKey, sub.PrivateKey, config); err != nil {
-				t.Fatal(err)
-			}
-		})
-		if _, err := identity.ParsePublicKey(textOf(certificate)); err != nil {
+		if _, err := identity.ParsePublicKey(textOf(bind(agreed))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -265,6 +268,50 @@ func TestTextRefused(t *testing.T) {
 	}
 	if k, err := identity.ParsePublicKey(good + " a comment"); err != nil || k.String() != good {
 		t.Errorf("comment: %v %v", k, err)
+	}
+}
+
+// Base64 whose unused bits are set says the same bytes in another text.
+func TestUnusedBits(t *testing.T) {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for range 100 {
+		good := imported(t, serialize(t, entity(t, v4))).String()
+		body := strings.TrimRight(good, "=")
+		if body == good {
+			continue // the length depends on the signature
+		}
+		last := strings.IndexByte(digits, body[len(body)-1])
+		if k, err := identity.ParsePublicKey(body[:len(body)-1] + digits[last+1:last+2] + good[len(body):]); !errors.Is(err, identity.ErrKeyFormat) {
+			t.Errorf("%v %v", k, err)
+		}
+		return
+	}
+	t.Fatal("no text has padding")
+}
+
+// The signature of a version 6 key over itself is checked, and stands where a user id would.
+func TestVersion6Refused(t *testing.T) {
+	p := packetsOf(t, imported(t, serialize(t, withSubkey(t, v6))))
+	other := packetsOf(t, imported(t, serialize(t, withSubkey(t, v6))))
+	old := packetsOf(t, imported(t, serialize(t, withSubkey(t, v4))))
+	whole := packets(t, serialize(t, entity(t, v6)))
+	forged := bytes.Clone(p[1].Contents)
+	forged[len(forged)-1] ^= 1
+	count := bytes.Clone(p[0].Contents)
+	count[9]++ // the length of the key material, which many readers skip
+	for name, s := range map[string]string{
+		"no direct signature":         text(t, p[0]),
+		"direct signature of another": text(t, p[0], other[1]),
+		"direct signature forged":     text(t, p[0], &packet.OpaquePacket{Tag: 2, Contents: forged}),
+		"two direct signatures":       text(t, p[0], p[1], p[1]),
+		"user id":                     text(t, whole[0], whole[2], whole[3]),
+		"subkey of version 4":         text(t, p[0], p[1], old[3], old[4]),
+		"subkey of another":           text(t, p[0], p[1], other[2], other[3]),
+		"length of the material":      text(t, &packet.OpaquePacket{Tag: 6, Contents: count}, p[1]),
+	} {
+		if k, err := identity.ParsePublicKey(s); !errors.Is(err, identity.ErrKeyFormat) {
+			t.Errorf("%s: %v %v", name, k, err)
+		}
 	}
 }
 
