@@ -38,6 +38,7 @@ type Input struct {
 	ConfigDir string   // the user's configuration directory of this program
 	Attended  bool     // a terminal is there
 	Ask       identity.Passphrase
+	GPG       func(identity.PublicKey) (identity.Signer, error) // nil: OpenPGP is not linked
 	Now       func() time.Time
 }
 
@@ -106,7 +107,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	explicit, _ := in.lookup("COVENANT_IDENTITY")
 	sock, _ := in.lookup("SSH_AUTH_SOCK")
 	choice := provenance.Choice{
-		Explicit: explicit, Tool: Agent(in.lookup), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended,
+		Explicit: explicit, Tool: Agent(in.lookup), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,
 	}
 	authority, err := provenance.AuthorityFor(ctx, s, root, choice)
 	if err != nil {

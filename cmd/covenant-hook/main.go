@@ -4,9 +4,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,8 +30,12 @@ func main() {
 		fmt.Println("covenant-hook")
 		return
 	}
+	var stdin []byte
+	if os.Args[1] == "post-rewrite" { // the only moment here with input; a hand-over needs it again
+		stdin, _ = io.ReadAll(io.LimitReader(os.Stdin, 64<<20))
+	}
 	in := hooks.Input{
-		Moment: os.Args[1], Args: os.Args[2:], Stdin: os.Stdin, Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),
+		Moment: os.Args[1], Args: os.Args[2:], Stdin: bytes.NewReader(stdin), Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),
 		Attended: terminal.Attended(), Ask: terminal.Passphrase, Now: time.Now,
 	}
 	_, err := hooks.Run(context.Background(), in)
@@ -38,21 +44,21 @@ func main() {
 	}
 	// What only the everyday program links, OpenPGP, it does for us.
 	if errors.Is(err, identity.ErrKeyType) && os.Getenv("COVENANT_HOOK_FAT") == "" {
-		if handOver() {
+		if handOver(stdin) {
 			return
 		}
 	}
 	tell(err)
 }
 
-func handOver() bool {
+func handOver(stdin []byte) bool {
 	exe, err := os.Executable()
 	if err != nil {
 		return false
 	}
 	cmd := exec.Command(filepath.Join(filepath.Dir(exe), "covenant"), append([]string{"hooks", "run"}, os.Args[1:]...)...) //nolint:gosec // our own sibling
 	cmd.Env = append(os.Environ(), "COVENANT_HOOK_FAT=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), os.Stdout, os.Stderr
 	return cmd.Run() == nil
 }
 

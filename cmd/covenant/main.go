@@ -6,9 +6,11 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/root"
+	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 )
 
 func main() {
+	openpgp.Enable()
 	env := cli.Process()
 	os.Exit(cli.Main(env, root.New(env)))
 }

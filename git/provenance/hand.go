@@ -33,6 +33,8 @@ type Choice struct {
 	AgentSock string // of ssh-agent, "" for none
 	Ask       identity.Passphrase
 	Attended  bool
+	// GPG signs with an OpenPGP key that gpg holds; nil in programs that do not link OpenPGP.
+	GPG func(identity.PublicKey) (identity.Signer, error)
 }
 
 // KeysDir is where private keys made by this program stand.
@@ -97,9 +99,6 @@ func ChooseHand(r *git.Repo, a *capability.Authority, c Choice) (Hand, error) {
 // identity is: a path, "agent" for ssh-agent, or "openpgp" for gpg.
 func KeyOf(name string) string { return "covenant." + name + ".key" }
 
-// FromGPG makes a signer of an OpenPGP key that gpg holds. Programs that link OpenPGP set it.
-var FromGPG func(keyID string) (identity.Signer, error)
-
 func findKey(r *git.Repo, p *capability.Principal, c Choice) (identity.Signer, error) {
 	where, configured := r.Config().Get(KeyOf(p.Name))
 	if !configured {
@@ -124,8 +123,8 @@ func findKey(r *git.Repo, p *capability.Principal, c Choice) (identity.Signer, e
 		return nil, last
 	case where == "openpgp":
 		for _, k := range p.Keys {
-			if strings.HasPrefix(k.ID(), "openpgp:") && FromGPG != nil {
-				return FromGPG(k.ID())
+			if strings.HasPrefix(k.ID(), "openpgp:") && c.GPG != nil {
+				return c.GPG(k)
 			}
 		}
 		return nil, fmt.Errorf("%w: OpenPGP", identity.ErrKeyType)

@@ -287,7 +287,7 @@ starts it when it meets a kind of key that only this program links.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := hooks.Input{
 				Moment: args[0], Args: args[1:], Dir: env.Dir, Env: env.Environ, ConfigDir: work.ConfigDir(env),
-				Attended: terminal.Attended(), Ask: terminal.Passphrase, Now: env.Now,
+				Attended: terminal.Attended(), Ask: terminal.Passphrase, GPG: work.GPG(env), Now: env.Now,
 			}
 			if in.Moment == "post-rewrite" {
 				b, err := io.ReadAll(io.LimitReader(env.In, 64<<20))

@@ -18,6 +18,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -76,7 +77,7 @@ func newAdd(env *cli.Env) *cobra.Command {
 		Use:   "add NAME --key PUB",
 		Short: "Introduce the holder of a key that exists",
 		Long: `Introduce the holder of a public key: the path of a .pub file, an OpenSSH public
-key line, or "-" for standard input. The private half stays where it is.`,
+key line, what gpg --export --armor prints, or "-" for standard input. The private half stays where it is.`,
 		Example: `  covenant identity add reviewer --key reviewer.pub --kind agent
   ssh-add -L | head -n1 | covenant identity add ci --kind automation --key -`,
 		Args: cobra.ExactArgs(1),
@@ -146,8 +147,11 @@ func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
 			}
 			text = string(b)
 		}
-		if strings.Contains(text, "PRIVATE KEY") {
+		if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
 			return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
+		}
+		if strings.HasPrefix(text, "-----BEGIN PGP") {
+			return openpgp.Import([]byte(text))
 		}
 		return identity.ParsePublicKey(strings.TrimSpace(text))
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -48,7 +49,7 @@ trust root that was fetched, when --root names it.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.operator, "operator", "", "name of the operator (default: from user.name)")
-	f.StringVar(&o.key, "key", "", "private key file, or \"agent\" for the key in ssh-agent (default: user.signingkey, else a new key)")
+	f.StringVar(&o.key, "key", "", "private key file, \"agent\" for the key in ssh-agent, or openpgp:FINGERPRINT for one of gpg (default: user.signingkey, else a new key)")
 	f.StringVar(&o.root, "root", "", "in a clone of a governed repository: the digest of its trust root, got from somebody you trust")
 	f.BoolVar(&o.noHooks, "no-hooks", false, "do not install hooks")
 	f.BoolVar(&o.passphrase, "passphrase", false, "ask for a passphrase for the new key")
@@ -182,10 +183,11 @@ func operatorKey(w *work.Work, o options, name string) (identity.Signer, string,
 		return s, "agent", err
 	}
 	if fpr, ok := strings.CutPrefix(key, "openpgp:"); ok {
-		if provenance.FromGPG == nil {
-			return nil, "", identity.ErrKeyType
+		pub, err := openpgp.GPG{Env: w.Env.Environ}.Key(fpr)
+		if err != nil {
+			return nil, "", err
 		}
-		s, err := provenance.FromGPG("openpgp:" + fpr)
+		s, err := c.GPG(pub)
 		return s, "openpgp", err
 	}
 	if key != "" {

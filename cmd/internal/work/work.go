@@ -13,6 +13,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
@@ -68,8 +69,13 @@ func (w *Work) Choice() provenance.Choice {
 	}
 	return provenance.Choice{
 		Explicit: explicit, Tool: hooks.Agent(w.Env.Lookup), ConfigDir: ConfigDir(w.Env), AgentSock: w.Env.Value("SSH_AUTH_SOCK"),
-		Ask: terminal.Passphrase, Attended: terminal.Attended(),
+		Ask: terminal.Passphrase, Attended: terminal.Attended(), GPG: GPG(w.Env),
 	}
+}
+
+// GPG signs with the user's gpg.
+func GPG(env *cli.Env) func(identity.PublicKey) (identity.Signer, error) {
+	return openpgp.GPG{Env: env.Environ}.Signer
 }
 
 // ConfigDir is the user's configuration directory of this program.
