@@ -94,12 +94,15 @@ func TestTheDoorsRefuse(t *testing.T) {
 		open func() error
 		want error
 	}{
-		"another type":    {func() error { _, err := e.Open("text/plain", 1, ring); return err }, envelope.ErrPayloadType},
-		"two expected":    {func() error { _, err := e.Open(payloadType, 2, ring); return err }, envelope.ErrSignatureCount},
-		"none expected":   {func() error { _, err := e.Open(payloadType, 0, ring); return err }, envelope.ErrSignatureCount},
-		"an unknown key":  {func() error { _, err := e.Open(payloadType, 1, none); return err }, envelope.ErrUnknownKey},
-		"another's key":   {func() error { _, err := other.Open(payloadType, 1, ring); return err }, envelope.ErrSignature},
-		"another pin":     {func() error { _, err := e.OpenPinned(payloadType, "sha256:"+envelope.Digest(strings.Repeat("0", 64))); return err }, envelope.ErrDigest},
+		"another type":   {func() error { _, err := e.Open("text/plain", 1, ring); return err }, envelope.ErrPayloadType},
+		"two expected":   {func() error { _, err := e.Open(payloadType, 2, ring); return err }, envelope.ErrSignatureCount},
+		"none expected":  {func() error { _, err := e.Open(payloadType, 0, ring); return err }, envelope.ErrSignatureCount},
+		"an unknown key": {func() error { _, err := e.Open(payloadType, 1, none); return err }, envelope.ErrUnknownKey},
+		"another's key":  {func() error { _, err := other.Open(payloadType, 1, ring); return err }, envelope.ErrSignature},
+		"another pin": {func() error {
+			_, err := e.OpenPinned(payloadType, "sha256:"+envelope.Digest(strings.Repeat("0", 64)))
+			return err
+		}, envelope.ErrDigest},
 		"an empty pin":    {func() error { _, err := e.OpenPinned(payloadType, ""); return err }, envelope.ErrDigest},
 		"pin, other type": {func() error { _, err := e.OpenPinned("x", e.ID()); return err }, envelope.ErrPayloadType},
 	} {

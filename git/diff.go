@@ -247,14 +247,14 @@ func readField(r *bufio.Reader, limit int) ([]byte, error) {
 		return b[:len(b)-1], nil
 	}
 	var long bytes.Buffer
-	for err == bufio.ErrBufferFull && long.Len() <= limit {
+	for errors.Is(err, bufio.ErrBufferFull) && long.Len() <= limit {
 		long.Write(b)
 		b, err = r.ReadSlice(0)
 	}
 	switch {
 	case err == io.EOF && long.Len()+len(b) > 0:
 		return nil, io.ErrUnexpectedEOF
-	case err != nil && err != bufio.ErrBufferFull:
+	case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 		return nil, err
 	case long.Len()+len(b) > limit+1:
 		return nil, fmt.Errorf("%w: a field of more than %d bytes", errRaw, limit)

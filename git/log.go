@@ -76,7 +76,7 @@ func (s *Session) log(q LogQuery, yield func(Commit, error) bool) error {
 	p.in.Close()
 	for {
 		c, err := readLog(p.out, s.repo.format, len(q.Decorate) > 0)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if err = p.wait(); err != nil && s.ctx.Err() == nil {
 				if lost := s.findLost(q.Revs); lost != nil {
 					err = lost
@@ -153,7 +153,7 @@ func readLog(r *bufio.Reader, format oid.Format, decorated bool) (Commit, error)
 	var f [logFields]string
 	for i := range f {
 		b, err := readField(r, fieldLimit)
-		if err == io.EOF && i > 0 {
+		if errors.Is(err, io.EOF) && i > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {

@@ -354,8 +354,10 @@ func TestRefNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "HEAD", "heads/x", "refs/", "refs//x", "refs/x/", "refs/x.", "refs/x.lock", "refs/x.lock/y", "refs/.x", "refs/x/.y", "refs/a..b",
-		"refs/a b", "refs/a\nb", "refs/a~1", "refs/a^", "refs/a:b", "refs/a?", "refs/a*", "refs/a[", `refs/a\b`, "refs/a@{1}", "refs/a\x7f"} {
+	for _, bad := range []string{
+		"", "HEAD", "heads/x", "refs/", "refs//x", "refs/x/", "refs/x.", "refs/x.lock", "refs/x.lock/y", "refs/.x", "refs/x/.y", "refs/a..b",
+		"refs/a b", "refs/a\nb", "refs/a~1", "refs/a^", "refs/a:b", "refs/a?", "refs/a*", "refs/a[", `refs/a\b`, "refs/a@{1}", "refs/a\x7f",
+	} {
 		if err := checkRefName(bad); !errors.Is(err, errRefName) {
 			t.Errorf("%q: %v", bad, err)
 		}
@@ -363,8 +365,10 @@ func TestRefNames(t *testing.T) {
 }
 
 func TestVersions(t *testing.T) {
-	for in, want := range map[string]string{"git version 2.39.5\n": "2 39 true", "git version 2.39.5 (Apple Git-154)\n": "2 39 true", "git version 2.45\n": "2 45 true",
-		"git version 3.0.0-rc1": "3 0 true", "git version 2.50.1.windows.1": "2 50 true", "nonsense": "0 0 false", "git version x.y": "0 0 false"} {
+	for in, want := range map[string]string{
+		"git version 2.39.5\n": "2 39 true", "git version 2.39.5 (Apple Git-154)\n": "2 39 true", "git version 2.45\n": "2 45 true",
+		"git version 3.0.0-rc1": "3 0 true", "git version 2.50.1.windows.1": "2 50 true", "nonsense": "0 0 false", "git version x.y": "0 0 false",
+	} {
 		a, b, ok := parseVersion(in)
 		if got := fmt.Sprint(a, b, ok); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)

@@ -125,7 +125,7 @@ func (p *process) exit() error {
 // kill ends a child whose output nobody wants any more.
 func (p *process) kill() {
 	p.closePipes()
-	terminate(p.cmd.Process)
+	_ = terminate(p.cmd.Process) // it may be gone already
 	p.reap()
 }
 
@@ -161,7 +161,7 @@ func (p *process) failure(err error) error {
 	if exit := p.exit(); exit != nil {
 		return exit
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("git %s: %w", p.args[0], err)

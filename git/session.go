@@ -15,9 +15,8 @@ type Session struct {
 	repo *Repo
 	ctx  context.Context
 
-	mu     sync.Mutex
-	idle   map[string]*process // waiting children by purpose
-	closed bool
+	mu   sync.Mutex
+	idle map[string]*process // waiting children by purpose
 
 	queue     []queued
 	queueAt   map[oid.ID]int // position in queue

@@ -29,8 +29,10 @@ func TestMarshal(t *testing.T) {
 		v    any
 		want string
 	}{
-		{record{Name: "<a&b>", Inner: inner{Z: "\u2028\x7f\b", A: &seven, L: []string{}}, Tags: map[string]string{"\ufb33": "", "😀": "", "a": ""}},
-			`{"inner":{"a":7,"l":[],"z":"` + "\u2028\x7f" + `\b"},"name":"<a&b>","tags":{"a":"","😀":"","` + "\ufb33" + `":""}}`},
+		{
+			record{Name: "<a&b>", Inner: inner{Z: "\u2028\x7f\b", A: &seven, L: []string{}}, Tags: map[string]string{"\ufb33": "", "😀": "", "a": ""}},
+			`{"inner":{"a":7,"l":[],"z":"` + "\u2028\x7f" + `\b"},"name":"<a&b>","tags":{"a":"","😀":"","` + "\ufb33" + `":""}}`,
+		},
 		{json.RawMessage(` { "b" : "\u0041\/\ud83d\ude00" , "a" : [ 1 ] } `), `{"a":[1],"b":"A/😀"}`},
 		{float64(3), `3`},
 		{"\ufffd", "\"\ufffd\""},

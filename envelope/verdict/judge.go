@@ -101,13 +101,17 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 		r.Verdict, r.Mode, r.Coverage, counts = Sealed, best.mode, "own", best.seal
 		for _, other := range good[1:] {
 			if other.seal.ID != best.seal.ID {
-				r.Warnings = append(r.Warnings, Finding{Code: SealConflict, Object: string(other.seal.ID),
-					Message: fmt.Sprintf("sealed more than once: %s counts, by %s", best.seal.ID.Short(), best.seal.KeyID)})
+				r.Warnings = append(r.Warnings, Finding{
+					Code: SealConflict, Object: string(other.seal.ID),
+					Message: fmt.Sprintf("sealed more than once: %s counts, by %s", best.seal.ID.Short(), best.seal.KeyID),
+				})
 			}
 		}
 		for _, b := range bad {
-			r.Warnings = append(r.Warnings, Finding{Code: SealRefused, Object: string(b.seal.ID),
-				Message: "another seal of it was refused: " + b.findings[0].Message})
+			r.Warnings = append(r.Warnings, Finding{
+				Code: SealRefused, Object: string(b.seal.ID),
+				Message: "another seal of it was refused: " + b.findings[0].Message,
+			})
 		}
 		if len(e.Deep) > 0 {
 			r.Verdict, r.Findings = Invalid, slices.Clone(e.Deep)
@@ -124,8 +128,10 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 			}
 		}
 		if r.Verdict == Unsealed {
-			r.Findings = append([]Finding{{Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it",
-				Hint: "covenant provenance seal " + e.Commit.Short()}}, r.Findings...)
+			r.Findings = append([]Finding{{
+				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it",
+				Hint: "covenant provenance seal " + e.Commit.Short(),
+			}}, r.Findings...)
 		}
 		r.Findings = append(r.Findings, e.Deep...)
 	}

@@ -133,7 +133,7 @@ type Founder struct {
 
 // Found writes version 1 of the trust root with one operator. All branches that
 // exist now, local and remote-tracking, are governed from their present tips on.
-func Found(ctx context.Context, s *git.Session, by Founder, now time.Time) (*Root, error) {
+func Found(_ context.Context, s *git.Session, by Founder, now time.Time) (*Root, error) {
 	refs, err := s.Refs("refs/heads", "refs/remotes", "refs/tags", RootRef)
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 				sp.Except, sp.Ranged = append(sp.Except, id), true
 				continue
 			}
-			from, to = "", a
+			to = a
 		} else {
 			sp.Ranged = true
 			if from == "" {

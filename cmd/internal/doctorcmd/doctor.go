@@ -147,12 +147,16 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 			if errors.Is(err, provenance.ErrRootMismatch) {
 				code = verdict.RootMismatch
 			}
-			return append(out, ailment{Finding: verdict.Finding{Code: code, Object: provenance.RootRef, Message: err.Error(),
-				Hint: "fetch the pinned one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"}}), nil
+			return append(out, ailment{Finding: verdict.Finding{
+				Code: code, Object: provenance.RootRef, Message: err.Error(),
+				Hint: "fetch the pinned one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
+			}}), nil
 		}
 		if errors.Is(err, provenance.ErrRootMissing) {
-			return append(out, ailment{Finding: verdict.Finding{Code: verdict.RootMissing, Object: provenance.RootRef, Message: "the pinned trust root is not here",
-				Hint: "git fetch origin 'refs/covenant/*:refs/covenant/*'"}}), nil
+			return append(out, ailment{Finding: verdict.Finding{
+				Code: verdict.RootMissing, Object: provenance.RootRef, Message: "the pinned trust root is not here",
+				Hint: "git fetch origin 'refs/covenant/*:refs/covenant/*'",
+			}}), nil
 		}
 		return out, work.Explain(err)
 	}

@@ -142,7 +142,7 @@ func establish(ctx context.Context, w *work.Work, o options, made *Made) error {
 	}
 	email, _ := cfg.Get("user.email")
 	if email == "" {
-		return cli.Hint(errors.New("Git has no e-mail address for you"), "set it: git config user.email you@example.org")
+		return cli.Hint(errors.New("no e-mail address: Git has none for you"), "set it: git config user.email you@example.org")
 	}
 	signer, where, err := operatorKey(w, o, name)
 	if err != nil {

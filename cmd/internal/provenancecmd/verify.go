@@ -86,8 +86,10 @@ type SummaryLine struct {
 
 // Line makes the output line of a result.
 func Line(r *verdict.Result) CommitLine {
-	l := CommitLine{Type: "commit", Commit: r.Commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Coverage: r.Coverage, Principal: r.Principal,
-		Unattended: r.Unattended, Envelope: string(r.SealID), Findings: r.Findings, Warnings: r.Warnings}
+	l := CommitLine{
+		Type: "commit", Commit: r.Commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Coverage: r.Coverage, Principal: r.Principal,
+		Unattended: r.Unattended, Envelope: string(r.SealID), Findings: r.Findings, Warnings: r.Warnings,
+	}
 	if l.Findings == nil {
 		l.Findings = []verdict.Finding{}
 	}

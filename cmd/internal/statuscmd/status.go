@@ -148,8 +148,12 @@ func tell(env *cli.Env, st Status) error {
 		branch = "HEAD (detached)"
 	}
 	for _, r := range [][2]string{
-		{"root", st.Root}, {"operators", fmt.Sprint(len(st.Operators)) + ": " + say.Line(fmt.Sprint(st.Operators))},
-		{"identity", identity}, {"hooks", hooksSay}, {"on", say.Name(branch)}, {"seals", seals},
+		{"root", st.Root},
+		{"operators", fmt.Sprint(len(st.Operators)) + ": " + say.Line(fmt.Sprint(st.Operators))},
+		{"identity", identity},
+		{"hooks", hooksSay},
+		{"on", say.Name(branch)},
+		{"seals", seals},
 	} {
 		if err := row(r[0], "%s", r[1]); err != nil {
 			return err
