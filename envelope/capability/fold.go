@@ -68,7 +68,9 @@ func (a *Authority) add(p Principal) {
 	a.byName[p.Name] = pp
 	for _, k := range p.Keys {
 		a.byKey[k.ID()] = pp
-		a.material[k.Material()] = p.Name
+		for _, m := range identity.Materials(k) {
+			a.material[m] = p.Name
+		}
 	}
 }
 
@@ -87,7 +89,13 @@ func (a *Authority) admit(g Given) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	known := a.byName[s.Name]
-	switch owner := a.material[key.Material()]; {
+	owner := ""
+	for _, m := range identity.Materials(key) { // an OpenPGP key signs with several
+		if o := a.material[m]; owner == "" || o != "" && o != s.Name {
+			owner = o
+		}
+	}
+	switch {
 	case owner != "" && owner != s.Name:
 		return fmt.Errorf("%w: the key of %s is already %s's", ErrInvalid, s.Name, owner)
 	case known == nil:
@@ -99,7 +107,10 @@ func (a *Authority) admit(g Given) error {
 		return fmt.Errorf("%w: %s is already a %s under %s", ErrInvalid, s.Name, known.Kind, known.Accountable)
 	case owner == "":
 		known.Keys = append(known.Keys, key)
-		a.byKey[key.ID()], a.material[key.Material()] = known, s.Name
+		a.byKey[key.ID()] = known
+		for _, m := range identity.Materials(key) {
+			a.material[m] = s.Name
+		}
 	}
 	a.grants[g.ID] = g
 	a.bySub[key.ID()] = append(a.bySub[key.ID()], g.ID)

@@ -150,10 +150,12 @@ func (r *Root) validatePersons(bad func(string, ...any) error) error {
 			if pub.String() != k {
 				return bad("key of %s is not in its canonical form", p.Name)
 			}
-			if owner, taken := material[pub.Material()]; taken {
-				return bad("%s and %s have the same key %s", owner, p.Name, pub.ID())
+			for _, m := range identity.Materials(pub) { // an OpenPGP key signs with several
+				if owner, taken := material[m]; taken {
+					return bad("%s and %s have the same key %s", owner, p.Name, pub.ID())
+				}
+				material[m] = p.Name
 			}
-			material[pub.Material()] = p.Name
 		}
 	}
 	return nil

@@ -1,0 +1,112 @@
+package capability_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+)
+
+func key(t *testing.T) identity.PublicKey {
+	t.Helper()
+	s, err := identity.Generate(filepath.Join(t.TempDir(), "key"), "key", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Public()
+}
+
+func grant(name, accountable string, k identity.PublicKey) capability.Grant {
+	return capability.Grant{
+		Action: capability.Commit, Scope: capability.Scope{Version: 1}, Serial: strings.Repeat("0", 32),
+		Subject: capability.Subject{Name: name, Kind: "agent", Accountable: accountable, Key: k.String()},
+	}
+}
+
+func TestFold(t *testing.T) {
+	ada, ben, coder, other := key(t), key(t), key(t), key(t)
+	persons := []capability.Principal{
+		{Name: "ada", Kind: "human", Accountable: "ada", Operator: true, Keys: []identity.PublicKey{ada}},
+		{Name: "ben", Kind: "human", Accountable: "ben", Keys: []identity.PublicKey{ben}},
+	}
+	n := 0
+	given := func(by identity.PublicKey, g capability.Grant) capability.Given {
+		n++
+		return capability.Given{ID: envelope.Digest("sha256:" + strings.Repeat("0", 63) + string(rune('0'+n))), KeyID: by.ID(), Ledger: "capability/x", Seq: uint64(n), Granted: g}
+	}
+	ask := func(a *capability.Authority, k identity.PublicKey, action string) bool {
+		return a.Decide(capability.Request{KeyID: k.ID(), Action: action, At: time.Unix(1767225600, 0)}).Allowed
+	}
+	a := capability.Fold(persons, []capability.Given{given(ada, grant("coder", "ada", coder))})
+	if !ask(a, coder, capability.Commit) || ask(a, coder, capability.Vouch) || !ask(a, ada, capability.Vouch) || ask(a, ben, capability.Commit) || ask(a, other, capability.Commit) {
+		t.Error("the plain case is judged wrongly")
+	}
+	if p, ok := a.ByKey(coder.ID()); !ok || p.Accountable != "ada" || p.Kind != "agent" {
+		t.Errorf("coder is %+v", p)
+	}
+	expired := grant("coder", "ada", coder)
+	expired.Expires = "2025-01-01T00:00:00Z"
+	later := grant("coder", "ada", coder)
+	later.NotBefore = "2027-01-01T00:00:00Z"
+	delegated := grant("coder", "ada", coder)
+	delegated.Parent = envelope.Digest("sha256:" + strings.Repeat("1", 64))
+	human := grant("ben", "ben", other)
+	for name, g := range map[string]capability.Given{
+		"signed by no operator":           given(ben, grant("coder", "ben", coder)),
+		"signed by the agent itself":      given(coder, grant("coder", "ada", coder)),
+		"another accountable than signer": given(ada, grant("coder", "ben", coder)),
+		"expired":                         given(ada, expired),
+		"not yet":                         given(ada, later),
+		"delegated":                       given(ada, delegated),
+		"the key of a person":             given(ada, grant("coder", "ada", ada)),
+		"a person made an agent":          given(ada, human),
+	} {
+		a := capability.Fold(persons, []capability.Given{g})
+		if ask(a, coder, capability.Commit) || ask(a, other, capability.Commit) {
+			t.Errorf("%s: allowed", name)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	k := key(t)
+	for name, change := range map[string]func(*capability.Grant){
+		"scope without version": func(g *capability.Grant) { g.Scope.Version = 0 },
+		"newer scope":           func(g *capability.Grant) { g.Scope.Version = 2 },
+		"short serial":          func(g *capability.Grant) { g.Serial = "0" },
+		"action with space":     func(g *capability.Grant) { g.Action = "repo commit" },
+		"star inside":           func(g *capability.Grant) { g.Action = "repo.*.commit" },
+		"bare star":             func(g *capability.Grant) { g.Action = "*" },
+		"no action":             func(g *capability.Grant) { g.Action = "" },
+		"human":                 func(g *capability.Grant) { g.Subject.Kind = "human" },
+		"name with a newline":   func(g *capability.Grant) { g.Subject.Name = "a\nb" },
+		"negative depth":        func(g *capability.Grant) { g.Delegable = -1 },
+		"time with a fraction":  func(g *capability.Grant) { g.Expires = "2026-01-01T00:00:00.5Z" },
+		"emails out of order":   func(g *capability.Grant) { g.Subject.Emails = []string{"b@x", "a@x"} },
+	} {
+		g := grant("coder", "ada", k)
+		if err := g.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		change(&g)
+		if err := g.Validate(); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	g := grant("coder", "ada", k)
+	for action, want := range map[string]bool{"repo.commit": true, "repo.commits": false, "repo": false} {
+		if g.Covers(action) != want {
+			t.Errorf("%s covers %s: %v", g.Action, action, !want)
+		}
+	}
+	g.Action = "repo.*"
+	for action, want := range map[string]bool{"repo.commit": true, "repository.x": false, "repo": false, "repo.": true} {
+		if g.Covers(action) != want {
+			t.Errorf("%s covers %s: %v", g.Action, action, !want)
+		}
+	}
+}
