@@ -3,8 +3,6 @@ PREFIX   ?=
 DESTDIR  ?=
 FUZZTIME ?= 10s
 TESTFLAGS ?=
-BENCH    ?= $(if $(wildcard cmd/internal/bench),./cmd/internal/bench/...,./...)
-BENCHFLAGS ?=
 
 # The tools have a go.mod of their own, so that they stay out of the program's.
 TOOL     := $(GO) tool -modfile=.tools/go.mod
@@ -50,8 +48,8 @@ lint: ## check format, vet, and the rules of .golangci.yml
 fuzz: ## run every fuzz target for FUZZTIME
 	GO="$(GO)" FUZZTIME="$(FUZZTIME)" bash .ci/fuzz
 
-bench: ## run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(BENCHFLAGS) $(BENCH)
+bench: build ## measure the bars of docs/benchmarks.md, as ratios to plain Git; QUICK=1 for small repositories only
+	$(GO) run ./cmd/internal/bench $(if $(QUICK),-quick) bin
 
 docs: ## generate docs/man and docs/cli from the commands
 	$(GO) run ./cmd/internal/docs

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -43,10 +42,7 @@ func (b *bench) rss(dir string, env []string, name string, args ...string) (int6
 	if err := cmd.Run(); err != nil {
 		return 0, err
 	}
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return int64(u.Maxrss), nil
-	}
-	return 0, nil
+	return peak(cmd.ProcessState), nil
 }
 
 // repo is a governed repository of the bench.
