@@ -23,6 +23,19 @@ type Ref struct {
 // prefix begins with "refs/".
 func (s *Session) Refs(prefixes ...string) ([]Ref, error) {
 	refs, err := s.refs("%(objectname) %(objecttype) %(refname)", prefixes)
+	var failed *CommandError
+	if errors.As(err, &failed) {
+		// A ref to a missing object has no type, and Git lists nothing then. Its
+		// name and value are still true; whoever reads the object learns the rest.
+		if refs, err = s.refs("%(objectname) unknown %(refname)", prefixes); err == nil {
+			for i := range refs {
+				refs[i].Kind = ""
+				if o, oerr := s.Object(refs[i].ID.String(), 1<<20); oerr == nil {
+					refs[i].Kind = o.Kind
+				}
+			}
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list refs: %w", err)
 	}

@@ -73,6 +73,9 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 	r := Result{Commit: e.Commit, Warnings: slices.Clone(e.Notes)}
 	if e.Before {
 		r.Verdict = Before
+		if len(e.Deep) > 0 {
+			r.Verdict, r.Findings = Invalid, slices.Clone(e.Deep)
+		}
 		return r
 	}
 	type judged struct {

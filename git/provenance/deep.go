@@ -16,6 +16,9 @@ func (f *Facts) deep(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 	if !want {
 		return out, nil
 	}
+	if err := f.deepBefore(s, commits, before, out); err != nil {
+		return nil, err
+	}
 	d := &digger{s: s, seen: map[oid.ID]bool{}, out: out}
 	for _, c := range commits {
 		if before[c.ID] {
@@ -29,6 +32,42 @@ func (f *Facts) deep(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 		}
 	}
 	return out, nil
+}
+
+// deepBefore hashes the commits that say what is older than governance: a
+// commit whose bytes are not those of its name could put anything before it.
+// What it finds stands against every commit of the walk that would pass as such.
+func (f *Facts) deepBefore(s *git.Session, commits []git.Commit, before map[oid.ID]bool, out map[oid.ID][]verdict.Finding) error {
+	var ids []oid.ID
+	for id := range before {
+		ids = append(ids, id)
+	}
+	var bad []verdict.Finding
+	i := 0
+	for o, err := range s.Objects(names(ids), 1<<40) {
+		if i >= len(ids) {
+			break
+		}
+		id := ids[i]
+		i++
+		if err != nil {
+			return fmt.Errorf("commit %s: %w", id.Short(), err)
+		}
+		if got := id.Format().Hash(o.Kind, o.Data); got != id {
+			bad = append(bad, verdict.Finding{Code: verdict.ObjectHash, Object: id.String(), Message: fmt.Sprintf("the %s hashes to %s", o.Kind, got), Hint: "git fsck"})
+		}
+	}
+	if i < len(ids) {
+		return fmt.Errorf("reading history: %d of %d commits came", i, len(ids))
+	}
+	if len(bad) > 0 {
+		for _, c := range commits {
+			if before[c.ID] {
+				out[c.ID] = append(out[c.ID], bad...)
+			}
+		}
+	}
+	return nil
 }
 
 type digger struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -102,12 +103,21 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 		}
 		return nil
 	}
+	if slices.ContainsFunc(revs, func(r string) bool { return strings.HasPrefix(r, "^") }) {
+		// What a range leaves out could have a ledger among its ancestors: a
+		// commit may name anything as its parent. So ledgers are read apart.
+		if err := take(git.LogQuery{Revs: revs, IgnoreMissing: true}); err != nil {
+			return err
+		}
+		revs = nil
+	}
+	apart := maps.Clone(f.commits)
+	order := slices.Clone(f.order)
 	err := take(git.LogQuery{Revs: revs, Globs: []string{under + "*"}, Decorate: []string{strings.TrimSuffix(ledger.Prefix, "/")}, IgnoreMissing: true})
 	if err == nil {
 		return nil
 	}
-	clear(f.commits)
-	f.order = nil
+	f.commits, f.order = apart, order
 	clear(f.Tips)
 	refs, rerr := s.Refs(under)
 	if rerr != nil {
@@ -357,6 +367,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
 	}
 	f.link(f.Authority, "")
+	f.lost()
 	for i, r := range refs {
 		e := r.entry()
 		if e.ID != "" {
@@ -374,6 +385,32 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		}
 	}
 	return nil
+}
+
+// lost tells of ledgers that lack what somebody saw there.
+func (f *Facts) lost() {
+	w := verdict.World{Chains: f.Chains}
+	far := map[string]envelope.Head{}
+	for _, c := range f.Chains {
+		for _, e := range c.Entries {
+			for _, h := range e.Header.Heads {
+				if _, ok := w.At(h.Ledger, h.Seq); !ok && h.Seq > far[h.Ledger].Seq {
+					far[h.Ledger] = h
+				}
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(far)) {
+		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",
+			far[name].Seq, far[name].ID.Short(), len(entriesOf(f.Chains[name])))
+	}
+}
+
+func entriesOf(c *verdict.Chain) []verdict.Entry {
+	if c == nil {
+		return nil
+	}
+	return c.Entries
 }
 
 // link checks the chains of a topic, or of all topics but capability.

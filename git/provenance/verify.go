@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -318,9 +319,17 @@ func noteWarning(code verdict.Code, n notes.Note, msg string) verdict.Finding {
 }
 
 func (f *Facts) readNote(v *seen, n notes.Note, data []byte, shown map[oid.ID]bool) {
-	for _, line := range envelope.Lines(data) {
+	junk := 0
+	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
+		if len(line) == 0 {
+			continue
+		}
 		env, err := envelope.Parse(line)
 		if err != nil {
+			if junk++; junk > maxJunk {
+				v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "is no envelope, and more are not; the rest was not read"))
+				return
+			}
 			v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "is no envelope: "+err.Error()))
 			continue
 		}
@@ -374,6 +383,9 @@ func (f *Facts) readNote(v *seen, n notes.Note, data []byte, shown map[oid.ID]bo
 		v.candidates = append(v.candidates, c)
 	}
 }
+
+// maxJunk is how many lines of a note may be junk before the rest is left unread.
+const maxJunk = 16
 
 func hasGood(list []verdict.Candidate) bool {
 	for i := range list {
