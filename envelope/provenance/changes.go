@@ -37,7 +37,7 @@ const (
 )
 
 // Compare holds a seal's changes against one parent to Git's, byte for byte and
-// path by path. Content digests are not compared: see [CompareContent].
+// path by path. Content digests are not compared: deep verification does that.
 func Compare(parent int, sealed []Change, actual []Raw) []Difference {
 	// Equal lists in equal order are the rule; the map is for what is not.
 	if len(sealed) == len(actual) {

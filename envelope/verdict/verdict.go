@@ -125,7 +125,6 @@ const (
 	LedgerWriter     Code = "ledger.writer"
 	LedgerRolledBack Code = "ledger.rolled-back"
 	LedgerHeads      Code = "ledger.heads-back"
-	LedgerStatement  Code = "ledger.statement"
 	LedgerNewer      Code = "ledger.newer"
 	GrantRefused     Code = "grant.refused"
 
@@ -141,8 +140,6 @@ const (
 
 	DiffFailed Code = "git.diff"
 	ObjectHash Code = "git.object-hash"
-	GitMissing Code = "git.missing"
-	GitShallow Code = "git.shallow"
 )
 
 // CodeOf names the refusal an error of opening or reading a seal stands for.
