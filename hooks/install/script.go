@@ -200,13 +200,14 @@ func remove(text string) (rest string, found, file bool) {
 	}
 }
 
-// index returns where a line that begins with mark begins, or -1.
+// index returns where a line that begins with mark, as whole words, begins, or -1.
 func index(text, mark string) int {
-	if strings.HasPrefix(text, mark) {
-		return 0
-	}
-	if i := strings.Index(text, "\n"+mark); i >= 0 {
-		return i + 1
+	at := 0
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, mark); ok && (rest == "" || strings.ContainsRune(" \r\n", rune(rest[0]))) {
+			return at
+		}
+		at += len(line)
 	}
 	return -1
 }

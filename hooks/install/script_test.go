@@ -16,7 +16,7 @@ func FuzzSection(f *testing.F) {
 		f.Add(s, "/opt/bin/covenant-hook", true)
 	}
 	f.Fuzz(func(t *testing.T, text, binary string, input bool) {
-		if strings.ContainsRune(binary, 0) || strings.Contains(binary, "\n# ") || strings.Contains(text, sectionBegin) {
+		if strings.ContainsRune(binary, 0) || strings.Contains(binary, "\n# ") || index(text, sectionBegin) >= 0 {
 			t.Skip()
 		}
 		m := "post-commit"
