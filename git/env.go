@@ -28,7 +28,7 @@ var dropped = [...]string{"GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS", "GIT_CONFIG", "L
 
 // flags precede every subcommand. The commit-graph is a cache that an attacker can edit, and
 // quoted paths would not be the bytes of the tree.
-var flags = [...]string{"-c", "core.commitGraph=false", "-c", "core.quotePath=false", "-c", "core.warnAmbiguousRefs=false"}
+var flags = [...]string{"-c", "core.commitGraph=false", "-c", "core.quotePath=false", "-c", "core.warnAmbiguousRefs=false", "-c", "advice.graftFileDeprecated=false"}
 
 // childEnv returns the environment of children, made from the caller's.
 func childEnv(env []string) []string {

@@ -2,6 +2,7 @@ package git
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,8 @@ type LogQuery struct {
 const (
 	logFormat = "%H%x00%T%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%s%x00%D"
 	logFields = 11
+	// subjectField is %s: of one of absurd length the beginning will do.
+	subjectField = 9
 )
 
 // Log walks the commits that q selects, oldest first: every parent comes before its children. It
@@ -152,7 +155,11 @@ func (q LogQuery) args() ([]string, error) {
 func readLog(r *bufio.Reader, format oid.Format, decorated bool) (Commit, error) {
 	var f [logFields]string
 	for i := range f {
-		b, err := readField(r, fieldLimit)
+		read := readField
+		if i == subjectField {
+			read = readStart
+		}
+		b, err := read(r, fieldLimit)
 		if errors.Is(err, io.EOF) && i > 0 {
 			err = io.ErrUnexpectedEOF
 		}
@@ -182,11 +189,27 @@ func readLog(r *bufio.Reader, format oid.Format, decorated bool) (Commit, error)
 	if err != nil {
 		return Commit{}, fmt.Errorf("commit %s: %w", c.ID, err)
 	}
-	c.Subject = f[9]
+	c.Subject = f[subjectField]
 	if decorated {
 		c.Refs = parseDecoration(f[10])
 	}
 	return c, nil
+}
+
+// readStart reads up to a NUL as readField does, and keeps only the beginning of what is too long.
+func readStart(r *bufio.Reader, _ int) ([]byte, error) {
+	b, err := r.ReadSlice(0)
+	if err == nil {
+		return b[:len(b)-1], nil
+	}
+	start := bytes.Clone(b)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = r.ReadSlice(0)
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return start, err
 }
 
 // logIdent reads name, address and "seconds zone", which is empty when the commit's line is bad.

@@ -84,6 +84,10 @@ func (s *Session) Object(name string, limit int64) (Object, error) {
 // The names are pulled from another goroutine, ahead of the results: names must not wait for a
 // result of this same call.
 func (s *Session) Objects(names iter.Seq[string], limit int64) iter.Seq2[Object, error] {
+	return s.objects(names, limit, false)
+}
+
+func (s *Session) objects(names iter.Seq[string], limit int64, head bool) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		l := line[request, Object]{
 			start: s.reader,
@@ -94,7 +98,9 @@ func (s *Session) Objects(names iter.Seq[string], limit int64) iter.Seq2[Object,
 		}
 		l.run(func(yield func(request) bool) {
 			for name := range names {
-				if !yield(s.request(name, limit)) {
+				req := s.request(name, limit)
+				req.head = head
+				if !yield(req) {
 					return
 				}
 			}
@@ -110,10 +116,42 @@ func (s *Session) reader() (*process, error) {
 	return s.take(readPurpose, env, "cat-file", "--batch-command", "--buffer")
 }
 
+// headLimit is how many bytes of a commit are read at most: its headers and the beginning of its message.
+const headLimit = 1 << 20
+
+// Commit reads one commit by any name of [Session.Object]; "^{commit}" peels a tag. However long
+// its message is, only its beginning is read.
+func (s *Session) Commit(name string) (Commit, error) {
+	for c, err := range s.Commits(func(yield func(string) bool) { yield(name) }) {
+		return c, err
+	}
+	return Commit{}, fmt.Errorf("read commit %s: %w", clip(name), s.ctx.Err())
+}
+
+// Commits reads many commits; one result per name, in order. What [Session.Objects] says of names and errors holds; a
+// malformed commit, or another kind of object, is yielded as an error too.
+func (s *Session) Commits(names iter.Seq[string]) iter.Seq2[Commit, error] {
+	return func(yield func(Commit, error) bool) {
+		for o, err := range s.objects(names, headLimit, true) {
+			var c Commit
+			if err == nil && o.Kind != "commit" {
+				err = fmt.Errorf("%w: %s is a %s, not a commit", ErrMissing, o.ID, o.Kind)
+			}
+			if err == nil {
+				c, err = ParseCommit(s.repo.format, o.ID, o.Data)
+			}
+			if !yield(c, err) {
+				return
+			}
+		}
+	}
+}
+
 // request is one object that is asked for.
 type request struct {
 	name  string
 	limit int64
+	head  bool // of a larger object the first limit bytes are wanted
 	sent  bool // Git is asked; otherwise o and err are the answer
 	o     Object
 	err   error
@@ -194,21 +232,32 @@ func answer(p *process, req request) (o Object, err error, broken bool) {
 		p.kill()
 		return Object{}, fmt.Errorf("read object %s: git cat-file: %w", clip(req.name), err), true
 	}
-	if o.Size > req.limit {
+	want := o.Size
+	if want > req.limit && req.head {
+		want = req.limit
+	}
+	if want > req.limit {
 		if err := discard(p.out, o.Size+1); err != nil {
 			return Object{}, fmt.Errorf("read object %s: %w", clip(req.name), p.failure(err)), true
 		}
 		return Object{}, &TooLargeError{Name: req.name, Size: o.Size, Limit: req.limit}, false
 	}
-	data := make([]byte, o.Size+1)
-	if _, err := io.ReadFull(p.out, data); err != nil {
+	data := make([]byte, want+1)
+	_, err = io.ReadFull(p.out, data[:want])
+	if err == nil {
+		err = discard(p.out, o.Size-want)
+	}
+	if err == nil {
+		data[want], err = p.out.ReadByte()
+	}
+	if err != nil {
 		return Object{}, fmt.Errorf("read object %s: %w", clip(req.name), p.failure(err)), true
 	}
-	if data[o.Size] != '\n' {
+	if data[want] != '\n' {
 		p.kill()
 		return Object{}, fmt.Errorf("read object %s: git cat-file: unexpected answer", clip(req.name)), true
 	}
-	o.Data = data[:o.Size:o.Size]
+	o.Data = data[:want:want]
 	return o, nil, false
 }
 

@@ -138,25 +138,13 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	}
 	commits := make([]git.Commit, 0, len(ids))
 	for _, id := range ids {
-		c, err := read(s, id)
+		c, err := s.Commit(id.String())
 		if err != nil {
 			return nil, err
 		}
 		commits = append(commits, c)
 	}
 	return k.Seal(ctx, prov.Witness, ref, commits)
-}
-
-func read(s *git.Session, id oid.ID) (git.Commit, error) {
-	o, err := s.Object(id.String(), 16<<20)
-	if err != nil {
-		return git.Commit{}, fmt.Errorf("commit %s: %w", id.Short(), err)
-	}
-	c, err := git.ParseCommit(s.Repo().Format(), o.ID, o.Data)
-	if err != nil {
-		return git.Commit{}, fmt.Errorf("commit %s: %w", id.Short(), err)
-	}
-	return c, nil
 }
 
 // How far a hook looks for the commit it was called for.
@@ -177,7 +165,7 @@ func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([
 		if err != nil {
 			return nil, err
 		}
-		c, err := read(s, id)
+		c, err := s.Commit(id.String())
 		if err != nil {
 			return nil, err
 		}
@@ -215,11 +203,11 @@ func (in *Input) commits(ctx context.Context, s *git.Session) ([]oid.ID, error) 
 }
 
 func head(s *git.Session) ([]oid.ID, error) {
-	o, err := s.Object("HEAD", 16<<20)
+	c, err := s.Commit("HEAD")
 	if err != nil {
 		return nil, fmt.Errorf("HEAD: %w", err)
 	}
-	return []oid.ID{o.ID}, nil
+	return []oid.ID{c.ID}, nil
 }
 
 // forwarded reports whether the merge only moved the branch. Git says so in the
@@ -231,11 +219,7 @@ func forwarded(ctx context.Context, s *git.Session) bool {
 	if err == nil && subject != "" {
 		return strings.HasSuffix(subject, "Fast-forward")
 	}
-	o, err := s.Object("HEAD", 16<<20)
-	if err != nil {
-		return true
-	}
-	c, err := git.ParseCommit(s.Repo().Format(), o.ID, o.Data)
+	c, err := s.Commit("HEAD")
 	return err != nil || len(c.Parents) < 2
 }
 

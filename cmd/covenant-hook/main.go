@@ -32,7 +32,11 @@ func main() {
 	}
 	var stdin []byte
 	if os.Args[1] == "post-rewrite" { // the only moment here with input; a hand-over needs it again
-		stdin, _ = io.ReadAll(io.LimitReader(os.Stdin, 64<<20))
+		var err error
+		if stdin, err = io.ReadAll(io.LimitReader(os.Stdin, 64<<20)); err != nil {
+			tell(fmt.Errorf("%s: standard input: %w", os.Args[1], err))
+			return
+		}
 	}
 	in := hooks.Input{
 		Moment: os.Args[1], Args: os.Args[2:], Stdin: bytes.NewReader(stdin), Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),

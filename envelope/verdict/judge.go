@@ -52,10 +52,6 @@ type ExamSeal struct {
 	candidate *Candidate
 }
 
-// Judge returns the verdict of one commit at a moment. The moment matters to
-// grants that expire.
-func Judge(w *World, c *Commit, now time.Time) Result { return Examine(w, c).Judge(w, now) }
-
 // Examine looks at everything but authority.
 func Examine(w *World, c *Commit) Exam {
 	e := Exam{Commit: c.ID, Before: c.Before, Committer: c.Committer, Notes: c.Notes, Deep: c.DeepErrs}
@@ -68,7 +64,7 @@ func Examine(w *World, c *Commit) Exam {
 	return e
 }
 
-// Judge asks for authority, and sums up.
+// Judge asks for authority at a moment, which matters to grants that expire, and sums up.
 func (e Exam) Judge(w *World, now time.Time) Result {
 	r := Result{Commit: e.Commit, Warnings: slices.Clone(e.Notes)}
 	if e.Before {

@@ -124,6 +124,7 @@ type Tx struct {
 	tips    map[Name]Tip
 	updates []git.RefUpdate
 	at      map[string]int // ref → index in updates
+	locked  map[string]int // ref → how many attempts before failed because its lock was held
 }
 
 // SeqOf tells the sequence number of the entry in an envelope; the package does not read payloads.
@@ -135,12 +136,13 @@ type SeqOf func(name Name, commit oid.ID, e *envelope.Envelope) (uint64, error)
 // were first appended to, before anything given to Set, so that a reader never
 // finds a view of an entry that is not there.
 func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string, build func(*Tx) error) error {
+	locked := map[string]int{}
 	return git.Retry(ctx, func() error {
 		refs, err := s.Refs(prefixes...)
 		if err != nil {
 			return err
 		}
-		tx := &Tx{s: s, seqs: seqOf, refs: map[string]oid.ID{}, tips: map[Name]Tip{}, at: map[string]int{}}
+		tx := &Tx{s: s, seqs: seqOf, refs: map[string]oid.ID{}, tips: map[Name]Tip{}, at: map[string]int{}, locked: locked}
 		for _, r := range refs {
 			tx.refs[r.Name] = r.ID
 		}
@@ -153,9 +155,24 @@ func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string,
 		if err := s.Flush(); err != nil {
 			return fmt.Errorf("writing objects: %w", err)
 		}
-		return s.Update("covenant", tx.updates...)
+		err = s.Update("covenant", tx.updates...)
+		var conflict *git.ConflictError
+		if errors.As(err, &conflict) && len(conflict.Locks) > 0 {
+			for _, ref := range conflict.Refs {
+				locked[ref]++
+			}
+		}
+		return err
 	})
 }
+
+// patience is how many attempts, about half a second, a ref's lock may stand in the way before
+// it is taken for one that a dead process left.
+const patience = 9
+
+// Stuck reports whether a ref's lock has stood in the way of earlier attempts for
+// longer than any living process holds it: what can do without that ref does.
+func (tx *Tx) Stuck(ref string) bool { return tx.locked[ref] >= patience }
 
 // Refs returns the refs under the prefixes of Update, by name. It must not be changed.
 func (tx *Tx) Refs() map[string]oid.ID { return tx.refs }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -181,9 +182,12 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if o.Cache == nil {
 		return nil
 	}
-	if _, err := os.Stat(o.Cache.file(sp, o)); err != nil {
+	file := o.Cache.file(sp, o)
+	if _, err := os.Stat(file); err != nil {
 		return nil // never asked before: spare the look at the refs
 	}
+	remembered := make(chan *snapshot, 1)
+	go func() { remembered <- o.Cache.load(file) }() // while Git reads
 	list, err := s.Refs(ledger.Prefix, notes.Ref)
 	if err != nil {
 		return nil
@@ -196,16 +200,20 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if err != nil {
 		return nil
 	}
-	snap := o.Cache.load(o.Cache.file(sp, o))
-	if snap == nil || snap.Question != question(sp, o, refs, shallow) {
-		return nil
-	}
 	root, err := OpenRoot(s, o.Pin)
 	if err != nil {
 		return nil // the long way says what is wrong
 	}
-	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
-	if err != nil {
+	f := newFacts(root)
+	if slices.ContainsFunc(list, func(r git.Ref) bool { return strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") }) {
+		if f, err = loadTopics(ctx, s, root, CapabilityTopic+"/"); err != nil {
+			return nil
+		}
+	} else {
+		f.Authority = capability.Fold(Persons(root), nil)
+	}
+	snap := <-remembered
+	if snap == nil || snap.Question != question(sp, o, refs, shallow) {
 		return nil
 	}
 	f.Seals = nil // not read: only what was examined is known

@@ -152,9 +152,19 @@ func (f *Facts) keeps(line []byte, object oid.ID) bool {
 	return err == nil && st.seal != nil && st.seal.Commit() == object
 }
 
-// RebuildNotes writes the notes view anew from the ledgers. Lines of the old
-// view that prove something the ledgers lack are kept.
-func (f *Facts) RebuildNotes(ctx context.Context, s *git.Session, now time.Time) error {
+// RebuildNotes writes the notes view anew from the ledgers, both as they are
+// under the repository's lock. Lines of the old view that prove something the
+// ledgers lack are kept.
+func RebuildNotes(ctx context.Context, s *git.Session, pin envelope.Digest, now time.Time) error {
+	unlock, err := s.Repo().Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f, err := Load(ctx, s, pin)
+	if err != nil {
+		return err
+	}
 	adds, err := f.wanted(s)
 	if err != nil {
 		return err
@@ -173,11 +183,6 @@ func (f *Facts) RebuildNotes(ctx context.Context, s *git.Session, now time.Time)
 			}
 		}
 	}
-	unlock, err := s.Repo().Lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	return ledger.Update(ctx, s, nil, []string{notes.Ref}, func(tx *ledger.Tx) error {
 		base := tx.Refs()[notes.Ref]
 		if broken != nil {

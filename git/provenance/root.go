@@ -156,15 +156,15 @@ func Found(_ context.Context, s *git.Session, by Founder, now time.Time) (*Root,
 		}
 		id := ref.ID
 		if ref.Kind != "commit" {
-			o, err := s.Object(ref.ID.String()+"^{commit}", 1<<20)
+			c, err := s.Commit(ref.ID.String() + "^{commit}")
 			if err != nil {
 				continue // a tag of a tree or a blob governs nothing
 			}
-			id = o.ID
+			id = c.ID
 		}
 		r.Governed = append(r.Governed, trust.Since{Ref: ref.Name, Commit: id})
 	}
-	if head, err := s.Object("HEAD^{commit}", 1<<20); err == nil && !slices.ContainsFunc(r.Governed, func(x trust.Since) bool { return x.Commit == head.ID }) {
+	if head, err := s.Commit("HEAD^{commit}"); err == nil && !slices.ContainsFunc(r.Governed, func(x trust.Since) bool { return x.Commit == head.ID }) {
 		r.Governed = append(r.Governed, trust.Since{Ref: "HEAD", Commit: head.ID}) // detached
 	}
 	slices.SortFunc(r.Governed, func(a, b trust.Since) int { return strings.Compare(a.Ref, b.Ref) })

@@ -171,11 +171,7 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 	if len(c.Parents) > 0 {
 		pairs = pairs[:0]
 		for _, p := range c.Parents {
-			o, err := k.Session.Object(p.String(), 16<<20)
-			if err != nil {
-				return d, fmt.Errorf("parent %s of %s: %w", p.Short(), c.ID.Short(), err)
-			}
-			pc, err := git.ParseCommit(k.Session.Repo().Format(), p, o.Data)
+			pc, err := k.Session.Commit(p.String())
 			if err != nil {
 				return d, fmt.Errorf("parent %s of %s: %w", p.Short(), c.ID.Short(), err)
 			}
@@ -306,9 +302,12 @@ func linesFor(format oid.Format, commit oid.ID, id envelope.Digest, changes [][]
 
 const gitlink = "160000"
 
-// note moves the notes view with the ledgers. A view that can't be read is left
-// alone: doctor rebuilds it, and no seal is lost with it.
+// note moves the notes view with the ledgers. A view that can't be read, or whose
+// lock a dead process left, is left alone: doctor mends it, and no seal is lost with it.
 func (k *Sealer) note(tx *ledger.Tx, adds []notes.Add, subject string) error {
+	if tx.Stuck(notes.Ref) {
+		return nil
+	}
 	base := tx.Refs()[notes.Ref]
 	tip, err := notes.Edit(k.Session, base, notes.Ident(k.Now()), subject, adds)
 	if err != nil {

@@ -70,14 +70,14 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 	if rev == "" || strings.HasPrefix(rev, "-") {
 		return oid.ID{}, fmt.Errorf("%w: %q", ErrRevision, rev)
 	}
-	o, err := s.Object(rev+"^{commit}", 16<<20)
+	c, err := s.Commit(rev + "^{commit}")
 	if errors.Is(err, git.ErrMissing) {
 		return oid.ID{}, fmt.Errorf("%w: %q", ErrRevision, rev)
 	}
 	if err != nil {
 		return oid.ID{}, fmt.Errorf("%w: %q: %w", ErrRevision, rev, err)
 	}
-	return o.ID, nil
+	return c.ID, nil
 }
 
 // One is the span of a single commit.

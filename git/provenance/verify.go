@@ -176,20 +176,15 @@ func (f *Facts) parentTrees(s *git.Session, commits []git.Commit) (map[oid.ID]oi
 		}
 	}
 	i := 0
-	for o, err := range s.Objects(names(outside), 16<<20) {
+	for c, err := range s.Commits(names(outside)) {
 		if i >= len(outside) {
 			break
 		}
-		id := outside[i]
+		if err != nil {
+			return nil, fmt.Errorf("parent %s: %w", outside[i].Short(), err)
+		}
+		trees[outside[i]] = c.Tree
 		i++
-		if err != nil {
-			return nil, fmt.Errorf("parent %s: %w", id.Short(), err)
-		}
-		c, err := git.ParseCommit(s.Repo().Format(), id, o.Data)
-		if err != nil {
-			return nil, fmt.Errorf("parent %s: %w", id.Short(), err)
-		}
-		trees[id] = c.Tree
 	}
 	return trees, nil
 }

@@ -242,22 +242,15 @@ func TestJSONIsSafeOnATerminal(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	env := &cli.Env{In: strings.NewReader("x\r\n\ny")}
-	var got []string
-	for l, err := range env.Lines([]string{"a", "-", "b"}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, l)
+	got, err := env.Lines([]string{"a", "-", "b"})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if want := []string{"a", "x", "y", "b"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	env.In = strings.NewReader(strings.Repeat("z", 2<<20))
-	var failed error
-	for _, err := range env.Lines([]string{"-"}) {
-		failed = err
-	}
-	if failed == nil {
+	if _, err := env.Lines([]string{"-"}); err == nil {
 		t.Error("a line of 2 MiB is read")
 	}
 }

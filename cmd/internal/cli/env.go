@@ -24,8 +24,8 @@ package cli
 
 import (
 	"bufio"
+	"fmt"
 	"io"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,29 +128,26 @@ func (e *Env) colour(tty bool) bool {
 	return tty && e.Value("NO_COLOR") == "" && e.Value("TERM") != "dumb"
 }
 
-// Lines yields args, and for an argument "-" the lines of standard input in its
+// Lines returns args, and for an argument "-" the lines of standard input in its
 // place, without their line breaks ("\n" or "\r\n"); empty lines are left out.
-// A failure to read, or a line of more than 1 MiB, is yielded and ends the walk.
-func (e *Env) Lines(args []string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		for _, a := range args {
-			if a != "-" {
-				if !yield(a, nil) {
-					return
-				}
-				continue
-			}
-			s := bufio.NewScanner(e.In)
-			s.Buffer(nil, 1<<20)
-			for s.Scan() {
-				if l := s.Text(); l != "" && !yield(l, nil) {
-					return
-				}
-			}
-			if err := s.Err(); err != nil {
-				yield("", err)
-				return
+// A line of more than 1 MiB is an error.
+func (e *Env) Lines(args []string) ([]string, error) {
+	var out []string
+	for _, a := range args {
+		if a != "-" {
+			out = append(out, a)
+			continue
+		}
+		s := bufio.NewScanner(e.In)
+		s.Buffer(nil, 1<<20)
+		for s.Scan() {
+			if l := s.Text(); l != "" {
+				out = append(out, l)
 			}
 		}
+		if err := s.Err(); err != nil {
+			return nil, fmt.Errorf("standard input: %w", err)
+		}
 	}
+	return out, nil
 }

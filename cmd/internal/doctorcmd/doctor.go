@@ -168,7 +168,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	for _, f := range damage {
-		out = append(out, ailment{Finding: f, key: "notes", mend: func() error { return facts.RebuildNotes(ctx, w.Session, w.Env.Now()) }})
+		out = append(out, ailment{Finding: f, key: "notes", mend: func() error { return provenance.RebuildNotes(ctx, w.Session, pin, w.Env.Now()) }})
 	}
 	out = append(out, failures(ctx, w, facts)...)
 	out = append(out, unreached(ctx, w)...)
@@ -193,7 +193,7 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 		out = append(out, ailment{
 			Finding: verdict.Finding{Code: hookFailed, Object: x.Commit.String(), Message: x.Moment + " could not seal it: " + x.Reason, Hint: "covenant provenance seal " + x.Commit.Short()},
 			mend: func() error {
-				k, err := w.SealerOf(f)
+				k, err := w.Sealer(f)
 				if err != nil {
 					return err
 				}

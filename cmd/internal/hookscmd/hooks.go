@@ -167,7 +167,7 @@ without --shared, and the lines to put there by hand are printed.`,
 }
 
 func newUninstall(env *cli.Env) *cobra.Command {
-	var asJSON bool
+	var shared, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Take the hooks out; what was there before comes back",
@@ -182,7 +182,7 @@ Seals that were made stay.`,
 			}
 			defer w.Close()
 			o := options(env)
-			o.Moments = nil
+			o.Moments, o.Shared = nil, shared
 			rep, err := install.Uninstall(cmd.Context(), w.Session.Repo(), o)
 			if err != nil {
 				return err
@@ -190,6 +190,7 @@ Seals that were made stay.`,
 			return printDone(env, rep, asJSON)
 		},
 	}
+	cmd.Flags().BoolVar(&shared, "shared", false, "also from a hooks folder that other repositories use")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per hook")
 	return cmd
 }
@@ -257,7 +258,10 @@ func printStatus(env *cli.Env, list []install.MomentStatus, asJSON bool) error {
 		if m.State != install.Reached {
 			word = p.Bad(fmt.Sprintf("%-14s", m.State))
 		}
-		line := fmt.Sprintf("%s %-16s %s", word, m.Moment, say.Name(m.Where))
+		line := word + " " + m.Moment
+		if m.Where != "" {
+			line = fmt.Sprintf("%s %-16s %s", word, m.Moment, say.Name(m.Where))
+		}
 		if m.By != "" {
 			line += "\n               by " + say.Line(m.By)
 		}

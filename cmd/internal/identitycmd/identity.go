@@ -184,7 +184,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 	if err != nil {
 		return work.Explain(err)
 	}
-	k, err := w.SealerOf(f)
+	k, err := w.Sealer(f)
 	if err != nil {
 		return err
 	}

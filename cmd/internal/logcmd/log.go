@@ -51,12 +51,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if o.max < 0 {
 		return cli.Usage("-n takes a number of commits, not %d", o.max)
 	}
-	var revs []string
-	for a, err := range env.Lines(args) {
-		if err != nil {
-			return err
-		}
-		revs = append(revs, a)
+	revs, err := env.Lines(args)
+	if err != nil {
+		return err
 	}
 	w, err := work.Open(ctx, env)
 	if err != nil {

@@ -66,12 +66,9 @@ type SealSummary struct {
 }
 
 func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []string) error {
-	var revs []string
-	for a, err := range env.Lines(args) {
-		if err != nil {
-			return err
-		}
-		revs = append(revs, a)
+	revs, err := env.Lines(args)
+	if err != nil {
+		return err
 	}
 	w, err := work.Open(ctx, env)
 	if err != nil {
@@ -87,7 +84,7 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	k, err := w.SealerOf(f)
+	k, err := w.Sealer(f)
 	if err != nil {
 		return err
 	}

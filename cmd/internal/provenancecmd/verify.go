@@ -100,12 +100,9 @@ func Line(r *verdict.Result) CommitLine {
 }
 
 func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string) error {
-	var revs []string
-	for a, err := range env.Lines(args) {
-		if err != nil {
-			return err
-		}
-		revs = append(revs, a)
+	revs, err := env.Lines(args)
+	if err != nil {
+		return err
 	}
 	w, err := work.Open(ctx, env)
 	if err != nil {
@@ -148,6 +145,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	}
 	bar.Done()
 	for _, p := range rep.Problems {
+		newer = newer || p.Code == verdict.LedgerNewer
 		if err := printProblem(env, o, p); err != nil {
 			return err
 		}
@@ -262,6 +260,9 @@ func printFinding(env *cli.Env, lead string, f verdict.Finding) error {
 func printProblem(env *cli.Env, o verifyOptions, f verdict.Finding) error {
 	if o.json {
 		return env.JSON(ProblemLine{"warning", f})
+	}
+	if f.Object != "" {
+		f.Message = f.Object + ": " + f.Message
 	}
 	return printFinding(env, env.Palette().Warn("warning: "+string(f.Code)), f)
 }

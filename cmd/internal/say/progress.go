@@ -45,17 +45,6 @@ func (p *Progress) Add(n int) {
 	p.draw()
 }
 
-// Set says that n steps are done in all.
-func (p *Progress) Set(n int) {
-	if p == nil {
-		return
-	}
-	p.t.mu.Lock()
-	defer p.t.mu.Unlock()
-	p.done = n
-	p.draw()
-}
-
 // Done takes the line away. Calling it again does nothing.
 func (p *Progress) Done() {
 	if p == nil {

@@ -154,7 +154,7 @@ func TestProgress(t *testing.T) {
 		t.Fatalf("short work shows %q", b.String())
 	}
 	now = now.Add(600 * time.Millisecond)
-	p.Set(25)
+	p.Add(24)
 	if want := "\r\x1b[Kseal [######..................] 25/100, 3s left"; b.String() != want {
 		t.Fatalf("got %q, want %q", b.String(), want)
 	}
@@ -189,7 +189,7 @@ func TestProgress(t *testing.T) {
 	}
 	var none *say.Progress
 	none.Add(1)
-	none.Set(1)
+	none.Add(1)
 	none.Done()
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/git"
@@ -82,30 +81,12 @@ func GPG(env *cli.Env) func(identity.PublicKey) (identity.Signer, error) {
 func ConfigDir(env *cli.Env) string { return terminal.ConfigDir(env.Lookup) }
 
 // Sealer returns what writes statements as the chosen identity.
-func (w *Work) Sealer(ctx context.Context, pin envelope.Digest) (*provenance.Sealer, error) {
-	root, err := provenance.OpenRoot(w.Session, pin)
+func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
+	hand, err := provenance.ChooseHand(w.Session.Repo(), f.Authority, w.Choice())
 	if err != nil {
 		return nil, Explain(err)
 	}
-	choice := w.Choice()
-	a, err := provenance.AuthorityFor(ctx, w.Session, root, choice)
-	if err != nil {
-		return nil, Explain(err)
-	}
-	return w.sealer(root, a, choice)
-}
-
-// SealerOf is Sealer for facts that were loaded already.
-func (w *Work) SealerOf(f *provenance.Facts) (*provenance.Sealer, error) {
-	return w.sealer(f.Root, f.Authority, w.Choice())
-}
-
-func (w *Work) sealer(root *provenance.Root, a *capability.Authority, choice provenance.Choice) (*provenance.Sealer, error) {
-	hand, err := provenance.ChooseHand(w.Session.Repo(), a, choice)
-	if err != nil {
-		return nil, Explain(err)
-	}
-	return &provenance.Sealer{Session: w.Session, Root: root, Authority: a, Hand: hand, Now: w.Env.Now}, nil
+	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Now: w.Env.Now}, nil
 }
 
 // SetConfig writes a variable of the repository's own configuration.
