@@ -27,7 +27,7 @@ var floors = []struct {
 	name     string
 	packages []string
 }{
-	{"0 values", []string{"git/oid", "git/trailer", "envelope/canonical", "plugins/pluginapi", "runtime/budget"}},
+	{"0 values", []string{"git/oid", "git/pattern", "git/trailer", "envelope/canonical", "plugins/pluginapi", "runtime/budget"}},
 	{"1 walls", []string{"git", "envelope", "plugins/pluginwire", "runtime/sandbox"}},
 	{"1 walls, upper half", []string{"git/gittest", "envelope/identity"}},
 	{"1 walls, registered by programs that want them", []string{"git/gogit", "envelope/identity/openpgp"}},
@@ -59,6 +59,8 @@ var doors = map[string][]string{
 	"github.com/spf13":                 {"cmd/internal/cli", "cmd/internal/*cmd", "cmd/internal/root", "cmd/internal/docs"},
 	"github.com/hashicorp/go-plugin":   {"plugins/pluginwire"},
 	"google.golang.org/grpc":           {"plugins/pluginwire"},
+	"github.com/bmatcuk/doublestar":    {"git/pattern"},
+	"github.com/cedar-policy":          {"plugins/cedar"},
 	"github.com/landlock-lsm":          {"runtime/sandbox"},
 	"golang.org/x/term":                {"cmd/internal/cli", "cmd/internal/terminal"},
 	"github.com/rogpeppe/go-internal/": {"git", "cmd/covenant"},
@@ -66,7 +68,7 @@ var doors = map[string][]string{
 
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
-	"git/oid", "git/trailer", "envelope", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
+	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
 	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "cmd/internal/say",
 }
 
