@@ -98,7 +98,7 @@ type Answer struct {
 	ID      string `json:"id"`
 	Allowed bool   `json:"allowed"`
 	Chains  []int  `json:"chains,omitempty"`
-	Reason  string `json:"reason,omitempty"` // for people: why not; the first link that refused
+	Reason  string `json:"reason,omitempty"`  // for people: why not; the first link that refused
 	Refused string `json:"refused,omitempty"` // id of the grant that refused, when one did
 }
 
