@@ -15,6 +15,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
@@ -26,13 +27,20 @@ var ErrDenied = errors.New("not allowed")
 
 // A DeniedError names what was refused. It wraps ErrDenied.
 type DeniedError struct {
-	Commit oid.ID
-	Action string
-	Reason string
+	Commit  oid.ID // zero when there is none yet
+	Action  string
+	Who     string
+	Reason  string
+	Refused envelope.Digest // the grant that refused, when one did
+	Entry   envelope.Digest // the record of the refusal; "" when it could not be recorded
 }
 
 func (e *DeniedError) Error() string {
-	return fmt.Sprintf("commit %s: %s is not allowed: %s", e.Commit.Short(), e.Action, e.Reason)
+	what := e.Action
+	if !e.Commit.IsZero() {
+		what = "commit " + e.Commit.Short() + ": " + e.Action
+	}
+	return fmt.Sprintf("%s is not allowed to %s: %s", what, e.Who, e.Reason)
 }
 
 // Unwrap returns ErrDenied.
@@ -52,6 +60,8 @@ type Sealer struct {
 	Root      *Root
 	Authority *capability.Authority
 	Hand      Hand
+	Asker     verdict.Asker // who decides; nil: the built-in checker, here
+	Moment    string        // when: a Git hook's name, or a command's
 	Now       func() time.Time
 	Locked    bool // the caller holds the repository's lock
 
@@ -65,14 +75,10 @@ type Made struct {
 	Mode   prov.Mode
 }
 
-// checker is the name decisions carry of who answered.
-const checker = "scope@builtin"
-
 // draft is a commit and everything a seal says of it that does not depend on the ledger.
 type draft struct {
 	commit  git.Commit
 	changes [][]prov.Change
-	paths   []string
 	mode    prov.Mode
 	ref     string
 	answer  capability.Decision
@@ -81,7 +87,8 @@ type draft struct {
 // Seal seals commits in one transaction: ledger entries and notes move
 // together or not at all. In mode witness each seal follows a recorded
 // decision. A commit this key has sealed already is passed over, and missing
-// from what is returned. When a commit is denied nothing is written.
+// from what is returned. When a commit is denied nothing is sealed, the refusal is
+// recorded, and the error is a *DeniedError.
 func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit) ([]Made, error) {
 	drafts := make([]draft, 0, len(commits))
 	for _, c := range commits {
@@ -96,18 +103,19 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 		if err != nil {
 			return nil, err
 		}
+		if !d.answer.Allowed {
+			return nil, k.deny(ctx, &d)
+		}
 		drafts = append(drafts, d)
 	}
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	if !k.Locked {
-		unlock, err := k.Session.Repo().Lock(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer unlock()
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer unlock()
 	name, err := k.ledger(prov.Topic)
 	if err != nil {
 		return nil, err
@@ -182,19 +190,135 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 	if d.changes, err = changes(k.Session, pairs); err != nil {
 		return d, fmt.Errorf("commit %s: %w", c.ID.Short(), err)
 	}
-	d.paths = prov.Paths(d.changes)
-	action := capability.Commit
 	if !slices.ContainsFunc(k.Hand.Principal.Emails, func(e string) bool { return strings.EqualFold(e, c.Committer.Email) }) {
 		d.mode = prov.Vouching // somebody else's commit can only be vouched for
 	}
+	raw := make([][]prov.Raw, len(d.changes))
+	for i, list := range d.changes {
+		raw[i] = prov.RawOf(list)
+	}
+	d.answer, err = k.Ask(d.action(), ref, raw)
+	return d, err
+}
+
+func (d *draft) action() string {
 	if d.mode == prov.Vouching {
-		action = capability.Vouch
+		return capability.Vouch
 	}
-	d.answer = k.Authority.Decide(capability.Request{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Paths: d.paths, Ref: ref})
-	if !d.answer.Allowed {
-		return d, &DeniedError{Commit: c.ID, Action: action, Reason: d.answer.Reason}
+	return capability.Commit
+}
+
+// Ask asks whether the hand may act on these changes against each parent.
+func (k *Sealer) Ask(action, ref string, diffs [][]prov.Raw) (capability.Decision, error) {
+	touched := prov.Touched(diffs)
+	if k.Authority.NeedsSizes() {
+		if err := sizes(k.Session, touched, diffs); err != nil {
+			return capability.Decision{}, err
+		}
 	}
-	return d, nil
+	return k.decide(capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Ref: ref, Changes: touched}), nil
+}
+
+func (k *Sealer) decide(q capability.Query) capability.Decision {
+	if k.Asker != nil {
+		return k.Asker.Decide(q)
+	}
+	return k.Authority.Decide(q)
+}
+
+func (k *Sealer) lock(ctx context.Context) (func(), error) {
+	if k.Locked {
+		return func() {}, nil
+	}
+	return k.Session.Repo().Lock(ctx)
+}
+
+// deny records that a commit was refused, and returns the refusal.
+func (k *Sealer) deny(ctx context.Context, d *draft) error {
+	return k.Deny(ctx, d.action(), d.ref, d.commit, d.answer)
+}
+
+// Deny records a refusal in the hand's ledger and returns it as a *DeniedError;
+// commit has no ID when there is none yet. A refusal that can't be recorded is one all the same.
+func (k *Sealer) Deny(ctx context.Context, action, ref string, c git.Commit, answer capability.Decision) error {
+	out := &DeniedError{Commit: c.ID, Action: action, Who: k.Hand.Principal.Name, Reason: answer.Reason, Refused: answer.Refused}
+	body := k.decision(action, ref, c, answer)
+	body.Commit = c.ID
+	made, err := k.Record(ctx, prov.Topic, Item{Type: prov.Decided, Body: body, Subject: fmt.Sprintf("gate.decided deny %s to %s", action, k.Hand.Principal.Name)})
+	if err == nil {
+		out.Entry = made[0].ID
+	}
+	return out
+}
+
+func (k *Sealer) decision(action, ref string, c git.Commit, answer capability.Decision) prov.Decision {
+	d := prov.Decision{
+		Action: action, Allowed: answer.Allowed, Checkers: answer.Checkers, Grants: answer.Grants, KeyID: k.Hand.Signer.Public().ID(), Moment: k.Moment,
+		Parents: c.Parents, Reason: answer.Reason, Ref: ref, Refused: answer.Refused, Tree: c.Tree,
+	}
+	if d.Grants == nil {
+		d.Grants = []envelope.Digest{}
+	}
+	if d.Parents == nil {
+		d.Parents = []oid.ID{}
+	}
+	if d.Checkers == nil {
+		d.Checkers = []string{}
+	}
+	return d
+}
+
+// Item is one statement to record that is not about a Git object.
+type Item struct {
+	Type    string
+	Body    any
+	Subject string // one line for people
+}
+
+// Record appends statements to the hand's ledger of a topic, all or none.
+func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]ledger.Appended, error) {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	name, err := k.ledger(topic)
+	if err != nil {
+		return nil, err
+	}
+	var made []ledger.Appended
+	var heads *sight
+	err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+		made = made[:0]
+		if heads, err = k.look(ctx, tx, name); err != nil {
+			return err
+		}
+		moved, now := heads.moved, k.Now()
+		for _, item := range items {
+			a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
+				payload, err := envelope.Statement(item.Type, k.header(name, seq, prev, moved, now), item.Body)
+				if err != nil {
+					return ledger.Entry{}, err
+				}
+				return k.entry(envelope.TypeLedger, payload, item.Subject, now)
+			})
+			if err != nil {
+				return err
+			}
+			moved = nil
+			made = append(made, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	heads.remember(k.Session.Repo(), name)
+	return made, nil
+}
+
+func (k *Sealer) header(name ledger.Name, seq uint64, prev envelope.Digest, heads []envelope.Head, now time.Time) envelope.Header {
+	return envelope.Header{Heads: heads, Prev: prev, Repository: k.Root.ID, Seq: seq, Time: envelope.Timestamp(now), Topic: name.Topic, Writer: string(name.Writer)}
 }
 
 // ledger names this key's chain of a topic on this clone.
@@ -209,28 +333,15 @@ func (k *Sealer) ledger(topic string) (ledger.Name, error) {
 // append puts the decision, where the mode has one, and the seal behind it.
 func (k *Sealer) append(tx *ledger.Tx, name ledger.Name, d *draft, heads []envelope.Head) (Made, oid.ID, error) {
 	now := k.Now()
-	header := func(seq uint64, prev envelope.Digest, heads []envelope.Head) envelope.Header {
-		return envelope.Header{Heads: heads, Prev: prev, Repository: k.Root.ID, Seq: seq, Time: envelope.Timestamp(now), Topic: name.Topic, Writer: string(name.Writer)}
-	}
-	keyID := k.Hand.Signer.Public().ID()
-	grants := d.answer.Grants
-	if grants == nil {
-		grants = []envelope.Digest{}
-	}
-	parents := d.commit.Parents
-	if parents == nil {
-		parents = []oid.ID{}
-	}
+	body := k.decision(d.action(), d.ref, d.commit, d.answer)
 	var decision envelope.Digest
 	if d.mode == prov.Witness {
 		a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
-			payload, err := envelope.Statement(prov.Decided, header(seq, prev, nil), prov.Decision{
-				Action: capability.Commit, Allowed: true, Checker: checker, Grants: grants, KeyID: keyID, Parents: parents, Ref: d.ref, Tree: d.commit.Tree,
-			})
+			payload, err := envelope.Statement(prov.Decided, k.header(name, seq, prev, nil, now), body)
 			if err != nil {
 				return ledger.Entry{}, err
 			}
-			return k.entry(envelope.TypeLedger, payload, fmt.Sprintf("gate.decided allow %s %s", capability.Commit, d.commit.Tree.Short()), now)
+			return k.entry(envelope.TypeLedger, payload, fmt.Sprintf("gate.decided allow %s %s", body.Action, d.commit.Tree.Short()), now)
 		})
 		if err != nil {
 			return Made{}, oid.ID{}, err
@@ -240,7 +351,7 @@ func (k *Sealer) append(tx *ledger.Tx, name ledger.Name, d *draft, heads []envel
 	a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
 		p := k.Hand.Principal
 		s := prov.NewSeal(d.commit.ID, d.commit.Tree, prov.Predicate{
-			Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: header(seq, prev, heads), Grants: grants, Mode: d.mode, Parents: parents,
+			Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: k.header(name, seq, prev, heads, now), Grants: body.Grants, Mode: d.mode, Parents: body.Parents,
 			Principal: prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}, Ref: d.ref, Tool: k.Hand.Tool, Unrecorded: prov.Unrecorded(k.Hand.Tool != ""),
 		})
 		payload, err := s.Encode()

@@ -3,6 +3,7 @@ package provenance
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/git"
@@ -19,7 +20,9 @@ var (
 // Span is the commits to look at: those reachable from Tips and not from Except.
 type Span struct {
 	Tips, Except []oid.ID
-	Ranged       bool // written as A..B: a range under review, rather than a history
+	Ranged       bool   // written as A..B: a range under review, rather than a history
+	Name         string // what the one tip was named by, "" when there are several
+	Ref          string // the ref under review; "" lets Name tell
 }
 
 // ParseSpan reads arguments of the forms REV, A..B, ..B, A.. and ^REV, as git-rev-list(1) does; no argument is HEAD.
@@ -61,9 +64,58 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 		if err != nil {
 			return Span{}, err
 		}
-		sp.Tips = append(sp.Tips, id)
+		if sp.Tips = append(sp.Tips, id); len(sp.Tips) == 1 {
+			sp.Name = to
+		} else {
+			sp.Name = ""
+		}
 	}
 	return sp, nil
+}
+
+// UnderReview returns the ref whose commits are looked at: the one that was said,
+// else the one that the tip was named by, as git-rev-parse(1) finds it. Of a
+// remote-tracking branch it is the branch at the remote. It is "" where only an
+// object was named.
+func (sp Span) UnderReview(s *git.Session) (string, error) {
+	rev := sp.Name
+	if sp.Ref != "" {
+		return sp.Ref, nil
+	}
+	if i := strings.IndexAny(rev, "~^@:"); i >= 0 && rev != "@" {
+		rev = rev[:i]
+	}
+	if rev == "HEAD" || rev == "@" {
+		return s.HeadRef()
+	}
+	if _, err := oid.Parse(rev); err == nil || rev == "" {
+		return "", nil
+	}
+	ask := []string{"refs/" + rev, "refs/tags/" + rev, "refs/heads/" + rev, "refs/remotes/" + rev}
+	if strings.HasPrefix(rev, "refs/") {
+		ask = []string{rev}
+	}
+	i := 0
+	for _, err := range s.Sizes(slices.Values(ask)) { // through the child that is there
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, git.ErrMissing) {
+			return "", err
+		}
+		i++
+	}
+	if i == len(ask) {
+		return "", nil
+	}
+	rest, tracking := strings.CutPrefix(ask[i], "refs/remotes/")
+	if !tracking {
+		return ask[i], nil
+	}
+	if _, branch, ok := strings.Cut(rest, "/"); ok && branch != "HEAD" {
+		return "refs/heads/" + branch, nil
+	}
+	return "", nil
 }
 
 func resolve(s *git.Session, rev string) (oid.ID, error) {

@@ -201,7 +201,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		env.Talk().Warn("%s has no e-mail address: its commits can only be vouched for; name one with --email", name)
 	}
 	g := capability.Grant{
-		Action: capability.Commit, Scope: capability.Scope{Version: 1},
+		Action: capability.Commit, Scope: capability.Whole,
 		Subject: capability.Subject{Accountable: k.Hand.Principal.Name, Emails: emails, Kind: o.kind, Name: name},
 	}
 	if p, ok := f.Authority.ByName(name); ok && p.Kind != o.kind {
@@ -215,7 +215,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		return cli.Hint(fmt.Errorf("the key %s is %s's already", pub.ID(), p.Name), "see who is known here: covenant identity list")
 	}
 	g.Subject.Key = pub.String()
-	id, err := k.Introduce(ctx, g)
+	id, err := k.Grant(ctx, g)
 	if err != nil {
 		return work.Explain(err)
 	}

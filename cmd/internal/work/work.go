@@ -86,7 +86,7 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Now: w.Env.Now}, nil
+	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}, nil
 }
 
 // SetConfig writes a variable of the repository's own configuration.
