@@ -2,14 +2,11 @@ package provenance
 
 import (
 	"bytes"
-	"encoding/json"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
-
-func jsonUnmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
 
 // Raw is one entry of a raw diff as Git computes it.
 type Raw struct {

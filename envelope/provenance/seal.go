@@ -5,6 +5,7 @@ package provenance
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -168,14 +169,16 @@ func (s *Seal) Encode() ([]byte, error) {
 
 // Parse reads an opened seal.
 func Parse(o *envelope.Opened) (*Seal, error) {
+	var p struct {
+		PredicateType string `json:"predicateType"`
+	}
+	if err := json.Unmarshal(o.Payload, &p); err == nil && p.PredicateType != SealType {
+		if err := envelope.VersionError(p.PredicateType, SealType); errors.Is(err, envelope.ErrNewer) {
+			return nil, err
+		}
+	}
 	var s Seal
 	if err := canonical.Unmarshal(o.Payload, &s); err != nil {
-		var p struct {
-			PredicateType string `json:"predicateType"`
-		}
-		if jsonUnmarshal(o.Payload, &p) == nil && p.PredicateType != SealType && strings.HasPrefix(p.PredicateType, strings.TrimSuffix(SealType, "1")) {
-			return nil, envelope.VersionError(p.PredicateType, SealType)
-		}
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := s.validate(); err != nil {

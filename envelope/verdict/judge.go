@@ -67,8 +67,17 @@ func Examine(w *World, c *Commit) Exam {
 		return e
 	}
 	e.Touched, e.Ref, e.Side, e.Signer, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Signer, c.Admissions, c.Denied
+	e.Deep = nil
 	for i := range c.Candidates {
 		e.Seals = append(e.Seals, examine(w, c, &c.Candidates[i]))
+	}
+	for _, f := range c.DeepErrs { // what is wrong with one seal spoils no other
+		i := slices.IndexFunc(e.Seals, func(s ExamSeal) bool { return f.Code == SealContent && string(s.ID) == f.Object })
+		if i < 0 {
+			e.Deep = append(e.Deep, f)
+			continue
+		}
+		e.Seals[i].Findings = append(e.Seals[i].Findings, f)
 	}
 	return e
 }
@@ -99,9 +108,9 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 		}
 	}
 	// Of several good seals the one that says most counts: made at the moment
-	// before made later, then the older one.
+	// before made later, then the one that others saw first: a writer's own time is a claim.
 	slices.SortStableFunc(good, func(a, b judged) int {
-		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
+		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), compareSeen(a.seal.Seen, b.seal.Seen), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
 	})
 	var counts *ExamSeal
 	if len(good) > 0 {
@@ -160,6 +169,13 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 		}
 	}
 	return r
+}
+
+func compareSeen(a, b Seen) int {
+	if (a.Time == "") != (b.Time == "") {
+		return cmp.Compare(b.Time, a.Time) // seen by somebody before seen by nobody
+	}
+	return cmp.Compare(a.Time, b.Time)
 }
 
 func bypassed(d Denial) Finding {

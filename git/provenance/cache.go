@@ -30,8 +30,9 @@ import (
 // of the user's, outside the repository, so that nobody who writes into the
 // repository can put words into its mouth.
 type Cache struct {
-	dir string
-	key []byte
+	repo *git.Repo
+	dir  string
+	key  []byte
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
@@ -51,7 +52,7 @@ func OpenCache(r *git.Repo, configDir string) *Cache {
 	if err != nil || serr != nil || len(key) != sha256.Size || !info.Mode().IsRegular() || (info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/') {
 		return nil
 	}
-	return &Cache{dir: filepath.Join(r.StateDir(), "cache"), key: key}
+	return &Cache{repo: r, dir: filepath.Join(r.StateDir(), "cache"), key: key}
 }
 
 func makeKey(file string) ([]byte, error) {
@@ -157,7 +158,7 @@ func (c *Cache) store(file string, s *snapshot) {
 	if err != nil || len(body) > maxSnapshot {
 		return
 	}
-	if writeState(file, append(c.mac(body), body...)) != nil {
+	if c.repo.WriteState("cache/"+filepath.Base(file), append(c.mac(body), body...)) != nil {
 		return
 	}
 	entries, err := os.ReadDir(c.dir)

@@ -458,6 +458,22 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	return nil
 }
 
+// Undecided reports whether a problem leaves everything open: an operator wrote
+// into a capability ledger what this program can't read. Anybody else's newer
+// statement concerns only what rests on that ledger.
+func (f *Facts) Undecided(p verdict.Finding) bool {
+	c := f.Chains[p.Object]
+	if p.Code != verdict.LedgerNewer || c == nil || !strings.HasPrefix(p.Object, CapabilityTopic+"/") {
+		return false
+	}
+	for _, e := range c.Entries {
+		if by, ok := f.Authority.ByKey(e.KeyID); ok && by.Operator {
+			return true
+		}
+	}
+	return false
+}
+
 // lost tells of ledgers that lack what somebody saw there.
 func (f *Facts) lost() {
 	w := verdict.World{Chains: f.Chains}

@@ -2,11 +2,8 @@ package provenance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +61,7 @@ type Sealer struct {
 	Moment    string        // when: a Git hook's name, or a command's
 	Now       func() time.Time
 	Locked    bool // the caller holds the repository's lock
+	Again     bool // seal also what this key has sealed already
 
 	all bool // Authority knows every principal
 }
@@ -92,12 +90,14 @@ type draft struct {
 func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit) ([]Made, error) {
 	drafts := make([]draft, 0, len(commits))
 	for _, c := range commits {
-		done, err := k.Sealed(c.ID)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			continue
+		if !k.Again {
+			done, err := k.Sealed(c.ID)
+			if err != nil {
+				return nil, err
+			}
+			if done {
+				continue
+			}
 		}
 		d, err := k.draft(mode, ref, c)
 		if err != nil {
@@ -111,24 +111,10 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	unlock, err := k.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	name, err := k.ledger(prov.Topic)
-	if err != nil {
-		return nil, err
-	}
 	var made []Made
-	var heads *sight
-	err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+	err := k.update(ctx, prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
 		made = made[:0]
-		if heads, err = k.look(ctx, tx, name); err != nil {
-			return err
-		}
 		var adds []notes.Add
-		moved := heads.moved
 		for i := range drafts {
 			m, blob, err := k.append(tx, name, &drafts[i], moved)
 			if err != nil {
@@ -144,11 +130,7 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 		}
 		return k.note(tx, adds, "seal "+subjects(drafts))
 	})
-	if err != nil {
-		return nil, err
-	}
-	heads.remember(k.Session.Repo(), name)
-	return made, nil
+	return made, err
 }
 
 // Sealed reports whether the note of a commit has a seal by this very key.
@@ -156,6 +138,13 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	found, err := notes.Of(k.Session, notes.Ref, commit)
 	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
 		return false, err
+	}
+	if len(found) == 0 { // the view may be gone; what was sealed last is asked for most
+		more, err := k.newest()
+		if err != nil {
+			return false, err
+		}
+		found = append(found, more...)
 	}
 	mine := k.Hand.Signer.Public()
 	for _, data := range found {
@@ -171,6 +160,31 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// newest returns the envelopes at the end of the hand's own ledger.
+func (k *Sealer) newest() ([][]byte, error) {
+	name, err := k.ledger(prov.Topic)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	next := name.Ref()
+	for range 8 {
+		c, err := k.Session.Commit(next)
+		if err != nil {
+			return out, nil //nolint:nilerr // no ledger yet, or a damaged one: it is told when it is appended to
+		}
+		o, err := k.Session.Object(c.ID.String()+":"+ledger.File, envelope.MaxSize)
+		if err == nil {
+			out = append(out, o.Data)
+		}
+		if len(c.Parents) != 1 {
+			break
+		}
+		next = c.Parents[0].String()
+	}
+	return out, nil
 }
 
 func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) {
@@ -277,23 +291,10 @@ type Item struct {
 
 // Record appends statements to the hand's ledger of a topic, all or none.
 func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]ledger.Appended, error) {
-	unlock, err := k.lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	name, err := k.ledger(topic)
-	if err != nil {
-		return nil, err
-	}
 	var made []ledger.Appended
-	var heads *sight
-	err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+	err := k.update(ctx, topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
 		made = made[:0]
-		if heads, err = k.look(ctx, tx, name); err != nil {
-			return err
-		}
-		moved, now := heads.moved, k.Now()
+		now := k.Now()
 		for _, item := range items {
 			a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
 				payload, err := envelope.Statement(item.Type, k.header(name, seq, prev, moved, now), item.Body)
@@ -310,11 +311,42 @@ func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]led
 		}
 		return nil
 	})
+	return made, err
+}
+
+// update appends to the hand's ledger of a topic, under the repository's lock. build is told which heads of other ledgers
+// moved, for the first entry it appends. A ledger of the hand's that others
+// have written into, or that lost entries, is left: the clone becomes a new replica.
+func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx, ledger.Name, []envelope.Head) error) error {
+	unlock, err := k.lock(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	heads.remember(k.Session.Repo(), name)
-	return made, nil
+	defer unlock()
+	for try := 0; ; try++ {
+		name, err := k.ledger(topic)
+		if err != nil {
+			return err
+		}
+		var heads *sight
+		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+			if heads, err = k.look(ctx, tx, name); err != nil {
+				return err
+			}
+			return build(tx, name, heads.moved)
+		})
+		if errors.Is(err, errForeign) && try == 0 {
+			if err := RenewReplica(k.Session.Repo()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		heads.remember(k.Session.Repo(), name)
+		return nil
+	}
 }
 
 func (k *Sealer) header(name ledger.Name, seq uint64, prev envelope.Digest, heads []envelope.Head, now time.Time) envelope.Header {
@@ -438,102 +470,4 @@ func subjects(d []draft) string {
 		return d[0].commit.ID.Short()
 	}
 	return fmt.Sprintf("%s and %d more", d[0].commit.ID.Short(), len(d)-1)
-}
-
-// seqOf reads the number of this key's own newest entry.
-func (k *Sealer) seqOf(name ledger.Name, _ oid.ID, e *envelope.Envelope) (uint64, error) {
-	_, h, err := openEnvelope(e, k.Root.ID, k.Authority.Ring)
-	if err != nil {
-		return 0, err
-	}
-	if h.Ledger() != name.String() {
-		return 0, fmt.Errorf("%w: it belongs to %s", ledger.ErrDamaged, h.Ledger())
-	}
-	return h.Seq, nil
-}
-
-// sight is what a writer has seen of other ledgers: a local memory, so that an
-// entry names only those that moved. Without it an entry names them all.
-type sight struct {
-	Tip   string              `json:"tip"`   // the writer's own newest entry when this was written
-	Heads map[string]headSeen `json:"heads"` // by ledger
-
-	moved []envelope.Head
-	tx    *ledger.Tx
-}
-
-type headSeen struct {
-	Commit string          `json:"commit"`
-	ID     envelope.Digest `json:"id"`
-	Seq    uint64          `json:"seq"`
-}
-
-// knowAll makes sure that the writers of a ledger that moved are known: an
-// operator's authority is the trust root alone until somebody else's ledger matters.
-func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
-	if k.all {
-		return nil
-	}
-	for _, p := range k.Authority.Principals() {
-		for _, key := range p.Keys {
-			if n.Writer.OfKey(key.Digest()) {
-				return nil
-			}
-		}
-	}
-	f, err := loadTopics(ctx, k.Session, k.Root, CapabilityTopic+"/")
-	if err != nil {
-		return err
-	}
-	k.Authority, k.all = f.Authority, true
-	return nil
-}
-
-// look compares the ledgers with what the writer saw last.
-func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*sight, error) {
-	v := &sight{Heads: map[string]headSeen{}, tx: tx}
-	own := tx.Refs()[name.Ref()]
-	if b, err := os.ReadFile(seenFile(k.Session.Repo(), name)); err == nil {
-		var old sight
-		if json.Unmarshal(b, &old) == nil && old.Tip == own.String() && old.Heads != nil {
-			v.Heads = old.Heads
-		}
-	}
-	for ref, commit := range tx.Refs() {
-		n, ok := ledger.ParseRef(ref)
-		if !ok || n == name {
-			continue
-		}
-		was := v.Heads[n.String()]
-		if was.Commit == commit.String() {
-			continue
-		}
-		if err := k.knowAll(ctx, n); err != nil {
-			return nil, err
-		}
-		tip, err := tx.Tip(n)
-		if err != nil || tip.Seq < was.Seq {
-			continue // unreadable, unknown or going back: nothing a statement should rest on
-		}
-		v.Heads[n.String()] = headSeen{commit.String(), tip.ID, tip.Seq}
-		v.moved = append(v.moved, envelope.Head{Ledger: n.String(), Seq: tip.Seq, ID: tip.ID})
-	}
-	slices.SortFunc(v.moved, func(a, b envelope.Head) int { return strings.Compare(a.Ledger, b.Ledger) })
-	return v, nil
-}
-
-// remember stores what was seen. It is a memory only: failing to write it costs some bytes later.
-func (v *sight) remember(r *git.Repo, name ledger.Name) {
-	tip, err := v.tx.Tip(name)
-	if err != nil {
-		return
-	}
-	v.Tip = tip.Commit.String()
-	if b, err := json.Marshal(v); err == nil {
-		_ = writeState(seenFile(r, name), append(b, '\n'))
-	}
-}
-
-func seenFile(r *git.Repo, n ledger.Name) string {
-	return filepath.Join(r.StateDir(), "seen", n.Topic+"-"+string(n.Writer)+".json")
 }

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -167,14 +168,34 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 	return out, nil
 }
 
-// SealedBy reports whether a ledger has a seal of the commit by this key.
-func (f *Facts) SealedBy(commit oid.ID, keyID string) bool {
-	for i := range f.Seals[commit] {
-		if c := &f.Seals[commit][i]; c.KeyID == keyID && c.Seal != nil {
-			return true
+// SealedBy returns which of the commits have a seal by this key that holds now.
+func (f *Facts) SealedBy(ctx context.Context, s *git.Session, commits []git.Commit, keyID string, o Options) (map[oid.ID]bool, error) {
+	o.Only = map[oid.ID]bool{}
+	var sp Span
+	for _, c := range commits {
+		for i := range f.Seals[c.ID] {
+			if x := &f.Seals[c.ID][i]; x.KeyID == keyID && x.Seal != nil && !o.Only[c.ID] {
+				o.Only[c.ID] = true
+				sp.Tips, sp.Except = append(sp.Tips, c.ID), append(sp.Except, c.Parents...)
+			}
 		}
 	}
-	return false
+	good := map[oid.ID]bool{}
+	if len(sp.Tips) == 0 {
+		return good, nil
+	}
+	sp.Except = slices.DeleteFunc(sp.Except, func(id oid.ID) bool { return o.Only[id] })
+	rep, err := Verify(ctx, s, sp, o)
+	if err != nil {
+		return nil, err
+	}
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, err
+		}
+		good[r.Commit] = r.Verdict.OK() && r.Principal != nil && r.Principal.Key == keyID
+	}
+	return good, nil
 }
 
 func (sp Span) revs() []string {

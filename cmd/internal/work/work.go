@@ -49,9 +49,18 @@ func (w *Work) Pin(explicit string) (envelope.Digest, error) {
 	return pin, nil
 }
 
+// automated are the variables by which build services, and Git's own quarantine of what
+// is being pushed, tell themselves.
+var automated = []string{"CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "GIT_QUARANTINE_PATH"}
+
 // Cache is what earlier verifications of this clone remembered; nil in CI, and where the person says so.
 func (w *Work) Cache(off bool) *provenance.Cache {
-	if ci := w.Env.Value("CI"); off || (ci != "" && ci != "false" && ci != "0") {
+	for _, sign := range automated {
+		if v := w.Env.Value(sign); v != "" && v != "false" && v != "0" {
+			off = true
+		}
+	}
+	if off {
 		return nil
 	}
 	return provenance.OpenCache(w.Session.Repo(), ConfigDir(w.Env))
