@@ -49,7 +49,7 @@ func check(r *pluginapi.Request) pluginapi.Answer {
 			allowed = append(allowed, i)
 			continue
 		}
-		if link > far { // of several refusals the one that came furthest helps most
+		if link >= far { // of several refusals the one that came furthest helps most
 			far = link
 			denied.Refused, denied.Reason = c[link].ID, fmt.Sprintf("grant %s, %s to %s: %s", short(c[link].ID), c[link].By, c[link].To, why)
 		}

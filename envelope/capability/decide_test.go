@@ -382,6 +382,38 @@ func TestTimeAndRemoval(t *testing.T) {
 	}
 }
 
+// TestIntroductionEnds: what a new principal may do at first ends when an operator says what it may.
+func TestIntroductionEnds(t *testing.T) {
+	c := newCourt(t)
+	intro := c.grant("ada", "coder", capability.Commit, `{}`, func(g *capability.Grant) { g.Introduction = true })
+	other := func(q *capability.Query) { q.Changes = paths("README") }
+	if d := c.ask("coder", capability.Commit, other); !d.Allowed {
+		t.Fatalf("at first: %+v", d)
+	}
+	c.grant("ada", "coder", "repo.push", `{}`)
+	if d := c.ask("coder", capability.Commit, other); !d.Allowed {
+		t.Errorf("after a grant of something else: %+v", d)
+	}
+	id := c.grant("ada", "coder", "repo.*", `{"paths":["src/**"]}`)
+	if d := c.ask("coder", capability.Commit, other); d.Allowed {
+		t.Errorf("outside what it was given: %+v", d)
+	}
+	if d := c.ask("coder", capability.Commit); !d.Allowed {
+		t.Errorf("within what it was given: %+v", d)
+	}
+	if s := c.fold().State(intro, c.clock); s != capability.Expired {
+		t.Errorf("the introduction is %s", s)
+	}
+	at := c.grants[0].Time.Add(time.Second)
+	if d := c.ask("coder", capability.Commit, other, func(q *capability.Query) { q.At = at }); !d.Allowed {
+		t.Errorf("as of before: %+v", d)
+	}
+	c.revoke("ada", id)
+	if d := c.ask("coder", capability.Commit, other); d.Allowed {
+		t.Errorf("the introduction came back: %+v", d)
+	}
+}
+
 // FuzzScope: a scope that is read, and is right for its action, is written as it was read.
 func FuzzScope(f *testing.F) {
 	f.Add("repo.commit", `{"version":1,"paths":["src/**"],"max_files":3}`)

@@ -75,7 +75,8 @@ type Authority struct {
 	bySub    map[string][]envelope.Digest // key id → grants, in order of ids
 	ended    map[envelope.Digest][]Ended  // grant → revocations, oldest first
 	material map[string]string
-	Refused  []error // grants and revocations that count for nothing, and why
+	intro    map[envelope.Digest]string // introduction → when it ends
+	Refused  []error                    // grants and revocations that count for nothing, and why
 }
 
 // Fold computes the authority. persons are the trust root's; grants and
@@ -109,6 +110,7 @@ func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 	for _, g := range todo {
 		a.Refused = append(a.Refused, fmt.Errorf("grant %s: %w", g.ID.Short(), refused[g.ID]))
 	}
+	a.introductions()
 	ended = slices.Clone(ended)
 	slices.SortFunc(ended, func(x, y Ended) int { return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(x.ID, y.ID)) })
 	for _, e := range ended {
@@ -298,6 +300,38 @@ func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	return Ended{}, false
 }
 
+// introductions finds when the permissions of introductions end: the second
+// before anybody with authority first says what their holder may do.
+func (a *Authority) introductions() {
+	first := map[string][]Given{} // name → what it was given since
+	for _, g := range a.grants {
+		if !g.Granted.Introduction {
+			first[g.Granted.Subject.Name] = append(first[g.Granted.Subject.Name], g)
+		}
+	}
+	a.intro = map[envelope.Digest]string{}
+	for id, g := range a.grants {
+		if !g.Granted.Introduction {
+			continue
+		}
+		end := g.Granted.Expires
+		for _, other := range first[g.Granted.Subject.Name] {
+			if t := envelope.Timestamp(other.Time.Add(-time.Second)); Covers(other.Granted.Action, g.Granted.Action) && (end == "" || t < end) {
+				end = t
+			}
+		}
+		a.intro[id] = end
+	}
+}
+
+// Expires returns when a grant ends, RFC 3339, "" for never.
+func (a *Authority) Expires(g Given) string {
+	if end, ok := a.intro[g.ID]; ok {
+		return end
+	}
+	return g.Granted.Expires
+}
+
 // void says why a grant counts for nothing whoever asks: who gave it, or gave what it rests on, went.
 func (a *Authority) void(line []Given) string {
 	for _, g := range line {
@@ -326,9 +360,11 @@ func (a *Authority) Principals() []*Principal {
 	return slices.SortedFunc(maps.Values(a.byName), func(x, y *Principal) int { return cmp.Compare(x.Name, y.Name) })
 }
 
-// Grants returns all grants that count, or counted before they were revoked, oldest first.
+// Grants returns all grants that count, or counted before they were revoked, oldest first, and after those they rest on.
 func (a *Authority) Grants() []Given {
-	return slices.SortedFunc(maps.Values(a.grants), func(x, y Given) int { return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(x.ID, y.ID)) })
+	return slices.SortedFunc(maps.Values(a.grants), func(x, y Given) int {
+		return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(len(a.line(x.ID)), len(a.line(y.ID))), cmp.Compare(x.ID, y.ID))
+	})
 }
 
 // Grant returns an admitted grant.
@@ -370,7 +406,7 @@ func (a *Authority) State(id envelope.Digest, at time.Time) State {
 	}
 	state := Active
 	for _, g := range line {
-		if t, err := time.Parse(time.RFC3339, g.Granted.Expires); err == nil && at.After(t) {
+		if t, err := time.Parse(time.RFC3339, a.Expires(g)); err == nil && at.After(t) {
 			return Expired
 		}
 		if t, err := time.Parse(time.RFC3339, g.Granted.NotBefore); err == nil && at.Before(t) {
@@ -432,6 +468,9 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 	if _, ended := a.End(id, q.EndedBy); ended {
 		return nil
 	}
+	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.Expires(top), q.At) != "" {
+		return nil // something else took its place, and says more
+	}
 	var c pluginapi.Chain
 	for _, g := range line {
 		scope, err := canonical.Marshal(g.Granted.Scope)
@@ -443,7 +482,7 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 			by = p.Name
 		}
 		c = append(c, pluginapi.Grant{
-			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: g.Granted.Expires,
+			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.Expires(g),
 			Delegable: g.Granted.Delegable, By: by, To: g.Granted.Subject.Name,
 		})
 	}

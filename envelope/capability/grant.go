@@ -38,14 +38,17 @@ var ErrInvalid = errors.New("not a valid grant")
 
 // Grant is the body of a grant.
 type Grant struct {
-	Action    string          `json:"action"`              // exact, or ending in ".*"
-	Delegable int             `json:"delegable"`           // how many further hands it may pass through
-	Expires   string          `json:"expires,omitempty"`   // RFC 3339; absent: never
-	NotBefore string          `json:"notBefore,omitempty"` // RFC 3339; absent: at once
-	Parent    envelope.Digest `json:"parent,omitempty"`    // the grant this one was delegated from
-	Scope     Scope           `json:"scope"`
-	Serial    string          `json:"serial"` // 32 hexadecimal digits: the same grant given again is another grant
-	Subject   Subject         `json:"subject"`
+	Action    string `json:"action"`            // exact, or ending in ".*"
+	Delegable int    `json:"delegable"`         // how many further hands it may pass through
+	Expires   string `json:"expires,omitempty"` // RFC 3339; absent: never
+	// Introduction marks what a new principal may do until somebody says what: it ends
+	// when its holder is first given a grant that covers the same action.
+	Introduction bool            `json:"introduction,omitempty"`
+	NotBefore    string          `json:"notBefore,omitempty"` // RFC 3339; absent: at once
+	Parent       envelope.Digest `json:"parent,omitempty"`    // the grant this one was delegated from
+	Scope        Scope           `json:"scope"`
+	Serial       string          `json:"serial"` // 32 hexadecimal digits: the same grant given again is another grant
+	Subject      Subject         `json:"subject"`
 }
 
 // Subject is who may act.
@@ -109,7 +112,7 @@ func (g *Grant) Validate() error {
 	if g.Delegable < 0 || g.Delegable > maxDelegable {
 		return bad("delegable %d", g.Delegable)
 	}
-	if g.Parent != "" && !g.Parent.Valid() {
+	if g.Parent != "" && (!g.Parent.Valid() || g.Introduction) {
 		return bad("parent")
 	}
 	for _, t := range []string{g.Expires, g.NotBefore} {

@@ -354,7 +354,7 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 	q.At = now
 	d := w.Authority.Decide(q)
 	if at, err := time.Parse(time.RFC3339, s.Seen.Time); err == nil && !d.Allowed && at.Before(now) {
-		q.At = at
+		q.At = at.Add(-time.Second) // it was there before it was seen
 		if seen := w.Authority.Decide(q); seen.Allowed {
 			return seen
 		}

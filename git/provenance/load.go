@@ -55,6 +55,15 @@ func Load(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, err
 	return load(ctx, s, root, nil)
 }
 
+// LoadAuthority reads trust root and capability ledgers, and no others.
+func LoadAuthority(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, error) {
+	root, err := OpenRoot(s, pin)
+	if err != nil {
+		return nil, err
+	}
+	return loadTopics(ctx, s, root, CapabilityTopic+"/")
+}
+
 func load(ctx context.Context, s *git.Session, root *Root, revs []string) (*Facts, error) {
 	f := newFacts(root)
 	if err := f.readLog(s, ledger.Prefix, revs); err != nil {

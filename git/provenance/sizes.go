@@ -43,3 +43,27 @@ func sizes(s *git.Session, touched []pluginapi.Change, diffs [][]prov.Raw) error
 	}
 	return nil
 }
+
+// TouchedBy returns what a commit of this tree with these parents changes, sizes included.
+func TouchedBy(s *git.Session, tree oid.ID, parents []oid.ID) ([]pluginapi.Change, error) {
+	pairs := []git.TreePair{{New: tree}}
+	if len(parents) > 0 {
+		pairs = pairs[:0]
+		for c, err := range s.Commits(names(parents)) {
+			if err != nil {
+				return nil, err
+			}
+			pairs = append(pairs, git.TreePair{Old: c.Tree, New: tree})
+		}
+	}
+	var diffs [][]prov.Raw
+	for _, p := range pairs {
+		list, err := s.Diff(p.Old, p.New)
+		if err != nil {
+			return nil, fmt.Errorf("comparing trees %s and %s: %w", p.Old.Short(), p.New.Short(), err)
+		}
+		diffs = append(diffs, rawChanges(list))
+	}
+	touched := prov.Touched(diffs)
+	return touched, sizes(s, touched, diffs)
+}

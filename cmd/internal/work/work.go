@@ -5,6 +5,8 @@ package work
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -84,6 +86,34 @@ func (w *Work) Choice() provenance.Choice {
 // GPG signs with the user's gpg.
 func GPG(env *cli.Env) func(identity.PublicKey) (identity.Signer, error) {
 	return openpgp.GPG{Env: env.Environ}.Signer
+}
+
+// PublicKey reads the public key a flag names: the path of a file, the text of a key, or - for standard input.
+func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
+	switch {
+	case text == "-":
+		b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
+		if err != nil {
+			return nil, err
+		}
+		text = string(b)
+	case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
+		b, err := os.ReadFile(env.Path(text))
+		if err != nil {
+			return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
+		}
+		if len(b) > 1<<16 {
+			return nil, fmt.Errorf("%s is no public key: it is too large", text)
+		}
+		text = string(b)
+	}
+	if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
+		return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
+	}
+	if strings.HasPrefix(text, "-----BEGIN PGP") {
+		return openpgp.Import([]byte(text))
+	}
+	return identity.ParsePublicKey(strings.TrimSpace(text))
 }
 
 // ConfigDir is the user's configuration directory of this program.
