@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -88,9 +89,9 @@ type shortCommit struct {
 }
 
 // question writes down what the exams depend on: root, ledgers, notes and the span itself.
-func question(sp Span, o Options, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
+func question(sp Span, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, cacheVersion, o.Pin, o.NewestFirst)
+	fmt.Fprintln(&b, cacheVersion, o.Pin, root, o.NewestFirst) // whose keys are known depends on the version in force
 	ends := make([]string, 0, len(shallow))
 	for id := range shallow {
 		ends = append(ends, id.String())
@@ -116,7 +117,7 @@ func question(sp Span, o Options, refs map[string]oid.ID, shallow map[oid.ID]boo
 
 // file names the snapshot of a span; another state of the ledgers overwrites it.
 func (c *Cache) file(sp Span, o Options) string {
-	sum := sha256.Sum256([]byte(question(sp, o, nil, nil)))
+	sum := sha256.Sum256([]byte(question(sp, o, "", nil, nil)))
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:12]))
 }
 
@@ -213,7 +214,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		f.Authority = capability.Fold(Persons(root), nil)
 	}
 	snap := <-remembered
-	if snap == nil || snap.Question != question(sp, o, refs, shallow) {
+	if snap == nil || snap.Question != question(sp, o, root.Digest, refs, shallow) {
 		return nil
 	}
 	f.Seals = nil // not read: only what was examined is known
@@ -245,7 +246,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, o, refs, shallow), Exams: exams, Problems: r.Problems}
+	snap := &snapshot{Question: question(sp, o, f.Root.Digest, refs, shallow), Exams: exams, Problems: r.Problems}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}
