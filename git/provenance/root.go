@@ -63,7 +63,6 @@ type Root struct {
 	Versions    []*trust.Version // verified ones, oldest first: from the pinned one on. The last is in force
 
 	pin envelope.Digest
-	ref string
 }
 
 // Current returns the version in force, as the next one must name it.
@@ -175,7 +174,7 @@ func openRoot(s *git.Session, ref string, pin envelope.Digest, whole bool) (*Roo
 	if v.Format != s.Repo().Format().String() {
 		return refuse(fmt.Errorf("%w: it governs a %s repository", trust.ErrInvalid, v.Format))
 	}
-	return &Root{Root: v.Root, ID: v.Repository(), Digest: v.ID, Versions: versions, pin: pin, ref: ref}, nil
+	return &Root{Root: v.Root, ID: v.Repository(), Digest: v.ID, Versions: versions, pin: pin}, nil
 }
 
 // versionsAt reads the chain at a ref back to the pinned version, or to the first, and returns it oldest first.
@@ -247,7 +246,7 @@ func Found(_ context.Context, s *git.Session, by Founder, now time.Time) (*Root,
 		return nil, err
 	}
 	v := &trust.Version{Root: r, ID: e.ID(), Signers: r.Operators}
-	return &Root{Root: r, ID: v.ID, Digest: v.ID, Versions: []*trust.Version{v}, pin: v.ID, ref: RootRef}, nil
+	return &Root{Root: r, ID: v.ID, Digest: v.ID, Versions: []*trust.Version{v}, pin: v.ID}, nil
 }
 
 // firstVersion makes and signs version 1: the refs are governed from where they point on.
