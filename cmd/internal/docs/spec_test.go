@@ -86,10 +86,11 @@ func examples(t *testing.T) worked {
 func TestWorkedExamplesOpen(t *testing.T) {
 	w := examples(t)
 	pin := w.envelopes["trust-root.md"].ID()
-	root, err := trust.Open(w.envelopes["trust-root.md"], pin)
+	versions, err := trust.Chain([]*envelope.Envelope{w.envelopes["trust-root.md"]}, pin)
 	if err != nil {
 		t.Fatalf("trust-root.md: %v", err)
 	}
+	root := versions[0].Root
 	pinned, err := w.envelopes["trust-root.md"].OpenPinned(envelope.TypeRoot, pin)
 	if err != nil {
 		t.Fatal(err)
