@@ -65,7 +65,7 @@ func binary(env *cli.Env) string {
 }
 
 func options(env *cli.Env) install.Options {
-	return install.Options{Binary: binary(env), Moments: hooks.Moments, Env: env.Environ}
+	return install.Options{Binary: binary(env), Env: env.Environ}
 }
 
 var errNoBinary = errors.New("covenant-hook is neither beside this program nor on PATH")
