@@ -3,9 +3,7 @@ package identitycmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +16,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
-	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -128,33 +125,7 @@ func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
 	if err := checkKind(name, o.kind); err != nil {
 		return err
 	}
-	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
-		text := o.key
-		switch {
-		case text == "-":
-			b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
-			if err != nil {
-				return nil, err
-			}
-			text = string(b)
-		case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
-			b, err := os.ReadFile(env.Path(text))
-			if err != nil {
-				return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
-			}
-			if len(b) > 1<<16 {
-				return nil, fmt.Errorf("%s is no public key: it is too large", text)
-			}
-			text = string(b)
-		}
-		if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
-			return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
-		}
-		if strings.HasPrefix(text, "-----BEGIN PGP") {
-			return openpgp.Import([]byte(text))
-		}
-		return identity.ParsePublicKey(strings.TrimSpace(text))
-	})
+	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) { return work.PublicKey(env, o.key) })
 }
 
 func checkKind(name, kind string) error {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
-	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
@@ -36,18 +36,6 @@ func Open(ctx context.Context, env *cli.Env) (*Work, error) {
 
 // Close ends the repository's child processes.
 func (w *Work) Close() { _ = w.Session.Close() }
-
-// Pin returns the digest of the trust root that the person or the clone has pinned.
-func (w *Work) Pin(explicit string) (envelope.Digest, error) {
-	if explicit == "" {
-		explicit = w.Env.Value("COVENANT_ROOT")
-	}
-	pin, err := provenance.Pin(w.Session, explicit)
-	if err != nil {
-		return "", Explain(err)
-	}
-	return pin, nil
-}
 
 // Cache is what earlier verifications of this clone remembered; nil in CI, and where the person says so.
 func (w *Work) Cache(off bool) *provenance.Cache {
@@ -118,7 +106,14 @@ func Explain(err error) error {
 	case errors.Is(err, provenance.ErrNotPinned):
 		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):
-		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"))
+		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
+			"if its operators replaced it, compare the digest with one they tell you, then: covenant trust pin DIGEST"))
+	case errors.Is(err, provenance.ErrRootHistory):
+		return cli.Hint(err, "fetch them: git fetch --unshallow origin 'refs/covenant/trust/*:refs/covenant/trust/*'")
+	case errors.Is(err, trust.ErrFork):
+		return cli.No(cli.Hint(err, "ask the operators which one is theirs, then: covenant trust pin DIGEST"))
+	case errors.Is(err, trust.ErrExpired):
+		return cli.No(cli.Hint(err, "its operators sign the next version: covenant trust set --expires 365d"))
 	case errors.As(err, &root):
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):
