@@ -134,6 +134,11 @@ func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (
 	if err != nil {
 		return "", work.Explain(err)
 	}
+	if ok && pinned != text { // a pin is given up knowingly, or not at all
+		if _, err := provenance.OpenRoot(w.Session, envelope.Digest(pinned)); errors.Is(err, provenance.ErrRootMismatch) {
+			return "", cli.No(cli.Hint(fmt.Errorf("this clone pins %s, which the trust root here does not contain", pinned), "if an operator you know stands by the other one: covenant trust pin "+text))
+		}
+	}
 	return root.Digest, work.Explain(w.SetConfig(ctx, false, provenance.PinKey, string(root.Digest)))
 }
 

@@ -118,7 +118,8 @@ func Explain(err error) error {
 		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
 			"if its operators replaced it, compare the digest with one they tell you, then: covenant trust pin DIGEST"))
 	case errors.Is(err, provenance.ErrRootHistory):
-		return cli.Hint(err, "fetch them: git fetch --unshallow origin 'refs/covenant/trust/*:refs/covenant/trust/*'")
+		return cli.Hint(err, "in a partial clone: git fetch --no-filter --refetch origin 'refs/covenant/*:refs/covenant/*'",
+			"in a shallow one: git fetch --unshallow origin 'refs/covenant/trust/*:refs/covenant/trust/*'")
 	case errors.Is(err, trust.ErrFork):
 		return cli.No(cli.Hint(err, "ask the operators which one is theirs, then: covenant trust pin DIGEST"))
 	case errors.Is(err, trust.ErrExpired):
