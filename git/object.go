@@ -147,11 +147,32 @@ func (s *Session) Commits(names iter.Seq[string]) iter.Seq2[Commit, error] {
 	}
 }
 
+// Sizes returns the size in bytes of many objects without reading them; one result per name, in
+// order. What [Session.Objects] says of names and errors holds.
+func (s *Session) Sizes(names iter.Seq[string]) iter.Seq2[int64, error] {
+	return func(yield func(int64, error) bool) {
+		l := line[request, Object]{
+			start: s.reader, write: ask, flush: flushAsk, read: answer,
+			give: func(p *process) { s.give(readPurpose, p) },
+		}
+		l.run(func(yield func(request) bool) {
+			for name := range names {
+				req := s.request(name, 1<<62)
+				req.info = true
+				if !yield(req) {
+					return
+				}
+			}
+		}, func(o Object, err error) bool { return yield(o.Size, err) })
+	}
+}
+
 // request is one object that is asked for.
 type request struct {
 	name  string
 	limit int64
 	head  bool // of a larger object the first limit bytes are wanted
+	info  bool // only kind and size are wanted
 	sent  bool // Git is asked; otherwise o and err are the answer
 	o     Object
 	err   error
@@ -186,7 +207,11 @@ func ask(w *bufio.Writer, req request) error {
 	if !req.sent {
 		return nil
 	}
-	w.WriteString("contents ")
+	if req.info {
+		w.WriteString("info ")
+	} else {
+		w.WriteString("contents ")
+	}
 	w.WriteString(req.name)
 	return w.WriteByte('\n')
 }
@@ -231,6 +256,9 @@ func answer(p *process, req request) (o Object, err error, broken bool) {
 	if err != nil {
 		p.kill()
 		return Object{}, fmt.Errorf("read object %s: git cat-file: %w", clip(req.name), err), true
+	}
+	if req.info {
+		return o, nil, false
 	}
 	want := o.Size
 	if want > req.limit && req.head {

@@ -1,8 +1,11 @@
 package git
 
 import (
+	"crypto/rand"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -76,6 +79,42 @@ func (s sharing) apply(path string) error {
 	}
 	if want := s.mode(st.Mode()); want != st.Mode() {
 		return os.Chmod(path, want)
+	}
+	return nil
+}
+
+// WriteState writes a file below [Repo.StateDir], whole or not at all, with the permissions that
+// Git would give one of its own.
+func (r *Repo) WriteState(name string, data []byte) error {
+	share := r.sharing()
+	file := filepath.Join(r.StateDir(), filepath.FromSlash(name))
+	dir := filepath.Dir(file)
+	if _, err := os.Stat(dir); err != nil {
+		if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
+			return fmt.Errorf("state: %w", err)
+		}
+		if err := share.apply(dir); err != nil {
+			return fmt.Errorf("state: %w", err)
+		}
+	}
+	tmp := file + ".tmp-" + rand.Text()
+	defer func() { _ = os.Remove(tmp) }()
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666) //nolint:gosec // likewise
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	_, err = f.Write(data)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = share.apply(tmp)
+	}
+	if err == nil {
+		err = os.Rename(tmp, file)
+	}
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
 	}
 	return nil
 }

@@ -121,18 +121,14 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err != nil {
 		return nil, err
 	}
-	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Now: in.Now, Locked: true}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Moment: in.Moment, Now: in.Now, Locked: true}
 	unlock, err := s.Repo().Lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	if in.Moment == "post-commit" {
-		now, err := head(s) // others may have committed while we waited
-		if err != nil {
-			return nil, err
-		}
-		if ids, err = in.overtaken(s, k, now[0]); err != nil {
+		if ids, err = in.overtaken(s, k, ids[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -154,7 +150,7 @@ const (
 )
 
 // overtaken finds the commit a post-commit hook was called for. Git does not say
-// which: it is HEAD, unless another process in the same worktree has committed
+// which: it is what HEAD was when the hook began, unless another process in the same worktree has committed
 // since. Then that one's hook, or ours, sealed HEAD before, and the nearest fresh
 // commit without a seal is ours. There are as many hooks as commits, and each
 // seals one, under the lock.

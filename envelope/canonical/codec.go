@@ -78,6 +78,16 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
+// Of returns the canonical form of any JSON document that people wrote. What [Check] refuses for more than
+// its form, a name twice in an object among them, is refused.
+func Of(b []byte) ([]byte, error) {
+	var tight bytes.Buffer
+	if err := json.Compact(&tight, b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
+	}
+	return canonicalize(tight.Bytes())
+}
+
 // canonicalize sorts and re-escapes b, the output of encode.
 func canonicalize(b []byte) ([]byte, error) {
 	if err := scan(b, values); err != nil {

@@ -2,12 +2,16 @@ package capability
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // Principal is who a key speaks for.
@@ -15,78 +19,167 @@ type Principal struct {
 	Name        string
 	Kind        string // "human", "agent" or "automation"
 	Accountable string // the human who answers for it; a human's own name
-	Operator    bool   // a human who needs no grant
+	Operator    bool   // signs grants, and needs none where MayAct says so
 	Emails      []string
 	Keys        []identity.PublicKey
+
+	// MayAct tells what an operator does without a grant; nil: everything.
+	MayAct func(action string) bool
+	// Until is when the trust root let this person or key go: it is known, and
+	// may do nothing from then on. Zero: it is in the root.
+	Until time.Time
+	// Lapse: grants of one who went count for nothing from Until on.
+	Lapse bool
+	// Compromised voids all that is dated then or later. Zero: nothing.
+	Compromised time.Time
+}
+
+// gone reports whether the principal had left at a moment.
+func (p *Principal) gone(at time.Time) bool {
+	return !p.Until.IsZero() && !at.Before(p.Until) || !p.Compromised.IsZero() && !at.Before(p.Compromised)
+}
+
+// Place is where a statement stands.
+type Place struct {
+	ID     envelope.Digest
+	KeyID  string // the key that signed it
+	Ledger string
+	Seq    uint64
+	Time   time.Time // as its writer claims
 }
 
 // Given is a grant whose envelope was opened, in its ledger.
 type Given struct {
-	ID      envelope.Digest
-	KeyID   string // the key that signed it
-	Ledger  string
-	Seq     uint64
+	Place
 	Granted Grant
 }
 
-// Authority is the fold of a trust root and the grants of its ledgers: who the
+// Ended is a revocation whose envelope was opened.
+type Ended struct {
+	Place
+	Revocation
+}
+
+// Wish is a request whose envelope was opened.
+type Wish struct {
+	Place
+	Asked
+}
+
+// Authority is the fold of a trust root and the capability ledgers: who the
 // keys are, and what they may do. It is immutable.
 type Authority struct {
 	byKey    map[string]*Principal
 	byName   map[string]*Principal
 	grants   map[envelope.Digest]Given
 	bySub    map[string][]envelope.Digest // key id → grants, in order of ids
-	Refused  []error                      // grants that count for nothing, and why
+	ended    map[envelope.Digest][]Ended  // grant → revocations, oldest first
 	material map[string]string
+	intro    map[envelope.Digest]string // introduction → when it ends
+	Refused  []error                    // grants and revocations that count for nothing, and why
 }
 
-// Fold computes the authority. persons are the trust root's; grants may come in
-// any order and from anybody: those that no operator signed, or that contradict
-// an introduction, are refused and say so.
-func Fold(persons []Principal, grants []Given) *Authority {
+// Fold computes the authority. persons are the trust root's; grants and
+// revocations may come in any order and from anybody: those that nobody with
+// authority signed, or that contradict an introduction, are refused and say so.
+func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 	a := &Authority{
 		byKey: map[string]*Principal{}, byName: map[string]*Principal{}, grants: map[envelope.Digest]Given{},
-		bySub: map[string][]envelope.Digest{}, material: map[string]string{},
+		bySub: map[string][]envelope.Digest{}, ended: map[envelope.Digest][]Ended{}, material: map[string]string{},
 	}
 	for _, p := range persons {
 		a.add(p)
 	}
-	grants = slices.Clone(grants)
-	slices.SortFunc(grants, func(x, y Given) int {
-		return cmp.Or(cmp.Compare(x.Ledger, y.Ledger), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.ID, y.ID))
+	todo := slices.Clone(grants)
+	slices.SortFunc(todo, func(x, y Given) int { // an operator's introduction goes before an agent's of the same name
+		return cmp.Or(cmp.Compare(min(1, len(x.Granted.Parent)), min(1, len(y.Granted.Parent))), x.Time.Compare(y.Time), cmp.Compare(x.Ledger, y.Ledger), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.ID, y.ID))
 	})
-	for _, g := range grants {
-		if err := a.admit(g); err != nil {
-			a.Refused = append(a.Refused, fmt.Errorf("grant %s: %w", g.ID.Short(), err))
+	// A delegation counts when the grant it rests on does, wherever that stands.
+	refused := map[envelope.Digest]error{}
+	for progress := true; progress; {
+		progress = false
+		todo = slices.DeleteFunc(todo, func(g Given) bool {
+			err := a.admit(g)
+			if err == nil {
+				progress = true
+			}
+			refused[g.ID] = err
+			return err == nil
+		})
+	}
+	for _, g := range todo {
+		a.Refused = append(a.Refused, fmt.Errorf("grant %s: %w", g.ID.Short(), refused[g.ID]))
+	}
+	a.introductions()
+	ended = slices.Clone(ended)
+	slices.SortFunc(ended, func(x, y Ended) int { return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(x.ID, y.ID)) })
+	for _, e := range ended {
+		if err := a.mayEnd(e); err != nil {
+			a.Refused = append(a.Refused, fmt.Errorf("revocation %s: %w", e.ID.Short(), err))
+			continue
 		}
+		a.ended[e.Grant] = append(a.ended[e.Grant], e)
 	}
 	return a
 }
 
 func (a *Authority) add(p Principal) {
 	pp := &p
-	a.byName[p.Name] = pp
+	if a.byName[p.Name] == nil || p.Until.IsZero() {
+		a.byName[p.Name] = pp
+	}
 	for _, k := range p.Keys {
-		a.byKey[k.ID()] = pp
+		if was := a.byKey[k.ID()]; was == nil || p.Until.IsZero() {
+			a.byKey[k.ID()] = pp
+		}
 		for _, m := range identity.Materials(k) {
 			a.material[m] = p.Name
 		}
 	}
 }
 
-// admit takes a grant in: its signer must be an operator, and its subject either new or the one already introduced.
+// errWaits says that a delegation rests on a grant that is not known.
+var errWaits = errors.New("the grant it was delegated from is not known here, or counts for nothing")
+
+// admit takes a grant in: an operator signed it, or the holder of a grant that
+// may be handed on; and its subject is new or the one already introduced.
 func (a *Authority) admit(g Given) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
+	}
 	by, ok := a.byKey[g.KeyID]
-	if !ok || !by.Operator {
-		return fmt.Errorf("%w: signed by %s, who is no operator", ErrInvalid, g.KeyID)
+	if !ok {
+		return bad("signed by %s, whom nobody introduced", g.KeyID)
+	}
+	if by.gone(g.Time) {
+		return bad("%s, who signed it, had been removed", by.Name)
 	}
 	s := g.Granted.Subject
-	if g.Granted.Parent != "" {
-		return fmt.Errorf("%w: delegated grants are newer than this program", envelope.ErrNewer)
+	answers := by.Name
+	if g.Granted.Parent == "" {
+		if !by.Operator {
+			return bad("signed by %s, who is no operator", by.Name)
+		}
+	} else {
+		parent, ok := a.grants[g.Granted.Parent]
+		if !ok {
+			return bad("%w", errWaits)
+		}
+		p := parent.Granted
+		holder, err := identity.ParsePublicKey(p.Subject.Key)
+		switch {
+		case err != nil || holder.ID() != g.KeyID:
+			return bad("%s hands on grant %s, which is %s's", by.Name, parent.ID.Short(), p.Subject.Name)
+		case p.Delegable <= g.Granted.Delegable:
+			return bad("grant %s may be handed on %d times; this one says %d", parent.ID.Short(), p.Delegable, g.Granted.Delegable)
+		case !Covers(p.Action, g.Granted.Action) && p.Action != g.Granted.Action:
+			return bad("grant %s is of %s; this one of %s", parent.ID.Short(), p.Action, g.Granted.Action)
+		}
+		answers = p.Subject.Accountable
 	}
 	key, err := identity.ParsePublicKey(s.Key)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
+		return bad("%w", err)
 	}
 	known := a.byName[s.Name]
 	owner := ""
@@ -97,14 +190,20 @@ func (a *Authority) admit(g Given) error {
 	}
 	switch {
 	case owner != "" && owner != s.Name:
-		return fmt.Errorf("%w: the key of %s is already %s's", ErrInvalid, s.Name, owner)
+		return bad("the key of %s is already %s's", s.Name, owner)
+	case known == nil && s.Kind == "human":
+		return bad("persons are introduced by the trust root, and %s is none of its", s.Name)
 	case known == nil:
-		if s.Accountable != by.Name {
-			return fmt.Errorf("%w: %s names %s as accountable, but %s signed", ErrInvalid, s.Name, s.Accountable, by.Name)
+		if s.Accountable != answers {
+			return bad("%s names %s as accountable, but %s answers", s.Name, s.Accountable, answers)
 		}
-		a.add(Principal{Name: s.Name, Kind: s.Kind, Accountable: by.Name, Emails: s.Emails, Keys: []identity.PublicKey{key}})
+		a.add(Principal{Name: s.Name, Kind: s.Kind, Accountable: answers, Emails: s.Emails, Keys: []identity.PublicKey{key}})
 	case known.Kind != s.Kind || known.Accountable != s.Accountable:
-		return fmt.Errorf("%w: %s is already a %s under %s", ErrInvalid, s.Name, known.Kind, known.Accountable)
+		return bad("%s is already a %s under %s", s.Name, known.Kind, known.Accountable)
+	case owner == "" && s.Kind == "human":
+		return bad("the keys of %s are in the trust root, and this is none of them", s.Name)
+	case owner == "" && !by.Operator:
+		return bad("only an operator gives %s another key", s.Name)
 	case owner == "":
 		known.Keys = append(known.Keys, key)
 		a.byKey[key.ID()] = known
@@ -113,8 +212,135 @@ func (a *Authority) admit(g Given) error {
 		}
 	}
 	a.grants[g.ID] = g
-	a.bySub[key.ID()] = append(a.bySub[key.ID()], g.ID)
+	list := append(slices.Clone(a.bySub[key.ID()]), g.ID)
+	slices.Sort(list)
+	a.bySub[key.ID()] = list
 	return nil
+}
+
+// mayEnd: a grant is revoked by an operator, by who gave it or one it was
+// delegated from, or given up by its holder.
+func (a *Authority) mayEnd(e Ended) error {
+	by, ok := a.byKey[e.KeyID]
+	if !ok {
+		return fmt.Errorf("%w: signed by %s, whom nobody introduced", ErrInvalid, e.KeyID)
+	}
+	g, ok := a.grants[e.Grant]
+	if !ok {
+		return fmt.Errorf("%w: of grant %s, which is not known here, or counts for nothing", ErrInvalid, e.Grant.Short())
+	}
+	if by.gone(e.Time) {
+		return fmt.Errorf("%w: %s, who signed it, had been removed", ErrInvalid, by.Name)
+	}
+	if by.Operator || g.Granted.Subject.Name == by.Name {
+		return nil
+	}
+	for _, link := range a.line(g.ID) {
+		if who := a.byKey[link.KeyID]; who == by {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s neither gave grant %s nor holds it", ErrInvalid, by.Name, e.Grant.Short())
+}
+
+// MayGrant reports why a grant signed by a key at a moment would count for nothing.
+func (a *Authority) MayGrant(keyID string, at time.Time, g Grant) error {
+	trial := &Authority{
+		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material),
+	}
+	if p, ok := trial.byName[g.Subject.Name]; ok { // it may be given another key
+		c := *p
+		c.Keys = slices.Clone(p.Keys)
+		trial.byName[c.Name] = &c
+	}
+	if g.Parent != "" {
+		if e, ended := a.End(g.Parent, time.Time{}); ended {
+			return fmt.Errorf("%w: grant %s was revoked: %s", ErrInvalid, e.Grant.Short(), e.Reason)
+		}
+	}
+	return trial.admit(Given{Place: Place{KeyID: keyID, Time: at}, Granted: g})
+}
+
+// MayRevoke reports why a revocation signed by a key at a moment would count for nothing.
+func (a *Authority) MayRevoke(keyID string, at time.Time, r Revocation) error {
+	return a.mayEnd(Ended{Place: Place{KeyID: keyID, Time: at}, Revocation: r})
+}
+
+// line returns the grants from the operator's down to this one.
+func (a *Authority) line(id envelope.Digest) []Given {
+	var out []Given
+	for range maxDelegable + 2 {
+		g, ok := a.grants[id]
+		if !ok {
+			return nil
+		}
+		out = append(out, g)
+		if g.Granted.Parent == "" {
+			slices.Reverse(out)
+			return out
+		}
+		id = g.Granted.Parent
+	}
+	return nil
+}
+
+// Line returns the grants that a grant rests on, the operator's first and the grant itself last.
+func (a *Authority) Line(id envelope.Digest) []Given { return a.line(id) }
+
+// End returns the revocation that ends a grant: its own, or that of one it rests
+// on, made at a moment or before; the zero moment is any.
+func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
+	for _, g := range a.line(id) {
+		for _, e := range a.ended[g.ID] {
+			if by.IsZero() || !e.Time.After(by) {
+				return e, true
+			}
+		}
+	}
+	return Ended{}, false
+}
+
+// introductions finds when the permissions of introductions end: the second
+// before anybody with authority first says what their holder may do.
+func (a *Authority) introductions() {
+	first := map[string][]Given{} // name → what it was given since
+	for _, g := range a.grants {
+		if !g.Granted.Introduction {
+			first[g.Granted.Subject.Name] = append(first[g.Granted.Subject.Name], g)
+		}
+	}
+	a.intro = map[envelope.Digest]string{}
+	for id, g := range a.grants {
+		if !g.Granted.Introduction {
+			continue
+		}
+		end := g.Granted.Expires
+		for _, other := range first[g.Granted.Subject.Name] {
+			if t := envelope.Timestamp(other.Time.Add(-time.Second)); Covers(other.Granted.Action, g.Granted.Action) && (end == "" || t < end) {
+				end = t
+			}
+		}
+		a.intro[id] = end
+	}
+}
+
+// Expires returns when a grant ends, RFC 3339, "" for never.
+func (a *Authority) Expires(g Given) string {
+	if end, ok := a.intro[g.ID]; ok {
+		return end
+	}
+	return g.Granted.Expires
+}
+
+// void says why a grant counts for nothing whoever asks: who gave it, or gave what it rests on, went.
+func (a *Authority) void(line []Given) string {
+	for _, g := range line {
+		p := a.byKey[g.KeyID]
+		if p != nil && p.Lapse && !p.Until.IsZero() {
+			return p.Name + ", who gave it, was removed from the trust root"
+		}
+	}
+	return ""
 }
 
 // ByKey returns the principal a key speaks for.
@@ -131,12 +357,20 @@ func (a *Authority) ByName(name string) (*Principal, bool) {
 
 // Principals returns all principals, by name.
 func (a *Authority) Principals() []*Principal {
-	out := make([]*Principal, 0, len(a.byName))
-	for _, p := range a.byName {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(x, y *Principal) int { return cmp.Compare(x.Name, y.Name) })
-	return out
+	return slices.SortedFunc(maps.Values(a.byName), func(x, y *Principal) int { return cmp.Compare(x.Name, y.Name) })
+}
+
+// Grants returns all grants that count, or counted before they were revoked, oldest first, and after those they rest on.
+func (a *Authority) Grants() []Given {
+	return slices.SortedFunc(maps.Values(a.grants), func(x, y Given) int {
+		return cmp.Or(x.Time.Compare(y.Time), cmp.Compare(len(a.line(x.ID)), len(a.line(y.ID))), cmp.Compare(x.ID, y.ID))
+	})
+}
+
+// Grant returns an admitted grant.
+func (a *Authority) Grant(id envelope.Digest) (Given, bool) {
+	g, ok := a.grants[id]
+	return g, ok
 }
 
 // Ring finds the keys of all principals.
@@ -153,42 +387,175 @@ func (a *Authority) Ring(keyID string) (envelope.Key, bool) {
 	return nil, false
 }
 
-// Request asks whether a key may act.
-type Request struct {
-	KeyID  string
-	Action string
-	At     time.Time
-	Paths  []string // the paths that change, verbatim
-	Ref    string   // the ref under review, "" when it is not known
-}
+// State is what a grant is at a moment.
+type State string
 
-// Decision answers a request. Grants names those relied on; an operator needs none.
-type Decision struct {
-	Allowed bool
-	Grants  []envelope.Digest
-	Reason  string // for people: why not
-}
+// States of grants.
+const (
+	Active  State = "active"
+	Expired State = "expired"
+	Ending  State = "revoked"
+	Pending State = "pending" // in force later
+)
 
-// Decide is the built-in checker: a pure function of the authority and the request.
-func (a *Authority) Decide(r Request) Decision {
-	p, ok := a.byKey[r.KeyID]
-	if !ok {
-		return Decision{Reason: "nobody here has the key " + r.KeyID}
+// State returns what a grant is at a moment, those it rests on included.
+func (a *Authority) State(id envelope.Digest, at time.Time) State {
+	line := a.line(id)
+	if _, ended := a.End(id, time.Time{}); ended || len(line) == 0 || a.void(line) != "" {
+		return Ending
 	}
-	if p.Operator {
-		return Decision{Allowed: true}
-	}
-	for _, id := range a.bySub[r.KeyID] {
-		g := a.grants[id].Granted
-		if g.Covers(r.Action) && g.Active(r.At) {
-			return Decision{Allowed: true, Grants: []envelope.Digest{id}}
+	state := Active
+	for _, g := range line {
+		if t, err := time.Parse(time.RFC3339, a.Expires(g)); err == nil && at.After(t) {
+			return Expired
+		}
+		if t, err := time.Parse(time.RFC3339, g.Granted.NotBefore); err == nil && at.Before(t) {
+			state = Pending
 		}
 	}
-	return Decision{Reason: fmt.Sprintf("%s has no grant of %s in force", p.Name, r.Action)}
+	return state
 }
 
-// Grant returns an admitted grant.
-func (a *Authority) Grant(id envelope.Digest) (Given, bool) {
-	g, ok := a.grants[id]
-	return g, ok
+// Query asks whether a key may act.
+type Query struct {
+	KeyID    string
+	Action   string
+	At       time.Time // grants are in force at this moment
+	EndedBy  time.Time // revocations after this moment do not count; zero: all count
+	Ref      string    // the ref under review, "" when it is not known
+	Intent   string
+	Changes  []pluginapi.Change
+	Resource map[string]any
+}
+
+// Decision answers a query. Grants names those relied on, an operator's first and
+// the holder's last; an operator needs none.
+type Decision struct {
+	Allowed  bool
+	Grants   []envelope.Digest
+	Checkers []string        // who was asked
+	Reason   string          // for people: why not
+	Refused  envelope.Digest // the grant that refused, when one did
+}
+
+// Request turns a query into what checkers are asked. The error says why no
+// checker needs to be asked: nobody has the key, or had it then.
+func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
+	p, ok := a.byKey[q.KeyID]
+	if !ok {
+		return nil, fmt.Errorf("nobody here has the key %s", q.KeyID)
+	}
+	if p.gone(q.At) {
+		return nil, fmt.Errorf("%s, or this key, was removed from the trust root", p.Name)
+	}
+	r := &pluginapi.Request{
+		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
+		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator && (p.MayAct == nil || p.MayAct(q.Action))},
+	}
+	for _, id := range a.bySub[q.KeyID] {
+		if c := a.chain(id, q); c != nil && len(r.Chains) < pluginapi.MaxChains {
+			r.Chains = append(r.Chains, c)
+		}
+	}
+	return r, nil
+}
+
+func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
+	line := a.line(id)
+	if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) || a.void(line) != "" {
+		return nil
+	}
+	if _, ended := a.End(id, q.EndedBy); ended {
+		return nil
+	}
+	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.Expires(top), q.At) != "" {
+		return nil // something else took its place, and says more
+	}
+	var c pluginapi.Chain
+	for _, g := range line {
+		scope, err := canonical.Marshal(g.Granted.Scope)
+		if err != nil {
+			return nil
+		}
+		by := ""
+		if p := a.byKey[g.KeyID]; p != nil {
+			by = p.Name
+		}
+		c = append(c, pluginapi.Grant{
+			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.Expires(g),
+			Delegable: g.Granted.Delegable, By: by, To: g.Granted.Subject.Name,
+		})
+	}
+	return c
+}
+
+// Decide answers a query with the built-in checker alone: a pure function of the authority and the query.
+func (a *Authority) Decide(q Query) Decision {
+	r, err := a.Request(&q)
+	if err != nil {
+		return Decision{Reason: err.Error(), Checkers: []string{Name}}
+	}
+	r.ID = "00000000000000000000000000000000" // nobody else answers
+	answer := check(r)
+	return a.Conclude(&q, r, answer.Allowed, answer.Chains, []string{Name}, answer.Reason, answer.Refused)
+}
+
+// Conclude makes a decision of what the checkers agreed on. A refusal that no
+// grant was there for names the grant that used to be.
+func (a *Authority) Conclude(q *Query, r *pluginapi.Request, allowed bool, chains []int, checkers []string, reason, refused string) Decision {
+	d := Decision{Allowed: allowed, Checkers: checkers}
+	if !allowed {
+		d.Reason, d.Refused = reason, envelope.Digest(refused)
+		if len(r.Chains) == 0 {
+			if why, id := a.past(q); why != "" {
+				d.Reason, d.Refused = why, id
+			}
+		}
+		return d
+	}
+	if r.Principal.Operator || len(chains) == 0 {
+		return d
+	}
+	for _, g := range r.Chains[slices.Min(chains)] {
+		d.Grants = append(d.Grants, envelope.Digest(g.ID))
+	}
+	return d
+}
+
+// past says what became of a grant that covered a query's action.
+func (a *Authority) past(q *Query) (string, envelope.Digest) {
+	for _, id := range slices.Backward(a.bySub[q.KeyID]) {
+		line := a.line(id)
+		if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) {
+			continue
+		}
+		if e, ok := a.End(id, q.EndedBy); ok {
+			who := e.KeyID
+			if p := a.byKey[e.KeyID]; p != nil {
+				who = p.Name
+			}
+			why := fmt.Sprintf("grant %s was revoked by %s at %s", id.Short(), who, envelope.Timestamp(e.Time))
+			if e.Grant != id {
+				why += ", with grant " + e.Grant.Short() + ", which it rests on"
+			}
+			if e.Reason != "" {
+				why += ": " + e.Reason
+			}
+			return why, id
+		}
+		if why := a.void(line); why != "" {
+			return fmt.Sprintf("grant %s: %s", id.Short(), why), id
+		}
+	}
+	return "", ""
+}
+
+// NeedsSizes reports whether any grant is limited by the size of new content, which costs a look at every object.
+func (a *Authority) NeedsSizes() bool {
+	for _, g := range a.grants {
+		if g.Granted.Scope.MaxBytes != nil {
+			return true
+		}
+	}
+	return false
 }

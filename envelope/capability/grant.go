@@ -11,19 +11,26 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 )
 
-// Granted is the type of a grant.
-const Granted = "capability.granted/v1"
+// Types of the statements in capability ledgers.
+const (
+	Granted   = "capability.granted/v1"
+	Revoked   = "capability.revoked/v1"
+	Requested = "capability.requested/v1"
+)
 
-// Actions this version knows.
+// Actions on the repository.
 const (
 	Commit = "repo.commit" // make commits, and seal them when they are made
 	Vouch  = "repo.vouch"  // seal commits after the fact, or commits of others
+	Push   = "repo.push"   // admit that a protected branch moves forward
+	Rewind = "repo.rewind" // admit that a protected ref goes back, or elsewhere
+	Tag    = "repo.tag"    // admit tags
+	Ref    = "repo.ref"    // admit that a protected ref is made or deleted
 )
 
 // ErrInvalid says that a grant is malformed.
@@ -31,20 +38,17 @@ var ErrInvalid = errors.New("not a valid grant")
 
 // Grant is the body of a grant.
 type Grant struct {
-	Action    string          `json:"action"`              // exact, or ending in ".*"
-	Delegable int             `json:"delegable"`           // how many further hands it may pass through
-	Expires   string          `json:"expires,omitempty"`   // RFC 3339; absent: never
-	NotBefore string          `json:"notBefore,omitempty"` // RFC 3339; absent: at once
-	Parent    envelope.Digest `json:"parent,omitempty"`    // the grant this one was delegated from
-	Scope     Scope           `json:"scope"`
-	Serial    string          `json:"serial"` // 32 hexadecimal digits: the same grant given again is another grant
-	Subject   Subject         `json:"subject"`
-}
-
-// Scope narrows a grant. Version 1 of the empty scope narrows nothing; fields
-// this program does not know make the grant unreadable, never wider.
-type Scope struct {
-	Version int `json:"version"`
+	Action    string `json:"action"`            // exact, or ending in ".*"
+	Delegable int    `json:"delegable"`         // how many further hands it may pass through
+	Expires   string `json:"expires,omitempty"` // RFC 3339; absent: never
+	// Introduction marks what a new principal may do until somebody says what: it ends
+	// when its holder is first given a grant that covers the same action.
+	Introduction bool            `json:"introduction,omitempty"`
+	NotBefore    string          `json:"notBefore,omitempty"` // RFC 3339; absent: at once
+	Parent       envelope.Digest `json:"parent,omitempty"`    // the grant this one was delegated from
+	Scope        Scope           `json:"scope"`
+	Serial       string          `json:"serial"` // 32 hexadecimal digits: the same grant given again is another grant
+	Subject      Subject         `json:"subject"`
 }
 
 // Subject is who may act.
@@ -99,8 +103,8 @@ func (g *Grant) Validate() error {
 	if !validAction(g.Action) {
 		return bad("action %q", g.Action)
 	}
-	if g.Scope.Version != 1 {
-		return bad("scope version %d", g.Scope.Version)
+	if err := g.Scope.Validate(g.Action); err != nil {
+		return err
 	}
 	if !validSerial(g.Serial) {
 		return bad("serial")
@@ -108,7 +112,7 @@ func (g *Grant) Validate() error {
 	if g.Delegable < 0 || g.Delegable > maxDelegable {
 		return bad("delegable %d", g.Delegable)
 	}
-	if g.Parent != "" && !g.Parent.Valid() {
+	if g.Parent != "" && (!g.Parent.Valid() || g.Introduction) {
 		return bad("parent")
 	}
 	for _, t := range []string{g.Expires, g.NotBefore} {
@@ -120,8 +124,11 @@ func (g *Grant) Validate() error {
 	if !identity.ValidName(s.Name) || !identity.ValidName(s.Accountable) {
 		return bad("subject %q, accountable %q", s.Name, s.Accountable)
 	}
-	if s.Kind != "agent" && s.Kind != "automation" {
-		return bad("kind %q: persons are introduced by the trust root", s.Kind)
+	if s.Kind != "agent" && s.Kind != "automation" && s.Kind != "human" {
+		return bad("kind %q", s.Kind)
+	}
+	if s.Kind == "human" && s.Accountable != s.Name {
+		return bad("%s is human, and answers for themselves", s.Name)
 	}
 	if len(s.Emails) > maxEmails || !slices.IsSorted(s.Emails) {
 		return bad("e-mail addresses")
@@ -136,14 +143,6 @@ func (g *Grant) Validate() error {
 	return nil
 }
 
-// Covers reports whether the grant's action covers an action.
-func (g *Grant) Covers(action string) bool {
-	if prefix, ok := strings.CutSuffix(g.Action, ".*"); ok {
-		return strings.HasPrefix(action, prefix+".")
-	}
-	return g.Action == action
-}
-
 // Parse reads an opened grant.
 func Parse(o *envelope.Opened) (*envelope.Ledger[Grant], error) {
 	s, err := envelope.Decode[Grant](o, Granted)
@@ -156,17 +155,62 @@ func Parse(o *envelope.Opened) (*envelope.Ledger[Grant], error) {
 	return s, nil
 }
 
-// Active reports whether the grant is in force at t.
-func (g *Grant) Active(t time.Time) bool {
-	if g.NotBefore != "" {
-		if nb, err := time.Parse(time.RFC3339, g.NotBefore); err != nil || t.Before(nb) {
-			return false
-		}
+// Revocation is the body of a [Revoked] statement: from its time on the grant and
+// everything delegated from it counts for nothing.
+type Revocation struct {
+	Grant  envelope.Digest `json:"grant"`
+	Reason string          `json:"reason"`
+}
+
+// Asked is the body of a [Requested] statement: a grant that a principal asks for.
+type Asked struct {
+	Action    string `json:"action"`
+	Delegable int    `json:"delegable"`
+	Expires   string `json:"expires,omitempty"`
+	Reason    string `json:"reason"`
+	Scope     Scope  `json:"scope"`
+}
+
+// maxReason is the longest reason in bytes.
+const maxReason = 4096
+
+// ParseRevocation reads an opened revocation.
+func ParseRevocation(o *envelope.Opened) (*envelope.Ledger[Revocation], error) {
+	s, err := envelope.Decode[Revocation](o, Revoked)
+	if err != nil {
+		return nil, err
 	}
-	if g.Expires != "" {
-		if ex, err := time.Parse(time.RFC3339, g.Expires); err != nil || t.After(ex) {
-			return false
-		}
+	return s, s.Body.Validate()
+}
+
+// Validate reports whether the revocation is well formed.
+func (r *Revocation) Validate() error {
+	if !r.Grant.Valid() || len(r.Reason) > maxReason {
+		return fmt.Errorf("%w: revocation of %.80q", ErrInvalid, r.Grant)
 	}
-	return true
+	return nil
+}
+
+// ParseAsked reads an opened request.
+func ParseAsked(o *envelope.Opened) (*envelope.Ledger[Asked], error) {
+	s, err := envelope.Decode[Asked](o, Requested)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Body.Validate()
+}
+
+// Validate reports whether the request is well formed.
+func (r *Asked) Validate() error {
+	switch {
+	case !validAction(r.Action):
+		return fmt.Errorf("%w: action %q", ErrInvalid, r.Action)
+	case r.Delegable < 0 || r.Delegable > maxDelegable:
+		return fmt.Errorf("%w: delegable %d", ErrInvalid, r.Delegable)
+	case r.Expires != "" && envelope.CheckTime(r.Expires) != nil:
+		return fmt.Errorf("%w: time %q", ErrInvalid, r.Expires)
+	case len(r.Reason) > maxReason:
+		return fmt.Errorf("%w: a reason of %d bytes", ErrInvalid, len(r.Reason))
+	}
+	return r.Scope.Validate(r.Action)
 }

@@ -1,13 +1,12 @@
 package provenance
 
 import (
-	"encoding/json"
+	"bytes"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
-
-func jsonUnmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
 
 // Raw is one entry of a raw diff as Git computes it.
 type Raw struct {
@@ -107,16 +106,38 @@ func sayChange(status, oldMode, newMode, old, now string) string {
 	return status + " " + short(oldMode, old) + " → " + short(newMode, now)
 }
 
-// Paths returns the distinct paths of all lists, in the order of their bytes.
-func Paths(changes [][]Change) []string {
-	var out []string
-	for _, list := range changes {
+// Touched returns what checkers are asked about: each path that changes against
+// any parent, once, in the order of bytes.
+func Touched(diffs [][]Raw) []pluginapi.Change {
+	var out []pluginapi.Change
+	for _, list := range diffs {
 		for i := range list {
-			out = append(out, list[i].PathBytes())
+			c := &list[i]
+			out = append(out, pluginapi.Change{Path: []byte(c.Path), Status: string(c.Status), OldMode: c.OldMode, NewMode: c.NewMode})
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	slices.SortStableFunc(out, func(a, b pluginapi.Change) int { return bytes.Compare(a.Path, b.Path) })
+	return slices.CompactFunc(out, func(a, b pluginapi.Change) bool { return bytes.Equal(a.Path, b.Path) })
+}
+
+// RawOf returns a seal's list of changes in the form of a diff.
+func RawOf(list []Change) []Raw {
+	out := make([]Raw, len(list))
+	for i := range list {
+		c := &list[i]
+		r := Raw{Path: c.PathBytes(), OldMode: c.OldMode, NewMode: c.NewMode}
+		if c.Status != "" {
+			r.Status = c.Status[0]
+		}
+		if id, err := oid.Parse(c.Old); err == nil {
+			r.Old = id
+		}
+		if id, err := oid.Parse(c.New); err == nil {
+			r.New = id
+		}
+		out[i] = r
+	}
+	return out
 }
 
 // Rename is a deletion and an addition of the same object with the same mode.

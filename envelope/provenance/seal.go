@@ -5,6 +5,7 @@ package provenance
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -168,14 +169,16 @@ func (s *Seal) Encode() ([]byte, error) {
 
 // Parse reads an opened seal.
 func Parse(o *envelope.Opened) (*Seal, error) {
+	var p struct {
+		PredicateType string `json:"predicateType"`
+	}
+	if err := json.Unmarshal(o.Payload, &p); err == nil && p.PredicateType != SealType {
+		if err := envelope.VersionError(p.PredicateType, SealType); errors.Is(err, envelope.ErrNewer) {
+			return nil, err
+		}
+	}
 	var s Seal
 	if err := canonical.Unmarshal(o.Payload, &s); err != nil {
-		var p struct {
-			PredicateType string `json:"predicateType"`
-		}
-		if jsonUnmarshal(o.Payload, &p) == nil && p.PredicateType != SealType && strings.HasPrefix(p.PredicateType, strings.TrimSuffix(SealType, "1")) {
-			return nil, envelope.VersionError(p.PredicateType, SealType)
-		}
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if err := s.validate(); err != nil {
@@ -231,17 +234,21 @@ func (s *Seal) validate() error {
 	return nil
 }
 
-// Decision is the body of a [Decided] statement: what a gate answered for exactly this tree, these parents and this ref.
+// Decision is the body of a [Decided] statement: what the checkers answered for
+// exactly this tree, these parents and this ref. It is evidence; verification asks again.
 type Decision struct {
-	Action  string            `json:"action"`
-	Allowed bool              `json:"allowed"`
-	Checker string            `json:"checker"` // which checker answered
-	Grants  []envelope.Digest `json:"grants"`
-	KeyID   string            `json:"key"`
-	Parents []oid.ID          `json:"parents"`
-	Reason  string            `json:"reason,omitempty"` // of a refusal
-	Ref     string            `json:"ref,omitempty"`
-	Tree    oid.ID            `json:"tree"`
+	Action   string            `json:"action"`
+	Allowed  bool              `json:"allowed"`
+	Checkers []string          `json:"checkers"`          // who was asked, in order
+	Commit   oid.ID            `json:"commit,omitzero"`   // a refused commit that was made all the same
+	Grants   []envelope.Digest `json:"grants"`            // relied on, the operator's first
+	KeyID    string            `json:"key"`               // who asked
+	Moment   string            `json:"moment"`            // when: a Git hook's name, or a command's
+	Parents  []oid.ID          `json:"parents"`           // of the commit that is, or would be
+	Reason   string            `json:"reason,omitempty"`  // of a refusal
+	Ref      string            `json:"ref,omitempty"`     // it is, or would be, made on
+	Refused  envelope.Digest   `json:"refused,omitempty"` // the grant that refused
+	Tree     oid.ID            `json:"tree"`
 }
 
 // ParseDecision reads an opened decision.
@@ -252,4 +259,30 @@ func ParseDecision(o *envelope.Opened) (*envelope.Ledger[Decision], error) {
 // Allows reports whether the decision allowed exactly this commit.
 func (d *Decision) Allows(keyID string, tree oid.ID, parents []oid.ID, ref string) bool {
 	return d.Allowed && d.KeyID == keyID && d.Tree == tree && slices.Equal(d.Parents, parents) && d.Ref == ref
+}
+
+// Admitted is the type of an admission.
+const Admitted = "ref.admitted/v1"
+
+// Admission is the body of an [Admitted] statement: a protected ref moved, and its
+// signer verified what it moved to. The admissions of a ref follow each other from old to new.
+type Admission struct {
+	New  oid.ID          `json:"new,omitzero"` // absent: the ref was deleted
+	Old  oid.ID          `json:"old,omitzero"` // absent: it was made
+	Ref  string          `json:"ref"`
+	Root envelope.Digest `json:"root"` // the version of the trust root it was held to
+	Tips envelope.Digest `json:"tips"` // over all ledger heads that were known
+}
+
+// ParseAdmission reads an opened admission.
+func ParseAdmission(o *envelope.Opened) (*envelope.Ledger[Admission], error) {
+	s, err := envelope.Decode[Admission](o, Admitted)
+	if err != nil {
+		return nil, err
+	}
+	b := &s.Body
+	if !strings.HasPrefix(b.Ref, "refs/") || !b.Root.Valid() || !b.Tips.Valid() || b.New == b.Old {
+		return nil, fmt.Errorf("%w: admission of %.100q", ErrInvalid, b.Ref)
+	}
+	return s, nil
 }

@@ -87,9 +87,11 @@ func ledgerCode(err error) Code {
 type World struct {
 	Authority Asker
 	Principal func(keyID string) (Principal, bool)
-	Emails    func(keyID string) []string // addresses the principal commits with
-	Operator  func(keyID string) bool     // needs no grant
-	HasGrant  func(id envelope.Digest, keyID string) bool
+	Emails    func(keyID string) []string                       // addresses the principal commits with
+	Operator  func(keyID string) bool                           // needs no grant
+	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
+	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
+	Policy    Policy                                            // nil demands nothing
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)
 }

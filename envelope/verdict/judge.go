@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // Decided is a recorded decision and its place.
@@ -32,6 +33,13 @@ type Exam struct {
 	Seals     []ExamSeal `json:"seals,omitempty"`
 	Notes     []Finding  `json:"notes,omitempty"` // warnings
 	Deep      []Finding  `json:"deep,omitempty"`  // what re-hashing found
+
+	Touched    []pluginapi.Change `json:"touched,omitempty"`
+	Ref        string             `json:"ref,omitempty"`
+	Side       bool               `json:"side,omitempty"`
+	Signer     string             `json:"signer,omitempty"`
+	Admissions []Admission        `json:"admissions,omitempty"`
+	Denied     []Denial           `json:"denied,omitempty"`
 }
 
 // ExamSeal is what is true of one seal of a commit.
@@ -45,7 +53,7 @@ type ExamSeal struct {
 	Mode     provenance.Mode   `json:"mode,omitempty"`   // what it says it is
 	Ref      string            `json:"ref,omitempty"`    // it claims
 	Grants   []envelope.Digest `json:"grants,omitempty"` // it relies on
-	Paths    [][]byte          `json:"paths,omitempty"`  // that change; bytes
+	Seen     Seen              `json:"seen,omitzero"`    // by whom it was seen first
 	Attended bool              `json:"attended,omitempty"`
 	Findings []Finding         `json:"findings,omitempty"`
 
@@ -58,8 +66,18 @@ func Examine(w *World, c *Commit) Exam {
 	if c.Before {
 		return e
 	}
+	e.Touched, e.Ref, e.Side, e.Signer, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Signer, c.Admissions, c.Denied
+	e.Deep = nil
 	for i := range c.Candidates {
 		e.Seals = append(e.Seals, examine(w, c, &c.Candidates[i]))
+	}
+	for _, f := range c.DeepErrs { // what is wrong with one seal spoils no other
+		i := slices.IndexFunc(e.Seals, func(s ExamSeal) bool { return f.Code == SealContent && string(s.ID) == f.Object })
+		if i < 0 {
+			e.Deep = append(e.Deep, f)
+			continue
+		}
+		e.Seals[i].Findings = append(e.Seals[i].Findings, f)
 	}
 	return e
 }
@@ -82,7 +100,7 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 	var good, bad []judged
 	for i := range e.Seals {
 		s := &e.Seals[i]
-		mode, findings := s.authorize(w, e.Committer, now)
+		mode, findings := s.authorize(w, &e, now)
 		if len(findings) == 0 {
 			good = append(good, judged{s, mode, nil})
 		} else {
@@ -90,9 +108,9 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 		}
 	}
 	// Of several good seals the one that says most counts: made at the moment
-	// before made later, then the older one.
+	// before made later, then the one that others saw first: a writer's own time is a claim.
 	slices.SortStableFunc(good, func(a, b judged) int {
-		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
+		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), compareSeen(a.seal.Seen, b.seal.Seen), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
 	})
 	var counts *ExamSeal
 	if len(good) > 0 {
@@ -126,6 +144,15 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 				counts, r.Mode = b.seal, b.mode
 			}
 		}
+		if r.Verdict == Unsealed && e.exempt(w, &r) {
+			return r
+		}
+		if r.Verdict == Unsealed {
+			for _, d := range e.Denied {
+				r.Verdict = Invalid
+				r.Findings = append(r.Findings, bypassed(d))
+			}
+		}
 		if r.Verdict == Unsealed {
 			r.Findings = append([]Finding{{
 				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it",
@@ -142,6 +169,33 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 		}
 	}
 	return r
+}
+
+func compareSeen(a, b Seen) int {
+	if (a.Time == "") != (b.Time == "") {
+		return cmp.Compare(b.Time, a.Time) // seen by somebody before seen by nobody
+	}
+	return cmp.Compare(a.Time, b.Time)
+}
+
+func bypassed(d Denial) Finding {
+	return Finding{
+		Code: SealBypassed, Object: string(d.ID), Message: fmt.Sprintf("the gate refused it at %s, and it was made all the same: %s", d.Moment, d.Reason),
+		Hint: "covenant capability explain " + d.ID.Short(),
+	}
+}
+
+// exempt reports whether a human whose commits need no seal signed it with Git's own signature.
+func (e *Exam) exempt(w *World, r *Result) bool {
+	if e.Signer == "" || w.Policy == nil || len(e.Deep) > 0 {
+		return false
+	}
+	p, ok := w.Principal(e.Signer)
+	if !ok || p.Kind != "human" || !w.Policy.Exempts(p.Kind) {
+		return false
+	}
+	r.Verdict, r.Principal = Exempt, &p
+	return true
 }
 
 func rank(m provenance.Mode) int {
@@ -173,8 +227,8 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 		add(SealSubject, "", "", "it seals commit %s, not this one", s.Commit().Short())
 		return e
 	}
-	for _, path := range provenance.Paths(p.Changes) {
-		e.Paths = append(e.Paths, []byte(path))
+	if w.Seen != nil && cand.Ledger != "" {
+		e.Seen, _ = w.Seen(cand.Ledger, cand.Index)
 	}
 	if cand.InNote {
 		e.Findings = append(e.Findings, unledgered(w, cand))
@@ -209,51 +263,103 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 }
 
 // authorize asks whether the key may have sealed it, and returns the mode the seal really has with all findings.
-func (e *ExamSeal) authorize(w *World, committer string, now time.Time) (provenance.Mode, []Finding) {
-	out := slices.Clone(e.Findings)
-	if !e.Opened || (len(out) > 0 && out[0].Code == SealSubject) {
-		return e.Mode, out
+func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode, []Finding) {
+	out := slices.Clone(s.Findings)
+	if !s.Opened || (len(out) > 0 && out[0].Code == SealSubject) {
+		return s.Mode, out
 	}
 	add := func(code Code, hint, format string, a ...any) {
-		out = append(out, Finding{Code: code, Object: string(e.ID), Message: fmt.Sprintf(format, a...), Hint: hint})
+		out = append(out, Finding{Code: code, Object: string(s.ID), Message: fmt.Sprintf(format, a...), Hint: hint})
 	}
-	who, known := w.Principal(e.KeyID)
+	who, known := w.Principal(s.KeyID)
 	if !known {
-		add(SealUnknownKey, "covenant identity list", "nobody here has the key %s", e.KeyID)
-		return e.Mode, out
+		add(SealUnknownKey, "covenant identity list", "nobody here has the key %s", s.KeyID)
+		return s.Mode, out
 	}
-	if e.Claimed != who {
+	if s.Claimed != who {
 		add(SealPrincipal, "", "it names %s (%s, under %s); the key is %s's (%s, under %s)",
-			e.Claimed.Name, e.Claimed.Kind, e.Claimed.Accountable, who.Name, who.Kind, who.Accountable)
+			s.Claimed.Name, s.Claimed.Kind, s.Claimed.Accountable, who.Name, who.Kind, who.Accountable)
 	}
-	mode := e.Mode
-	if mode == provenance.Witness && !slices.ContainsFunc(w.Emails(e.KeyID), func(a string) bool { return strings.EqualFold(a, committer) }) {
+	mode := s.Mode
+	if mode == provenance.Witness && !slices.ContainsFunc(w.Emails(s.KeyID), func(a string) bool { return strings.EqualFold(a, e.Committer) }) {
 		mode = provenance.Vouching
 	}
-	for _, id := range e.Grants {
-		if !w.HasGrant(id, e.KeyID) {
-			add(SealGrant, "covenant identity list", "it relies on grant %s, which nobody with authority gave to this key", id.Short())
+	if !w.Holds(s.Grants, s.KeyID) {
+		add(SealGrant, "covenant capability list", "it relies on grants %s, which are no line of grants from an operator to this key", shorts(s.Grants))
+	}
+	if len(s.Grants) == 0 && !w.Operator(s.KeyID) {
+		add(SealGrant, "covenant capability list", "it names no grant, and %s is no operator", who.Name)
+	}
+	for _, d := range e.Denied {
+		if d.KeyID == s.KeyID {
+			out = append(out, bypassed(d))
 		}
 	}
-	if len(e.Grants) == 0 && !w.Operator(e.KeyID) {
-		add(SealGrant, "covenant identity list", "it names no grant, and %s is no operator", who.Name)
-	}
-	action := capability.Commit
-	if mode == provenance.Vouching {
-		action = capability.Vouch
-	}
-	paths := make([]string, len(e.Paths))
-	for i, p := range e.Paths {
-		paths[i] = string(p)
-	}
-	if d := w.Authority.Decide(capability.Request{KeyID: e.KeyID, Action: action, At: now, Paths: paths, Ref: e.Ref}); !d.Allowed {
+	d := s.ask(w, e, mode, now)
+	if !d.Allowed {
 		hint := ""
-		if mode != e.Mode {
-			hint = "the committer " + committer + " is not an address of " + who.Name
+		if d.Refused != "" {
+			hint = "covenant capability show " + d.Refused.Short()
+		}
+		if mode != s.Mode {
+			hint = "the committer " + e.Committer + " is not an address of " + who.Name
 		}
 		add(SealAuthority, hint, "%s", d.Reason)
 	}
+	if ref := s.ref(e); w.Policy != nil && w.Policy.Protects(ref) {
+		if code, path, reason := w.Policy.Refuses(who, string(mode), e.Touched); code != "" {
+			out = append(out, Finding{Code: code, Path: path, Object: string(s.ID), Message: reason, Hint: "covenant policy show"})
+		}
+	}
 	return mode, out
+}
+
+// ref is the one a seal is judged on: the ref under review, never the one it
+// claims; but a commit that a merge brought in was made where its seal says, and
+// the merge answers for bringing it here.
+func (s *ExamSeal) ref(e *Exam) string {
+	if e.Side {
+		return s.Ref
+	}
+	return e.Ref
+}
+
+// ask asks for authority at the moments that count. What somebody else took into
+// a protected ref is judged as of then: later ends of grants don't undo it.
+// Otherwise all revocations count, and a grant must be in force now, or have
+// been when somebody accountable first saw the seal.
+func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) capability.Decision {
+	q := capability.Query{KeyID: s.KeyID, Action: capability.Commit, Ref: s.ref(e), Changes: e.Touched}
+	if mode == provenance.Vouching {
+		q.Action = capability.Vouch
+	}
+	for _, a := range e.Admissions {
+		at, err := time.Parse(time.RFC3339, a.Time)
+		by, known := w.Principal(a.KeyID)
+		if self, _ := w.Principal(s.KeyID); err != nil || !known || by.Name == self.Name || at.After(now) {
+			continue
+		}
+		if !w.Authority.Decide(capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref}).Allowed {
+			continue
+		}
+		then := q
+		then.At, then.EndedBy = at, at
+		if !e.Side {
+			then.Ref = a.Ref
+		}
+		if d := w.Authority.Decide(then); d.Allowed {
+			return d
+		}
+	}
+	q.At = now
+	d := w.Authority.Decide(q)
+	if at, err := time.Parse(time.RFC3339, s.Seen.Time); err == nil && !d.Allowed && at.Before(now) {
+		q.At = at.Add(-time.Second) // it was there before it was seen
+		if seen := w.Authority.Decide(q); seen.Allowed {
+			return seen
+		}
+	}
+	return d
 }
 
 // unledgered says what a seal that only a note holds means: its ledger lacks it.

@@ -10,6 +10,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // Verdict is the sum of a commit's findings.
@@ -22,10 +23,11 @@ const (
 	Unsealed Verdict = "unsealed" // nobody we know sealed it
 	Invalid  Verdict = "invalid"  // somebody we know sealed it, and something is wrong with that
 	Before   Verdict = "before"   // older than the repository's governed-since
+	Exempt   Verdict = "exempt"   // policy lets this human's commits go without a seal, and their Git signature holds
 )
 
 // OK reports whether the verdict lets a commit pass.
-func (v Verdict) OK() bool { return v == Sealed || v == Derived || v == Before }
+func (v Verdict) OK() bool { return v == Sealed || v == Derived || v == Before || v == Exempt }
 
 // Finding is one thing wrong. Codes are stable: docs/spec/findings.md lists them.
 type Finding struct {
@@ -59,12 +61,50 @@ type Commit struct {
 	DiffErr    error              // why they could not be computed
 	DeepErrs   []Finding          // what re-hashing found
 	Candidates []Candidate
-	Notes      []Finding // what is odd about its note; never a verdict
+	Notes      []Finding          // what is odd about its note; never a verdict
+	Touched    []pluginapi.Change // what checkers are asked about, sizes included where a grant needs them
+	Ref        string             // the ref under review, when the commit is on its own line; "" when it is not known
+	Side       bool               // a merge brought it in: it was made on the ref its seal names
+	Signer     string             // id of the known key whose Git signature the commit carries; "" for none
+	Admissions []Admission        // of refs that hold it, the first of each signer
+	Denied     []Denial           // decisions that refused it and were recorded
+}
+
+// Admission says that a signer took a commit into a protected ref.
+type Admission struct {
+	KeyID  string `json:"key"`
+	Ref    string `json:"ref"`
+	Time   string `json:"time"`
+	Action string `json:"action"` // what the signer needs to be allowed
+}
+
+// Denial is a recorded refusal of a commit that was made all the same.
+type Denial struct {
+	KeyID  string          `json:"key"`
+	ID     envelope.Digest `json:"id"`
+	Moment string          `json:"moment"`
+	Reason string          `json:"reason"`
+}
+
+// Seen says that somebody accountable saw a seal in its ledger.
+type Seen struct {
+	KeyID string `json:"key"`
+	Time  string `json:"time"`
 }
 
 // Asker answers what a principal may do: the capability checkers.
 type Asker interface {
-	Decide(capability.Request) capability.Decision
+	Decide(capability.Query) capability.Decision
+}
+
+// Policy is what a trust root demands beyond authority.
+type Policy interface {
+	// Protects reports whether a ref is protected.
+	Protects(ref string) bool
+	// Refuses says why a seal is not enough on a protected ref, "" when it is.
+	Refuses(who Principal, mode string, touched []pluginapi.Change) (code Code, path, reason string)
+	// Exempts reports whether commits of this kind of principal need no seal.
+	Exempts(kind string) bool
 }
 
 // Principal is who sealed a commit, as output shows it.
@@ -114,6 +154,7 @@ const (
 	SealConflict   Code = "seal.conflict"
 	SealUnledgered Code = "seal.not-in-ledger"
 	SealRefused    Code = "seal.other-refused"
+	SealBypassed   Code = "seal.gate-bypassed"
 	// seal.change-missing, -extra, -differs and -duplicate are made of provenance.DifferenceKind.
 	sealPrefix = "seal."
 
@@ -137,6 +178,16 @@ const (
 	RootMismatch Code = "root.mismatch"
 	RootInvalid  Code = "root.invalid"
 	RootMissing  Code = "root.missing"
+
+	PolicyMode     Code = "policy.mode"
+	PolicyPath     Code = "policy.path"
+	PolicyEvidence Code = "policy.evidence"
+	PolicyReview   Code = "policy.review"
+
+	RefUnadmitted Code = "ref.not-admitted"
+	RefMoved      Code = "ref.moved"
+	RefGap        Code = "ref.admission-gap"
+	RefAuthority  Code = "ref.authority"
 
 	DiffFailed Code = "git.diff"
 	ObjectHash Code = "git.object-hash"

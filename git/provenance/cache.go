@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -29,12 +30,13 @@ import (
 // of the user's, outside the repository, so that nobody who writes into the
 // repository can put words into its mouth.
 type Cache struct {
-	dir string
-	key []byte
+	repo *git.Repo
+	dir  string
+	key  []byte
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v1"
+const cacheVersion = "covenant-exam/v2"
 
 // kept is how many spans are remembered; the oldest go.
 const kept = 16
@@ -50,7 +52,7 @@ func OpenCache(r *git.Repo, configDir string) *Cache {
 	if err != nil || serr != nil || len(key) != sha256.Size || !info.Mode().IsRegular() || (info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/') {
 		return nil
 	}
-	return &Cache{dir: filepath.Join(r.StateDir(), "cache"), key: key}
+	return &Cache{repo: r, dir: filepath.Join(r.StateDir(), "cache"), key: key}
 }
 
 func makeKey(file string) ([]byte, error) {
@@ -88,9 +90,10 @@ type shortCommit struct {
 }
 
 // question writes down what the exams depend on: root, ledgers, notes and the span itself.
-func question(sp Span, o Options, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
+func question(sp Span, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, cacheVersion, o.Pin, o.NewestFirst)
+	fmt.Fprintln(&b, cacheVersion, o.Pin, o.NewestFirst, sp.Name, sp.Ref)
+	fmt.Fprintln(&b, "root", root)
 	ends := make([]string, 0, len(shallow))
 	for id := range shallow {
 		ends = append(ends, id.String())
@@ -116,7 +119,7 @@ func question(sp Span, o Options, refs map[string]oid.ID, shallow map[oid.ID]boo
 
 // file names the snapshot of a span; another state of the ledgers overwrites it.
 func (c *Cache) file(sp Span, o Options) string {
-	sum := sha256.Sum256([]byte(question(sp, o, nil, nil)))
+	sum := sha256.Sum256([]byte(question(sp, o, "", nil, nil)))
 	return filepath.Join(c.dir, hex.EncodeToString(sum[:12]))
 }
 
@@ -155,7 +158,7 @@ func (c *Cache) store(file string, s *snapshot) {
 	if err != nil || len(body) > maxSnapshot {
 		return
 	}
-	if writeState(file, append(c.mac(body), body...)) != nil {
+	if c.repo.WriteState("cache/"+filepath.Base(file), append(c.mac(body), body...)) != nil {
 		return
 	}
 	entries, err := os.ReadDir(c.dir)
@@ -210,10 +213,10 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 			return nil
 		}
 	} else {
-		f.Authority = capability.Fold(Persons(root), nil)
+		f.Authority = capability.Fold(Persons(root), nil, nil)
 	}
 	snap := <-remembered
-	if snap == nil || snap.Question != question(sp, o, refs, shallow) {
+	if snap == nil || snap.Question != question(sp, o, root.ID, refs, shallow) {
 		return nil
 	}
 	f.Seals = nil // not read: only what was examined is known
@@ -222,6 +225,9 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		r.Commits = append(r.Commits, git.Commit{ID: c.ID, Subject: c.Subject, Committer: git.Ident{When: time.Unix(c.When, 0).UTC()}})
 	}
 	w := f.World()
+	if o.Asker != nil {
+		w.Authority = o.Asker(f.Authority)
+	}
 	r.Results = func(yield func(verdict.Result, error) bool) {
 		for i := range snap.Exams {
 			if !yield(snap.Exams[i].Judge(w, o.Now), nil) {
@@ -245,7 +251,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, o, refs, shallow), Exams: exams, Problems: r.Problems}
+	snap := &snapshot{Question: question(sp, o, f.Root.ID, refs, shallow), Exams: exams, Problems: r.Problems}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}

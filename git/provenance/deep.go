@@ -24,8 +24,13 @@ func (f *Facts) deep(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 		if before[c.ID] {
 			continue
 		}
-		if err := d.dig(c.ID); err != nil {
+		if err := d.dig(c.ID, c.ID); err != nil {
 			return nil, err
+		}
+		for _, p := range c.Parents { // what it changes is told by their trees too
+			if err := d.dig(c.ID, p); err != nil {
+				return nil, err
+			}
 		}
 		if err := f.contents(s, c, out); err != nil {
 			return nil, err
@@ -76,10 +81,10 @@ type digger struct {
 	out  map[oid.ID][]verdict.Finding
 }
 
-// dig hashes a commit and all its tree has, except what an earlier commit had already.
-func (d *digger) dig(commit oid.ID) error {
-	level := []oid.ID{commit}
-	d.seen[commit] = true
+// dig hashes a commit, the one that is judged or a parent of it, and all its tree
+// has, except what was hashed already.
+func (d *digger) dig(commit, top oid.ID) error {
+	level := d.add(nil, top)
 	for len(level) > 0 {
 		var next []oid.ID
 		i := 0
@@ -176,7 +181,7 @@ func contentFindings(cand verdict.Candidate, sealed, actual []prov.Change) []ver
 			continue // another check says so
 		}
 		for _, pair := range [][3]string{{"content", c.SHA256, r.SHA256}, {"patch", c.Patch, r.Patch}} {
-			if pair[1] == pair[2] || pair[1] == prov.Missing || pair[2] == prov.Missing {
+			if pair[1] == pair[2] || pair[2] == prov.Missing { // what is not here can't be held to anything
 				continue
 			}
 			out = append(out, verdict.Finding{

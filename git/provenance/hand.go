@@ -43,7 +43,7 @@ func KeysDir(configDir string) string { return filepath.Join(configDir, "keys") 
 // AuthorityFor returns the authority as far as the chosen identity needs it:
 // an operator's is the trust root alone, anybody else's needs the ledgers.
 func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*capability.Authority, error) {
-	a := capability.Fold(Persons(root), nil)
+	a := capability.Fold(Persons(root), nil, nil)
 	name := c.Explicit
 	if name == "" {
 		name, _ = s.Repo().Config().Get(IdentityKey)

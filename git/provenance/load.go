@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,10 +34,14 @@ type Facts struct {
 	NotesTip  oid.ID                         // of the notes view; zero when there is none
 	Seals     map[oid.ID][]verdict.Candidate // by commit
 	Decisions map[envelope.Digest]*verdict.Decided
-	Grants    map[envelope.Digest]capability.Given
-	Problems  []verdict.Finding          // what is wrong with ledgers; a verdict only for what relies on them
-	byID      map[envelope.Digest]oid.ID // every parsed entry → its blob
+	Grants    map[envelope.Digest]capability.Given // that count, or counted until they were revoked
+	Wishes    []capability.Wish                    // requests for grants, oldest first
+	Admitted  []Admission                          // oldest first
+	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
+	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
+	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
+	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
 	commits map[oid.ID]git.Commit // everything the one log brought, range included
 	order   []oid.ID              // the order it came in: parents before children
 }
@@ -48,6 +53,15 @@ func Load(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, err
 		return nil, err
 	}
 	return load(ctx, s, root, nil)
+}
+
+// LoadAuthority reads trust root and capability ledgers, and no others.
+func LoadAuthority(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, error) {
+	root, err := OpenRoot(s, pin)
+	if err != nil {
+		return nil, err
+	}
+	return loadTopics(ctx, s, root, CapabilityTopic+"/")
 }
 
 func load(ctx context.Context, s *git.Session, root *Root, revs []string) (*Facts, error) {
@@ -79,7 +93,7 @@ func newFacts(root *Root) *Facts {
 	return &Facts{
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
-		byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
+		Denied: map[oid.ID][]verdict.Denial{}, byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
 	}
 }
 
@@ -212,11 +226,14 @@ func objectNames(refs []entryRef) iter.Seq[string] {
 	}
 }
 
-// statement is one opened and decoded entry; one of its fields is set.
+// statement is one opened and decoded entry; at most one of its fields is set.
 type statement struct {
-	seal     *prov.Seal
-	decision *prov.Decision
-	grant    *capability.Grant
+	seal      *prov.Seal
+	decision  *prov.Decision
+	admission *prov.Admission
+	grant     *capability.Grant
+	ended     *capability.Revocation
+	asked     *capability.Asked
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -262,18 +279,40 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.decision, h = &d.Body, d.Entry
+	case prov.Admitted:
+		a, err := prov.ParseAdmission(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.admission, h = &a.Body, a.Entry
 	case capability.Granted:
 		g, err := capability.Parse(o)
 		if err != nil {
 			return st, h, err
 		}
 		st.grant, h = &g.Body, g.Entry
+	case capability.Revoked:
+		r, err := capability.ParseRevocation(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.ended, h = &r.Body, r.Entry
+	case capability.Requested:
+		r, err := capability.ParseAsked(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.asked, h = &r.Body, r.Entry
 	default:
 		if h, err = envelope.HeaderOf(o); err != nil {
 			return st, h, err
 		}
 		// What a capability ledger says and we can't read could be the end of a grant.
-		if err := envelope.VersionError(kind, prov.Decided); errors.Is(err, envelope.ErrNewer) || h.Topic == CapabilityTopic {
+		newer := h.Topic == CapabilityTopic
+		for _, known := range []string{prov.Decided, prov.Admitted} {
+			newer = newer || errors.Is(envelope.VersionError(kind, known), envelope.ErrNewer)
+		}
+		if newer {
 			return st, h, fmt.Errorf("%w: type %.100q", envelope.ErrNewer, kind)
 		}
 		return st, h, h.Check(repository) // it keeps its place in the chain, and says nothing to us
@@ -282,11 +321,13 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 }
 
 // readGrants reads the capability ledgers, links them, and folds the authority.
+// Who may write there is told by what is written there: delegations are by the
+// holders of grants. So entries by keys nobody knows yet are opened again when
+// more are known.
 func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 	persons := Persons(f.Root)
-	known := capability.Fold(persons, nil)
 	refs := f.entriesOf(func(t string) bool { return t == CapabilityTopic })
-	grants := map[entryRef]*capability.Grant{}
+	data := make([][]byte, len(refs))
 	i := 0
 	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
 		if i >= len(refs) {
@@ -296,38 +337,67 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 		if err != nil {
 			e.Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		} else {
-			e.Blob = o.ID
-			if st := open(e, f.Root.ID, o.Data, known.Ring); st.grant != nil {
-				grants[refs[i]] = st.grant
-			}
-			if e.ID != "" {
-				f.byID[e.ID] = e.Blob
-			}
+			e.Blob, data[i] = o.ID, o.Data
 		}
 		i++
 	}
 	if i < len(refs) {
 		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
 	}
-	f.link(known, CapabilityTopic)
-	var given []capability.Given
-	for _, r := range refs {
-		g, e := grants[r], r.entry()
-		if g == nil || e.Err != nil || (r.chain.Broken != nil && r.i >= r.chain.From) {
-			continue
+	f.Authority = capability.Fold(persons, nil, nil)
+	states := make([]statement, len(refs))
+	for known := -1; known < len(f.Authority.Principals()); {
+		known = len(f.Authority.Principals())
+		for i, r := range refs {
+			e := r.entry()
+			if data[i] == nil || (e.ID != "" && !errors.Is(e.Err, envelope.ErrUnknownKey)) {
+				continue
+			}
+			e.Err = nil
+			if states[i] = open(e, f.Root.ID, data[i], f.Authority.Ring); e.ID != "" {
+				f.byID[e.ID] = e.Blob
+			}
 		}
-		given = append(given, capability.Given{ID: e.ID, KeyID: e.KeyID, Ledger: r.chain.Name, Seq: e.Header.Seq, Granted: *g})
+		f.Authority = f.fold(persons, refs, states)
 	}
-	f.Authority = capability.Fold(persons, given)
-	for _, g := range given {
-		if _, ok := f.Authority.Grant(g.ID); ok {
-			f.Grants[g.ID] = g
+	f.link(f.Authority, CapabilityTopic)
+	f.Authority = f.fold(persons, refs, states)
+	for _, g := range f.Authority.Grants() {
+		f.Grants[g.ID] = g
+	}
+	for i, r := range refs {
+		if st := states[i]; st.asked != nil && r.entry().Err == nil && r.chain.Whole(r.i) {
+			f.Wishes = append(f.Wishes, capability.Wish{Place: r.place(), Asked: *st.asked})
 		}
 	}
+	slices.SortFunc(f.Wishes, func(a, b capability.Wish) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
 	for _, err := range f.Authority.Refused {
 		f.problem(verdict.GrantRefused, "", "", "%v", err)
 	}
 	return nil
+}
+
+// fold: grants after the break of a chain do not count; revocations on both sides of a fork do.
+func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []statement) *capability.Authority {
+	var given []capability.Given
+	var ended []capability.Ended
+	for i, r := range refs {
+		if r.entry().Err != nil {
+			continue
+		}
+		switch st := states[i]; {
+		case st.grant != nil && r.chain.Whole(r.i):
+			given = append(given, capability.Given{Place: r.place(), Granted: *st.grant})
+		case st.ended != nil:
+			ended = append(ended, capability.Ended{Place: r.place(), Revocation: *st.ended})
+		}
+	}
+	return capability.Fold(persons, given, ended)
+}
+
+func (r entryRef) place() capability.Place {
+	e := r.entry()
+	return capability.Place{ID: e.ID, KeyID: e.KeyID, Ledger: r.chain.Name, Seq: e.Header.Seq, Time: e.Header.When()}
 }
 
 // readSeals reads all other ledgers, on all processors.
@@ -372,6 +442,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	}
 	f.link(f.Authority, "")
 	f.lost()
+	f.sight()
 	for i, r := range refs {
 		e := r.entry()
 		if e.ID != "" {
@@ -384,11 +455,32 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		case e.Err != nil:
 		case st.seal != nil:
 			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
+		case st.admission != nil && r.chain.Whole(r.i):
+			f.Admitted = append(f.Admitted, Admission{Place: r.place(), Admission: *st.admission})
 		case st.decision != nil:
+			if d := st.decision; !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
+				f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})
+			}
 			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
 		}
 	}
 	return nil
+}
+
+// Undecided reports whether a problem leaves everything open: an operator wrote
+// into a capability ledger what this program can't read. Anybody else's newer
+// statement concerns only what rests on that ledger.
+func (f *Facts) Undecided(p verdict.Finding) bool {
+	c := f.Chains[p.Object]
+	if p.Code != verdict.LedgerNewer || c == nil || !strings.HasPrefix(p.Object, CapabilityTopic+"/") {
+		return false
+	}
+	for _, e := range c.Entries {
+		if by, ok := f.Authority.ByKey(e.KeyID); ok && by.Operator {
+			return true
+		}
+	}
+	return false
 }
 
 // lost tells of ledgers that lack what somebody saw there.
@@ -498,14 +590,23 @@ func (f *Facts) World() *verdict.World {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && p.Operator
 		},
-		HasGrant: func(id envelope.Digest, keyID string) bool {
-			g, ok := f.Authority.Grant(id)
-			if !ok {
+		Holds: func(grants []envelope.Digest, keyID string) bool {
+			if len(grants) == 0 {
+				return true
+			}
+			line := f.Authority.Line(grants[len(grants)-1])
+			if len(line) != len(grants) {
 				return false
 			}
-			k, err := identity.ParsePublicKey(g.Granted.Subject.Key)
+			for i, g := range line {
+				if g.ID != grants[i] {
+					return false
+				}
+			}
+			k, err := identity.ParsePublicKey(line[len(line)-1].Granted.Subject.Key)
 			return err == nil && k.ID() == keyID
 		},
+		Seen:   f.seenBy,
 		Chains: f.Chains,
 		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {
 			d, ok := f.Decisions[id]

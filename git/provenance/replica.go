@@ -44,14 +44,30 @@ func OpenReplica(r *git.Repo) ([4]byte, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return id, fmt.Errorf("replica: %w", err)
 	}
+	return newReplica(r, here)
+}
+
+// RenewReplica makes this clone a new replica: its keys go on in ledgers of their
+// own, and leave those that somebody else has written into, or taken entries from, as
+// they are. The caller holds the repository's lock.
+func RenewReplica(r *git.Repo) error {
+	here, err := place(r.CommonDir())
+	if err == nil {
+		_, err = newReplica(r, here)
+	}
+	return err
+}
+
+func newReplica(r *git.Repo, here Replica) (id [4]byte, err error) {
 	if _, err := rand.Read(id[:]); err != nil {
 		return id, fmt.Errorf("replica: %w", err)
 	}
 	here.ID = hex.EncodeToString(id[:])
-	if b, err = json.Marshal(here); err != nil {
+	b, err := json.Marshal(here)
+	if err != nil {
 		return id, fmt.Errorf("replica: %w", err)
 	}
-	return id, writeState(file, append(b, '\n'))
+	return id, r.WriteState("replica", append(b, '\n'))
 }
 
 func place(dir string) (Replica, error) {
@@ -71,27 +87,4 @@ func place(dir string) (Replica, error) {
 		host, _ = os.Hostname()
 	}
 	return Replica{Host: host, Path: path, Inode: inode(info)}, nil
-}
-
-// writeState writes a file of our state directory: whole or not at all.
-func writeState(file string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
-		return fmt.Errorf("state: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }()
-	_, err = tmp.Write(b)
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	return nil
 }

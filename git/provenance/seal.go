@@ -2,11 +2,8 @@ package provenance
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
@@ -26,13 +24,20 @@ var ErrDenied = errors.New("not allowed")
 
 // A DeniedError names what was refused. It wraps ErrDenied.
 type DeniedError struct {
-	Commit oid.ID
-	Action string
-	Reason string
+	Commit  oid.ID // zero when there is none yet
+	Action  string
+	Who     string
+	Reason  string
+	Refused envelope.Digest // the grant that refused, when one did
+	Entry   envelope.Digest // the record of the refusal; "" when it could not be recorded
 }
 
 func (e *DeniedError) Error() string {
-	return fmt.Sprintf("commit %s: %s is not allowed: %s", e.Commit.Short(), e.Action, e.Reason)
+	what := e.Action
+	if !e.Commit.IsZero() {
+		what = "commit " + e.Commit.Short() + ": " + e.Action
+	}
+	return fmt.Sprintf("%s is not allowed to %s: %s", what, e.Who, e.Reason)
 }
 
 // Unwrap returns ErrDenied.
@@ -52,8 +57,11 @@ type Sealer struct {
 	Root      *Root
 	Authority *capability.Authority
 	Hand      Hand
+	Asker     verdict.Asker // who decides; nil: the built-in checker, here
+	Moment    string        // when: a Git hook's name, or a command's
 	Now       func() time.Time
 	Locked    bool // the caller holds the repository's lock
+	Again     bool // seal also what this key has sealed already
 
 	all bool // Authority knows every principal
 }
@@ -65,14 +73,10 @@ type Made struct {
 	Mode   prov.Mode
 }
 
-// checker is the name decisions carry of who answered.
-const checker = "scope@builtin"
-
 // draft is a commit and everything a seal says of it that does not depend on the ledger.
 type draft struct {
 	commit  git.Commit
 	changes [][]prov.Change
-	paths   []string
 	mode    prov.Mode
 	ref     string
 	answer  capability.Decision
@@ -81,46 +85,36 @@ type draft struct {
 // Seal seals commits in one transaction: ledger entries and notes move
 // together or not at all. In mode witness each seal follows a recorded
 // decision. A commit this key has sealed already is passed over, and missing
-// from what is returned. When a commit is denied nothing is written.
+// from what is returned. When a commit is denied nothing is sealed, the refusal is
+// recorded, and the error is a *DeniedError.
 func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit) ([]Made, error) {
 	drafts := make([]draft, 0, len(commits))
 	for _, c := range commits {
-		done, err := k.Sealed(c.ID)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			continue
+		if !k.Again {
+			done, err := k.Sealed(c.ID)
+			if err != nil {
+				return nil, err
+			}
+			if done {
+				continue
+			}
 		}
 		d, err := k.draft(mode, ref, c)
 		if err != nil {
 			return nil, err
+		}
+		if !d.answer.Allowed {
+			return nil, k.deny(ctx, &d)
 		}
 		drafts = append(drafts, d)
 	}
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	if !k.Locked {
-		unlock, err := k.Session.Repo().Lock(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer unlock()
-	}
-	name, err := k.ledger(prov.Topic)
-	if err != nil {
-		return nil, err
-	}
 	var made []Made
-	var heads *sight
-	err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+	err := k.update(ctx, prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
 		made = made[:0]
-		if heads, err = k.look(ctx, tx, name); err != nil {
-			return err
-		}
 		var adds []notes.Add
-		moved := heads.moved
 		for i := range drafts {
 			m, blob, err := k.append(tx, name, &drafts[i], moved)
 			if err != nil {
@@ -136,11 +130,7 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 		}
 		return k.note(tx, adds, "seal "+subjects(drafts))
 	})
-	if err != nil {
-		return nil, err
-	}
-	heads.remember(k.Session.Repo(), name)
-	return made, nil
+	return made, err
 }
 
 // Sealed reports whether the note of a commit has a seal by this very key.
@@ -148,6 +138,13 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	found, err := notes.Of(k.Session, notes.Ref, commit)
 	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
 		return false, err
+	}
+	if len(found) == 0 { // the view may be gone; what was sealed last is asked for most
+		more, err := k.newest()
+		if err != nil {
+			return false, err
+		}
+		found = append(found, more...)
 	}
 	mine := k.Hand.Signer.Public()
 	for _, data := range found {
@@ -163,6 +160,31 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// newest returns the envelopes at the end of the hand's own ledger.
+func (k *Sealer) newest() ([][]byte, error) {
+	name, err := k.ledger(prov.Topic)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	next := name.Ref()
+	for range 8 {
+		c, err := k.Session.Commit(next)
+		if err != nil {
+			return out, nil //nolint:nilerr // no ledger yet, or a damaged one: it is told when it is appended to
+		}
+		o, err := k.Session.Object(c.ID.String()+":"+ledger.File, envelope.MaxSize)
+		if err == nil {
+			out = append(out, o.Data)
+		}
+		if len(c.Parents) != 1 {
+			break
+		}
+		next = c.Parents[0].String()
+	}
+	return out, nil
 }
 
 func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) {
@@ -182,19 +204,153 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 	if d.changes, err = changes(k.Session, pairs); err != nil {
 		return d, fmt.Errorf("commit %s: %w", c.ID.Short(), err)
 	}
-	d.paths = prov.Paths(d.changes)
-	action := capability.Commit
 	if !slices.ContainsFunc(k.Hand.Principal.Emails, func(e string) bool { return strings.EqualFold(e, c.Committer.Email) }) {
 		d.mode = prov.Vouching // somebody else's commit can only be vouched for
 	}
+	raw := make([][]prov.Raw, len(d.changes))
+	for i, list := range d.changes {
+		raw[i] = prov.RawOf(list)
+	}
+	d.answer, err = k.Ask(d.action(), ref, raw)
+	return d, err
+}
+
+func (d *draft) action() string {
 	if d.mode == prov.Vouching {
-		action = capability.Vouch
+		return capability.Vouch
 	}
-	d.answer = k.Authority.Decide(capability.Request{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Paths: d.paths, Ref: ref})
-	if !d.answer.Allowed {
-		return d, &DeniedError{Commit: c.ID, Action: action, Reason: d.answer.Reason}
+	return capability.Commit
+}
+
+// Ask asks whether the hand may act on these changes against each parent.
+func (k *Sealer) Ask(action, ref string, diffs [][]prov.Raw) (capability.Decision, error) {
+	touched := prov.Touched(diffs)
+	if k.Authority.NeedsSizes() {
+		if err := sizes(k.Session, touched, diffs); err != nil {
+			return capability.Decision{}, err
+		}
 	}
-	return d, nil
+	return k.decide(capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Ref: ref, Changes: touched}), nil
+}
+
+func (k *Sealer) decide(q capability.Query) capability.Decision {
+	if k.Asker != nil {
+		return k.Asker.Decide(q)
+	}
+	return k.Authority.Decide(q)
+}
+
+func (k *Sealer) lock(ctx context.Context) (func(), error) {
+	if k.Locked {
+		return func() {}, nil
+	}
+	return k.Session.Repo().Lock(ctx)
+}
+
+// deny records that a commit was refused, and returns the refusal.
+func (k *Sealer) deny(ctx context.Context, d *draft) error {
+	return k.Deny(ctx, d.action(), d.ref, d.commit, d.answer)
+}
+
+// Deny records a refusal in the hand's ledger and returns it as a *DeniedError;
+// commit has no ID when there is none yet. A refusal that can't be recorded is one all the same.
+func (k *Sealer) Deny(ctx context.Context, action, ref string, c git.Commit, answer capability.Decision) error {
+	out := &DeniedError{Commit: c.ID, Action: action, Who: k.Hand.Principal.Name, Reason: answer.Reason, Refused: answer.Refused}
+	body := k.decision(action, ref, c, answer)
+	body.Commit = c.ID
+	made, err := k.Record(ctx, prov.Topic, Item{Type: prov.Decided, Body: body, Subject: fmt.Sprintf("gate.decided deny %s to %s", action, k.Hand.Principal.Name)})
+	if err == nil {
+		out.Entry = made[0].ID
+	}
+	return out
+}
+
+func (k *Sealer) decision(action, ref string, c git.Commit, answer capability.Decision) prov.Decision {
+	d := prov.Decision{
+		Action: action, Allowed: answer.Allowed, Checkers: answer.Checkers, Grants: answer.Grants, KeyID: k.Hand.Signer.Public().ID(), Moment: k.Moment,
+		Parents: c.Parents, Reason: answer.Reason, Ref: ref, Refused: answer.Refused, Tree: c.Tree,
+	}
+	if d.Grants == nil {
+		d.Grants = []envelope.Digest{}
+	}
+	if d.Parents == nil {
+		d.Parents = []oid.ID{}
+	}
+	if d.Checkers == nil {
+		d.Checkers = []string{}
+	}
+	return d
+}
+
+// Item is one statement to record that is not about a Git object.
+type Item struct {
+	Type    string
+	Body    any
+	Subject string // one line for people
+}
+
+// Record appends statements to the hand's ledger of a topic, all or none.
+func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]ledger.Appended, error) {
+	var made []ledger.Appended
+	err := k.update(ctx, topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
+		made = made[:0]
+		now := k.Now()
+		for _, item := range items {
+			a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
+				payload, err := envelope.Statement(item.Type, k.header(name, seq, prev, moved, now), item.Body)
+				if err != nil {
+					return ledger.Entry{}, err
+				}
+				return k.entry(envelope.TypeLedger, payload, item.Subject, now)
+			})
+			if err != nil {
+				return err
+			}
+			moved = nil
+			made = append(made, a)
+		}
+		return nil
+	})
+	return made, err
+}
+
+// update appends to the hand's ledger of a topic, under the repository's lock. build is told which heads of other ledgers
+// moved, for the first entry it appends. A ledger of the hand's that others
+// have written into, or that lost entries, is left: the clone becomes a new replica.
+func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx, ledger.Name, []envelope.Head) error) error {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for try := 0; ; try++ {
+		name, err := k.ledger(topic)
+		if err != nil {
+			return err
+		}
+		var heads *sight
+		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+			if heads, err = k.look(ctx, tx, name); err != nil {
+				return err
+			}
+			return build(tx, name, heads.moved)
+		})
+		if errors.Is(err, errForeign) && try == 0 {
+			if err := RenewReplica(k.Session.Repo()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		heads.remember(k.Session.Repo(), name)
+		return nil
+	}
+}
+
+func (k *Sealer) header(name ledger.Name, seq uint64, prev envelope.Digest, heads []envelope.Head, now time.Time) envelope.Header {
+	return envelope.Header{Heads: heads, Prev: prev, Repository: k.Root.ID, Seq: seq, Time: envelope.Timestamp(now), Topic: name.Topic, Writer: string(name.Writer)}
 }
 
 // ledger names this key's chain of a topic on this clone.
@@ -209,28 +365,15 @@ func (k *Sealer) ledger(topic string) (ledger.Name, error) {
 // append puts the decision, where the mode has one, and the seal behind it.
 func (k *Sealer) append(tx *ledger.Tx, name ledger.Name, d *draft, heads []envelope.Head) (Made, oid.ID, error) {
 	now := k.Now()
-	header := func(seq uint64, prev envelope.Digest, heads []envelope.Head) envelope.Header {
-		return envelope.Header{Heads: heads, Prev: prev, Repository: k.Root.ID, Seq: seq, Time: envelope.Timestamp(now), Topic: name.Topic, Writer: string(name.Writer)}
-	}
-	keyID := k.Hand.Signer.Public().ID()
-	grants := d.answer.Grants
-	if grants == nil {
-		grants = []envelope.Digest{}
-	}
-	parents := d.commit.Parents
-	if parents == nil {
-		parents = []oid.ID{}
-	}
+	body := k.decision(d.action(), d.ref, d.commit, d.answer)
 	var decision envelope.Digest
 	if d.mode == prov.Witness {
 		a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
-			payload, err := envelope.Statement(prov.Decided, header(seq, prev, nil), prov.Decision{
-				Action: capability.Commit, Allowed: true, Checker: checker, Grants: grants, KeyID: keyID, Parents: parents, Ref: d.ref, Tree: d.commit.Tree,
-			})
+			payload, err := envelope.Statement(prov.Decided, k.header(name, seq, prev, nil, now), body)
 			if err != nil {
 				return ledger.Entry{}, err
 			}
-			return k.entry(envelope.TypeLedger, payload, fmt.Sprintf("gate.decided allow %s %s", capability.Commit, d.commit.Tree.Short()), now)
+			return k.entry(envelope.TypeLedger, payload, fmt.Sprintf("gate.decided allow %s %s", body.Action, d.commit.Tree.Short()), now)
 		})
 		if err != nil {
 			return Made{}, oid.ID{}, err
@@ -240,7 +383,7 @@ func (k *Sealer) append(tx *ledger.Tx, name ledger.Name, d *draft, heads []envel
 	a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
 		p := k.Hand.Principal
 		s := prov.NewSeal(d.commit.ID, d.commit.Tree, prov.Predicate{
-			Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: header(seq, prev, heads), Grants: grants, Mode: d.mode, Parents: parents,
+			Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: k.header(name, seq, prev, heads, now), Grants: body.Grants, Mode: d.mode, Parents: body.Parents,
 			Principal: prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}, Ref: d.ref, Tool: k.Hand.Tool, Unrecorded: prov.Unrecorded(k.Hand.Tool != ""),
 		})
 		payload, err := s.Encode()
@@ -327,102 +470,4 @@ func subjects(d []draft) string {
 		return d[0].commit.ID.Short()
 	}
 	return fmt.Sprintf("%s and %d more", d[0].commit.ID.Short(), len(d)-1)
-}
-
-// seqOf reads the number of this key's own newest entry.
-func (k *Sealer) seqOf(name ledger.Name, _ oid.ID, e *envelope.Envelope) (uint64, error) {
-	_, h, err := openEnvelope(e, k.Root.ID, k.Authority.Ring)
-	if err != nil {
-		return 0, err
-	}
-	if h.Ledger() != name.String() {
-		return 0, fmt.Errorf("%w: it belongs to %s", ledger.ErrDamaged, h.Ledger())
-	}
-	return h.Seq, nil
-}
-
-// sight is what a writer has seen of other ledgers: a local memory, so that an
-// entry names only those that moved. Without it an entry names them all.
-type sight struct {
-	Tip   string              `json:"tip"`   // the writer's own newest entry when this was written
-	Heads map[string]headSeen `json:"heads"` // by ledger
-
-	moved []envelope.Head
-	tx    *ledger.Tx
-}
-
-type headSeen struct {
-	Commit string          `json:"commit"`
-	ID     envelope.Digest `json:"id"`
-	Seq    uint64          `json:"seq"`
-}
-
-// knowAll makes sure that the writers of a ledger that moved are known: an
-// operator's authority is the trust root alone until somebody else's ledger matters.
-func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
-	if k.all {
-		return nil
-	}
-	for _, p := range k.Authority.Principals() {
-		for _, key := range p.Keys {
-			if n.Writer.OfKey(key.Digest()) {
-				return nil
-			}
-		}
-	}
-	f, err := loadTopics(ctx, k.Session, k.Root, CapabilityTopic+"/")
-	if err != nil {
-		return err
-	}
-	k.Authority, k.all = f.Authority, true
-	return nil
-}
-
-// look compares the ledgers with what the writer saw last.
-func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*sight, error) {
-	v := &sight{Heads: map[string]headSeen{}, tx: tx}
-	own := tx.Refs()[name.Ref()]
-	if b, err := os.ReadFile(seenFile(k.Session.Repo(), name)); err == nil {
-		var old sight
-		if json.Unmarshal(b, &old) == nil && old.Tip == own.String() && old.Heads != nil {
-			v.Heads = old.Heads
-		}
-	}
-	for ref, commit := range tx.Refs() {
-		n, ok := ledger.ParseRef(ref)
-		if !ok || n == name {
-			continue
-		}
-		was := v.Heads[n.String()]
-		if was.Commit == commit.String() {
-			continue
-		}
-		if err := k.knowAll(ctx, n); err != nil {
-			return nil, err
-		}
-		tip, err := tx.Tip(n)
-		if err != nil || tip.Seq < was.Seq {
-			continue // unreadable, unknown or going back: nothing a statement should rest on
-		}
-		v.Heads[n.String()] = headSeen{commit.String(), tip.ID, tip.Seq}
-		v.moved = append(v.moved, envelope.Head{Ledger: n.String(), Seq: tip.Seq, ID: tip.ID})
-	}
-	slices.SortFunc(v.moved, func(a, b envelope.Head) int { return strings.Compare(a.Ledger, b.Ledger) })
-	return v, nil
-}
-
-// remember stores what was seen. It is a memory only: failing to write it costs some bytes later.
-func (v *sight) remember(r *git.Repo, name ledger.Name) {
-	tip, err := v.tx.Tip(name)
-	if err != nil {
-		return
-	}
-	v.Tip = tip.Commit.String()
-	if b, err := json.Marshal(v); err == nil {
-		_ = writeState(seenFile(r, name), append(b, '\n'))
-	}
-}
-
-func seenFile(r *git.Repo, n ledger.Name) string {
-	return filepath.Join(r.StateDir(), "seen", n.Topic+"-"+string(n.Writer)+".json")
 }

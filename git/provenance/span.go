@@ -1,8 +1,10 @@
 package provenance
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/git"
@@ -19,7 +21,9 @@ var (
 // Span is the commits to look at: those reachable from Tips and not from Except.
 type Span struct {
 	Tips, Except []oid.ID
-	Ranged       bool // written as A..B: a range under review, rather than a history
+	Ranged       bool   // written as A..B: a range under review, rather than a history
+	Name         string // what the one tip was named by, "" when there are several
+	Ref          string // the ref under review; "" lets Name tell
 }
 
 // ParseSpan reads arguments of the forms REV, A..B, ..B, A.. and ^REV, as git-rev-list(1) does; no argument is HEAD.
@@ -61,9 +65,58 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 		if err != nil {
 			return Span{}, err
 		}
-		sp.Tips = append(sp.Tips, id)
+		if sp.Tips = append(sp.Tips, id); len(sp.Tips) == 1 {
+			sp.Name = to
+		} else {
+			sp.Name = ""
+		}
 	}
 	return sp, nil
+}
+
+// UnderReview returns the ref whose commits are looked at: the one that was said,
+// else the one that the tip was named by, as git-rev-parse(1) finds it. Of a
+// remote-tracking branch it is the branch at the remote. It is "" where only an
+// object was named.
+func (sp Span) UnderReview(s *git.Session) (string, error) {
+	rev := sp.Name
+	if sp.Ref != "" {
+		return sp.Ref, nil
+	}
+	if i := strings.IndexAny(rev, "~^@:"); i >= 0 && rev != "@" {
+		rev = rev[:i]
+	}
+	if rev == "HEAD" || rev == "@" {
+		return s.HeadRef()
+	}
+	if _, err := oid.Parse(rev); err == nil || rev == "" {
+		return "", nil
+	}
+	ask := []string{"refs/" + rev, "refs/tags/" + rev, "refs/heads/" + rev, "refs/remotes/" + rev}
+	if strings.HasPrefix(rev, "refs/") {
+		ask = []string{rev}
+	}
+	i := 0
+	for _, err := range s.Sizes(slices.Values(ask)) { // through the child that is there
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, git.ErrMissing) {
+			return "", err
+		}
+		i++
+	}
+	if i == len(ask) {
+		return "", nil
+	}
+	rest, tracking := strings.CutPrefix(ask[i], "refs/remotes/")
+	if !tracking {
+		return ask[i], nil
+	}
+	if _, branch, ok := strings.Cut(rest, "/"); ok && branch != "HEAD" {
+		return "refs/heads/" + branch, nil
+	}
+	return "", nil
 }
 
 func resolve(s *git.Session, rev string) (oid.ID, error) {
@@ -115,14 +168,34 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 	return out, nil
 }
 
-// SealedBy reports whether a ledger has a seal of the commit by this key.
-func (f *Facts) SealedBy(commit oid.ID, keyID string) bool {
-	for i := range f.Seals[commit] {
-		if c := &f.Seals[commit][i]; c.KeyID == keyID && c.Seal != nil {
-			return true
+// SealedBy returns which of the commits have a seal by this key that holds now.
+func (f *Facts) SealedBy(ctx context.Context, s *git.Session, commits []git.Commit, keyID string, o Options) (map[oid.ID]bool, error) {
+	o.Only = map[oid.ID]bool{}
+	var sp Span
+	for _, c := range commits {
+		for i := range f.Seals[c.ID] {
+			if x := &f.Seals[c.ID][i]; x.KeyID == keyID && x.Seal != nil && !o.Only[c.ID] {
+				o.Only[c.ID] = true
+				sp.Tips, sp.Except = append(sp.Tips, c.ID), append(sp.Except, c.Parents...)
+			}
 		}
 	}
-	return false
+	good := map[oid.ID]bool{}
+	if len(sp.Tips) == 0 {
+		return good, nil
+	}
+	sp.Except = slices.DeleteFunc(sp.Except, func(id oid.ID) bool { return o.Only[id] })
+	rep, err := Verify(ctx, s, sp, o)
+	if err != nil {
+		return nil, err
+	}
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, err
+		}
+		good[r.Commit] = r.Verdict.OK() && r.Principal != nil && r.Principal.Key == keyID
+	}
+	return good, nil
 }
 
 func (sp Span) revs() []string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -30,6 +31,9 @@ type Options struct {
 	Pin  envelope.Digest
 	Deep bool      // hash every object of the range again, and every content digest
 	Now  time.Time // when grants are asked
+
+	// Asker decides what a principal may do; nil: the built-in checker, here.
+	Asker func(*capability.Authority) verdict.Asker
 
 	Cache       *Cache // nil: nothing is remembered, and nothing believed
 	NewestFirst bool
@@ -93,9 +97,16 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding,
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
+	if o.Asker != nil {
+		w.Authority = o.Asker(f.Authority)
+	}
+	ref, referr := sp.UnderReview(s)
+	own := f.own(sp)
+	admitted := f.admissions()
+	needSizes := f.Authority.NeedsSizes()
 	return func(yield func(verdict.Result, error) bool) {
 		trees, err := f.parentTrees(s, commits)
-		if err != nil {
+		if err = errors.Join(err, referr); err != nil {
 			yield(verdict.Result{}, err)
 			return
 		}
@@ -111,6 +122,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			vc := verdict.Commit{
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
+				Ref: ref, Side: !own[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID],
 			}
 			if !vc.Before {
 				for range max(1, len(c.Parents)) {
@@ -125,6 +137,11 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					vc.Diffs = append(vc.Diffs, rawChanges(list))
 				}
 			}
+			if vc.Touched = prov.Touched(vc.Diffs); needSizes && !vc.Before {
+				if err := sizes(s, vc.Touched, vc.Diffs); err != nil {
+					vc.DiffErr, whole = errors.Join(vc.DiffErr, err), false
+				}
+			}
 			exam := verdict.Examine(w, &vc)
 			if o.Cache != nil {
 				exams = append(exams, exam)
@@ -137,6 +154,26 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			f.remember(s, sp, o, r, exams)
 		}
 	}
+}
+
+// own returns the commits that were made on the ref under review: its tips and
+// their first parents. What a merge brought in was made elsewhere.
+func (f *Facts) own(sp Span) map[oid.ID]bool {
+	out := map[oid.ID]bool{}
+	for _, id := range sp.Tips {
+		for !out[id] {
+			c, ok := f.commits[id]
+			if !ok {
+				break
+			}
+			out[id] = true
+			if len(c.Parents) == 0 {
+				break
+			}
+			id = c.Parents[0]
+		}
+	}
+	return out
 }
 
 // gather reads root, ledgers and range with one log, and marks what is older than governance.

@@ -149,7 +149,7 @@ func (w *world) sealer(s *git.Session, who string) *provenance.Sealer {
 func (w *world) introduce(name string) envelope.Digest {
 	w.t.Helper()
 	k := w.sealer(w.session(), "alice")
-	id, err := k.Introduce(context.Background(), capability.Grant{Action: capability.Commit, Scope: capability.Scope{Version: 1}, Subject: capability.Subject{
+	id, err := k.Grant(context.Background(), capability.Grant{Action: capability.Commit, Scope: capability.Whole, Subject: capability.Subject{
 		Emails: []string{"alice@example.org"}, Key: w.keys[name].Public().String(), Kind: "agent", Name: name,
 	}})
 	if err != nil {

@@ -176,7 +176,7 @@ func (r *repo) seal() error {
 	if err != nil {
 		return err
 	}
-	a := capability.Fold(provenance.Persons(root), nil)
+	a := capability.Fold(provenance.Persons(root), nil, nil)
 	hand, err := provenance.ChooseHand(repo, a, provenance.Choice{ConfigDir: filepath.Join(filepath.Dir(r.dir), "home", "covenant"), Attended: true})
 	if err != nil {
 		return err

@@ -116,13 +116,13 @@ func TestWorkedExamplesOpen(t *testing.T) {
 		}
 		return o
 	}
-	o := open("capability.md", envelope.TypeLedger, capability.Fold(persons, nil))
+	o := open("capability.md", envelope.TypeLedger, capability.Fold(persons, nil, nil))
 	payloads["capability.md"] = []string{string(o.Payload)}
 	grant, err := capability.Parse(o)
 	if err != nil {
 		t.Fatalf("capability.md: %v", err)
 	}
-	a := capability.Fold(persons, []capability.Given{{ID: o.ID, KeyID: o.KeyIDs[0], Ledger: grant.Entry.Ledger(), Seq: grant.Entry.Seq, Granted: grant.Body}})
+	a := capability.Fold(persons, []capability.Given{{Place: capability.Place{ID: o.ID, KeyID: o.KeyIDs[0], Ledger: grant.Entry.Ledger(), Seq: grant.Entry.Seq, Time: grant.Entry.When()}, Granted: grant.Body}}, nil)
 	if len(a.Refused) > 0 {
 		t.Fatalf("capability.md: %v", a.Refused)
 	}

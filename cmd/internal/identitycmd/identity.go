@@ -3,9 +3,7 @@ package identitycmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +16,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
-	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -129,31 +126,7 @@ func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
 		return err
 	}
 	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
-		text := o.key
-		switch {
-		case text == "-":
-			b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
-			if err != nil {
-				return nil, err
-			}
-			text = string(b)
-		case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
-			b, err := os.ReadFile(env.Path(text))
-			if err != nil {
-				return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
-			}
-			if len(b) > 1<<16 {
-				return nil, fmt.Errorf("%s is no public key: it is too large", text)
-			}
-			text = string(b)
-		}
-		if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
-			return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
-		}
-		if strings.HasPrefix(text, "-----BEGIN PGP") {
-			return openpgp.Import([]byte(text))
-		}
-		return identity.ParsePublicKey(strings.TrimSpace(text))
+		return work.PublicKey(env, o.key)
 	})
 }
 
@@ -201,7 +174,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		env.Talk().Warn("%s has no e-mail address: its commits can only be vouched for; name one with --email", name)
 	}
 	g := capability.Grant{
-		Action: capability.Commit, Scope: capability.Scope{Version: 1},
+		Action: capability.Commit, Introduction: true, Scope: capability.Whole,
 		Subject: capability.Subject{Accountable: k.Hand.Principal.Name, Emails: emails, Kind: o.kind, Name: name},
 	}
 	if p, ok := f.Authority.ByName(name); ok && p.Kind != o.kind {
@@ -215,7 +188,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		return cli.Hint(fmt.Errorf("the key %s is %s's already", pub.ID(), p.Name), "see who is known here: covenant identity list")
 	}
 	g.Subject.Key = pub.String()
-	id, err := k.Introduce(ctx, g)
+	id, err := k.Grant(ctx, g)
 	if err != nil {
 		return work.Explain(err)
 	}

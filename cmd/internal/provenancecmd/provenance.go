@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -92,12 +93,17 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
+	good, err := f.SealedBy(ctx, w.Session, commits, k.Hand.Signer.Public().ID(), provenance.Options{Pin: pin, Now: env.Now()})
+	if err != nil {
+		return work.Explain(err)
+	}
+	k.Again, k.Moment = true, "provenance seal"
 	bar := env.Talk().Progress("sealing", len(commits))
 	sum := SealSummary{Type: "summary", Commits: len(commits)}
 	const batch = 256
 	for len(commits) > 0 {
 		n := min(batch, len(commits))
-		if err := sealBatch(ctx, env, k, f, commits[:n], asJSON, &sum); err != nil {
+		if err := sealBatch(ctx, env, k, good, commits[:n], asJSON, &sum); err != nil {
 			bar.Done()
 			return resumable(err, sum)
 		}
@@ -112,10 +118,10 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	return err
 }
 
-func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, f *provenance.Facts, commits []git.Commit, asJSON bool, sum *SealSummary) error {
+func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, good map[oid.ID]bool, commits []git.Commit, asJSON bool, sum *SealSummary) error {
 	todo := commits[:0:0]
 	for _, c := range commits {
-		if f.SealedBy(c.ID, k.Hand.Signer.Public().ID()) {
+		if good[c.ID] {
 			sum.Skipped++
 			continue
 		}

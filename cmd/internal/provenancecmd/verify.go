@@ -145,7 +145,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	}
 	bar.Done()
 	for _, p := range rep.Problems {
-		newer = newer || p.Code == verdict.LedgerNewer
+		newer = newer || rep.Facts.Undecided(p)
 		if err := printProblem(env, o, p); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/blamecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/capabilitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/disablecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/doctorcmd"
@@ -37,6 +38,7 @@ that is not listed here is looked for as a program covenant-COMMAND.`,
 	}
 	root.AddCommand(
 		blamecmd.New(env),
+		capabilitycmd.New(env),
 		disablecmd.New(env),
 		doctorcmd.New(env),
 		hookscmd.New(env),

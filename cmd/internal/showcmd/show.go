@@ -186,7 +186,7 @@ func (t *teller) story(rep *provenance.Report, r *verdict.Result, word string) {
 	}
 	if pr.Decision != "" {
 		if d, ok := rep.Facts.Decisions[pr.Decision]; ok {
-			t.say("  decision:    allowed by %s before it was sealed (%s)", say.Name(d.Decision.Checker), pr.Decision.Short())
+			t.say("  decision:    allowed by %s before it was sealed (%s)", say.Line(strings.Join(d.Decision.Checkers, ", ")), pr.Decision.Short())
 		}
 	}
 	t.say("  entry:       %d of %s (%s)", h.Seq, h.Ledger(), r.Seal.ID.Short())

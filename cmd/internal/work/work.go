@@ -5,6 +5,8 @@ package work
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -49,9 +51,18 @@ func (w *Work) Pin(explicit string) (envelope.Digest, error) {
 	return pin, nil
 }
 
+// automated are the variables by which build services, and Git's own quarantine of what
+// is being pushed, tell themselves.
+var automated = []string{"CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "GIT_QUARANTINE_PATH"}
+
 // Cache is what earlier verifications of this clone remembered; nil in CI, and where the person says so.
 func (w *Work) Cache(off bool) *provenance.Cache {
-	if ci := w.Env.Value("CI"); off || (ci != "" && ci != "false" && ci != "0") {
+	for _, sign := range automated {
+		if v := w.Env.Value(sign); v != "" && v != "false" && v != "0" {
+			off = true
+		}
+	}
+	if off {
 		return nil
 	}
 	return provenance.OpenCache(w.Session.Repo(), ConfigDir(w.Env))
@@ -77,6 +88,34 @@ func GPG(env *cli.Env) func(identity.PublicKey) (identity.Signer, error) {
 	return openpgp.GPG{Env: env.Environ}.Signer
 }
 
+// PublicKey reads the public key a flag names: the path of a file, the text of a key, or - for standard input.
+func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
+	switch {
+	case text == "-":
+		b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
+		if err != nil {
+			return nil, err
+		}
+		text = string(b)
+	case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
+		b, err := os.ReadFile(env.Path(text))
+		if err != nil {
+			return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
+		}
+		if len(b) > 1<<16 {
+			return nil, fmt.Errorf("%s is no public key: it is too large", text)
+		}
+		text = string(b)
+	}
+	if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
+		return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
+	}
+	if strings.HasPrefix(text, "-----BEGIN PGP") {
+		return openpgp.Import([]byte(text))
+	}
+	return identity.ParsePublicKey(strings.TrimSpace(text))
+}
+
 // ConfigDir is the user's configuration directory of this program.
 func ConfigDir(env *cli.Env) string { return terminal.ConfigDir(env.Lookup) }
 
@@ -86,7 +125,7 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Now: w.Env.Now}, nil
+	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}, nil
 }
 
 // SetConfig writes a variable of the repository's own configuration.

@@ -1,0 +1,186 @@
+// Package capabilitycmd is the command group "capability": who may do what, for
+// how long, on whose word.
+package capabilitycmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// New returns the command group.
+func New(env *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "capability",
+		Short: "Say who may do what here, for how long, and on whose word",
+		Long: `A capability is a signed grant of an action within a scope to a key. Only operators
+grant; a holder may hand on what its grant says can be handed on, and never more.
+A request is allowed when every grant from the operator's down to the holder's
+allows it. Grants end by expiry or revocation, and take what was handed on along.`,
+	}
+	cmd.AddCommand(newGrant(env), newDelegate(env), newRequest(env), newList(env), newShow(env), newCheck(env), newExplain(env), newRevoke(env))
+	return cmd
+}
+
+// scopeFlags say what a grant is of.
+type scopeFlags struct {
+	action, scope, notBefore, expires string
+	paths, refs, modes                []string
+	maxFiles, maxBytes                int64
+	intent                            string
+	delegable                         int
+}
+
+func (o *scopeFlags) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.action, "action", "", "what may be done: repo.commit, repo.push, memory.read, … or a family such as repo.*")
+	f.StringArrayVar(&o.paths, "path", nil, "pattern of paths it is limited to, such as 'src/**'; may be repeated")
+	f.StringArrayVar(&o.refs, "ref", nil, "pattern of full ref names it is limited to, such as 'refs/heads/agent/*'; may be repeated")
+	f.StringArrayVar(&o.modes, "mode", nil, "file mode that a changed path may have, such as 100644; may be repeated")
+	f.Int64Var(&o.maxFiles, "max-files", -1, "how many files one commit may change")
+	f.Int64Var(&o.maxBytes, "max-bytes", -1, "how many bytes of new content one commit may bring")
+	f.StringVar(&o.intent, "intent", "", "the intent it is for")
+	f.StringVar(&o.scope, "scope", "", "the scope as a JSON object, instead of the flags above")
+	f.StringVar(&o.notBefore, "not-before", "", "when it begins: a time (RFC 3339) or a duration from now, such as 30m or 2d")
+	f.StringVar(&o.expires, "expires", "", "when it ends: a time (RFC 3339) or a duration from now, such as 8h or 30d")
+	f.IntVar(&o.delegable, "delegable", 0, "how many further hands it may pass through")
+}
+
+func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
+	if o.action == "" {
+		return g, cli.Hint(cli.Usage("no action"), "name one: --action repo.commit")
+	}
+	s := capability.Whole
+	flags := o.paths != nil || o.refs != nil || o.modes != nil || o.maxFiles >= 0 || o.maxBytes >= 0 || o.intent != ""
+	if o.scope != "" {
+		if flags {
+			return g, cli.Usage("--scope says all of it; it does not go with --path, --ref, --mode, --max-files, --max-bytes or --intent")
+		}
+		if s, err = capability.ParseScope([]byte(o.scope)); err != nil {
+			return g, cli.Hint(usage(err), "fields and namespaces are in docs/spec/capability.md")
+		}
+	}
+	if flags {
+		s.Paths, s.Refs, s.Modes, s.Intent = o.paths, o.refs, o.modes, o.intent
+		if o.maxFiles >= 0 {
+			s.MaxFiles = &o.maxFiles
+		}
+		if o.maxBytes >= 0 {
+			s.MaxBytes = &o.maxBytes
+		}
+	}
+	g = capability.Grant{Action: o.action, Scope: s, Delegable: o.delegable}
+	if g.NotBefore, err = moment(o.notBefore, now); err != nil {
+		return g, cli.Usage("--not-before: %v", err)
+	}
+	if g.Expires, err = moment(o.expires, now); err != nil {
+		return g, cli.Usage("--expires: %v", err)
+	}
+	if g.Expires != "" && g.Expires < envelope.Timestamp(now) {
+		return g, cli.Usage("--expires %s: that is over", o.expires)
+	}
+	if err := s.Validate(g.Action); err != nil {
+		return g, cli.Hint(usage(err), "fields and namespaces are in docs/spec/capability.md")
+	}
+	return g, nil
+}
+
+func usage(err error) error { return cli.Usage("%v", err) }
+
+// moment reads a time, or a duration from now: what time.ParseDuration reads, and days such as 30d.
+func moment(text string, now time.Time) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return envelope.Timestamp(t), nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 100_000 {
+			return envelope.Timestamp(now.AddDate(0, 0, n)), nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return "", fmt.Errorf("%q is no time such as 2026-12-31T18:00:00Z, and no duration such as 8h or 30d", text)
+	}
+	return envelope.Timestamp(now.Add(d)), nil
+}
+
+// court is an opened repository with what is known of its authority.
+type court struct {
+	*work.Work
+	pin   envelope.Digest
+	facts *provenance.Facts
+}
+
+func open(ctx context.Context, env *cli.Env) (*court, error) {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	pin, err := w.Pin("")
+	if err == nil {
+		var f *provenance.Facts
+		if f, err = provenance.LoadAuthority(ctx, w.Session, pin); err == nil {
+			return &court{w, pin, f}, nil
+		}
+	}
+	w.Close()
+	return nil, work.Explain(err)
+}
+
+// find resolves a grant's id, or the beginning of one.
+func (c *court) find(text string) (envelope.Digest, error) {
+	want := strings.TrimPrefix(text, "sha256:")
+	var found []envelope.Digest
+	for _, g := range c.facts.Authority.Grants() {
+		if strings.HasPrefix(strings.TrimPrefix(string(g.ID), "sha256:"), want) {
+			found = append(found, g.ID)
+		}
+	}
+	switch {
+	case len(want) < 4:
+		return "", cli.Usage("%q is too short to name a grant", text)
+	case len(found) == 0:
+		return "", cli.Hint(fmt.Errorf("there is no grant %s here", text), "see what there is: covenant capability list")
+	case len(found) > 1:
+		return "", cli.Hint(fmt.Errorf("%s is the beginning of %d grants", text, len(found)), "give more of it: covenant capability list --json")
+	}
+	return found[0], nil
+}
+
+// Granted is what grant, delegate and request print with --json.
+type Granted struct {
+	Type      string `json:"type"` // "grant" or "request"
+	ID        string `json:"id"`
+	Subject   string `json:"subject"`
+	Action    string `json:"action"`
+	Scope     any    `json:"scope"`
+	NotBefore string `json:"notBefore,omitempty"`
+	Expires   string `json:"expires,omitempty"`
+	Delegable int    `json:"delegable"`
+	Parent    string `json:"parent,omitempty"`
+}
+
+// denied turns a refusal to write into the exit code for no.
+func denied(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, capability.ErrInvalid):
+		return cli.No(cli.Hint(err, "only operators grant, and a holder hands on what its grant lets it: covenant capability list"))
+	}
+	return work.Explain(err)
+}

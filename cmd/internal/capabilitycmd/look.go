@@ -1,0 +1,547 @@
+package capabilitycmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/canonical"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// Listed is one line of list and show with --json.
+type Listed struct {
+	Type      string           `json:"type"` // "grant" or "request"
+	ID        string           `json:"id"`
+	Subject   string           `json:"subject"`
+	Action    string           `json:"action"`
+	State     capability.State `json:"state"` // of a request: pending
+	Scope     capability.Scope `json:"scope"`
+	By        string           `json:"by,omitempty"` // who gave it
+	Time      string           `json:"time"`
+	NotBefore string           `json:"notBefore,omitempty"`
+	Expires   string           `json:"expires,omitempty"`
+	Delegable int              `json:"delegable"`
+	Parent    string           `json:"parent,omitempty"`
+	Reason    string           `json:"reason,omitempty"` // of a revocation, or a request
+}
+
+func (c *court) listed(g capability.Given, now time.Time) Listed {
+	l := Listed{
+		Type: "grant", ID: string(g.ID), Subject: g.Granted.Subject.Name, Action: g.Granted.Action, State: c.facts.Authority.State(g.ID, now), Scope: g.Granted.Scope,
+		By: c.nameOf(g.KeyID), Time: envelope.Timestamp(g.Time), NotBefore: g.Granted.NotBefore, Expires: c.facts.Authority.Expires(g), Delegable: g.Granted.Delegable, Parent: string(g.Granted.Parent),
+	}
+	if e, ok := c.facts.Authority.End(g.ID, time.Time{}); ok {
+		l.Reason = e.Reason
+	}
+	return l
+}
+
+func (c *court) nameOf(keyID string) string {
+	if p, ok := c.facts.Authority.ByKey(keyID); ok {
+		return p.Name
+	}
+	return keyID
+}
+
+func newList(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	var to, state string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List grants and what became of them, and requests",
+		Long: `List the grants of this repository, oldest first, with what they are now: active,
+expired, revoked or pending (not yet in force); then the requests that nobody has
+granted since.`,
+		Example: `  covenant capability list
+  covenant capability list --to coder --json | jq 'select(.state=="active")'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			now := env.Now()
+			lines := make([]Listed, 0, len(c.facts.Grants))
+			for _, g := range c.facts.Authority.Grants() {
+				lines = append(lines, c.listed(g, now))
+			}
+			for _, w := range c.facts.Wishes {
+				if p, ok := c.facts.Authority.ByKey(w.KeyID); ok && !c.answered(p.Name, w) {
+					lines = append(lines, Listed{
+						Type: "request", ID: string(w.ID), Subject: p.Name, Action: w.Action, State: capability.Pending, Scope: w.Scope,
+						Time: envelope.Timestamp(w.Time), Expires: w.Expires, Delegable: w.Delegable, Reason: w.Reason,
+					})
+				}
+			}
+			for _, l := range lines {
+				if (to != "" && l.Subject != to) || (state != "" && string(l.State) != state) {
+					continue
+				}
+				if err := l.print(env, asJSON); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "only what this principal holds or asks for")
+	cmd.Flags().StringVar(&state, "state", "", "only active, expired, revoked or pending ones")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per grant")
+	return cmd
+}
+
+// answered reports whether a grant of what was asked for came after a request.
+func (c *court) answered(name string, w capability.Wish) bool {
+	for _, g := range c.facts.Authority.Grants() {
+		if !g.Granted.Introduction && g.Granted.Subject.Name == name && capability.Covers(g.Granted.Action, w.Action) && !g.Time.Before(w.Time) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Listed) print(env *cli.Env, asJSON bool) error {
+	if asJSON {
+		return env.JSON(l)
+	}
+	p := env.Palette()
+	word := fmt.Sprintf("%-8s", l.State)
+	switch {
+	case l.Type == "request":
+		word = p.Warn("request ")
+	case l.State == capability.Active:
+		word = p.Good(word)
+	default:
+		word = p.Dim(word)
+	}
+	_, err := fmt.Fprintf(env.Out, "%s %s %-16s %s%s\n", word, envelope.Digest(l.ID).Short(), say.Line(l.Subject), l.Action, say.Line(describe(l)))
+	return err
+}
+
+// describe tells the limits of a grant in the flags that make them.
+func describe(l *Listed) string {
+	var b strings.Builder
+	add := func(flag string, values ...string) {
+		for _, v := range values {
+			b.WriteString(" --" + flag + " " + say.Shell(v))
+		}
+	}
+	s := l.Scope
+	add("path", s.Paths...)
+	add("ref", s.Refs...)
+	add("mode", s.Modes...)
+	if s.MaxFiles != nil {
+		add("max-files", fmt.Sprint(*s.MaxFiles))
+	}
+	if s.MaxBytes != nil {
+		add("max-bytes", fmt.Sprint(*s.MaxBytes))
+	}
+	if s.Intent != "" {
+		add("intent", s.Intent)
+	}
+	if b.Len() == 0 {
+		if text, err := canonical.Marshal(s); err == nil && string(text) != `{"version":1}` {
+			add("scope", string(text))
+		}
+	}
+	if l.NotBefore != "" {
+		add("not-before", l.NotBefore)
+	}
+	if l.Expires != "" {
+		add("expires", l.Expires)
+	}
+	if l.Delegable > 0 {
+		add("delegable", fmt.Sprint(l.Delegable))
+	}
+	return b.String()
+}
+
+func newShow(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "show GRANT",
+		Short:   "Show a grant and those it rests on, the operator's first",
+		Long:    `Show a grant and those it rests on, the operator's first. All of them must allow what is asked.`,
+		Example: "  covenant capability show 1a2b3c4d",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			id, err := c.find(args[0])
+			if err != nil {
+				return err
+			}
+			for _, g := range c.facts.Authority.Line(id) {
+				l := c.listed(g, env.Now())
+				if asJSON {
+					err = env.JSON(l)
+				} else {
+					err = c.story(l)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per grant of the line")
+	return cmd
+}
+
+func (c *court) story(l Listed) error {
+	end := ""
+	if e, ok := c.facts.Authority.End(envelope.Digest(l.ID), time.Time{}); ok {
+		end = fmt.Sprintf("\n  revoked by %s at %s", c.nameOf(e.KeyID), envelope.Timestamp(e.Time))
+		if e.Reason != "" {
+			end += ": " + e.Reason
+		}
+		if string(e.Grant) != l.ID {
+			end += " (with grant " + e.Grant.Short() + ")"
+		}
+	}
+	_, err := fmt.Fprintf(c.Env.Out, "grant %s, %s\n  %s gave %s %s at %s\n %s%s\n", l.ID, l.State, say.Line(l.By), say.Line(l.Subject), l.Action, l.Time, say.Line(orWhole(describe(&l))), end)
+	return err
+}
+
+func orWhole(s string) string {
+	if s == "" {
+		return " without limits"
+	}
+	return s
+}
+
+// asked is a question on the command line.
+type asked struct {
+	as, action, ref, intent, resource, mode string
+	paths                                   []string
+	size                                    int64
+}
+
+func (q *asked) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&q.as, "as", "", "who asks: a name or a key id (default: who acts here)")
+	f.StringVar(&q.action, "action", "", "what is asked for, such as repo.commit")
+	f.StringArrayVar(&q.paths, "path", nil, "path that changes; may be repeated")
+	f.StringVar(&q.ref, "ref", "", "ref it is for: a full name, or a branch (default: the branch you are on)")
+	f.StringVar(&q.intent, "intent", "", "intent it is for")
+	f.StringVar(&q.mode, "mode", "100644", "file mode the paths come to have")
+	f.Int64Var(&q.size, "bytes", 0, "bytes of new content of each path")
+	f.StringVar(&q.resource, "resource", "", "of actions that are not repo.*: what is acted on, a JSON object by the fields of the scope")
+}
+
+func (q *asked) query(c *court) (*capability.Query, error) {
+	a := c.facts.Authority
+	if q.action == "" {
+		return nil, cli.Hint(cli.Usage("no action"), "name one: --action repo.commit")
+	}
+	out := &capability.Query{Action: q.action, At: c.Env.Now(), Intent: q.intent}
+	switch p, ok := a.ByName(q.as); {
+	case q.as == "":
+		h, err := provenance.ChooseHand(c.Session.Repo(), a, c.Choice())
+		if err != nil {
+			return nil, work.Explain(err)
+		}
+		out.KeyID = h.Signer.Public().ID()
+	case ok:
+		out.KeyID = p.Keys[len(p.Keys)-1].ID()
+		for _, k := range p.Keys { // the key that holds a grant, when there are several
+			if r, err := a.Request(&capability.Query{KeyID: k.ID(), Action: q.action, At: out.At}); err == nil && len(r.Chains) > 0 {
+				out.KeyID = k.ID()
+			}
+		}
+	default:
+		if _, ok := a.ByKey(q.as); !ok {
+			return nil, cli.Hint(fmt.Errorf("nobody of the name or key %q is known here", q.as), "see who is: covenant identity list")
+		}
+		out.KeyID = q.as
+	}
+	ref, err := provenance.Span{Name: q.ref}.UnderReview(c.Session)
+	switch {
+	case err != nil:
+		return nil, err
+	case q.ref == "":
+		if ref, err = c.Session.HeadRef(); err != nil {
+			return nil, err
+		}
+	case ref == "" && strings.HasPrefix(q.ref, "refs/"):
+		ref = q.ref // it need not be there yet
+	case ref == "":
+		ref = "refs/heads/" + q.ref
+	}
+	out.Ref = ref
+	diff := make([]prov.Raw, 0, len(q.paths))
+	for _, p := range q.paths {
+		diff = append(diff, prov.Raw{Path: p, Status: 'M', OldMode: q.mode, NewMode: q.mode})
+	}
+	out.Changes = prov.Touched([][]prov.Raw{diff})
+	for i := range out.Changes {
+		out.Changes[i].Size = q.size
+	}
+	if q.resource != "" {
+		text, err := canonical.Of([]byte(q.resource))
+		if err == nil {
+			err = pluginapi.Decode(text, &out.Resource)
+		}
+		if err != nil {
+			return nil, cli.Usage("--resource: %v", err)
+		}
+	}
+	return out, nil
+}
+
+// Answer is what check and explain print with --json.
+type Answer struct {
+	Type     string   `json:"type"` // "decision"
+	Allowed  bool     `json:"allowed"`
+	Subject  string   `json:"subject"`
+	Action   string   `json:"action"`
+	Ref      string   `json:"ref,omitempty"`
+	Grants   []string `json:"grants"` // relied on, the operator's first
+	Checkers []string `json:"checkers"`
+	Reason   string   `json:"reason,omitempty"`
+	Refused  string   `json:"refused,omitempty"` // the grant that refused
+	Needed   string   `json:"needed,omitempty"`  // of explain: the command that an operator would type
+}
+
+func (c *court) answer(q *capability.Query, d capability.Decision) Answer {
+	a := Answer{
+		Type: "decision", Allowed: d.Allowed, Subject: c.nameOf(q.KeyID), Action: q.Action, Ref: q.Ref, Grants: []string{}, Checkers: d.Checkers,
+		Reason: d.Reason, Refused: string(d.Refused),
+	}
+	for _, g := range d.Grants {
+		a.Grants = append(a.Grants, string(g))
+	}
+	return a
+}
+
+func newCheck(env *cli.Env) *cobra.Command {
+	var q asked
+	var asJSON, quiet bool
+	cmd := &cobra.Command{
+		Use:   "check --as NAME --action ACTION",
+		Short: "Ask whether somebody may do something now",
+		Long: `Ask the checkers whether somebody may do something now. The exit code is 0 when it is
+allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.`,
+		Example: `  covenant capability check --as coder --action repo.commit --path src/main.go --ref refs/heads/agent/x
+  covenant capability check --action repo.push --ref main && git push`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			query, err := q.query(c)
+			if err != nil {
+				return err
+			}
+			d, err := c.decide(cmd.Context(), query)
+			if err != nil {
+				return err
+			}
+			a := c.answer(query, d)
+			switch {
+			case asJSON:
+				err = env.JSON(a)
+			case quiet:
+			case d.Allowed:
+				_, err = fmt.Fprintf(env.Out, "%s: %s may %s\n", env.Palette().Good("allowed"), say.Line(a.Subject), a.Action)
+			default:
+				_, err = fmt.Fprintf(env.Out, "%s: %s\n", env.Palette().Bad("denied"), say.Line(d.Reason))
+			}
+			if err == nil && !d.Allowed {
+				return cli.No(nil)
+			}
+			return err
+		},
+	}
+	q.bind(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing; the exit code tells")
+	return cmd
+}
+
+func (c *court) decide(_ context.Context, q *capability.Query) (capability.Decision, error) {
+	return c.facts.Authority.Decide(*q), nil
+}
+
+func newExplain(env *cli.Env) *cobra.Command {
+	var q asked
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain [ENTRY]",
+		Short: "Tell why something is allowed or denied, and what would be needed",
+		Long: `Tell why something is allowed or denied: the whole line of grants, or the first that
+refused and the grant that would be needed, as a command to type. ENTRY is a recorded
+decision; without it the question is asked now, as "covenant capability check" asks it.`,
+		Example: `  covenant capability explain --as coder --action repo.commit --path README.md
+  covenant capability explain 9f8e7d6c`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if len(args) == 1 {
+				return c.recorded(cmd.Context(), args[0], asJSON)
+			}
+			query, err := q.query(c)
+			if err != nil {
+				return err
+			}
+			d, err := c.decide(cmd.Context(), query)
+			if err != nil {
+				return err
+			}
+			return c.explain(query, d, asJSON)
+		},
+	}
+	q.bind(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+// recorded explains a decision that stands in a ledger, and asks the same again now.
+func (c *court) recorded(ctx context.Context, text string, asJSON bool) error {
+	f, err := provenance.Load(ctx, c.Session, c.pin)
+	if err != nil {
+		return work.Explain(err)
+	}
+	want := strings.TrimPrefix(text, "sha256:")
+	for id, d := range f.Decisions {
+		if len(want) < 4 || !strings.HasPrefix(strings.TrimPrefix(string(id), "sha256:"), want) {
+			continue
+		}
+		b := d.Decision
+		if !asJSON {
+			word := "allowed"
+			if !b.Allowed {
+				word = "denied"
+			}
+			if _, err := fmt.Fprintf(c.Env.Out, "%s %s %s at %s, asked at %s by %s: %s\n\n", id.Short(), word, b.Action, d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason))); err != nil {
+				return err
+			}
+		}
+		q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref}
+		q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
+		if err != nil {
+			return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
+		}
+		now, err := c.decide(ctx, q)
+		if err != nil {
+			return err
+		}
+		return c.explain(q, now, asJSON)
+	}
+	return cli.Hint(fmt.Errorf("there is no decision %s here", text), "refusals name theirs; ledgers list them: git log refs/covenant/ledger/provenance/…")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "no reason was given"
+	}
+	return s
+}
+
+func (c *court) explain(q *capability.Query, d capability.Decision, asJSON bool) error {
+	a := c.answer(q, d)
+	if !d.Allowed {
+		a.Needed = c.needed(q)
+	}
+	if asJSON {
+		if err := c.Env.JSON(a); err != nil {
+			return err
+		}
+		if !d.Allowed {
+			return cli.No(nil)
+		}
+		return nil
+	}
+	p := c.Env.Palette()
+	if d.Allowed {
+		if _, err := fmt.Fprintf(c.Env.Out, "%s: %s may %s now, by\n", p.Good("allowed"), say.Line(a.Subject), a.Action); err != nil {
+			return err
+		}
+		if len(d.Grants) == 0 {
+			_, err := fmt.Fprintln(c.Env.Out, "  the trust root: an operator needs no grant")
+			return err
+		}
+		return c.line(d.Grants)
+	}
+	if _, err := fmt.Fprintf(c.Env.Out, "%s: %s\n", p.Bad("denied"), say.Line(d.Reason)); err != nil {
+		return err
+	}
+	if d.Refused != "" {
+		var ids []envelope.Digest
+		for _, g := range c.facts.Authority.Line(d.Refused) {
+			ids = append(ids, g.ID)
+		}
+		if err := c.line(ids); err != nil {
+			return err
+		}
+	}
+	if a.Needed != "" {
+		if _, err := fmt.Fprintf(c.Env.Out, "an operator could allow it: %s\n", a.Needed); err != nil {
+			return err
+		}
+	}
+	return cli.No(nil)
+}
+
+func (c *court) line(ids []envelope.Digest) error {
+	for _, id := range ids {
+		g, ok := c.facts.Authority.Grant(id)
+		if !ok {
+			return errors.New("grant " + string(id) + " is not here")
+		}
+		l := c.listed(g, c.Env.Now())
+		if _, err := fmt.Fprintf(c.Env.Out, "  %s, %s: %s to %s, %s%s\n", id.Short(), l.State, say.Line(l.By), say.Line(l.Subject), l.Action, say.Line(orWhole(describe(&l)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// needed is the narrowest grant that would allow exactly this, as a command.
+func (c *court) needed(q *capability.Query) string {
+	p, ok := c.facts.Authority.ByKey(q.KeyID)
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("covenant capability grant --to " + say.Shell(p.Name) + " --action " + q.Action)
+	for i := range q.Changes {
+		if i == 20 {
+			b.WriteString(" --path '**'")
+			break
+		}
+		b.WriteString(" --path " + say.Shell(escape(string(q.Changes[i].Path))))
+	}
+	if q.Ref != "" && capability.Namespace(q.Action) == "repo" {
+		b.WriteString(" --ref " + say.Shell(escape(q.Ref)))
+	}
+	return b.String() + " --expires 8h"
+}
+
+// escape makes a pattern that matches a name and nothing else.
+func escape(name string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `{`, `\{`).Replace(name)
+}

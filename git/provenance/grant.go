@@ -1,0 +1,75 @@
+package provenance
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+)
+
+// Grant writes a grant in the hand's capability ledger and returns its id. The
+// first grant to a key introduces its holder. Without a parent the hand must be
+// an operator, and is accountable for an agent that is new; with one it must hold
+// the parent. The grant is held to the rules before it is written, so that nothing
+// is recorded that counts for nothing.
+func (k *Sealer) Grant(ctx context.Context, g capability.Grant) (envelope.Digest, error) {
+	var serial [16]byte
+	if _, err := rand.Read(serial[:]); err != nil {
+		return "", fmt.Errorf("serial: %w", err)
+	}
+	g.Serial = hex.EncodeToString(serial[:])
+	g.Subject.Emails = sorted(g.Subject.Emails)
+	if known, ok := k.Authority.ByName(g.Subject.Name); ok {
+		g.Subject.Kind, g.Subject.Accountable = known.Kind, known.Accountable
+	} else if g.Parent != "" {
+		p, ok := k.Authority.Grant(g.Parent)
+		if !ok {
+			return "", fmt.Errorf("%w: grant %s is not known here, or counts for nothing", capability.ErrInvalid, g.Parent)
+		}
+		g.Subject.Accountable = p.Granted.Subject.Accountable
+	} else {
+		g.Subject.Accountable = k.Hand.Principal.Name
+	}
+	if err := g.Validate(); err != nil {
+		return "", err
+	}
+	now := k.Now()
+	if err := k.Authority.MayGrant(k.Hand.Signer.Public().ID(), now, g); err != nil {
+		return "", err
+	}
+	made, err := k.Record(ctx, CapabilityTopic, Item{capability.Granted, g, fmt.Sprintf("capability.granted %s %s", g.Subject.Name, g.Action)})
+	if err != nil {
+		return "", err
+	}
+	return made[0].ID, nil
+}
+
+// Revoke ends a grant and all that was delegated from it.
+func (k *Sealer) Revoke(ctx context.Context, r capability.Revocation) (envelope.Digest, error) {
+	if err := r.Validate(); err != nil {
+		return "", err
+	}
+	if err := k.Authority.MayRevoke(k.Hand.Signer.Public().ID(), k.Now(), r); err != nil {
+		return "", err
+	}
+	made, err := k.Record(ctx, CapabilityTopic, Item{capability.Revoked, r, "capability.revoked " + r.Grant.Short()})
+	if err != nil {
+		return "", err
+	}
+	return made[0].ID, nil
+}
+
+// Wish records that the hand asks for a grant.
+func (k *Sealer) Wish(ctx context.Context, w capability.Asked) (envelope.Digest, error) {
+	if err := w.Validate(); err != nil {
+		return "", err
+	}
+	made, err := k.Record(ctx, CapabilityTopic, Item{capability.Requested, w, fmt.Sprintf("capability.requested %s %s", k.Hand.Principal.Name, w.Action)})
+	if err != nil {
+		return "", err
+	}
+	return made[0].ID, nil
+}

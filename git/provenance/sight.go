@@ -1,0 +1,258 @@
+package provenance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// errForeign says that the hand's ledger is not as the hand left it.
+var errForeign = errors.New("this ledger is not as its writer left it")
+
+// seqOf reads the number of the hand's own newest entry.
+func (k *Sealer) seqOf(name ledger.Name, _ oid.ID, e *envelope.Envelope) (uint64, error) {
+	mine := k.Hand.Signer.Public()
+	_, h, err := openEnvelope(e, k.Root.ID, func(id string) (envelope.Key, bool) { return mine, id == mine.ID() })
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errForeign, err)
+	}
+	if h.Ledger() != name.String() {
+		return 0, fmt.Errorf("%w: its newest entry belongs to %s", errForeign, h.Ledger())
+	}
+	return h.Seq, nil
+}
+
+// sight is what a writer has seen of other ledgers: a local memory, so that an
+// entry names only those that moved. Without it an entry names them all.
+type sight struct {
+	Tip   string              `json:"tip"`   // the writer's own newest entry when this was written
+	Heads map[string]headSeen `json:"heads"` // by ledger
+
+	moved []envelope.Head
+	tx    *ledger.Tx
+}
+
+type headSeen struct {
+	Commit string          `json:"commit"`
+	ID     envelope.Digest `json:"id"`
+	Seq    uint64          `json:"seq"`
+	Bad    string          `json:"bad,omitempty"` // a tip that can't be followed to what was seen before
+}
+
+// Limits of what one act looks at. What is left out is named by a later one.
+const (
+	maxMoved    = 64     // heads that one entry names
+	maxFollowed = 20_000 // entries read to link what moved to what was seen
+	stepwise    = 16     // entries read one by one before a child lists them
+)
+
+// look compares the ledgers with what the writer saw last. A statement names only
+// heads of chains that were followed from there: nobody can plant one that later
+// looks rolled back.
+func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*sight, error) {
+	v := &sight{Heads: map[string]headSeen{}, tx: tx}
+	own := tx.Refs()[name.Ref()]
+	if b, err := os.ReadFile(filepath.Join(k.Session.Repo().StateDir(), filepath.FromSlash(seenFile(name)))); err == nil {
+		var old sight
+		if json.Unmarshal(b, &old) == nil {
+			if err := k.mine(ctx, own, old.Tip); err != nil {
+				return nil, err
+			}
+			if old.Heads != nil {
+				v.Heads = old.Heads
+			}
+		}
+	}
+	if _, err := tx.Tip(name); errors.Is(err, ledger.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", errForeign, err)
+	} else if err != nil {
+		return nil, err
+	}
+	budget := maxFollowed
+	var refs []string
+	for ref := range tx.Refs() {
+		refs = append(refs, ref)
+	}
+	slices.Sort(refs)
+	for _, ref := range refs {
+		n, ok := ledger.ParseRef(ref)
+		commit := tx.Refs()[ref]
+		if !ok || n == name || len(v.moved) == maxMoved {
+			continue
+		}
+		was := v.Heads[n.String()]
+		if was.Commit == commit.String() || was.Bad == commit.String() {
+			continue
+		}
+		if err := k.knowAll(ctx, n); err != nil {
+			return nil, err
+		}
+		now, err := k.follow(n, commit, was, &budget)
+		if err != nil {
+			if budget <= 0 {
+				break
+			}
+			was.Bad = commit.String()
+			v.Heads[n.String()] = was
+			continue
+		}
+		v.Heads[n.String()] = now
+		v.moved = append(v.moved, envelope.Head{Ledger: n.String(), Seq: now.Seq, ID: now.ID})
+	}
+	return v, nil
+}
+
+// mine holds the hand's own tip to the one it left: it is that, or follows it.
+func (k *Sealer) mine(ctx context.Context, own oid.ID, left string) error {
+	id, err := oid.Parse(left)
+	if err != nil || id == own {
+		return nil //nolint:nilerr // there was none
+	}
+	if own.IsZero() {
+		return fmt.Errorf("%w: it is gone", errForeign)
+	}
+	if _, err := k.Session.Repo().Run(ctx, nil, "merge-base", "--is-ancestor", left, own.String()); err != nil {
+		return fmt.Errorf("%w: it no longer has entry %s", errForeign, id.Short())
+	}
+	return nil
+}
+
+// knowAll makes sure that the writers of a ledger that moved are known: an
+// operator's authority is the trust root alone until somebody else's ledger matters.
+func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
+	if k.all {
+		return nil
+	}
+	for _, p := range k.Authority.Principals() {
+		for _, key := range p.Keys {
+			if n.Writer.OfKey(key.Digest()) {
+				return nil
+			}
+		}
+	}
+	f, err := loadTopics(ctx, k.Session, k.Root, CapabilityTopic+"/")
+	if err != nil {
+		return err
+	}
+	k.Authority, k.all = f.Authority, true
+	return nil
+}
+
+// follow links a ledger's tip, entry by entry, to the one seen before.
+func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (headSeen, error) {
+	ids, err := k.fresh(tip, was, budget)
+	if err != nil {
+		return was, err
+	}
+	seq, prev := was.Seq, was.ID
+	i := 0
+	for o, err := range k.Session.Objects(func(yield func(string) bool) {
+		for _, id := range ids {
+			if !yield(id.String() + ":" + ledger.File) {
+				return
+			}
+		}
+	}, envelope.MaxSize) {
+		if i == len(ids) {
+			break
+		}
+		if err != nil {
+			return was, err
+		}
+		i++
+		e, err := ledger.ParseBlob(o.Data)
+		if err != nil {
+			return was, err
+		}
+		_, h, err := openEnvelope(e, k.Root.ID, k.Authority.Ring)
+		key, known := PublicKey(k.Authority, e.KeyIDs()[0])
+		switch {
+		case err != nil:
+			return was, err
+		case !known || !n.Writer.OfKey(key.Digest()), h.Ledger() != n.String(), h.Seq != seq+1, h.Prev != prev:
+			return was, fmt.Errorf("%w: entry %d of %s", ledger.ErrDamaged, seq+1, n)
+		}
+		seq, prev = h.Seq, e.ID()
+	}
+	if i < len(ids) {
+		return was, fmt.Errorf("%w: %s", ledger.ErrDamaged, n)
+	}
+	return headSeen{Commit: tip.String(), ID: prev, Seq: seq}, nil
+}
+
+// fresh lists the entries after the one seen before, oldest first.
+func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) {
+	var ids []oid.ID
+	id := tip
+	for range stepwise {
+		if *budget--; *budget < 0 {
+			return nil, ledger.ErrDamaged
+		}
+		c, err := k.Session.Commit(id.String())
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+		end := "" // of the chain: what was seen before, or its beginning
+		switch len(c.Parents) {
+		case 0:
+		case 1:
+			id = c.Parents[0]
+			end = id.String()
+		default:
+			return nil, ledger.ErrDamaged
+		}
+		if end == was.Commit {
+			slices.Reverse(ids)
+			return ids, nil
+		}
+		if end == "" {
+			return nil, ledger.ErrDamaged // it does not have what was seen
+		}
+	}
+	q := git.LogQuery{Revs: []string{tip.String()}, Max: max(1, *budget)}
+	if was.Commit != "" {
+		q.Revs = append(q.Revs, "^"+was.Commit)
+	}
+	ids = ids[:0]
+	last := was.Commit
+	for c, err := range k.Session.Log(q) {
+		if err != nil {
+			return nil, err
+		}
+		*budget--
+		if len(c.Parents) > 1 || (len(c.Parents) == 1) != (last != "") || (last != "" && c.Parents[0].String() != last) {
+			return nil, ledger.ErrDamaged
+		}
+		ids = append(ids, c.ID)
+		last = c.ID.String()
+	}
+	return ids, nil
+}
+
+// remember stores what was seen. It is a memory only: failing to write it costs some bytes later.
+func (v *sight) remember(r *git.Repo, name ledger.Name) {
+	tip, err := v.tx.Tip(name)
+	if err != nil {
+		return
+	}
+	v.Tip = tip.Commit.String()
+	if b, err := json.Marshal(v); err == nil {
+		_ = r.WriteState(seenFile(name), append(b, '\n'))
+	}
+}
+
+func seenFile(n ledger.Name) string {
+	return path.Join("seen", strings.Join([]string{n.Topic, string(n.Writer)}, "-")+".json")
+}

@@ -1,0 +1,133 @@
+package provenance
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Admission is an admission in its ledger.
+type Admission struct {
+	capability.Place
+	prov.Admission
+}
+
+// Action is what an admission's signer must be allowed to do. forward says that
+// the new commit has the old one among its ancestors.
+func (a *Admission) Action(forward bool) string {
+	switch {
+	case a.Old.IsZero() || a.New.IsZero():
+		return capability.Ref
+	case forward:
+		return capability.Push
+	}
+	return capability.Rewind
+}
+
+// seenAt says that a key saw a ledger up to an entry, or further.
+type seenAt struct {
+	seq  uint64
+	key  string
+	time time.Time
+}
+
+// sight gathers who saw how far each ledger reached: the entries of persons and
+// automation of the trust root, other than its own writer, name the heads they saw.
+func (f *Facts) sight() {
+	f.seen = map[string][]seenAt{}
+	writers := map[string]string{}
+	for name, c := range f.Chains {
+		if len(c.Entries) > 0 {
+			if p, ok := f.Authority.ByKey(c.Entries[0].KeyID); ok {
+				writers[name] = p.Name
+			}
+		}
+	}
+	w := verdict.World{Chains: f.Chains}
+	for _, c := range f.Chains {
+		for i, e := range c.Entries {
+			if e.Err != nil || !c.Whole(i) || len(e.Header.Heads) == 0 {
+				continue
+			}
+			p, ok := f.Authority.ByKey(e.KeyID)
+			if !ok || p.Accountable != p.Name || p.Kind == "agent" {
+				continue
+			}
+			for _, h := range e.Header.Heads {
+				if id, ok := w.At(h.Ledger, h.Seq); ok && id == h.ID && writers[h.Ledger] != p.Name {
+					f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, e.KeyID, e.Header.When()})
+				}
+			}
+		}
+	}
+	for _, list := range f.seen {
+		slices.SortFunc(list, func(a, b seenAt) int { return cmp.Or(cmp.Compare(b.seq, a.seq), a.time.Compare(b.time)) })
+		for i := 1; i < len(list); i++ { // who saw further saw this too: keep who was first
+			if first := list[i-1]; first.time.Before(list[i].time) {
+				list[i].key, list[i].time = first.key, first.time
+			}
+		}
+	}
+}
+
+// seenBy returns who accountable, other than its writer, first saw the entry at an index of a ledger.
+func (f *Facts) seenBy(ledger string, index int) (verdict.Seen, bool) {
+	list := f.seen[ledger]
+	// The last that reaches past the entry stands for all that do.
+	n, _ := slices.BinarySearchFunc(list, uint64(index), func(s seenAt, i uint64) int { //nolint:gosec // an index is no negative number
+		if s.seq > i {
+			return -1
+		}
+		return 1
+	})
+	if n == 0 {
+		return verdict.Seen{}, false
+	}
+	s := list[n-1]
+	return verdict.Seen{KeyID: s.key, Time: envelope.Timestamp(s.time)}, true
+}
+
+// admissions returns, for each commit the log brought, the first admission of each signer that took it in.
+func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
+	out := map[oid.ID][]verdict.Admission{}
+	taken := map[string]map[oid.ID]bool{} // signer → commits
+	list := slices.Clone(f.Admitted)
+	slices.SortStableFunc(list, func(a, b Admission) int { return a.Time.Compare(b.Time) })
+	for i := range list {
+		a := &list[i]
+		if _, ok := f.commits[a.New]; !ok {
+			continue
+		}
+		if taken[a.KeyID] == nil {
+			taken[a.KeyID] = map[oid.ID]bool{}
+		}
+		forward := a.Old.IsZero()
+		var fresh []oid.ID
+		todo := []oid.ID{a.New}
+		for len(todo) > 0 {
+			id := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			c, ok := f.commits[id]
+			forward = forward || id == a.Old
+			if !ok || taken[a.KeyID][id] {
+				continue
+			}
+			taken[a.KeyID][id] = true
+			todo = append(todo, c.Parents...)
+			fresh = append(fresh, id)
+		}
+		if _, known := f.commits[a.Old]; !known && !a.Old.IsZero() {
+			forward = true // outside the range: the line of admissions is judged where the ref is
+		}
+		for _, id := range fresh {
+			out[id] = append(out[id], verdict.Admission{KeyID: a.KeyID, Ref: a.Ref, Time: envelope.Timestamp(a.Time), Action: a.Action(forward)})
+		}
+	}
+	return out
+}
