@@ -20,6 +20,9 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	if in.Ahead != nil {
+		in.Ahead(s.Repo())
+	}
 	root, err := provenance.OpenRoot(s, pin)
 	if err != nil {
 		return nil, in.failed(s.Repo(), ids, err)
