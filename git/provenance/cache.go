@@ -203,7 +203,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		return nil
 	}
 	root, err := OpenRoot(s, o.Pin)
-	if err != nil {
+	if err != nil || inForce(s, root, o.Now) != nil {
 		return nil // the long way says what is wrong
 	}
 	f := newFacts(root)

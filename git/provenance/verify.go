@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -57,7 +60,7 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 	if r := recall(ctx, s, sp, o); r != nil {
 		return r, nil
 	}
-	facts, commits, before, err := gather(ctx, s, sp, o.Pin)
+	facts, commits, before, err := gather(ctx, s, sp, o)
 	if err != nil {
 		return nil, err
 	}
@@ -196,8 +199,8 @@ func (f *Facts) own(sp Span) map[oid.ID]bool {
 }
 
 // gather reads root, ledgers and range with one log, and marks what is older than governance.
-func gather(ctx context.Context, s *git.Session, sp Span, pin envelope.Digest) (*Facts, []git.Commit, map[oid.ID]bool, error) {
-	root, err := OpenRoot(s, pin)
+func gather(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, []git.Commit, map[oid.ID]bool, error) {
+	root, err := OpenRoot(s, o.Pin)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -211,7 +214,35 @@ func gather(ctx context.Context, s *git.Session, sp Span, pin envelope.Digest) (
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if warn, ok := ExpiryFinding(root, o.Now); ok {
+		f.Problems = append(f.Problems, warn)
+	}
 	return f, f.walk(sp, f.order), f.reach(since), nil
+}
+
+// inForce refuses a root that has expired, and one that a remote has another successor for.
+func inForce(s *git.Session, root *Root, now time.Time) error {
+	err := root.Expired(now)
+	if err == nil && fetchedRoots(s.Repo()) {
+		err = Rivals(s, root)
+	}
+	if err != nil {
+		return &RootError{Pinned: root.Pin(), Found: root.Digest, Err: err}
+	}
+	return nil
+}
+
+// fetchedRoots reports whether roots of remotes may be here, without a child to ask.
+func fetchedRoots(r *git.Repo) bool {
+	dir := filepath.FromSlash(strings.TrimSuffix(RemotePrefix, "/"))
+	if _, err := os.Stat(filepath.Join(r.CommonDir(), dir)); err == nil {
+		return true
+	}
+	if _, err := os.Stat(filepath.Join(r.CommonDir(), "reftable")); err == nil {
+		return true
+	}
+	b, err := os.ReadFile(filepath.Join(r.CommonDir(), "packed-refs"))
+	return err == nil && bytes.Contains(b, []byte(RemotePrefix))
 }
 
 // parentTrees returns the trees of all parents, also of those outside the range.
