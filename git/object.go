@@ -55,7 +55,11 @@ const (
 // With limit 0 or less the limit is [DefaultLimit] bytes; a larger object is *[TooLargeError] and
 // never held in memory. Objects that [Session.Put] queued are found by their object name.
 func (s *Session) Object(name string, limit int64) (Object, error) {
-	req := s.request(name, limit)
+	return s.object(s.request(name, limit))
+}
+
+func (s *Session) object(req request) (Object, error) {
+	name := req.name
 	if !req.sent {
 		return req.o, req.err
 	}
@@ -122,10 +126,19 @@ const headLimit = 1 << 20
 // Commit reads one commit by any name of [Session.Object]; "^{commit}" peels a tag. However long
 // its message is, only its beginning is read.
 func (s *Session) Commit(name string) (Commit, error) {
-	for c, err := range s.Commits(func(yield func(string) bool) { yield(name) }) {
-		return c, err
+	req := s.request(name, headLimit)
+	req.head = true
+	return s.parseCommit(s.object(req))
+}
+
+func (s *Session) parseCommit(o Object, err error) (Commit, error) {
+	if err == nil && o.Kind != "commit" {
+		err = fmt.Errorf("%w: %s is a %s, not a commit", ErrMissing, o.ID, o.Kind)
 	}
-	return Commit{}, fmt.Errorf("read commit %s: %w", clip(name), s.ctx.Err())
+	if err != nil {
+		return Commit{}, err
+	}
+	return ParseCommit(s.repo.format, o.ID, o.Data)
 }
 
 // Commits reads many commits; one result per name, in order. What [Session.Objects] says of names and errors holds; a
@@ -133,14 +146,7 @@ func (s *Session) Commit(name string) (Commit, error) {
 func (s *Session) Commits(names iter.Seq[string]) iter.Seq2[Commit, error] {
 	return func(yield func(Commit, error) bool) {
 		for o, err := range s.objects(names, headLimit, true) {
-			var c Commit
-			if err == nil && o.Kind != "commit" {
-				err = fmt.Errorf("%w: %s is a %s, not a commit", ErrMissing, o.ID, o.Kind)
-			}
-			if err == nil {
-				c, err = ParseCommit(s.repo.format, o.ID, o.Data)
-			}
-			if !yield(c, err) {
+			if !yield(s.parseCommit(o, err)) {
 				return
 			}
 		}

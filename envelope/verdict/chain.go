@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -91,7 +92,7 @@ type World struct {
 	Operator  func(keyID string) bool                           // needs no grant
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
-	Policy    Policy                                            // nil demands nothing
+	Policy    *trust.Policy // nil demands the default
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)
 }

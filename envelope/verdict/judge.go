@@ -10,6 +10,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
@@ -187,11 +188,11 @@ func bypassed(d Denial) Finding {
 
 // exempt reports whether a human whose commits need no seal signed it with Git's own signature.
 func (e *Exam) exempt(w *World, r *Result) bool {
-	if e.Signer == "" || w.Policy == nil || len(e.Deep) > 0 {
+	if e.Signer == "" || len(e.Deep) > 0 {
 		return false
 	}
 	p, ok := w.Principal(e.Signer)
-	if !ok || p.Kind != "human" || !w.Policy.Exempts(p.Kind) {
+	if !ok || p.Kind != "human" || !w.Policy.Exempts(trust.Kind(p.Kind)) {
 		return false
 	}
 	r.Verdict, r.Principal = Exempt, &p
@@ -306,12 +307,48 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 		}
 		add(SealAuthority, hint, "%s", d.Reason)
 	}
-	if ref := s.ref(e); w.Policy != nil && w.Policy.Protects(ref) {
-		if code, path, reason := w.Policy.Refuses(who, string(mode), e.Touched); code != "" {
-			out = append(out, Finding{Code: code, Path: path, Object: string(s.ID), Message: reason, Hint: "covenant policy show"})
+	if ref := s.ref(e); w.Policy.Protects(ref) {
+		for _, f := range demanded(w.Policy, who, mode, e.Touched, ref) {
+			f.Object, f.Hint = string(s.ID), "covenant policy show"
+			out = append(out, f)
 		}
 	}
 	return mode, out
+}
+
+// demanded returns what a policy demands of a seal on a protected ref and does not get.
+func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pluginapi.Change, ref string) []Finding {
+	var out []Finding
+	if !p.Accepts(string(mode)) {
+		out = append(out, Finding{Code: PolicyMode, Message: fmt.Sprintf("a seal of mode %s is not enough on %s", mode, ref)})
+	}
+	evidence, reviews := slices.Clone(p.Evidence), p.Reviews
+	for i := range touched {
+		path := string(touched[i].Path)
+		for _, rule := range p.RulesFor(path) {
+			evidence, reviews = append(evidence, rule.Evidence...), max(reviews, rule.Reviews)
+			switch {
+			case len(rule.Principals) > 0 && !slices.Contains(rule.Principals, who.Name):
+				out = append(out, Finding{Code: PolicyPath, Path: path, Message: fmt.Sprintf("only %s may change it on %s", strings.Join(rule.Principals, ", "), ref)})
+			case len(rule.Kinds) > 0 && !slices.Contains(rule.Kinds, who.Kind):
+				out = append(out, Finding{Code: PolicyPath, Path: path, Message: fmt.Sprintf("only principals of kind %s may change it on %s", strings.Join(rule.Kinds, ", "), ref)})
+			case len(rule.Modes) > 0 && !slices.Contains(rule.Modes, string(mode)):
+				out = append(out, Finding{Code: PolicyMode, Path: path, Message: fmt.Sprintf("a seal of mode %s is not enough for it on %s", mode, ref)})
+			}
+		}
+	}
+	// No seal of this version carries evidence or reviews, so none has enough.
+	slices.Sort(evidence)
+	if evidence = slices.Compact(evidence); len(evidence) > 0 {
+		out = append(out, Finding{Code: PolicyEvidence, Message: fmt.Sprintf("required on %s, and not there: %s", ref, strings.Join(evidence, ", "))})
+	}
+	if reviews > 0 {
+		out = append(out, Finding{Code: PolicyReview, Message: fmt.Sprintf("%d reviews are required on %s, and there are none", reviews, ref)})
+	}
+	if len(out) > maxListed {
+		out = append(out[:maxListed:maxListed], Finding{Code: out[maxListed].Code, Message: fmt.Sprintf("and %d more", len(out)-maxListed)})
+	}
+	return out
 }
 
 // ref is the one a seal is judged on: the ref under review, never the one it

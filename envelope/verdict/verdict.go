@@ -97,16 +97,6 @@ type Asker interface {
 	Decide(capability.Query) capability.Decision
 }
 
-// Policy is what a trust root demands beyond authority.
-type Policy interface {
-	// Protects reports whether a ref is protected.
-	Protects(ref string) bool
-	// Refuses says why a seal is not enough on a protected ref, "" when it is.
-	Refuses(who Principal, mode string, touched []pluginapi.Change) (code Code, path, reason string)
-	// Exempts reports whether commits of this kind of principal need no seal.
-	Exempts(kind string) bool
-}
-
 // Principal is who sealed a commit, as output shows it.
 type Principal struct {
 	Name        string `json:"name"`

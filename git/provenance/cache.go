@@ -92,8 +92,7 @@ type shortCommit struct {
 // question writes down what the exams depend on: root, ledgers, notes and the span itself.
 func question(sp Span, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, cacheVersion, o.Pin, o.NewestFirst, sp.Name, sp.Ref)
-	fmt.Fprintln(&b, "root", root)
+	fmt.Fprintln(&b, cacheVersion, o.Pin, root, o.NewestFirst, sp.Name, sp.Ref) // whose keys are known depends on the version in force
 	ends := make([]string, 0, len(shallow))
 	for id := range shallow {
 		ends = append(ends, id.String())
@@ -216,7 +215,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		f.Authority = capability.Fold(Persons(root), nil, nil)
 	}
 	snap := <-remembered
-	if snap == nil || snap.Question != question(sp, o, root.ID, refs, shallow) {
+	if snap == nil || snap.Question != question(sp, o, root.Digest, refs, shallow) {
 		return nil
 	}
 	f.Seals = nil // not read: only what was examined is known
@@ -226,12 +225,14 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	w := f.World()
 	if o.Asker != nil {
-		w.Authority = o.Asker(f.Authority)
+		w.Authority = o.Asker(f.Root, f.Authority)
 	}
 	r.Results = func(yield func(verdict.Result, error) bool) {
-		for i := range snap.Exams {
-			if !yield(snap.Exams[i].Judge(w, o.Now), nil) {
-				return
+		for exams := range slices.Chunk(snap.Exams, batchOf) {
+			for _, r := range judgeAll(exams, w, o.Now) {
+				if !yield(r, nil) {
+					return
+				}
 			}
 		}
 	}
@@ -251,7 +252,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, o, f.Root.ID, refs, shallow), Exams: exams, Problems: r.Problems}
+	snap := &snapshot{Question: question(sp, o, f.Root.Digest, refs, shallow), Exams: exams, Problems: r.Problems}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}

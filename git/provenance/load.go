@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -554,16 +556,30 @@ func PublicKey(a *capability.Authority, keyID string) (identity.PublicKey, bool)
 	return nil, false
 }
 
-// Persons returns the persons of a trust root as principals.
+// Persons returns the persons of a trust root as principals, those who left after
+// those who are there.
 func Persons(r *Root) []capability.Principal {
-	var out []capability.Principal
-	for _, p := range r.Root.Persons {
-		c := capability.Principal{Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: r.IsOperator(p.Name), Emails: p.Emails}
-		for _, text := range p.Keys {
+	keys := func(list []string) (out []identity.PublicKey) {
+		for _, text := range list {
 			if k, err := identity.ParsePublicKey(text); err == nil { // Validate parsed it already
-				c.Keys = append(c.Keys, k)
+				out = append(out, k)
 			}
 		}
+		return out
+	}
+	var out []capability.Principal
+	for _, p := range r.Root.Persons {
+		out = append(out, capability.Principal{
+			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: r.IsOperator(p.Name), Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
+		})
+	}
+	for _, p := range r.Former {
+		c := capability.Principal{
+			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: p.Operator, Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
+			Lapse: p.Grants == trust.Lapse,
+		}
+		c.Until, _ = time.Parse(time.RFC3339, p.Until)
+		c.Compromised, _ = time.Parse(time.RFC3339, p.Compromised)
 		out = append(out, c)
 	}
 	return out

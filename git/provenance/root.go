@@ -34,6 +34,7 @@ var (
 	ErrGoverned     = errors.New("this repository has a trust root already")
 	ErrRootMismatch = errors.New("the trust root is not the pinned one")
 	ErrRootMissing  = errors.New("the pinned trust root is not in this clone")
+	ErrRootHistory  = errors.New("not all of the trust root is in this clone")
 )
 
 // A RootError says that a trust root is there and can't be trusted. It wraps
@@ -45,7 +46,7 @@ type RootError struct {
 }
 
 func (e *RootError) Error() string {
-	if errors.Is(e.Err, ErrRootMismatch) {
+	if e.Err == ErrRootMismatch { //nolint:errorlint // what wraps it says more
 		return fmt.Sprintf("%v: pinned %s, found %s", e.Err, e.Pinned, e.Found)
 	}
 	return "trust root: " + e.Err.Error()
@@ -54,11 +55,21 @@ func (e *RootError) Error() string {
 // Unwrap returns the reason.
 func (e *RootError) Unwrap() error { return e.Err }
 
-// Root is the trust root in force, and its identity: the repository's name.
+// Root is the trust root in force.
 type Root struct {
-	*trust.Root
-	ID envelope.Digest
+	*trust.Root                  // the version in force
+	ID          envelope.Digest  // identity of version 1: the repository's name, which every statement carries
+	Digest      envelope.Digest  // identity of the version in force
+	Versions    []*trust.Version // verified ones, oldest first: from the pinned one on. The last is in force
+
+	pin envelope.Digest
 }
+
+// Current returns the version in force, as the next one must name it.
+func (r *Root) Current() *trust.Version { return r.Versions[len(r.Versions)-1] }
+
+// Pin returns the version the root was held to.
+func (r *Root) Pin() envelope.Digest { return r.pin }
 
 // Pin returns the digest this clone has pinned: explicit when it is not empty,
 // else the configuration's. ErrNotPinned names the digest found in the
@@ -78,18 +89,29 @@ func Pin(s *git.Session, explicit string) (envelope.Digest, error) {
 	return "", fmt.Errorf("%w: it is %s", ErrNotPinned, found)
 }
 
-// RootDigest returns the identity of the root that is in the repository, unverified.
+// RootDigest returns the identity of the newest version that is in the repository, unverified.
 func RootDigest(s *git.Session) (envelope.Digest, error) {
-	e, err := readRoot(s)
+	e, err := readRoot(s, RootRef)
 	if err != nil {
 		return "", err
 	}
 	return e.ID(), nil
 }
 
-func readRoot(s *git.Session) (*envelope.Envelope, error) {
-	o, err := s.Object(RootRef+":"+ledger.File, 16<<20)
+// Limits of one version's envelope, of all versions that are read at once, and of their number.
+const (
+	maxRootSize  = 16 << 20
+	maxRootSizes = 256 << 20
+	maxVersions  = 10_000
+)
+
+// readRoot reads the envelope at a ref or commit.
+func readRoot(s *git.Session, at string) (*envelope.Envelope, error) {
+	o, err := s.Object(at+":"+ledger.File, maxRootSize)
 	if errors.Is(err, git.ErrMissing) {
+		if c, cerr := s.Commit(at); cerr == nil { // a partial clone, or a damaged one
+			return nil, fmt.Errorf("%w: the envelope of %s is missing", ErrRootHistory, c.ID.Short())
+		}
 		return nil, ErrNotGoverned
 	}
 	if err != nil {
@@ -102,33 +124,107 @@ func readRoot(s *git.Session) (*envelope.Envelope, error) {
 	return e, nil
 }
 
-// OpenRoot reads the trust root and holds it to the pin.
+// OpenRoot reads the trust root and holds it to the pin, which may be any of its
+// versions: it is verified from there on. Where the newest version is the pinned one
+// this reads one object, else two for each version since.
+//
+// The error wraps ErrRootMissing, ErrRootHistory, or is a *RootError: with
+// ErrRootMismatch when the pinned version is not there or another repository's
+// stands on it, else with what is wrong. Whether the version has expired is for the
+// caller to ask, and whether a remote has another successor for [Rivals].
 func OpenRoot(s *git.Session, pin envelope.Digest) (*Root, error) {
-	e, err := readRoot(s)
+	return openRoot(s, RootRef, pin, false)
+}
+
+// OpenRootAt is OpenRoot for the chain at another ref, such as one that was fetched.
+func OpenRootAt(s *git.Session, ref string, pin envelope.Digest) (*Root, error) {
+	return openRoot(s, ref, pin, false)
+}
+
+// OpenHistory is OpenRoot with all versions since the first. Those older than the
+// pin are vouched for by it, and their signatures not looked at.
+func OpenHistory(s *git.Session, pin envelope.Digest) (*Root, error) {
+	return openRoot(s, RootRef, pin, true)
+}
+
+func openRoot(s *git.Session, ref string, pin envelope.Digest, whole bool) (*Root, error) {
+	tip, err := readRoot(s, ref)
 	if errors.Is(err, ErrNotGoverned) {
 		return nil, fmt.Errorf("%w: %s", ErrRootMissing, pin)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if e.ID() != pin {
-		return nil, &RootError{Pinned: pin, Found: e.ID(), Err: ErrRootMismatch}
+	list := []*envelope.Envelope{tip}
+	if tip.ID() != pin || whole {
+		if list, err = versionsAt(s, ref, pin, whole); err != nil {
+			return nil, err
+		}
+		tip = list[len(list)-1]
 	}
-	r, err := trust.Open(e, pin)
-	if err != nil {
-		return nil, &RootError{Pinned: pin, Found: e.ID(), Err: err}
+	refuse := func(err error) (*Root, error) { return nil, &RootError{Pinned: pin, Found: tip.ID(), Err: err} }
+	versions, err := trust.Chain(list, pin)
+	var step *trust.StepError
+	switch {
+	case errors.Is(err, trust.ErrPin):
+		return refuse(ErrRootMismatch)
+	case errors.As(err, &step) && step.After > 0 && (step.Version == 1 || errors.Is(err, trust.ErrIdentity)):
+		return refuse(fmt.Errorf("%w: %w", ErrRootMismatch, err))
+	case err != nil:
+		return refuse(err)
 	}
-	if r.Format != s.Repo().Format().String() {
-		return nil, &RootError{Pinned: pin, Found: e.ID(), Err: fmt.Errorf("%w: it governs a %s repository", trust.ErrInvalid, r.Format)}
+	v := versions[len(versions)-1]
+	if v.Format != s.Repo().Format().String() {
+		return refuse(fmt.Errorf("%w: it governs a %s repository", trust.ErrInvalid, v.Format))
 	}
-	return &Root{r, pin}, nil
+	return &Root{Root: v.Root, ID: v.Repository(), Digest: v.ID, Versions: versions, pin: pin}, nil
+}
+
+// versionsAt reads the chain at a ref back to the pinned version, or to the first, and returns it oldest first.
+func versionsAt(s *git.Session, ref string, pin envelope.Digest, whole bool) ([]*envelope.Envelope, error) {
+	var list []*envelope.Envelope
+	size := 0
+	for at := ref; ; {
+		c, err := s.Commit(at)
+		if err != nil {
+			if len(list) > 0 && errors.Is(err, git.ErrMissing) {
+				return nil, fmt.Errorf("%w: it lacks %s, before %s", ErrRootHistory, at, list[len(list)-1].ID().Short())
+			}
+			return nil, &RootError{Pinned: pin, Err: err}
+		}
+		o, err := s.Object(c.ID.String()+":"+ledger.File, maxRootSize)
+		if errors.Is(err, git.ErrMissing) {
+			return nil, fmt.Errorf("%w: the envelope of %s is missing", ErrRootHistory, c.ID.Short())
+		}
+		if err != nil {
+			return nil, &RootError{Pinned: pin, Err: err}
+		}
+		e, err := ledger.ParseBlob(o.Data)
+		if err != nil {
+			return nil, &RootError{Pinned: pin, Err: err}
+		}
+		list = append(list, e)
+		if size += len(o.Data); size > maxRootSizes || len(list) > maxVersions {
+			return nil, &RootError{Pinned: pin, Found: list[0].ID(), Err: fmt.Errorf("%w: more than %d versions or %d bytes since the pinned one", trust.ErrInvalid, maxVersions, maxRootSizes)}
+		}
+		if (e.ID() == pin && !whole) || len(c.Parents) == 0 {
+			break
+		}
+		if len(c.Parents) > 1 {
+			return nil, &RootError{Pinned: pin, Found: list[0].ID(), Err: fmt.Errorf("%w: version %s follows more than one", trust.ErrInvalid, e.ID().Short())}
+		}
+		at = c.Parents[0].String()
+	}
+	slices.Reverse(list)
+	return list, nil
 }
 
 // Founder is who signs version 1.
 type Founder struct {
-	Name   string
-	Emails []string
-	Signer identity.Signer
+	Name    string
+	Emails  []string
+	Signer  identity.Signer
+	Expires string // RFC 3339; "": never
 }
 
 // Found writes version 1 of the trust root with one operator. All branches that
@@ -138,20 +234,40 @@ func Found(_ context.Context, s *git.Session, by Founder, now time.Time) (*Root,
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(refs, func(r git.Ref) bool { return r.Name == RootRef }) {
+		return nil, ErrGoverned
+	}
+	e, r, err := firstVersion(s, refs, by, now, nil)
+	if err != nil {
+		return nil, err
+	}
+	commit, err := putVersion(s, e, r, nil, by.Name, now)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Flush(); err != nil {
+		return nil, err
+	}
+	if err := s.Update("covenant: trust root 1", git.RefUpdate{Name: RootRef, New: commit, Old: oid.ID{}}); err != nil {
+		return nil, err
+	}
+	v := &trust.Version{Root: r, ID: e.ID(), Signers: r.Operators}
+	return &Root{Root: r, ID: v.ID, Digest: v.ID, Versions: []*trust.Version{v}, pin: v.ID}, nil
+}
+
+// firstVersion makes and signs version 1: the refs are governed from where they point on.
+func firstVersion(s *git.Session, refs []git.Ref, by Founder, now time.Time, succeeds []trust.Predecessor) (*envelope.Envelope, *trust.Root, error) {
 	var nonce [16]byte
 	if _, err := rand.Read(nonce[:]); err != nil {
-		return nil, fmt.Errorf("nonce: %w", err)
+		return nil, nil, fmt.Errorf("nonce: %w", err)
 	}
 	r := &trust.Root{
-		Type: trust.Type, Version: 1, Created: envelope.Timestamp(now), Format: s.Repo().Format().String(),
-		Nonce: hex.EncodeToString(nonce[:]), Threshold: 1, Operators: []string{by.Name},
+		Type: trust.Type, Version: 1, Created: envelope.Timestamp(now), Expires: by.Expires, Format: s.Repo().Format().String(),
+		Nonce: hex.EncodeToString(nonce[:]), Threshold: 1, Operators: []string{by.Name}, Succeeds: succeeds,
 		Persons: []trust.Person{{Name: by.Name, Kind: trust.Human, Emails: sorted(by.Emails), Keys: []string{by.Signer.Public().String()}}},
 	}
 	for _, ref := range refs {
-		if ref.Name == RootRef {
-			return nil, ErrGoverned
-		}
-		if strings.HasPrefix(ref.Name, "refs/remotes/") && strings.HasSuffix(ref.Name, "/HEAD") {
+		if ref.Name == RootRef || (strings.HasPrefix(ref.Name, "refs/remotes/") && strings.HasSuffix(ref.Name, "/HEAD")) {
 			continue
 		}
 		id := ref.ID
@@ -169,26 +285,21 @@ func Found(_ context.Context, s *git.Session, by Founder, now time.Time) (*Root,
 	}
 	slices.SortFunc(r.Governed, func(a, b trust.Since) int { return strings.Compare(a.Ref, b.Ref) })
 	e, err := r.Seal(envelope.SealWith{KeyID: by.Signer.Public().ID(), Signer: by.Signer})
-	if err != nil {
-		return nil, err
-	}
+	return e, r, err
+}
+
+// putVersion queues the commit of a version, complete or not.
+func putVersion(s *git.Session, e *envelope.Envelope, r *trust.Root, parents []oid.ID, by string, now time.Time) (oid.ID, error) {
 	b, err := ledger.Blob(e)
 	if err != nil {
-		return nil, err
+		return oid.ID{}, err
 	}
 	tree, err := git.EncodeTree([]git.TreeEntry{{Mode: 0o100644, Name: ledger.File, ID: s.Put("blob", b)}})
 	if err != nil {
-		return nil, err
+		return oid.ID{}, err
 	}
-	who := git.Ident{Name: by.Name, Email: "trust@covenant", When: now}
-	commit := s.Put("commit", git.EncodeCommit(s.Put("tree", tree), nil, who, who, "trust.root 1 by "+by.Name+"\n"))
-	if err := s.Flush(); err != nil {
-		return nil, err
-	}
-	if err := s.Update("covenant: trust root 1", git.RefUpdate{Name: RootRef, New: commit, Old: oid.ID{}}); err != nil {
-		return nil, err
-	}
-	return &Root{r, e.ID()}, nil
+	who := git.Ident{Name: by, Email: "trust@covenant", When: now}
+	return s.Put("commit", git.EncodeCommit(s.Put("tree", tree), parents, who, who, fmt.Sprintf("trust.root %d by %s\n", r.Version, by))), nil
 }
 
 func sorted(list []string) []string {

@@ -96,22 +96,20 @@ func (sp Span) UnderReview(s *git.Session) (string, error) {
 	if strings.HasPrefix(rev, "refs/") {
 		ask = []string{rev}
 	}
+	ref := ""
 	i := 0
-	for _, err := range s.Sizes(slices.Values(ask)) { // through the child that is there
-		if err == nil {
-			break
+	for _, err := range s.Sizes(slices.Values(ask)) { // through the child that is there; read to the end, so that it stays
+		if err == nil && ref == "" {
+			ref = ask[i]
 		}
-		if !errors.Is(err, git.ErrMissing) {
+		if err != nil && !errors.Is(err, git.ErrMissing) {
 			return "", err
 		}
 		i++
 	}
-	if i == len(ask) {
-		return "", nil
-	}
-	rest, tracking := strings.CutPrefix(ask[i], "refs/remotes/")
+	rest, tracking := strings.CutPrefix(ref, "refs/remotes/")
 	if !tracking {
-		return ask[i], nil
+		return ref, nil
 	}
 	if _, branch, ok := strings.Cut(rest, "/"); ok && branch != "HEAD" {
 		return "refs/heads/" + branch, nil

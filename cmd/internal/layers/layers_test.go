@@ -42,7 +42,7 @@ var floors = []struct {
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},
 	{"5 shell", []string{"cmd/internal/cli"}},
 	{"5 shell, what commands share", []string{"cmd/internal/work"}},
-	{"6 commands that others build on", []string{"cmd/internal/hookscmd", "cmd/internal/provenancecmd"}},
+	{"6 commands that others build on", []string{"cmd/internal/hookscmd", "cmd/internal/provenancecmd", "cmd/internal/trustcmd"}},
 	{"6 commands", []string{"cmd/internal/*cmd"}},
 	{"6 all commands", []string{"cmd/internal/root"}},
 	{"7 programs", []string{"cmd/covenant", "cmd/covenant-*", "cmd/internal/docs", "cmd/internal/bench", "cmd/internal/layers", "plugins/*"}},
@@ -69,7 +69,7 @@ var doors = map[string][]string{
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
 	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
-	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "cmd/internal/say",
+	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say",
 }
 
 // lean says what a program must not link, directly or not: it is started often, or by

@@ -5,19 +5,21 @@ package work
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 // Work is an opened repository and how the person chose to work in it.
@@ -25,6 +27,8 @@ type Work struct {
 	Env      *cli.Env
 	Session  *git.Session
 	Explicit string // --identity
+
+	ctx context.Context //nolint:containedctx // a Work lives for one command
 }
 
 // Open opens the repository the environment is in. The caller closes it.
@@ -33,23 +37,11 @@ func Open(ctx context.Context, env *cli.Env) (*Work, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	return &Work{Env: env, Session: r.Session(ctx)}, nil
+	return &Work{Env: env, Session: r.Session(ctx), ctx: ctx}, nil
 }
 
 // Close ends the repository's child processes.
 func (w *Work) Close() { _ = w.Session.Close() }
-
-// Pin returns the digest of the trust root that the person or the clone has pinned.
-func (w *Work) Pin(explicit string) (envelope.Digest, error) {
-	if explicit == "" {
-		explicit = w.Env.Value("COVENANT_ROOT")
-	}
-	pin, err := provenance.Pin(w.Session, explicit)
-	if err != nil {
-		return "", Explain(err)
-	}
-	return pin, nil
-}
 
 // automated are the variables by which build services, and Git's own quarantine of what
 // is being pushed, tell themselves.
@@ -66,6 +58,25 @@ func (w *Work) Cache(off bool) *provenance.Cache {
 		return nil
 	}
 	return provenance.OpenCache(w.Session.Repo(), ConfigDir(w.Env))
+}
+
+// Gate is what decides in this environment: the built-in checker and what the policy pins.
+func (w *Work) Gate(p *trust.Policy) *gate.Gate {
+	return gate.Here(w.Env.Exe, ConfigDir(w.Env), w.Session.Repo().Config().Get, w.Env.Lookup).For(p)
+}
+
+// Ask says whom verification asks again: where the policy pins no plugin the built-in
+// checker, in this process, else all of them through the gate.
+func (w *Work) Ask(root *provenance.Root, a *capability.Authority) verdict.Asker {
+	if root.Policy == nil || len(root.Policy.Plugins) == 0 {
+		return a
+	}
+	return &gate.Asker{Authority: a, Gate: w.Gate(root.Policy), Context: w.ctx}
+}
+
+// Verifying are the options that every verification starts from.
+func (w *Work) Verifying(pin envelope.Digest) provenance.Options {
+	return provenance.Options{Pin: pin, Now: w.Env.Now(), Asker: w.Ask}
 }
 
 // Choice is how an identity is chosen in this environment.
@@ -88,34 +99,6 @@ func GPG(env *cli.Env) func(identity.PublicKey) (identity.Signer, error) {
 	return openpgp.GPG{Env: env.Environ}.Signer
 }
 
-// PublicKey reads the public key a flag names: the path of a file, the text of a key, or - for standard input.
-func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
-	switch {
-	case text == "-":
-		b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
-		if err != nil {
-			return nil, err
-		}
-		text = string(b)
-	case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
-		b, err := os.ReadFile(env.Path(text))
-		if err != nil {
-			return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
-		}
-		if len(b) > 1<<16 {
-			return nil, fmt.Errorf("%s is no public key: it is too large", text)
-		}
-		text = string(b)
-	}
-	if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
-		return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
-	}
-	if strings.HasPrefix(text, "-----BEGIN PGP") {
-		return openpgp.Import([]byte(text))
-	}
-	return identity.ParsePublicKey(strings.TrimSpace(text))
-}
-
 // ConfigDir is the user's configuration directory of this program.
 func ConfigDir(env *cli.Env) string { return terminal.ConfigDir(env.Lookup) }
 
@@ -125,7 +108,9 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}, nil
+	k := &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}
+	k.Asker = w.Ask(f.Root, f.Authority)
+	return k, nil
 }
 
 // SetConfig writes a variable of the repository's own configuration.
@@ -157,7 +142,15 @@ func Explain(err error) error {
 	case errors.Is(err, provenance.ErrNotPinned):
 		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):
-		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"))
+		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
+			"if its operators replaced it, compare the digest with one they tell you, then: covenant trust pin DIGEST"))
+	case errors.Is(err, provenance.ErrRootHistory):
+		return cli.Hint(err, "in a partial clone: git fetch --no-filter --refetch origin 'refs/covenant/*:refs/covenant/*'",
+			"in a shallow one: git fetch --unshallow origin 'refs/covenant/trust/*:refs/covenant/trust/*'")
+	case errors.Is(err, trust.ErrFork):
+		return cli.No(cli.Hint(err, "ask the operators which one is theirs, then: covenant trust pin DIGEST"))
+	case errors.Is(err, trust.ErrExpired):
+		return cli.No(cli.Hint(err, "its operators sign the next version: covenant trust set --expires 365d"))
 	case errors.As(err, &root):
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):

@@ -1,0 +1,81 @@
+package hooks
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Failure is a commit that a hook could not seal.
+type Failure struct {
+	Commit oid.ID `json:"commit"`
+	Moment string `json:"moment"`
+	Reason string `json:"reason"`
+	Time   string `json:"time"`
+}
+
+func failuresFile(r *git.Repo) string { return filepath.Join(r.StateDir(), "unsealed") }
+
+// failed remembers for doctor what was not sealed. The memory is a help, not a record.
+func (in *Input) failed(r *git.Repo, ids []oid.ID, reason error) error {
+	if err := os.MkdirAll(r.StateDir(), 0o777); err == nil { //nolint:gosec // as Git makes its own; umask applies
+		if f, err := os.OpenFile(failuresFile(r), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666); err == nil { //nolint:gosec // likewise
+			enc := json.NewEncoder(f)
+			for _, id := range ids {
+				_ = enc.Encode(Failure{id, in.Moment, reason.Error(), in.Now().UTC().Format(time.RFC3339)})
+			}
+			_ = f.Close()
+		}
+	}
+	return &SealError{Commits: ids, Err: reason}
+}
+
+// Failures returns what hooks could not seal, oldest first.
+func Failures(r *git.Repo) []Failure {
+	f, err := os.Open(failuresFile(r))
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	var out []Failure
+	sc := bufio.NewScanner(io.LimitReader(f, 16<<20))
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		var x Failure
+		if json.Unmarshal(sc.Bytes(), &x) == nil && !x.Commit.IsZero() {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// ForgetFailures empties the memory of failures.
+func ForgetFailures(r *git.Repo) error {
+	if err := os.Remove(failuresFile(r)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forgetting failures: %w", err)
+	}
+	return nil
+}
+
+func answerProbe(file, moment string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // status named it
+	if err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	_, err = fmt.Fprintln(f, moment)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package hooks
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// after is what follows when commits came to be: they are judged as they are, and sealed.
+func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	ids, err := in.commits(ctx, s)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	root, err := provenance.OpenRoot(s, pin)
+	if err != nil {
+		return nil, in.failed(s.Repo(), ids, err)
+	}
+	made, err := in.seal(ctx, s, root, ids)
+	if err != nil {
+		return nil, in.failed(s.Repo(), ids, err)
+	}
+	return made, nil
+}
+
+func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root, ids []oid.ID) ([]provenance.Made, error) {
+	choice := in.choice()
+	authority, err := provenance.AuthorityFor(ctx, s, root, choice)
+	if err != nil {
+		return nil, err
+	}
+	hand, err := provenance.ChooseHand(s.Repo(), authority, choice)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := s.ActingRef()
+	if err != nil {
+		return nil, err
+	}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true}
+	unlock, err := s.Repo().Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if in.Moment == "post-commit" {
+		if ids, err = in.overtaken(s, k, ids[0]); err != nil {
+			return nil, err
+		}
+	}
+	commits := make([]git.Commit, 0, len(ids))
+	for _, id := range ids {
+		c, err := s.Commit(id.String())
+		if err != nil {
+			return nil, err
+		}
+		commits = append(commits, c)
+	}
+	return k.Seal(ctx, prov.Witness, ref, commits)
+}
+
+// choice is how an identity is chosen at a moment.
+func (in *Input) choice() provenance.Choice {
+	explicit, _ := in.lookup("COVENANT_IDENTITY")
+	sock, _ := in.lookup("SSH_AUTH_SOCK")
+	return provenance.Choice{
+		Explicit: explicit, Tool: Agent(in.lookup), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,
+	}
+}
+
+// How far a hook looks for the commit it was called for.
+const (
+	overtakenBy  = 1024
+	overtakenFor = time.Minute
+)
+
+// overtaken finds the commit a post-commit hook was called for. Git does not say
+// which: it is what HEAD was when the hook began, unless another process in the same worktree has committed
+// since. Then that one's hook, or ours, sealed HEAD before, and the nearest fresh
+// commit without a seal is ours. There are as many hooks as commits, and each
+// seals one, under the lock.
+func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
+	id := head
+	for range overtakenBy {
+		done, err := k.Sealed(id)
+		if err != nil {
+			return nil, err
+		}
+		c, err := s.Commit(id.String())
+		if err != nil {
+			return nil, err
+		}
+		if age := in.Now().Sub(c.Committer.When); id != head && (age > overtakenFor || age < -overtakenFor) {
+			return nil, nil
+		}
+		if !done {
+			return []oid.ID{id}, nil
+		}
+		if len(c.Parents) == 0 {
+			return nil, nil
+		}
+		id = c.Parents[0]
+	}
+	return nil, nil
+}
+
+// commits finds what came to be at the moment.
+func (in *Input) commits(ctx context.Context, s *git.Session) ([]oid.ID, error) {
+	switch in.Moment {
+	case "post-commit", "post-applypatch":
+		return head(s)
+	case "post-merge":
+		if len(in.Args) > 0 && in.Args[0] == "1" {
+			return nil, nil // --squash: there is no commit yet
+		}
+		if forwarded(ctx, s) {
+			return nil, nil // others made these commits
+		}
+		return head(s)
+	case "post-rewrite":
+		return in.rewritten(s)
+	}
+	return nil, fmt.Errorf("%w: %q", ErrMoment, in.Moment)
+}
+
+func head(s *git.Session) ([]oid.ID, error) {
+	c, err := s.Commit("HEAD")
+	if err != nil {
+		return nil, fmt.Errorf("HEAD: %w", err)
+	}
+	return []oid.ID{c.ID}, nil
+}
+
+// forwarded reports whether the merge only moved the branch. Git says so in the
+// reflog, in words it does not translate; where there is no reflog, a commit
+// with fewer than two parents was not made by a merge.
+func forwarded(ctx context.Context, s *git.Session) bool {
+	out, err := s.Repo().Run(ctx, nil, "log", "-g", "-1", "--format=%gs", "HEAD", "--")
+	subject := strings.TrimSpace(string(out))
+	if err == nil && subject != "" {
+		return strings.HasSuffix(subject, "Fast-forward")
+	}
+	c, err := s.Commit("HEAD")
+	return err != nil || len(c.Parents) < 2
+}
+
+func (in *Input) rewritten(s *git.Session) ([]oid.ID, error) {
+	if in.Stdin == nil {
+		return nil, nil
+	}
+	var out []oid.ID
+	seen := map[oid.ID]bool{}
+	sc := bufio.NewScanner(in.Stdin)
+	sc.Buffer(make([]byte, 0, 4096), 1<<20)
+	for n := 0; sc.Scan(); n++ {
+		if n == maxRewritten {
+			return nil, fmt.Errorf("%w: over %d rewritten commits; seal them with: covenant provenance seal", ErrMoment, maxRewritten)
+		}
+		_, rest, ok := strings.Cut(sc.Text(), " ")
+		to, _, _ := strings.Cut(rest, " ")
+		id, err := oid.Parse(to)
+		if !ok || err != nil || id.Format() != s.Repo().Format() {
+			return nil, fmt.Errorf("post-rewrite: line %d is no pair of commits", n+1)
+		}
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, id)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("post-rewrite: %w", err)
+	}
+	return out, nil
+}
