@@ -448,6 +448,18 @@ func TestIdleExit(t *testing.T) {
 	eventually(t, "the checkers go", func() bool { return syscall.Kill(plug, 0) != nil })
 }
 
+// TestNobodyFindsIt: a host whose directory was removed ends.
+func TestNobodyFindsIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it looks every few seconds")
+	}
+	g, cmd := resident(t, "1h")
+	if err := os.RemoveAll(filepath.Dir(g.Socket)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it ends", func() bool { return syscall.Kill(cmd.Process.Pid, 0) != nil })
+}
+
 // TestUpgrade: a host of another build is not believed, and goes.
 func TestUpgrade(t *testing.T) {
 	exe, _ := self(t)
