@@ -167,7 +167,7 @@ func (in *Input) publish(ctx context.Context, s *git.Session, remote string) err
 			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", PublishKey(remote))
 			return nil
 		}
-		yes, err := in.Confirm(publishing(s, refs, url))
+		yes, err := in.Confirm(publishing(refs, url))
 		if err != nil {
 			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", PublishKey(remote))
 			return nil //nolint:nilerr // there is no terminal to ask on
@@ -193,7 +193,7 @@ func (in *Input) publish(ctx context.Context, s *git.Session, remote string) err
 }
 
 // publishing says what becomes public.
-func publishing(s *git.Session, refs []git.Ref, url string) string {
+func publishing(refs []git.Ref, url string) string {
 	var names []string
 	ledgers := 0
 	for _, r := range refs {

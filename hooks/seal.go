@@ -16,6 +16,7 @@ import (
 
 // after is what follows when commits came to be: they are judged as they are, and sealed.
 func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	s.Warm()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {
 		return nil, err
@@ -37,7 +38,7 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root, ids []oid.ID) ([]provenance.Made, error) {
 	choice := in.choice()
 	choice.Cache = in.cache(s.Repo())
-	authority, err := provenance.AuthorityFor(ctx, s, root, choice)
+	authority, refs, err := provenance.AuthorityFor(ctx, s, root, choice)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err != nil {
 		return nil, err
 	}
-	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true, Refs: refs}
 	unlock, err := s.Repo().Lock(ctx)
 	if err != nil {
 		return nil, err

@@ -43,19 +43,20 @@ func KeysDir(configDir string) string { return filepath.Join(configDir, "keys") 
 
 // AuthorityFor returns the authority as far as the chosen identity needs it:
 // an operator's is the trust root alone, anybody else's needs the ledgers.
-func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*capability.Authority, error) {
+// The refs are ledgers and notes, where they were read for it.
+func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*capability.Authority, []git.Ref, error) {
 	a := capability.Fold(Persons(root), nil, nil)
 	name := c.Explicit
 	if name == "" {
 		name, _ = s.Repo().Config().Get(IdentityKey)
 	}
 	if p, ok := a.ByName(name); ok && p.Operator && !isPath(name) {
-		return a, nil
+		return a, nil, nil
 	}
 	if isPath(name) {
 		name = ""
 	}
-	return AuthorityOf(ctx, s, root, name, c.Cache)
+	return authorityAndRefs(ctx, s, root, name, c.Cache)
 }
 
 // ChooseHand finds who acts here, and the key to do it with.

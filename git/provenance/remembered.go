@@ -40,7 +40,9 @@ func authorityQuestion(root *Root, refs []git.Ref) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, authorityVersion, root.Digest)
 	for _, r := range refs {
-		fmt.Fprintln(&b, r.Name, r.ID)
+		if strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") {
+			fmt.Fprintln(&b, r.Name, r.ID)
+		}
 	}
 	return b.String()
 }
@@ -50,26 +52,33 @@ func authorityFile(name string) string { return "authority-" + name }
 // AuthorityOf returns the authority as far as a principal's own acts need it: from memory where
 // nothing moved, else from the ledgers, and remembers it.
 func AuthorityOf(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, error) {
+	a, _, err := authorityAndRefs(ctx, s, root, name, cache)
+	return a, err
+}
+
+// authorityAndRefs is AuthorityOf, and returns ledgers and notes where they were read for it.
+func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, []git.Ref, error) {
 	var question string
+	var refs []git.Ref
 	if cache != nil && identity.ValidName(name) {
-		refs, err := s.Refs(ledger.Prefix + CapabilityTopic + "/")
-		if err != nil {
-			return nil, err
+		var err error
+		if refs, err = s.Refs(prefixes...); err != nil {
+			return nil, nil, err
 		}
 		question = authorityQuestion(root, refs)
 		if a := cache.authority(root, name, question); a != nil {
-			return a, nil
+			return a, refs, nil
 		}
 	}
 	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// What was read must be what was asked about: a ledger may have moved in between.
 	if question != "" && question == authorityQuestion(root, f.tips()) && len(f.Problems) == 0 {
 		cache.rememberAuthority(f, name, question)
 	}
-	return f.Authority, nil
+	return f.Authority, refs, nil
 }
 
 // tips lists the ledgers as [git.Session.Refs] does.
