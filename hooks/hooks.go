@@ -35,10 +35,15 @@ type Input struct {
 	Ask       identity.Passphrase
 	// Gate returns who decides; nil: the built-in checker, in this process.
 	Gate func(*git.Repo, *provenance.Root, *capability.Authority) verdict.Asker
+	// Confirm asks a person yes or no, no being the answer of silence; an error says that nobody can
+	// be asked. nil: nobody can.
+	Confirm func(question string) (bool, error)
 	// Out is where a moment talks to the person who waits for it, such as who pushes. nil: nobody.
 	Out io.Writer
 	GPG func(identity.PublicKey) (identity.Signer, error) // nil: OpenPGP is not linked
 	Now func() time.Time
+
+	moves []move // of a reference transaction, once read
 }
 
 func (in *Input) lookup(key string) (string, bool) {
@@ -80,18 +85,32 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // moment is one of Git's hooks as [Run] sees it.
 type moment struct {
-	// gate says that Git does not go on when it is refused. Elsewhere what happened stands.
-	gate bool
+	gate  bool // Git does not go on when it is refused; elsewhere what happened stands
+	input bool // Git says something on standard input
+	quiet bool // what follows says what could not be answered
 	// do is called where the repository is governed.
 	do func(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error)
 }
 
 var moments = map[string]moment{
-	"post-commit":     {do: after},
-	"post-merge":      {do: after},
-	"post-applypatch": {do: after},
-	"post-rewrite":    {do: after},
+	"pre-commit":            {gate: true, quiet: true, do: before},
+	"pre-merge-commit":      {gate: true, quiet: true, do: before},
+	"pre-applypatch":        {gate: true, quiet: true, do: before},
+	"commit-msg":            {quiet: true, do: message},
+	"reference-transaction": {gate: true, input: true, do: transaction},
+	"pre-push":              {gate: true, input: true, do: push},
+	"post-commit":           {do: after},
+	"post-merge":            {do: after},
+	"post-applypatch":       {do: after},
+	"post-rewrite":          {input: true, do: after},
 }
+
+// Reads reports whether Git says something to a moment on its standard input.
+func Reads(moment string) bool { return moments[moment].input }
+
+// Quiet reports whether a moment that could not be answered says nothing of it, because
+// the one that follows does.
+func Quiet(moment string) bool { return moments[moment].quiet }
 
 // Run does what is to do at a moment and returns the seals it made. In a
 // repository without a trust root it does nothing.
@@ -106,6 +125,9 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 	m, ok := moments[in.Moment]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrMoment, in.Moment)
+	}
+	if in.Moment == "reference-transaction" && in.idle() {
+		return nil, nil
 	}
 	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env})
 	if err != nil {

@@ -41,11 +41,11 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err != nil {
 		return nil, err
 	}
-	ref, err := s.HeadRef()
+	ref, err := s.ActingRef()
 	if err != nil {
 		return nil, err
 	}
-	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Moment: in.Moment, Now: in.Now, Locked: true}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true}
 	unlock, err := s.Repo().Lock(ctx)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 // Command covenant-hook is what Git starts at a moment: covenant-hook MOMENT
-// [ARGUMENT]…, with the moment's standard input. It always lets the commit stand:
-// it exits 0, and says on standard error what was not sealed and how to mend it.
+// [ARGUMENT]…, with the moment's standard input. It exits 1 when Git shall not go on,
+// and says why. Where commits stand already it exits 0, and says on standard error
+// what was not sealed and how to mend it.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 )
 
@@ -30,17 +32,18 @@ func main() {
 		fmt.Println("covenant-hook")
 		return
 	}
+	moment := os.Args[1]
 	var stdin []byte
-	if os.Args[1] == "post-rewrite" { // the only moment here with input; a hand-over needs it again
+	if hooks.Reads(moment) { // a hand-over needs it again
 		var err error
 		if stdin, err = io.ReadAll(io.LimitReader(os.Stdin, 64<<20)); err != nil {
-			tell(fmt.Errorf("%s: standard input: %w", os.Args[1], err))
-			return
+			tell(moment, fmt.Errorf("%s: standard input: %w", moment, err))
+			os.Exit(1)
 		}
 	}
 	in := hooks.Input{
-		Moment: os.Args[1], Args: os.Args[2:], Stdin: bytes.NewReader(stdin), Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),
-		Attended: terminal.Attended(), Ask: terminal.Passphrase, Now: time.Now,
+		Moment: moment, Args: os.Args[2:], Stdin: bytes.NewReader(stdin), Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),
+		Attended: terminal.Attended(), Ask: terminal.Passphrase, Confirm: terminal.Confirm, Out: os.Stderr, Now: time.Now,
 	}
 	_, err := hooks.Run(context.Background(), in)
 	if err == nil {
@@ -48,42 +51,73 @@ func main() {
 	}
 	// What only the everyday program links, OpenPGP, it does for us.
 	if errors.Is(err, identity.ErrKeyType) && os.Getenv("COVENANT_HOOK_FAT") == "" {
-		if handOver(stdin) {
-			return
+		if code, ok := handOver(stdin); ok {
+			os.Exit(code)
 		}
 	}
-	tell(err)
+	os.Exit(tell(moment, err))
 }
 
-func handOver(stdin []byte) bool {
+// handOver returns the exit code of the everyday program; false when it can't be started.
+func handOver(stdin []byte) (int, bool) {
 	exe, err := os.Executable()
 	if err != nil {
-		return false
+		return 0, false
 	}
 	cmd := exec.Command(filepath.Join(filepath.Dir(exe), "covenant"), append([]string{"hooks", "run"}, os.Args[1:]...)...) //nolint:gosec // our own sibling
 	cmd.Env = append(os.Environ(), "COVENANT_HOOK_FAT=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), os.Stdout, os.Stderr
-	return cmd.Run() == nil
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return min(exit.ExitCode(), 1), true
+	}
+	return 0, err == nil
 }
 
-func tell(err error) {
+// tell says what went wrong and returns the exit code: 1 when Git shall not go on.
+func tell(moment string, err error) int {
+	code := 0
 	lines := []string{"covenant: " + say.Line(err.Error())}
 	var se *hooks.SealError
-	if errors.As(err, &se) {
-		ids := make([]string, 0, len(se.Commits))
-		for _, id := range se.Commits {
-			ids = append(ids, id.Short())
+	var re *hooks.RefusedError
+	switch {
+	case errors.As(err, &re):
+		code = 1
+		lines[0] = "covenant: refused: " + say.Line(re.Error())
+		for _, h := range re.Hint {
+			lines = append(lines, "hint: "+say.Line(h))
 		}
-		if len(ids) > 8 {
-			ids = append(ids[:8], "…")
-		}
-		lines = []string{
-			"covenant: the commit stands, but it is not sealed: " + say.Line(err.Error()),
-			"hint: " + say.Line(hooks.Mend(se.Err)),
-			"hint: then: covenant provenance seal " + strings.Join(ids, " "),
-		}
+	case errors.As(err, &se):
+		lines = standing(se)
+	case hooks.Quiet(moment):
+		return 0 // the moment that follows says it
 	}
 	for _, l := range lines {
 		fmt.Fprintln(os.Stderr, l)
+	}
+	return code
+}
+
+func standing(se *hooks.SealError) []string {
+	ids := make([]string, 0, len(se.Commits))
+	for _, id := range se.Commits {
+		ids = append(ids, id.Short())
+	}
+	if len(ids) > 8 {
+		ids = append(ids[:8], "…")
+	}
+	var denied *provenance.DeniedError
+	if errors.As(se, &denied) {
+		lines := []string{"covenant: the gate refuses this commit, and it stands all the same: " + say.Line(se.Error()), "covenant: it will not verify, and the refusal is recorded"}
+		if denied.Entry != "" {
+			lines = append(lines, "hint: see why, and what would be needed: covenant capability explain "+denied.Entry.Short())
+		}
+		return append(lines, "hint: take it back: git reset --soft HEAD~1")
+	}
+	return []string{
+		"covenant: the commit stands, but it is not sealed: " + say.Line(se.Error()),
+		"hint: " + say.Line(hooks.Mend(se.Err)),
+		"hint: then: covenant provenance seal " + strings.Join(ids, " "),
 	}
 }

@@ -518,6 +518,13 @@ func writeVectors(t *testing.T) {
 	write("accept/two-versions", encodeVector(t, c.list[0].ID(), c.list))
 	write("accept/pinned-later", encodeVector(t, c.list[1].ID(), c.list))
 	write("accept/from-the-pin-on", encodeVector(t, c.list[1].ID(), c.list[1:]))
+	worked := begin(t) // docs/spec/trust-root.md shows it
+	worked.add(func(r *trust.Root) error {
+		r.Threshold, r.Expires = 2, "2028-01-01T00:00:00Z"
+		r.Policy = &trust.Policy{Version: 1, Protected: []string{"refs/heads/main"}, Rules: []trust.Rule{{Paths: []string{"deploy/**"}, Principals: []string{"ada", "ben"}, Reviews: 1}}}
+		return errors.Join(r.Promote("ben"), r.Add("ada", "", nil, worked.a2.Public()), r.Remove("ada", trust.Leaving{Grants: trust.Stand}, worked.ada.Public().ID()))
+	}, worked.ada, worked.a2, worked.ben)
+	write("accept/worked-example", encodeVector(t, worked.list[0].ID(), worked.list))
 	full := begin(t)
 	full.add(func(r *trust.Root) error {
 		r.Threshold, r.Expires = 2, "2027-01-01T00:00:00Z"

@@ -343,6 +343,37 @@ func ParsePolicy(text []byte) (*Policy, error) {
 	return &p, nil
 }
 
+// Document writes the policy for people, as ParsePolicy reads it: indented, with the
+// defaults spelled out, but for operators where the default has no words.
+func (p *Policy) Document() ([]byte, error) {
+	q := Policy{Version: 1}
+	if p != nil {
+		q = *p
+	}
+	if q.Modes == nil {
+		q.Modes = []string{Vouch, Witness}
+	}
+	if q.Coverage == nil {
+		q.Coverage = []string{Blob, Own}
+	}
+	b, err := json.Marshal(q)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	doc := map[string]any{"protected": []string{}, "exempt": []string{}, "evidence": []string{}, "reviews": 0, "rules": []Rule{}, "plugins": []Plugin{}, "presence": ""}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(doc); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
 // tidy brings the lists into order. A list of a field where absent and empty mean the same becomes absent.
 func (p *Policy) tidy() {
 	for _, l := range []*[]string{&p.Protected, &p.Exempt, &p.Modes, &p.Coverage, &p.Operators, &p.Evidence} {

@@ -46,7 +46,7 @@ func TestParsePolicy(t *testing.T) {
 		`{}`:                                                           "version 0",
 		`{"version":2}`:                                                "version 2",
 		`[]`:                                                           "cannot unmarshal",
-		`{"version":1,"reviews":1.5}`:                                  "not an integer",
+		`{"version":1,"reviews":1.5}`:                                  "plain integer",
 		`{"version":1,"reviews":-1}`:                                   "reviews: -1",
 		`{"version":1,"reviews":17}`:                                   "reviews: 17",
 		`{"version":1,"modes":[]}`:                                     "modes: the list is empty",
@@ -119,5 +119,31 @@ func TestPolicyAnswers(t *testing.T) {
 	}
 	if p.Operators = []string{}; p.OperatorMay("repo.commit") {
 		t.Error("an empty list lets operators do something")
+	}
+}
+
+// TestDocument: what is written for people reads back to the same policy.
+func TestDocument(t *testing.T) {
+	for _, text := range []string{
+		`{"version":1}`, `{"version":1,"operators":[],"modes":["witness"],"protected":["refs/heads/<main>"],"reviews":2}`,
+		`{"version":1,"plugins":[{"name":"a","config":{"x":"1"},"pins":{"linux/amd64":"sha256:` + strings.Repeat("a", 64) + `"}}],"presence":"sk","maxCheckpointAge":"1h","rules":[{"paths":["a"],"reviews":1}]}`,
+	} {
+		p, err := trust.ParsePolicy([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := p.Document()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := trust.ParsePolicy(doc)
+		if err != nil {
+			t.Fatalf("%s: %v", doc, err)
+		}
+		a, aerr := canonical.Marshal(p)
+		b, berr := canonical.Marshal(again)
+		if aerr != nil || berr != nil || string(a) != string(b) {
+			t.Errorf("%s became %s by way of\n%s", a, b, doc)
+		}
 	}
 }

@@ -95,6 +95,44 @@ func ChooseHand(r *git.Repo, a *capability.Authority, c Choice) (Hand, error) {
 	return h, nil
 }
 
+// Named returns the name of the identity that is chosen here, without a look at who
+// that is; "" when none is, or when a key file is named.
+func (c Choice) Named(r *git.Repo) string {
+	name := c.Explicit
+	if name == "" {
+		name, _ = r.Config().Get(IdentityKey)
+	}
+	if isPath(name) {
+		return ""
+	}
+	return name
+}
+
+// ChoosePrincipal finds who acts here as ChooseHand does, and asks for no key where a
+// name says it: nobody is asked for a passphrase before something is to be signed.
+func ChoosePrincipal(r *git.Repo, a *capability.Authority, c Choice) (*capability.Principal, []string, error) {
+	name := c.Named(r)
+	if name == "" {
+		h, err := ChooseHand(r, a, c)
+		if err != nil {
+			return nil, nil, err
+		}
+		return h.Principal, []string{h.Signer.Public().ID()}, nil
+	}
+	p, ok := a.ByName(name)
+	if !ok {
+		return nil, nil, fmt.Errorf("%w: %q", ErrNobody, name)
+	}
+	if c.Explicit == "" && c.Tool != "" && p.Kind == "human" {
+		return nil, nil, fmt.Errorf("%w: %s runs, %s is a person", ErrAgentAsHuman, c.Tool, p.Name)
+	}
+	var keys []string
+	for _, k := range p.Keys {
+		keys = append(keys, k.ID())
+	}
+	return p, keys, nil
+}
+
 // KeyOf is the configuration variable that says where the private key of an
 // identity is: a path, "agent" for ssh-agent, or "openpgp" for gpg.
 func KeyOf(name string) string { return "covenant." + name + ".key" }

@@ -34,7 +34,7 @@ var (
 	ErrGoverned     = errors.New("this repository has a trust root already")
 	ErrRootMismatch = errors.New("the trust root is not the pinned one")
 	ErrRootMissing  = errors.New("the pinned trust root is not in this clone")
-	ErrRootHistory  = errors.New("older versions of the trust root are not in this clone")
+	ErrRootHistory  = errors.New("not all of the trust root is in this clone")
 )
 
 // A RootError says that a trust root is there and can't be trusted. It wraps
@@ -109,6 +109,9 @@ const (
 func readRoot(s *git.Session, at string) (*envelope.Envelope, error) {
 	o, err := s.Object(at+":"+ledger.File, maxRootSize)
 	if errors.Is(err, git.ErrMissing) {
+		if c, cerr := s.Commit(at); cerr == nil { // a partial clone, or a damaged one
+			return nil, fmt.Errorf("%w: the envelope of %s is missing", ErrRootHistory, c.ID.Short())
+		}
 		return nil, ErrNotGoverned
 	}
 	if err != nil {
@@ -190,6 +193,9 @@ func versionsAt(s *git.Session, ref string, pin envelope.Digest, whole bool) ([]
 			return nil, &RootError{Pinned: pin, Err: err}
 		}
 		o, err := s.Object(c.ID.String()+":"+ledger.File, maxRootSize)
+		if errors.Is(err, git.ErrMissing) {
+			return nil, fmt.Errorf("%w: the envelope of %s is missing", ErrRootHistory, c.ID.Short())
+		}
 		if err != nil {
 			return nil, &RootError{Pinned: pin, Err: err}
 		}

@@ -224,11 +224,9 @@ func (d *draft) action() string {
 
 // Ask asks whether the hand may act on these changes against each parent.
 func (k *Sealer) Ask(action, ref string, diffs [][]prov.Raw) (capability.Decision, error) {
-	touched := prov.Touched(diffs)
-	if k.Authority.NeedsSizes() {
-		if err := sizes(k.Session, touched, diffs); err != nil {
-			return capability.Decision{}, err
-		}
+	touched, err := Touched(k.Session, k.Authority, diffs)
+	if err != nil {
+		return capability.Decision{}, err
 	}
 	return k.decide(capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Ref: ref, Changes: touched}), nil
 }

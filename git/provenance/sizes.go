@@ -3,6 +3,7 @@ package provenance
 import (
 	"fmt"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -62,8 +63,17 @@ func TouchedBy(s *git.Session, tree oid.ID, parents []oid.ID) ([]pluginapi.Chang
 		if err != nil {
 			return nil, fmt.Errorf("comparing trees %s and %s: %w", p.Old.Short(), p.New.Short(), err)
 		}
-		diffs = append(diffs, rawChanges(list))
+		diffs = append(diffs, RawChanges(list))
 	}
 	touched := prov.Touched(diffs)
+	return touched, sizes(s, touched, diffs)
+}
+
+// Touched returns what checkers are asked about; sizes are looked up where a grant needs them.
+func Touched(s *git.Session, a *capability.Authority, diffs [][]prov.Raw) ([]pluginapi.Change, error) {
+	touched := prov.Touched(diffs)
+	if !a.NeedsSizes() {
+		return touched, nil
+	}
 	return touched, sizes(s, touched, diffs)
 }

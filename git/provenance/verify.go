@@ -139,7 +139,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					if err != nil {
 						vc.DiffErr, whole = err, false // it may be mended without a ref moving
 					}
-					vc.Diffs = append(vc.Diffs, rawChanges(list))
+					vc.Diffs = append(vc.Diffs, RawChanges(list))
 				}
 			}
 			if vc.Touched = prov.Touched(vc.Diffs); needSizes && !vc.Before {
@@ -284,7 +284,8 @@ func treePairs(commits []git.Commit, skip map[oid.ID]bool, trees map[oid.ID]oid.
 	}
 }
 
-func rawChanges(list []git.Change) []prov.Raw {
+// RawChanges returns a diff in the form that statements are held to.
+func RawChanges(list []git.Change) []prov.Raw {
 	out := make([]prov.Raw, len(list))
 	for i, c := range list {
 		out[i] = prov.Raw{Path: c.Path, Status: c.Status, OldMode: modeText(c.OldMode), NewMode: modeText(c.NewMode), Old: c.Old, New: c.New}

@@ -76,11 +76,17 @@ func (b *bench) open() *git.Repo {
 }
 
 // files are the options under which all releases of Git are treated alike.
+// after are the moments that most of these tests look at: one commit calls one of them.
+var after = []string{"post-commit", "post-merge", "post-applypatch", "post-rewrite"}
+
 func (b *bench) files() install.Options {
-	return install.Options{Binary: b.binary, Files: true, Env: b.Env}
+	return install.Options{Binary: b.binary, Files: true, Env: b.Env, Moments: after}
 }
 
 func (b *bench) install(o install.Options) install.Report {
+	if o.Moments == nil {
+		o.Moments = after
+	}
 	b.T.Helper()
 	r, err := install.Install(b.T.Context(), b.open(), o)
 	if err != nil {
@@ -99,6 +105,9 @@ func (b *bench) uninstall(o install.Options) install.Report {
 }
 
 func (b *bench) status(o install.Options) map[string]install.MomentStatus {
+	if o.Moments == nil {
+		o.Moments = after
+	}
 	b.T.Helper()
 	all, err := install.Status(b.T.Context(), b.open(), o)
 	if err != nil {
@@ -115,7 +124,7 @@ func (b *bench) status(o install.Options) map[string]install.MomentStatus {
 func (b *bench) wantState(o install.Options, want install.State, moments ...string) {
 	b.T.Helper()
 	if len(moments) == 0 {
-		moments = install.Moments
+		moments = after
 	}
 	states := b.status(o)
 	for _, m := range moments {

@@ -40,9 +40,15 @@ import (
 // covenant-hook adds a line with its moment, and does nothing else.
 const ProbeVariable = "COVENANT_PROBE"
 
-// Moments are the hooks that are installed when [Options] names none: those at which
-// commits come to be.
-var Moments = []string{"post-commit", "post-merge", "post-applypatch", "post-rewrite"}
+// Moments are the hooks that are installed when [Options] names none: those before and
+// after commits come to be, and before a push.
+var Moments = []string{
+	"pre-commit", "pre-merge-commit", "pre-applypatch", "commit-msg",
+	"post-commit", "post-merge", "post-applypatch", "post-rewrite", "pre-push",
+}
+
+// StrictMoments are installed besides in strict mode.
+var StrictMoments = []string{"reference-transaction"}
 
 // A moment is what githooks(5) says of a hook.
 type moment struct {

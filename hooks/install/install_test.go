@@ -116,7 +116,7 @@ func huskyNine(b *bench) {
 	b.Git("config", "core.hooksPath", ".husky/_")
 	run := "#!/bin/sh\nf=$(dirname \"$(dirname \"$0\")\")/$(basename \"$0\")\n[ -f \"$f\" ] || exit 0\nsh -e \"$f\" \"$@\"\n"
 	put(b.T, filepath.Join(b.Dir, ".husky", "_", "h"), "", 0o644)
-	for _, m := range append([]string{"pre-push"}, install.Moments...) {
+	for _, m := range install.Moments {
 		put(b.T, filepath.Join(b.Dir, ".husky", "_", m), run, 0o755)
 	}
 }

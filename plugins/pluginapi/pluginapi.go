@@ -15,7 +15,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
+	"time"
 )
 
 // Version of the contract. A plugin refuses requests of another one.
@@ -29,8 +32,13 @@ const (
 	MaxReason  = 4096
 )
 
-// ErrInvalid says that a request or an answer breaks the contract.
-var ErrInvalid = errors.New("not a valid message")
+// ErrInvalid says that a request or an answer breaks the contract. The two others are
+// kinds of it: a message of another version, and an answer to another request.
+var (
+	ErrInvalid      = errors.New("not a valid message")
+	ErrVersion      = fmt.Errorf("%w: another version of the contract", ErrInvalid)
+	ErrOtherRequest = fmt.Errorf("%w: an answer to another request", ErrInvalid)
+)
 
 // A Checker answers requests. Answers come in the order of the requests. An
 // error denies them all.
@@ -54,7 +62,8 @@ type Request struct {
 	// Chains are the unbroken chains of grants that end at this principal's key and whose
 	// action covers this one, each from the operator's grant down to the holder's. Operators need none.
 	Chains []Chain `json:"chains,omitempty"`
-	// Config is the plugin's own configuration from the trust root, by file name.
+	// Config is the plugin's own configuration from the trust root, by file name. Requests
+	// travel in a [Batch], which carries it once for all of them.
 	Config map[string]string `json:"config,omitempty"`
 }
 
@@ -116,8 +125,12 @@ func AllowAll(r *Request) Answer {
 	return Allow(r, all...)
 }
 
-// Deny answers no.
+// Deny answers no. A reason that is too long is cut.
 func Deny(r *Request, reason string) Answer {
+	reason = strings.ToValidUTF8(reason, "\uFFFD")
+	if len(reason) > MaxReason {
+		reason = strings.ToValidUTF8(reason[:MaxReason-len("…")], "") + "…"
+	}
 	return Answer{Version: Version, ID: r.ID, Reason: reason}
 }
 
@@ -125,13 +138,20 @@ func Deny(r *Request, reason string) Answer {
 func (r *Request) Validate() error {
 	switch {
 	case r.Version != Version:
-		return fmt.Errorf("%w: version %d of the contract, not %d", ErrInvalid, r.Version, Version)
+		return fmt.Errorf("%w: %d, not %d", ErrVersion, r.Version, Version)
 	case !validID(r.ID):
 		return fmt.Errorf("%w: id %.40q", ErrInvalid, r.ID)
-	case r.Action == "" || r.Principal.Name == "" || r.Principal.Kind == "" || r.At == "":
-		return fmt.Errorf("%w: no action, principal or time", ErrInvalid)
+	case r.Action == "" || r.Principal.Name == "" || r.Principal.Kind == "":
+		return fmt.Errorf("%w: no action or principal", ErrInvalid)
+	case !validTime(r.At):
+		return fmt.Errorf("%w: time %.40q", ErrInvalid, r.At)
 	case len(r.Chains) > MaxChains:
 		return fmt.Errorf("%w: %d chains", ErrInvalid, len(r.Chains))
+	}
+	for i := range r.Changes {
+		if err := r.Changes[i].validate(); err != nil {
+			return err
+		}
 	}
 	for _, c := range r.Chains {
 		if len(c) == 0 || len(c) > MaxLinks {
@@ -146,9 +166,9 @@ func (r *Request) Validate() error {
 func (a *Answer) Answers(r *Request) error {
 	switch {
 	case a.Version != Version:
-		return fmt.Errorf("%w: version %d of the contract, not %d", ErrInvalid, a.Version, Version)
+		return fmt.Errorf("%w: %d, not %d", ErrVersion, a.Version, Version)
 	case a.ID != r.ID:
-		return fmt.Errorf("%w: an answer to another request, %.40q", ErrInvalid, a.ID)
+		return fmt.Errorf("%w, %.40q", ErrOtherRequest, a.ID)
 	case len(a.Reason) > MaxReason || len(a.Refused) > MaxReason:
 		return fmt.Errorf("%w: a reason of %d bytes", ErrInvalid, len(a.Reason))
 	case !a.Allowed:
@@ -162,6 +182,42 @@ func (a *Answer) Answers(r *Request) error {
 		}
 	}
 	return nil
+}
+
+// Match reports whether these are the answers to these requests, one each and in their order.
+func Match(requests []*Request, answers []Answer) error {
+	if len(answers) != len(requests) {
+		return fmt.Errorf("%w: %d answers to %d requests", ErrInvalid, len(answers), len(requests))
+	}
+	for i := range answers {
+		if err := answers[i].Answers(requests[i]); err != nil {
+			return fmt.Errorf("answer %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (c *Change) validate() error {
+	switch {
+	case len(c.Path) == 0 || bytes.IndexByte(c.Path, 0) >= 0:
+		return fmt.Errorf("%w: path %.40q", ErrInvalid, c.Path)
+	case !slices.Contains([]string{"A", "M", "D", "T"}, c.Status):
+		return fmt.Errorf("%w: status %.40q of %.40q", ErrInvalid, c.Status, c.Path)
+	case !validMode(c.OldMode) || !validMode(c.NewMode):
+		return fmt.Errorf("%w: modes %.40q and %.40q of %.40q", ErrInvalid, c.OldMode, c.NewMode, c.Path)
+	case c.Size < 0:
+		return fmt.Errorf("%w: size %d of %.40q", ErrInvalid, c.Size, c.Path)
+	}
+	return nil
+}
+
+func validMode(s string) bool {
+	return s == "" || len(s) == 6 && strings.Trim(s, "01234567") == ""
+}
+
+func validTime(s string) bool {
+	_, err := time.Parse(time.RFC3339, s)
+	return err == nil && strings.HasSuffix(s, "Z")
 }
 
 func validID(s string) bool {
@@ -179,7 +235,7 @@ func Decode(b []byte, v any) error {
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if _, err := d.Token(); err == nil || d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: data after it", ErrInvalid)
 	}
 	return nil

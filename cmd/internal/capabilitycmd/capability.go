@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -81,11 +80,15 @@ func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
 		}
 	}
 	g = capability.Grant{Action: o.action, Scope: s, Delegable: o.delegable}
-	if g.NotBefore, err = moment(o.notBefore, now); err != nil {
-		return g, cli.Usage("--not-before: %v", err)
+	if o.notBefore != "" {
+		if g.NotBefore, err = work.In("--not-before", o.notBefore, now); err != nil {
+			return g, err
+		}
 	}
-	if g.Expires, err = moment(o.expires, now); err != nil {
-		return g, cli.Usage("--expires: %v", err)
+	if o.expires != "" {
+		if g.Expires, err = work.In("--expires", o.expires, now); err != nil {
+			return g, err
+		}
 	}
 	if g.Expires != "" && g.Expires < envelope.Timestamp(now) {
 		return g, cli.Usage("--expires %s: that is over", o.expires)
@@ -97,26 +100,6 @@ func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
 }
 
 func usage(err error) error { return cli.Usage("%v", err) }
-
-// moment reads a time, or a duration from now: what time.ParseDuration reads, and days such as 30d.
-func moment(text string, now time.Time) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return envelope.Timestamp(t), nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 100_000 {
-			return envelope.Timestamp(now.AddDate(0, 0, n)), nil
-		}
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return "", fmt.Errorf("%q is no time such as 2026-12-31T18:00:00Z, and no duration such as 8h or 30d", text)
-	}
-	return envelope.Timestamp(now.Add(d)), nil
-}
 
 // court is an opened repository with what is known of its authority.
 type court struct {

@@ -172,6 +172,11 @@ func give(ctx context.Context, env *cli.Env, who string, asJSON bool, build func
 	if err != nil {
 		return err
 	}
+	if k.Hand.Principal.Operator {
+		if err := c.Presence(c.facts.Root.Policy, k.Hand.Signer.Public(), "grant "+g.Action+" to "+g.Subject.Name); err != nil {
+			return err
+		}
+	}
 	id, err := k.Grant(ctx, g)
 	if err != nil {
 		return denied(err)
@@ -200,8 +205,8 @@ func fromRequest(c *court, text string, o *scopeFlags) (capability.Grant, error)
 		g := capability.Grant{Action: w.Action, Scope: w.Scope, Expires: w.Expires, Delegable: w.Delegable}
 		if o.expires != "" {
 			var err error
-			if g.Expires, err = moment(o.expires, c.Env.Now()); err != nil {
-				return g, cli.Usage("--expires: %v", err)
+			if g.Expires, err = work.In("--expires", o.expires, c.Env.Now()); err != nil {
+				return g, err
 			}
 		}
 		var err error
@@ -312,6 +317,11 @@ func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Dig
 			if link.ID == id && g.ID != id {
 				out.Also = append(out.Also, string(g.ID))
 			}
+		}
+	}
+	if k.Hand.Principal.Operator {
+		if err := c.Presence(c.facts.Root.Policy, k.Hand.Signer.Public(), "revoke grant "+id.Short()); err != nil {
+			return err
 		}
 	}
 	entry, err := k.Revoke(ctx, capability.Revocation{Grant: id, Reason: reason})

@@ -95,7 +95,7 @@ func TestWorkedExamplesOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payloads := map[string][]string{"trust-root.md": {string(pinned.Payload)}}
+	payloads := map[string][]string{"trust-root.md": append(chainExample(t), string(pinned.Payload))}
 
 	var persons []capability.Principal
 	for _, p := range root.Persons {
@@ -172,6 +172,48 @@ func TestWorkedExamplesOpen(t *testing.T) {
 			t.Errorf("%s spreads out %d of %d payloads", name, len(w.others[name]), len(list))
 		}
 	}
+}
+
+// chainExample opens the chain that trust-root.md shows, which is a test vector, and returns what its versions say.
+func chainExample(t *testing.T) []string {
+	t.Helper()
+	m := regexp.MustCompile("(?ms)^```jsonl\n(.*?)^```$").FindStringSubmatch(specPage(t, "trust-root.md"))
+	if m == nil {
+		t.Fatal("trust-root.md shows no chain")
+	}
+	vector, err := os.ReadFile(filepath.Join("..", "..", "..", "testdata", "vectors", "trust-root", "accept", "worked-example.jsonl"))
+	if err != nil || string(vector) != m[1] {
+		t.Fatalf("trust-root.md: the chain is not the vector worked-example (%v)", err)
+	}
+	var head struct{ Pin envelope.Digest }
+	lines := envelope.Lines(vector)
+	if err := json.Unmarshal(lines[0], &head); err != nil {
+		t.Fatal(err)
+	}
+	var list []*envelope.Envelope
+	var payloads []string
+	for _, l := range lines[1:] {
+		e, err := envelope.Parse(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := e.OpenPinned(envelope.TypeRoot, e.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, payloads = append(list, e), append(payloads, string(o.Payload))
+	}
+	versions, err := trust.Chain(list, head.Pin)
+	if err != nil {
+		t.Fatalf("trust-root.md: %v", err)
+	}
+	page := specPage(t, "trust-root.md")
+	for _, v := range versions {
+		if !strings.Contains(page, string(v.ID)) {
+			t.Errorf("trust-root.md does not name version %d, %s", v.Version, v.ID)
+		}
+	}
+	return payloads[1:] // the page spreads out the second
 }
 
 // patchExample checks an example of a patch digest.

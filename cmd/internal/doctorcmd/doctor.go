@@ -17,7 +17,9 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -56,6 +58,7 @@ const (
 	hookFailed    verdict.Code = "hook.failed"
 	lockStale     verdict.Code = "git.lock"
 	keyMode       verdict.Code = "key.mode"
+	keyUnattended verdict.Code = "key.unattended"
 	pinMissing    verdict.Code = "root.not-pinned"
 )
 
@@ -160,6 +163,11 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		}
 		return out, work.Explain(err)
 	}
+	about, err := root(w, facts.Root)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, about...)
 	for _, f := range facts.Problems {
 		out = append(out, ailment{Finding: f})
 	}
@@ -173,6 +181,35 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	out = append(out, failures(ctx, w, facts)...)
 	out = append(out, unreached(ctx, w)...)
 	return append(out, keys(w)...), nil
+}
+
+// root is what time and remotes say of a root that verifies, and operators' keys that its policy does not want.
+func root(w *work.Work, r *provenance.Root) ([]ailment, error) {
+	var out []ailment
+	if f, ok := provenance.ExpiryFinding(r, w.Env.Now()); ok {
+		out = append(out, ailment{Finding: f})
+	}
+	switch err := provenance.Rivals(w.Session, r); {
+	case errors.Is(err, trust.ErrFork):
+		out = append(out, ailment{Finding: verdict.Finding{Code: provenance.RootFork, Object: provenance.RootRef, Message: err.Error(), Hint: "ask the operators which one is theirs, then: covenant trust pin DIGEST"}})
+	case err != nil:
+		return out, err
+	}
+	if r.Policy.AsksPresence() != trust.Ask {
+		return out, nil
+	}
+	for _, name := range r.Operators {
+		path, ok := w.Session.Repo().Config().Get(provenance.KeyOf(name))
+		if !ok {
+			path = filepath.Join(provenance.KeysDir(work.ConfigDir(w.Env)), name)
+		}
+		if _, err := identity.LoadFile(path, nil); err == nil { // it signs without asking anybody
+			out = append(out, ailment{Finding: verdict.Finding{
+				Code: keyUnattended, Object: path, Message: "the policy asks for presence, and this key of the operator " + name + " has no passphrase", Hint: "ssh-keygen -p -f " + say.Shell(path),
+			}})
+		}
+	}
+	return out, nil
 }
 
 // failures are the commits that hooks could not seal and nobody sealed since.

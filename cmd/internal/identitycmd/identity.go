@@ -125,9 +125,7 @@ func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
 	if err := checkKind(name, o.kind); err != nil {
 		return err
 	}
-	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
-		return work.PublicKey(env, o.key)
-	})
+	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) { return work.PublicKey(env, o.key) })
 }
 
 func checkKind(name, kind string) error {
@@ -188,6 +186,9 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		return cli.Hint(fmt.Errorf("the key %s is %s's already", pub.ID(), p.Name), "see who is known here: covenant identity list")
 	}
 	g.Subject.Key = pub.String()
+	if err := w.Presence(f.Root.Policy, k.Hand.Signer.Public(), "introduce "+name); err != nil {
+		return err
+	}
 	id, err := k.Grant(ctx, g)
 	if err != nil {
 		return work.Explain(err)

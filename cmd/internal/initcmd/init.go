@@ -15,14 +15,15 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
-	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 type options struct {
 	operator, key, root string
+	expires             string
 	noHooks, passphrase bool
 	json                bool
 }
@@ -51,6 +52,7 @@ trust root that was fetched, when --root names it.`,
 	f.StringVar(&o.operator, "operator", "", "name of the operator (default: from user.name)")
 	f.StringVar(&o.key, "key", "", "private key file, \"agent\" for the key in ssh-agent, or openpgp:FINGERPRINT for one of gpg (default: user.signingkey, else a new key)")
 	f.StringVar(&o.root, "root", "", "in a clone of a governed repository: the digest of its trust root, got from somebody you trust")
+	f.StringVar(&o.expires, "expires", "", "when the trust root expires, such as 2027-01-31 or 365d (default: never)")
 	f.BoolVar(&o.noHooks, "no-hooks", false, "do not install hooks")
 	f.BoolVar(&o.passphrase, "passphrase", false, "ask for a passphrase for the new key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
@@ -77,10 +79,11 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	found, err := provenance.RootDigest(w.Session)
 	switch {
 	case err == nil:
-		if err := join(ctx, w, o, string(found)); err != nil {
+		pinned, err := join(ctx, w, o, found)
+		if err != nil {
 			return err
 		}
-		made.Root, made.Joined = string(found), true
+		made.Root, made.Joined = string(pinned), true
 	case errors.Is(err, provenance.ErrNotGoverned):
 		if pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey); ok {
 			return cli.Hint(fmt.Errorf("this clone pins trust root %s, which is not here", pinned),
@@ -109,21 +112,34 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	return err
 }
 
-// join pins a root that is here already.
-func join(ctx context.Context, w *work.Work, o options, found string) error {
+// join pins a root that is here already: the newest version, after the chain was verified from the one that was named.
+func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (envelope.Digest, error) {
 	pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey)
-	want := o.root
-	if want == "" && ok {
-		want = pinned
+	text := o.root
+	if text == "" && ok {
+		text = pinned
 	}
-	if want == "" {
-		return cli.Hint(fmt.Errorf("this repository has a trust root already: %s", found),
-			"compare it with the digest that an operator tells you, then: covenant init --root "+found)
+	if text == "" {
+		return "", cli.Hint(fmt.Errorf("this repository has a trust root already: %s", found),
+			"compare it with the digest that an operator tells you, then: covenant init --root "+string(found))
 	}
-	if want != found {
-		return cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s", found, want), "ask an operator; do not pin what you did not compare"))
+	want, err := envelope.ParseDigest(text)
+	if err != nil {
+		return "", err
 	}
-	return work.Explain(w.SetConfig(ctx, false, provenance.PinKey, found))
+	root, err := provenance.OpenRoot(w.Session, want)
+	if errors.Is(err, provenance.ErrRootMismatch) {
+		return "", cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s: %w", found, want, err), "ask an operator; do not pin what you did not compare"))
+	}
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	if ok && pinned != text { // a pin is given up knowingly, or not at all
+		if _, err := provenance.OpenRoot(w.Session, envelope.Digest(pinned)); errors.Is(err, provenance.ErrRootMismatch) {
+			return "", cli.No(cli.Hint(fmt.Errorf("this clone pins %s, which the trust root here does not contain", pinned), "if an operator you know stands by the other one: covenant trust pin "+text))
+		}
+	}
+	return root.Digest, work.Explain(w.SetConfig(ctx, false, provenance.PinKey, string(root.Digest)))
 }
 
 // establish writes version 1.
@@ -144,11 +160,18 @@ func establish(ctx context.Context, w *work.Work, o options, made *Made) error {
 	if email == "" {
 		return cli.Hint(errors.New("no e-mail address: Git has none for you"), "set it: git config user.email you@example.org")
 	}
+	expires := ""
+	if o.expires != "" {
+		var err error
+		if expires, err = work.In("--expires", o.expires, w.Env.Now()); err != nil {
+			return err
+		}
+	}
 	signer, where, err := operatorKey(w, o, name)
 	if err != nil {
 		return work.Explain(err)
 	}
-	root, err := provenance.Found(ctx, w.Session, provenance.Founder{Name: name, Emails: []string{email}, Signer: signer}, w.Env.Now())
+	root, err := provenance.Found(ctx, w.Session, provenance.Founder{Name: name, Emails: []string{email}, Signer: signer, Expires: expires}, w.Env.Now())
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -171,32 +194,8 @@ func operatorKey(w *work.Work, o options, name string) (identity.Signer, string,
 	if key == "" {
 		key = signingKey(w)
 	}
-	if key == "agent" {
-		s, err := identity.FromAgent(c.AgentSock, "")
-		if err != nil {
-			return nil, "", cli.Hint(err, "see what it has: ssh-add -l", "name a key file instead: --key PATH")
-		}
-		return s, "agent", nil
-	}
-	if id, ok := strings.CutPrefix(key, "agent:"); ok {
-		s, err := identity.FromAgent(c.AgentSock, id)
-		return s, "agent", err
-	}
-	if fpr, ok := strings.CutPrefix(key, "openpgp:"); ok {
-		pub, err := openpgp.GPG{Env: w.Env.Environ}.Key(fpr)
-		if err != nil {
-			return nil, "", err
-		}
-		s, err := c.GPG(pub)
-		return s, "openpgp", err
-	}
 	if key != "" {
-		path := w.Env.Path(key)
-		s, err := identity.LoadFile(path, c.Ask)
-		if err != nil {
-			return nil, "", fmt.Errorf("key %s: %w", path, err)
-		}
-		return s, path, nil
+		return w.LoadKey(key)
 	}
 	path := filepath.Join(provenance.KeysDir(c.ConfigDir), name)
 	if _, err := os.Lstat(path); err == nil {

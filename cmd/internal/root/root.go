@@ -13,10 +13,12 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/logcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/policycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/showcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statuscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/trustcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/versioncmd"
 )
 
@@ -45,11 +47,13 @@ that is not listed here is looked for as a program covenant-COMMAND.`,
 		identitycmd.New(env),
 		initcmd.New(env),
 		logcmd.New(env),
+		policycmd.New(env),
 		provenancecmd.New(env),
 		provenancecmd.NewVerify(env),
 		showcmd.New(env),
 		statscmd.New(env),
 		statuscmd.New(env),
+		trustcmd.New(env),
 		versioncmd.New(env),
 	)
 	return root

@@ -3,10 +3,14 @@
 package terminal
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -53,6 +57,25 @@ func Passphrase(what string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the passphrase: %w", err)
 	}
 	return b, nil
+}
+
+// Confirm asks a question and reports whether the answer is yes; anything else is no.
+// Without a terminal the error is ErrNone.
+func Confirm(question string) (bool, error) {
+	f, err := open()
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := fmt.Fprintf(f, "%s [y/N] ", question); err != nil {
+		return false, err
+	}
+	line, err := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "y" || answer == "yes", nil
 }
 
 // ConfigDir returns the user's configuration directory of this program.

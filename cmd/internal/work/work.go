@@ -5,16 +5,14 @@ package work
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
-	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
@@ -38,18 +36,6 @@ func Open(ctx context.Context, env *cli.Env) (*Work, error) {
 
 // Close ends the repository's child processes.
 func (w *Work) Close() { _ = w.Session.Close() }
-
-// Pin returns the digest of the trust root that the person or the clone has pinned.
-func (w *Work) Pin(explicit string) (envelope.Digest, error) {
-	if explicit == "" {
-		explicit = w.Env.Value("COVENANT_ROOT")
-	}
-	pin, err := provenance.Pin(w.Session, explicit)
-	if err != nil {
-		return "", Explain(err)
-	}
-	return pin, nil
-}
 
 // automated are the variables by which build services, and Git's own quarantine of what
 // is being pushed, tell themselves.
@@ -86,34 +72,6 @@ func (w *Work) Choice() provenance.Choice {
 // GPG signs with the user's gpg.
 func GPG(env *cli.Env) func(identity.PublicKey) (identity.Signer, error) {
 	return openpgp.GPG{Env: env.Environ}.Signer
-}
-
-// PublicKey reads the public key a flag names: the path of a file, the text of a key, or - for standard input.
-func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
-	switch {
-	case text == "-":
-		b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
-		if err != nil {
-			return nil, err
-		}
-		text = string(b)
-	case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
-		b, err := os.ReadFile(env.Path(text))
-		if err != nil {
-			return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
-		}
-		if len(b) > 1<<16 {
-			return nil, fmt.Errorf("%s is no public key: it is too large", text)
-		}
-		text = string(b)
-	}
-	if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
-		return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
-	}
-	if strings.HasPrefix(text, "-----BEGIN PGP") {
-		return openpgp.Import([]byte(text))
-	}
-	return identity.ParsePublicKey(strings.TrimSpace(text))
 }
 
 // ConfigDir is the user's configuration directory of this program.
@@ -157,7 +115,15 @@ func Explain(err error) error {
 	case errors.Is(err, provenance.ErrNotPinned):
 		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):
-		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'"))
+		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
+			"if its operators replaced it, compare the digest with one they tell you, then: covenant trust pin DIGEST"))
+	case errors.Is(err, provenance.ErrRootHistory):
+		return cli.Hint(err, "in a partial clone: git fetch --no-filter --refetch origin 'refs/covenant/*:refs/covenant/*'",
+			"in a shallow one: git fetch --unshallow origin 'refs/covenant/trust/*:refs/covenant/trust/*'")
+	case errors.Is(err, trust.ErrFork):
+		return cli.No(cli.Hint(err, "ask the operators which one is theirs, then: covenant trust pin DIGEST"))
+	case errors.Is(err, trust.ErrExpired):
+		return cli.No(cli.Hint(err, "its operators sign the next version: covenant trust set --expires 365d"))
 	case errors.As(err, &root):
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):

@@ -1,0 +1,304 @@
+// Package policycmd is the command group "policy": what the trust root demands, and how that changes.
+package policycmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/trustcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// New returns the command group.
+func New(env *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Show, check and change what the trust root demands of commits",
+		Long: `The policy is part of the trust root: which refs are protected, who may change which
+paths there and how, which plugins are asked. A change of it is a new version of the trust
+root, signed by operators like any other; nothing in a branch can change it.`,
+	}
+	cmd.AddCommand(newShow(env), newEdit(env), newCheck(env))
+	return cmd
+}
+
+// Shown is what show prints with --json.
+type Shown struct {
+	Type    string          `json:"type"` // "policy"
+	Version int             `json:"version"`
+	Digest  string          `json:"digest"` // of the version of the trust root
+	Default bool            `json:"default"`
+	Policy  json.RawMessage `json:"policy"` // defaults spelled out
+}
+
+func newShow(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Show the policy in force",
+		Long: `Show the policy of the version of the trust root that is in force, with the defaults
+spelled out. What it prints can be changed and given to "policy edit --file".`,
+		Example: "  covenant policy show\n  covenant policy show | jq '.reviews = 1' | covenant policy edit --file -",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, root, err := open(cmd.Context(), env)
+			if err != nil {
+				return err
+			}
+			defer w.Close()
+			doc, err := root.Policy.Document()
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				_, err = env.Out.Write([]byte(say.Clean(string(doc))))
+				return err
+			}
+			return env.JSON(Shown{"policy", root.Version, string(root.Digest), root.Policy == nil, doc})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func open(ctx context.Context, env *cli.Env) (*work.Work, *provenance.Root, error) {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return nil, nil, err
+	}
+	pin, err := w.Pin("")
+	if err == nil {
+		var root *provenance.Root
+		if root, err = provenance.OpenRoot(w.Session, pin); err == nil {
+			return w, root, nil
+		}
+	}
+	w.Close()
+	return nil, nil, work.Explain(err)
+}
+
+// header explains the fields to who edits them. Lines that begin with // are not read.
+const header = `// The policy of this repository. Lines that begin with // are not read. Save and leave
+// to sign a new version of the trust root; leave it as it is, or empty, to change nothing.
+//
+// version           1
+// protected         patterns of refs that only admitted commits may reach: ["refs/heads/main"]
+// exempt            kinds whose commits need no seal: ["human"], or []
+// modes             seals that are enough: "witness" (made at the moment), "vouch" (made later)
+// coverage          how a commit may be covered: "own" always, "blob", "patch"
+// operators         actions that operators may do without a grant, such as "repo.commit" or
+//                   "trust.*"; without the field all, with [] none
+// presence          how operator acts ask for a person: "" not, "ask" on a terminal,
+//                   "sk" by the touch of a security key
+// rules             who may change paths on protected refs; all rules for a path must be kept:
+//                   {"paths": ["deploy/**"], "principals": ["ada"], "kinds": ["human"],
+//                    "modes": ["witness"], "evidence": ["test"], "reviews": 1}
+// evidence          names of evidence that commits on protected refs need
+// reviews           how many humans must have reviewed what reaches a protected ref
+// plugins           {"name": "cedar", "pins": {"linux/amd64": "sha256:…"}, "config": {"file": "text"}}
+// maxCheckpointAge  how old the newest checkpoint may be, such as "24h"; without the field any
+//
+`
+
+// strip takes away lines that begin with //, and keeps their line breaks so that errors name the right line.
+func strip(text []byte) []byte {
+	var out [][]byte
+	for line := range bytes.SplitSeq(text, []byte{'\n'}) {
+		if bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("//")) {
+			line = nil
+		}
+		out = append(out, line)
+	}
+	return bytes.Join(out, []byte{'\n'})
+}
+
+func newEdit(env *cli.Env) *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "edit [--file FILE]",
+		Short: "Change the policy in an editor, or take it from a file",
+		Long: `Change the policy in the editor that Git uses (GIT_EDITOR, core.editor, VISUAL, EDITOR),
+or take it from a file, "-" for standard input. Fields that are not known are refused. The
+change is a new version of the trust root: it comes into force when enough operators signed,
+and is staged until then.`,
+		Example: "  covenant policy edit\n  covenant policy edit --file policy.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runEdit(cmd.Context(), env, file, asJSON) },
+	}
+	cmd.Flags().StringVar(&file, "file", "", "take the policy from this file, - for standard input")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}
+
+func runEdit(ctx context.Context, env *cli.Env, file string, asJSON bool) error {
+	var policy *trust.Policy
+	if file != "" {
+		text, err := read(env, file)
+		if err != nil {
+			return err
+		}
+		if policy, err = parse(text, file); err != nil {
+			return err
+		}
+	} else {
+		p, changed, err := edited(ctx, env)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			env.Talk().Note("nothing changed")
+			return nil
+		}
+		policy = p
+	}
+	return trustcmd.Do(ctx, env, trustcmd.Change{Act: "change the policy", JSON: asJSON, Edit: func(_ *trustcmd.Hand, r *trust.Root) ([]identity.Signer, error) {
+		r.Policy = policy
+		return nil, nil
+	}})
+}
+
+func read(env *cli.Env, file string) ([]byte, error) {
+	const limit = 4 << 20
+	r := env.In
+	if file != "-" {
+		f, err := os.Open(env.Path(file))
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		r = f
+	}
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return b, nil
+}
+
+// parse reads a policy; what is wrong with it is the answer no.
+func parse(text []byte, from string) (*trust.Policy, error) {
+	p, err := trust.ParsePolicy(strip(text))
+	if err != nil {
+		if from == "-" {
+			from = "standard input"
+		}
+		return nil, cli.No(cli.Hint(fmt.Errorf("%s: %w", from, err), "see what is in force: covenant policy show"))
+	}
+	return p, nil
+}
+
+// edited lets a person edit the policy in force. What can't be read is kept.
+func edited(ctx context.Context, env *cli.Env) (*trust.Policy, bool, error) {
+	w, root, err := open(ctx, env)
+	if err != nil {
+		return nil, false, err
+	}
+	defer w.Close()
+	doc, err := root.Policy.Document()
+	if err != nil {
+		return nil, false, err
+	}
+	path := filepath.Join(w.Session.Repo().StateDir(), "policy.json")
+	before := append([]byte(header), doc...)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
+		return nil, false, err
+	}
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		return nil, false, err
+	}
+	if err := runEditor(ctx, env, w, path); err != nil {
+		return nil, false, err
+	}
+	after, err := os.ReadFile(path) //nolint:gosec // the file we made
+	if err != nil {
+		return nil, false, err
+	}
+	if text := bytes.TrimSpace(strip(after)); bytes.Equal(text, bytes.TrimSpace(doc)) || len(text) == 0 {
+		return nil, false, os.Remove(path)
+	}
+	p, err := parse(after, path)
+	if err != nil {
+		return nil, false, cli.Hint(err, "mend it there, then: covenant policy edit --file "+say.Shell(path))
+	}
+	return p, true, os.Remove(path)
+}
+
+// runEditor starts the editor that Git would.
+func runEditor(ctx context.Context, env *cli.Env, w *work.Work, path string) error {
+	out, err := w.Session.Repo().Run(ctx, nil, "var", "GIT_EDITOR")
+	if err != nil {
+		return cli.Hint(err, "name an editor: git config core.editor NAME", "or take the policy from a file: covenant policy edit --file FILE")
+	}
+	editor := strings.TrimSpace(string(out))
+	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$@"`, editor, path) //nolint:gosec // the editor the user chose, as Git starts it
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Dir, env.Environ, env.In, env.Out, env.Err
+	if err := cmd.Run(); err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return cli.Hint(fmt.Errorf("the editor %s failed: %w; nothing was changed", say.Name(editor), err), "what it left is here: "+say.Shell(path))
+		}
+		return fmt.Errorf("starting the editor %s: %w", say.Name(editor), err)
+	}
+	return nil
+}
+
+// Checked is what check prints with --json.
+type Checked struct {
+	Type    string          `json:"type"` // "policy-checked"
+	OK      bool            `json:"ok"`
+	Default bool            `json:"default"` // it demands nothing but the default
+	Policy  json.RawMessage `json:"policy"`
+}
+
+func newCheck(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check [FILE | -]",
+		Short: "Tell whether a policy is valid, without changing anything",
+		Long: `Tell whether the policy in a file, or on standard input, is valid. The exit code is
+0 when it is and 1 with what is wrong when it is not. No repository is needed.`,
+		Example: "  covenant policy check policy.json\n  covenant policy show | covenant policy check",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			file := "-"
+			if len(args) > 0 {
+				file = args[0]
+			}
+			text, err := read(env, file)
+			if err != nil {
+				return err
+			}
+			p, err := parse(text, file)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				doc, err := p.Document()
+				if err != nil {
+					return err
+				}
+				return env.JSON(Checked{"policy-checked", true, p == nil, doc})
+			}
+			_, err = fmt.Fprintln(env.Out, env.Palette().Good("ok"))
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}

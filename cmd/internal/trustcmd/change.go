@@ -1,0 +1,196 @@
+package trustcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Change is a new version of the root that one operator signs.
+type Change struct {
+	Act  string // for people: "add ben"
+	JSON bool
+	// Edit makes the change in the draft of the next version. What else must sign, beside the
+	// operator's own key, is returned.
+	Edit func(*Hand, *trust.Root) ([]identity.Signer, error)
+	// Adopted is called when the version came into force here.
+	Adopted func(*Hand, *provenance.Outcome) error
+	// Staged are further hints for when it did not.
+	Staged func(*Hand) []string
+}
+
+// Hand is the operator who acts, and the root as it is.
+type Hand struct {
+	Work   *work.Work
+	Root   *provenance.Root
+	Name   string
+	Signer identity.Signer
+}
+
+// Changed is what a change prints with --json.
+type Changed struct {
+	Type    string   `json:"type"` // "trust-changed"
+	Version int      `json:"version"`
+	Digest  string   `json:"digest"`
+	Adopted bool     `json:"adopted"` // it is in force; else it is staged
+	Ref     string   `json:"ref"`
+	Signed  []string `json:"signed"`
+	Missing []string `json:"missing"`
+	Changes []string `json:"changes"`
+}
+
+// ErrNothing says that a change changes nothing.
+var ErrNothing = errors.New("nothing would change")
+
+// Do makes the change as the operator who acts here: it signs the next version, and
+// puts it in force or stages it. Presence is asked for as the policy in force demands.
+func Do(ctx context.Context, env *cli.Env, c Change) error {
+	o, err := open(ctx, env, current)
+	if err != nil {
+		return err
+	}
+	defer o.w.Close()
+	h, err := o.hand(ctx, o.root.Root)
+	if err != nil {
+		return err
+	}
+	next, err := o.root.Current().Next(envelope.Timestamp(env.Now()))
+	if err != nil {
+		return err
+	}
+	extra, err := c.Edit(h, next)
+	if err != nil {
+		return explain(o.root, env.Now(), err)
+	}
+	changes := trust.Changes(o.root.Root, next)
+	if len(changes) == 0 {
+		return explain(o.root, env.Now(), ErrNothing)
+	}
+	if err := next.Validate(); err != nil {
+		return explain(o.root, env.Now(), fmt.Errorf("version %d would not be valid: %w", next.Version, err))
+	}
+	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
+		return err
+	}
+	out, err := provenance.Propose(ctx, o.w.Session, o.root, next, env.Now(), append([]identity.Signer{h.Signer}, extra...)...)
+	if err != nil {
+		return explain(o.root, env.Now(), err)
+	}
+	if out.Adopted && c.Adopted != nil {
+		if err := c.Adopted(h, out); err != nil {
+			return err
+		}
+	}
+	var hints []string
+	if !out.Adopted && c.Staged != nil {
+		hints = c.Staged(h)
+	}
+	return o.finish(ctx, out, changes, c.JSON, hints)
+}
+
+// hand finds the operator who acts here: one of the version in force, or of doc.
+func (o *opened) hand(ctx context.Context, doc *trust.Root) (*Hand, error) {
+	who := both(o.root.Root, doc)
+	r := &provenance.Root{Root: who, ID: o.root.ID, Digest: o.root.Digest, Versions: o.root.Versions}
+	authority, err := provenance.AuthorityFor(ctx, o.w.Session, r, o.w.Choice())
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	hand, err := provenance.ChooseHand(o.w.Session.Repo(), authority, o.w.Choice())
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	if !who.IsOperator(hand.Principal.Name) {
+		return nil, cli.No(cli.Hint(fmt.Errorf("only an operator changes the trust root, and %s is none", hand.Principal.Name), "act as an operator: COVENANT_IDENTITY=NAME", "see who is: covenant trust show"))
+	}
+	return &Hand{Work: o.w, Root: o.root, Name: hand.Principal.Name, Signer: hand.Signer}, nil
+}
+
+// both is a document with the persons and operators of two versions, to find keys by. It is never signed.
+func both(a, b *trust.Root) *trust.Root {
+	out := *a
+	out.Persons = slices.Clone(a.Persons)
+	out.Operators = slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.Operators, b.Operators))))
+	for _, p := range b.Persons {
+		i := slices.IndexFunc(out.Persons, func(q trust.Person) bool { return q.Name == p.Name })
+		if i < 0 {
+			out.Persons = append(out.Persons, p)
+			continue
+		}
+		out.Persons[i].Keys = slices.Compact(slices.Sorted(slices.Values(slices.Concat(out.Persons[i].Keys, p.Keys))))
+	}
+	return &out
+}
+
+// explain adds what to type next to a refused change.
+func explain(r *provenance.Root, now time.Time, err error) error {
+	var staged *provenance.StagedError
+	switch {
+	case len(cli.Hints(err)) > 0:
+		return err
+	case errors.As(err, &staged):
+		return cli.Hint(err, fmt.Sprintf("look at it, and sign it: covenant trust show, covenant trust sign %d", staged.Staged.Version),
+			fmt.Sprintf("or give it up: git update-ref -d %s%d", provenance.StagedPrefix, staged.Staged.Version))
+	case errors.Is(err, provenance.ErrRootMoved):
+		return cli.Hint(err, "look at it, and try again: covenant trust show")
+	case errors.Is(err, trust.ErrInvalid) && r.Expired(now) != nil:
+		return cli.Hint(err, "the version in force has expired; renew it first: covenant trust set --expires 365d")
+	case errors.Is(err, trust.ErrInvalid), errors.Is(err, trust.ErrChange), errors.Is(err, ErrNothing):
+		return cli.Hint(err, "see what is in force: covenant trust show")
+	}
+	return work.Explain(err)
+}
+
+// finish tells what became of a draft, and takes the pin of the configuration along.
+func (o *opened) finish(ctx context.Context, out *provenance.Outcome, changes []string, asJSON bool, hints []string) error {
+	env := o.w.Env
+	if out.Adopted && o.pin.Source == work.Config {
+		if err := o.w.SetConfig(ctx, false, provenance.PinKey, string(out.Root.Digest)); err != nil {
+			return err
+		}
+	}
+	c := Changed{
+		Type: "trust-changed", Version: out.Draft.Version, Digest: string(out.Draft.ID), Adopted: out.Adopted, Ref: out.Ref,
+		Signed: out.Draft.Signed(), Missing: append([]string{}, out.Draft.Missing()...), Changes: append([]string{}, changes...),
+	}
+	if asJSON {
+		return env.JSON(c)
+	}
+	p, n := env.Palette(), out.Draft.Version
+	word := p.Good("in force")
+	if !c.Adopted {
+		word = p.Warn("staged")
+	}
+	if _, err := fmt.Fprintf(env.Out, "%s: version %d %s, signed by %s\n", word, n, c.Digest, strings.Join(c.Signed, ", ")); err != nil {
+		return err
+	}
+	for _, line := range changes {
+		if _, err := fmt.Fprintf(env.Out, "  %s\n", say.Line(line)); err != nil {
+			return err
+		}
+	}
+	t := env.Talk()
+	if !c.Adopted {
+		for _, tally := range []trust.Tally{out.Draft.Old, out.Draft.New} {
+			if !tally.Met() {
+				t.Note("%d more of the operators of version %d must sign: %s", tally.Need-len(tally.Signed), tally.Version, strings.Join(tally.Missing, ", "))
+			}
+		}
+		t.Hint("publish it: git push origin 'refs/covenant/*:refs/covenant/*'", fmt.Sprintf("they fetch it, and: covenant trust sign %d", n))
+	} else {
+		t.Hint("publish it: git push origin 'refs/covenant/*:refs/covenant/*'")
+	}
+	t.Hint(hints...)
+	return nil
+}

@@ -1,0 +1,371 @@
+package trustcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print one JSON object")
+}
+
+func thresholdFlag(cmd *cobra.Command, n *int) {
+	cmd.Flags().IntVar(n, "threshold", 0, "how many operators must sign from then on (default: as it is)")
+}
+
+func newAdd(env *cli.Env) *cobra.Command {
+	var o struct {
+		kind         string
+		keys, emails []string
+		operator     bool
+		threshold    int
+		json         bool
+	}
+	cmd := &cobra.Command{
+		Use:   "add NAME [--key PUB]... [--email ADDRESS]... [--operator]",
+		Short: "Add a person, or a further key or address to one, or make one an operator",
+		Long: `Add a person to the trust root, or to a person who is there a further key or e-mail
+address; with --operator make the person an operator. A key is the path of a .pub
+file, an OpenSSH public key line, what gpg --export --armor prints, or "-" for standard
+input. Automation belongs here when it must act without a human who answers for it;
+agents do not, see "covenant identity new".`,
+		Example: `  covenant trust add ben --key ben.pub --email ben@example.org --operator --threshold 2
+  covenant trust add ada --key laptop.pub
+  covenant trust add ci --kind automation --key ci.pub`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if o.kind != "" && o.kind != string(trust.Human) && o.kind != string(trust.Automation) {
+				return cli.Usage("--kind is human or automation, not %q", o.kind)
+			}
+			if !trust.ValidName(name) {
+				return cli.Usage("%q is no name: letters, digits, and ._- inside", name)
+			}
+			return Do(cmd.Context(), env, Change{Act: "add " + name, JSON: o.json, Edit: func(_ *Hand, r *trust.Root) ([]identity.Signer, error) {
+				var keys []identity.PublicKey
+				for _, text := range o.keys {
+					k, err := work.PublicKey(env, text)
+					if err != nil {
+						return nil, err
+					}
+					keys = append(keys, k)
+				}
+				if err := r.Add(name, trust.Kind(o.kind), o.emails, keys...); err != nil {
+					return nil, cli.Hint(err, "name the public key with: --key PUB")
+				}
+				if o.operator {
+					if err := r.Promote(name); err != nil {
+						return nil, err
+					}
+				}
+				return nil, setThreshold(r, o.threshold)
+			}})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.kind, "kind", "", "what it is: human or automation (default: human)")
+	f.StringArrayVar(&o.keys, "key", nil, "public key: file, text, or - for standard input; may be repeated")
+	f.StringArrayVar(&o.emails, "email", nil, "e-mail address the person commits with; may be repeated")
+	f.BoolVar(&o.operator, "operator", false, "make the person an operator")
+	thresholdFlag(cmd, &o.threshold)
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func setThreshold(r *trust.Root, n int) error {
+	if n != 0 {
+		r.Threshold = n
+	}
+	return nil
+}
+
+// leaving reads the flags that say how keys leave.
+func leaving(env *cli.Env, grants, since, otherwise string) (trust.Leaving, error) {
+	how := trust.Leaving{Grants: otherwise}
+	if since != "" {
+		var err error
+		if how.Compromised, err = work.Ago("--compromised-since", since, env.Now()); err != nil {
+			return how, err
+		}
+		how.Grants = trust.Lapse
+	}
+	if grants != "" {
+		if grants != trust.Lapse && grants != trust.Stand {
+			return how, cli.Usage("--grants is lapse or stand, not %q", grants)
+		}
+		how.Grants = grants
+	}
+	return how, nil
+}
+
+func newRemove(env *cli.Env) *cobra.Command {
+	var o struct {
+		keys          []string
+		grants, since string
+		threshold     int
+		json          bool
+	}
+	cmd := &cobra.Command{
+		Use:   "remove NAME [--key ID]... [--grants lapse|stand] [--compromised-since TIME]",
+		Short: "Remove a person, or a key of one",
+		Long: `Remove a person from the trust root, or with --key single keys. The root keeps them
+as former, so that what they signed can still be read. --grants says what becomes of the
+grants they gave: lapse, or stand when they were given before. Without it they lapse when
+the person goes, and stand when only a key goes. --compromised-since voids what nobody else
+had seen before that time; it can also be said later, of somebody who has gone already.`,
+		Example: `  covenant trust remove ben
+  covenant trust remove ada --key SHA256:… --compromised-since 3d`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			return Do(cmd.Context(), env, Change{Act: "remove " + name, JSON: o.json, Edit: func(_ *Hand, r *trust.Root) ([]identity.Signer, error) {
+				p := r.Person(name)
+				otherwise := trust.Lapse
+				if p != nil && len(o.keys) > 0 && len(o.keys) < len(p.Keys) {
+					otherwise = trust.Stand
+				}
+				how, err := leaving(env, o.grants, o.since, otherwise)
+				if err != nil {
+					return nil, err
+				}
+				if p == nil && how.Compromised != "" {
+					return nil, r.Taint(name, how.Compromised)
+				}
+				if err := r.Remove(name, how, o.keys...); err != nil {
+					return nil, err
+				}
+				if o.threshold == 0 && r.Threshold > len(r.Operators) {
+					return nil, cli.Hint(fmt.Errorf("%w: %d operators would be left, and %d must sign", trust.ErrChange, len(r.Operators), r.Threshold), "say how many must sign from then on: --threshold N")
+				}
+				return nil, setThreshold(r, o.threshold)
+			}})
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.keys, "key", nil, "id of a key to remove, as trust show prints it; may be repeated (default: all)")
+	f.StringVar(&o.grants, "grants", "", "what becomes of the grants they gave: lapse or stand")
+	f.StringVar(&o.since, "compromised-since", "", "since when somebody else may have had the key, such as 2027-01-31 or 3d")
+	thresholdFlag(cmd, &o.threshold)
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func newRotate(env *cli.Env) *cobra.Command {
+	var o struct {
+		key, since string
+		json       bool
+	}
+	cmd := &cobra.Command{
+		Use:   "rotate [--key NEW]",
+		Short: "Replace your own key by another one",
+		Long: `Replace the key you act with by another one; both sign. The new key is a private key
+file, "agent" for the one in ssh-agent, or openpgp:FINGERPRINT; without --key one is made in
+your configuration directory. Grants you gave stand, unless the old key was stolen.`,
+		Example: `  covenant trust rotate
+  covenant trust rotate --key ~/.ssh/id_new
+  covenant trust rotate --compromised-since 2d`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			how, err := leaving(env, "", o.since, trust.Stand)
+			if err != nil {
+				return err
+			}
+			var name, where string
+			return Do(cmd.Context(), env, Change{
+				Act: "rotate your key", JSON: o.json,
+				Edit: func(h *Hand, r *trust.Root) ([]identity.Signer, error) {
+					name = h.Name
+					var fresh identity.Signer
+					if o.key == "" {
+						fresh, where, err = generate(h, r.Version)
+					} else {
+						fresh, where, err = h.Work.LoadKey(o.key)
+					}
+					if err != nil {
+						return nil, work.Explain(err)
+					}
+					if err := errors.Join(r.Add(h.Name, "", nil, fresh.Public()), r.Remove(h.Name, how, h.Signer.Public().ID())); err != nil {
+						return nil, err
+					}
+					return []identity.Signer{fresh}, nil
+				},
+				Adopted: func(h *Hand, _ *provenance.Outcome) error {
+					return h.Work.SetConfig(cmd.Context(), false, provenance.KeyOf(name), where)
+				},
+				Staged: func(*Hand) []string {
+					return []string{"when it is in force here: covenant identity use " + name + " --key " + where}
+				},
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.key, "key", "", "the new key: private key file, agent, or openpgp:FINGERPRINT (default: one is made)")
+	f.StringVar(&o.since, "compromised-since", "", "since when somebody else may have had the old key, such as 2027-01-31 or 3d")
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+// generate makes a key beside the one it replaces.
+func generate(h *Hand, version int) (identity.Signer, string, error) {
+	path := filepath.Join(provenance.KeysDir(work.ConfigDir(h.Work.Env)), h.Name+"-"+strconv.Itoa(version))
+	if _, err := os.Lstat(path); err == nil {
+		return h.Work.LoadKey(path) // of an attempt before that did not come to its end
+	}
+	s, err := identity.Generate(path, h.Name, nil)
+	if err != nil {
+		return nil, "", fmt.Errorf("key %s: %w", path, err)
+	}
+	h.Work.Env.Talk().Note("made a key for you: %s", path)
+	return s, path, nil
+}
+
+func newSet(env *cli.Env) *cobra.Command {
+	var o struct {
+		threshold int
+		expires   string
+		operators []string
+		json      bool
+	}
+	cmd := &cobra.Command{
+		Use:   "set [--threshold N] [--expires TIME] [--operators NAME,...]",
+		Short: "Set how many operators must sign, when the root expires, or who is operator",
+		Long: `Set how many operators must sign a change, when the version in force expires (or
+never), or which persons are operators: --operators takes all their names. Grants of a person
+who is no operator any more count for nothing.`,
+		Example: `  covenant trust set --threshold 2
+  covenant trust set --expires 365d
+  covenant trust set --operators ada,ben --threshold 1`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.threshold == 0 && o.expires == "" && len(o.operators) == 0 {
+				return cli.Usage("nothing to set: name --threshold, --expires or --operators")
+			}
+			expires := ""
+			if o.expires != "" && o.expires != "never" {
+				var err error
+				if expires, err = work.In("--expires", o.expires, env.Now()); err != nil {
+					return err
+				}
+			}
+			return Do(cmd.Context(), env, Change{Act: "change its settings", JSON: o.json, Edit: func(_ *Hand, r *trust.Root) ([]identity.Signer, error) {
+				if o.expires != "" {
+					r.Expires = expires
+				}
+				if len(o.operators) > 0 {
+					r.Operators = slices.Compact(slices.Sorted(slices.Values(o.operators)))
+				}
+				return nil, setThreshold(r, o.threshold)
+			}})
+		},
+	}
+	f := cmd.Flags()
+	thresholdFlag(cmd, &o.threshold)
+	f.StringVar(&o.expires, "expires", "", "when the root expires, such as 2027-01-31 or 365d, or never")
+	f.StringSliceVar(&o.operators, "operators", nil, "names of all operators")
+	jsonFlag(cmd, &o.json)
+	return cmd
+}
+
+func newSign(env *cli.Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "sign [N | DIGEST]",
+		Short: "Sign a staged version; with enough signatures it comes into force",
+		Long: `Sign the version N of the trust root that is staged, here or as fetched from a
+remote; the default is the next version. Where drafts differ, name one by its digest. What it
+changes is printed. With enough signatures it comes into force.`,
+		Example: `  git fetch origin 'refs/covenant/*:refs/covenant/*'
+  covenant trust sign
+  git push origin 'refs/covenant/*:refs/covenant/*'`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			which := ""
+			if len(args) > 0 {
+				which = args[0]
+			}
+			return runSign(cmd.Context(), env, which, asJSON)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error {
+	o, err := open(ctx, env, current)
+	if err != nil {
+		return err
+	}
+	defer o.w.Close()
+	d, err := o.choose(which)
+	if err != nil {
+		return err
+	}
+	h, err := o.hand(ctx, d.Draft.Root)
+	if err != nil {
+		return err
+	}
+	changes := trust.Changes(o.root.Root, d.Draft.Root)
+	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", d.Version, strings.Join(changes, "; "))); err != nil {
+		return err
+	}
+	out, err := provenance.Countersign(ctx, o.w.Session, o.root, d, env.Now(), h.Signer)
+	if err != nil {
+		return explain(o.root, env.Now(), err)
+	}
+	return o.finish(ctx, out, changes, asJSON, nil)
+}
+
+// choose finds the draft that is meant by a version number, the beginning of a digest, or nothing.
+func (o *opened) choose(which string) (provenance.Staged, error) {
+	fetch := "fetch what others staged: git fetch origin 'refs/covenant/*:refs/covenant/*'"
+	list, err := provenance.Drafts(o.w.Session, o.root)
+	if err != nil {
+		return provenance.Staged{}, err
+	}
+	next := o.root.Version + 1
+	n, number := next, which == ""
+	if v, err := strconv.Atoi(which); err == nil {
+		n, number = v, true
+	}
+	if number && n <= o.root.Version {
+		return provenance.Staged{}, cli.Hint(fmt.Errorf("version %d is in force already, as version %d is", n, o.root.Version), "see what is in force: covenant trust show")
+	}
+	var fit []provenance.Staged
+	for _, d := range list {
+		if number && d.Version == n || !number && len(which) >= len("sha256:")+8 && strings.HasPrefix(string(d.ID), which) {
+			fit = append(fit, d)
+		}
+	}
+	good := slices.DeleteFunc(slices.Clone(fit), func(d provenance.Staged) bool { return d.Err != nil })
+	switch {
+	case len(good) == 1:
+		return good[0], nil
+	case len(good) > 1:
+		var digests []string
+		for _, d := range good {
+			digests = append(digests, fmt.Sprintf("%s (by %s)", d.ID, strings.Join(d.Draft.Signed(), ", ")))
+		}
+		return provenance.Staged{}, cli.Hint(fmt.Errorf("there are %d drafts of version %d: %s", len(good), n, strings.Join(digests, "; ")), "look at them: covenant trust show", "name the one you mean: covenant trust sign DIGEST")
+	case len(fit) > 0:
+		return provenance.Staged{}, cli.No(cli.Hint(fmt.Errorf("the draft at %s can't be signed: %w", strings.Join(fit[0].Refs, ", "), fit[0].Err), "ask who staged it; it counts for nothing"))
+	}
+	what := "version " + strconv.Itoa(n)
+	if !number {
+		what = which
+	}
+	return provenance.Staged{}, cli.Hint(fmt.Errorf("%w: %s", provenance.ErrNoDraft, what), fetch)
+}

@@ -1,0 +1,54 @@
+package work
+
+import (
+	"fmt"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Pinned is a version of the trust root that was pinned, and where.
+type Pinned struct {
+	Digest envelope.Digest
+	Source string // "--root", "COVENANT_ROOT" or "git config covenant.root", as people type it
+}
+
+// Config says how people find the pin of the configuration.
+const Config = "git config " + provenance.PinKey
+
+// Pin returns the digest of the trust root that the person or the clone has pinned.
+func (w *Work) Pin(explicit string) (envelope.Digest, error) {
+	p, err := w.PinFrom(explicit)
+	return p.Digest, err
+}
+
+// PinFrom is Pin, and says where the pin came from: explicit (--root), else
+// COVENANT_ROOT, else the configuration. Where two of them are set and differ
+// nothing is decided, and the error names both.
+func (w *Work) PinFrom(explicit string) (Pinned, error) {
+	configured, _ := w.Session.Repo().Config().Get(provenance.PinKey)
+	var found Pinned
+	for _, p := range []struct{ text, source string }{{explicit, "--root"}, {w.Env.Value("COVENANT_ROOT"), "COVENANT_ROOT"}, {configured, Config}} {
+		if p.text == "" {
+			continue
+		}
+		d, err := envelope.ParseDigest(p.text)
+		if err != nil {
+			return Pinned{}, fmt.Errorf("%s: %w", p.source, err)
+		}
+		if found.Digest != "" && found.Digest != d {
+			return Pinned{}, cli.Hint(fmt.Errorf("the pins of the trust root disagree: %s says %s, %s says %s", found.Source, found.Digest, p.source, d),
+				"find out which one an operator stands by, and take the other one away",
+				"what this clone has pinned: "+Config)
+		}
+		if found.Digest == "" {
+			found = Pinned{d, p.source}
+		}
+	}
+	if found.Digest != "" {
+		return found, nil
+	}
+	_, err := provenance.Pin(w.Session, "") // says why there is none
+	return Pinned{}, Explain(err)
+}

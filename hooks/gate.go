@@ -1,0 +1,139 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// acting is who acts at a moment, and who decides.
+type acting struct {
+	root      *provenance.Root
+	authority *capability.Authority
+	asker     verdict.Asker
+	choice    provenance.Choice
+	principal *capability.Principal
+	keys      []string // one of which it will sign with
+}
+
+// who finds out who acts. Nobody is asked for a passphrase.
+func (in *Input) who(ctx context.Context, s *git.Session, pin envelope.Digest) (*acting, error) {
+	root, err := provenance.OpenRoot(s, pin)
+	if err != nil {
+		return nil, err
+	}
+	a := &acting{root: root, choice: in.choice()}
+	if a.authority, err = provenance.AuthorityFor(ctx, s, root, a.choice); err != nil {
+		return nil, err
+	}
+	if a.principal, a.keys, err = provenance.ChoosePrincipal(s.Repo(), a.authority, a.choice); err != nil {
+		return nil, err
+	}
+	a.asker = in.asker(s.Repo(), root, a.authority)
+	return a, nil
+}
+
+func (in *Input) asker(r *git.Repo, root *provenance.Root, a *capability.Authority) verdict.Asker {
+	if in.Gate == nil {
+		return a
+	}
+	return in.Gate(r, root, a)
+}
+
+// may asks whether the one who acts may, with any of its keys.
+func (a *acting) may(q capability.Query, asker verdict.Asker) capability.Decision {
+	var d capability.Decision
+	for _, k := range a.keys {
+		q.KeyID = k
+		if d = asker.Decide(q); d.Allowed {
+			break
+		}
+	}
+	return d
+}
+
+// before refuses, before there is a commit, what would not be sealed: the person need
+// not write a message for it. It is a courtesy: what counts is what is committed in
+// the end, which is judged afterwards. So the built-in checker answers in this
+// process, unless the repository has pinned others.
+func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	a, err := in.who(ctx, s, pin)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := s.ActingRef()
+	if err != nil {
+		return nil, err
+	}
+	parents, err := s.Repo().MergeHeads()
+	if err != nil {
+		return nil, err
+	}
+	switch head, err := s.Commit("HEAD"); {
+	case err == nil:
+		parents = append([]oid.ID{head.ID}, parents...)
+	case !errors.Is(err, git.ErrMissing):
+		return nil, err
+	}
+	against := parents
+	if len(against) == 0 {
+		against = []oid.ID{{}}
+	}
+	var diffs [][]prov.Raw
+	for _, p := range against {
+		list, err := s.Staged(p)
+		if err != nil {
+			return nil, err
+		}
+		diffs = append(diffs, provenance.RawChanges(list))
+	}
+	q := capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref}
+	if q.Changes, err = provenance.Touched(s, a.authority, diffs); err != nil {
+		return nil, err
+	}
+	var asker verdict.Asker = a.authority
+	if a.root.Policy != nil && len(a.root.Policy.Plugins) > 0 {
+		asker = a.asker
+	}
+	d := a.may(q, asker)
+	if d.Allowed {
+		return nil, nil
+	}
+	return nil, in.refuse(ctx, s, a, ref, parents, d)
+}
+
+// refuse records the refusal in the ledger of the one who acts, and returns it. Where it
+// can't be recorded it is a refusal all the same.
+func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, ref string, parents []oid.ID, d capability.Decision) error {
+	denied := &provenance.DeniedError{Action: capability.Commit, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}
+	if tree, err := s.StagedTree(); err == nil {
+		if hand, err := provenance.ChooseHand(s.Repo(), a.authority, a.choice); err == nil {
+			k := &provenance.Sealer{Session: s, Root: a.root, Authority: a.authority, Hand: hand, Moment: in.Moment, Now: in.Now}
+			var recorded *provenance.DeniedError
+			if errors.As(k.Deny(ctx, capability.Commit, ref, git.Commit{Tree: tree, Parents: parents}, d), &recorded) {
+				denied = recorded
+			}
+		}
+	}
+	return refused(a, denied)
+}
+
+// refused says what to do about a refusal: how to see why, and whom to ask.
+func refused(a *acting, d *provenance.DeniedError) error {
+	e := &RefusedError{Err: d}
+	if d.Entry != "" {
+		e.Hint = append(e.Hint, "see why, and what would be needed: covenant capability explain "+d.Entry.Short())
+	}
+	if a.principal.Accountable != a.principal.Name {
+		e.Hint = append(e.Hint, fmt.Sprintf("ask %s, who answers for %s: covenant capability request --action %s --reason …", a.principal.Accountable, a.principal.Name, d.Action))
+	}
+	return e
+}

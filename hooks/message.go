@@ -1,0 +1,97 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// The trailers of a commit's message. They are for people: what counts is the seal.
+const (
+	PrincipalTrailer = "Covenant-Principal"
+	IntentTrailer    = "Covenant-Intent"
+)
+
+// IntentVariable names the intent that commits are made for.
+const IntentVariable = "COVENANT_INTENT"
+
+// message adds to a commit's message who makes it, and for which intent. A message that is
+// empty stays so: Git then makes no commit.
+func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	if len(in.Args) == 0 {
+		return nil, fmt.Errorf("%w: commit-msg without a file", ErrMoment)
+	}
+	file := in.Args[0]
+	if !filepath.IsAbs(file) && in.Dir != "" {
+		file = filepath.Join(in.Dir, file)
+	}
+	b, err := os.ReadFile(file) //nolint:gosec // the file Git names
+	if err != nil {
+		return nil, fmt.Errorf("the commit's message: %w", err)
+	}
+	if len(b) > maxMessage || empty(b, commentOf(s.Repo())) {
+		return nil, nil
+	}
+	choice := in.choice()
+	name := choice.Named(s.Repo())
+	if name == "" || (choice.Tool != "" && choice.Explicit == "") {
+		a, err := in.who(ctx, s, pin) // who is not told by the name alone
+		if err != nil {
+			return nil, err
+		}
+		name = a.principal.Name
+	}
+	trailers := []string{PrincipalTrailer + "=" + name}
+	if intent, ok := in.lookup(IntentVariable); ok && intent != "" {
+		if len(intent) > 256 || strings.ContainsAny(intent, "\r\n\x00") {
+			return nil, fmt.Errorf("%s: %.40q is no name of an intent", IntentVariable, intent)
+		}
+		trailers = append(trailers, IntentTrailer+"="+intent)
+	}
+	if !identity.ValidName(name) {
+		return nil, fmt.Errorf("%w: %.80q", provenance.ErrNobody, name)
+	}
+	args := []string{"interpret-trailers", "--in-place", "--no-divider", "--if-exists", "replace", "--if-missing", "add"}
+	for _, t := range trailers {
+		args = append(args, "--trailer", t)
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fmt.Errorf("the commit's message: %w", err)
+	}
+	_, err = s.Repo().Run(ctx, nil, append(args, abs)...)
+	return nil, err
+}
+
+// maxMessage is how long a message in bytes may be to get trailers.
+const maxMessage = 16 << 20
+
+func commentOf(r *git.Repo) string {
+	for _, key := range []string{"core.commentString", "core.commentChar"} {
+		if c, ok := r.Config().Get(key); ok && c != "" && c != "auto" {
+			return c
+		}
+	}
+	return "#"
+}
+
+// empty reports whether a message has nothing but comments, sign-offs and what follows the scissors line.
+func empty(b []byte, comment string) bool {
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, comment) && strings.Contains(line, " >8 ") {
+			break
+		}
+		if line != "" && !strings.HasPrefix(line, comment) && !strings.HasPrefix(line, "Signed-off-by: ") {
+			return false
+		}
+	}
+	return true
+}

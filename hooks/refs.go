@@ -1,0 +1,223 @@
+package hooks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// A move is one ref as Git tells hooks of it: "<old> SP <new> SP <ref>".
+type move struct {
+	old, new oid.ID
+	ref      string
+	unknown  bool // the old value was not given: whatever it is now
+}
+
+// maxMoves bounds what is read of a hook's input.
+const maxMoves = 100_000
+
+// readMoves reads lines of "<old> SP <new> SP <ref>".
+func readMoves(r io.Reader) ([]move, error) {
+	if r == nil {
+		return nil, nil
+	}
+	var out []move
+	sc := bufio.NewScanner(r)
+	sc.Buffer(make([]byte, 0, 4096), 1<<20)
+	for sc.Scan() {
+		f := strings.SplitN(sc.Text(), " ", 3)
+		if len(f) != 3 || len(out) == maxMoves {
+			return nil, fmt.Errorf("%w: line %d of the hook's input", ErrMoment, len(out)+1)
+		}
+		m := move{ref: f[2]}
+		if strings.HasPrefix(f[0], "ref:") || strings.HasPrefix(f[1], "ref:") {
+			continue // a symbolic ref is pointed elsewhere; what it points to does not move
+		}
+		var err error
+		if m.old, err = oid.Parse(f[0]); err != nil {
+			return nil, fmt.Errorf("%w: line %d of the hook's input: %w", ErrMoment, len(out)+1, err)
+		}
+		if m.new, err = oid.Parse(f[1]); err != nil {
+			return nil, fmt.Errorf("%w: line %d of the hook's input: %w", ErrMoment, len(out)+1, err)
+		}
+		out = append(out, m)
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("the hook's input: %w", err)
+	}
+	return out, nil
+}
+
+// idle reports, before a repository is opened, whether a reference transaction has
+// nothing to look at: it is not prepared, or moves no branch, tag or record of ours.
+func (in *Input) idle() bool {
+	if len(in.Args) == 0 || in.Args[0] != "prepared" {
+		return true
+	}
+	var err error
+	if in.moves, err = readMoves(in.Stdin); err != nil {
+		return false // told when it is looked at
+	}
+	for _, m := range in.moves {
+		if strings.HasPrefix(m.ref, "refs/heads/") || strings.HasPrefix(m.ref, "refs/tags/") || (m.new.IsZero() && ours(m.ref)) {
+			return false
+		}
+	}
+	return true
+}
+
+// ours reports whether a ref holds what nobody takes away: ledgers, trust root, notes.
+func ours(ref string) bool {
+	return strings.HasPrefix(ref, ledger.Prefix) || ref == provenance.RootRef || ref == notes.Ref
+}
+
+// transaction refuses, in strict mode, moves of protected refs that the one who acts may
+// not make. A commit that is sealed already is judged by its seal; one that is just
+// being made has none yet, and the one who makes it must be allowed to.
+func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	var a *acting
+	var root *provenance.Root
+	for _, m := range in.moves {
+		if m.new.IsZero() && ours(m.ref) {
+			if v, _ := in.lookup(LettingGo); v != "1" {
+				return nil, &RefusedError{Err: fmt.Errorf("%s is a record, and strict mode lets nobody take it away", m.ref), Hint: []string{"take governance out of this clone: covenant disable"}}
+			}
+			continue
+		}
+		if !strings.HasPrefix(m.ref, "refs/heads/") && !strings.HasPrefix(m.ref, "refs/tags/") {
+			continue
+		}
+		if root == nil {
+			var err error
+			if root, err = provenance.OpenRoot(s, pin); err != nil {
+				return nil, err
+			}
+		}
+		if !root.Policy.Protects(m.ref) || m.old == m.new {
+			continue
+		}
+		if a == nil {
+			var err error
+			if a, err = in.who(ctx, s, pin); err != nil {
+				return nil, &RefusedError{Err: fmt.Errorf("%s is protected: %w", m.ref, err), Hint: []string{Mend(err)}}
+			}
+			// Who says to be somebody proves it: the key must be there.
+			hand, err := provenance.ChooseHand(s.Repo(), a.authority, a.choice)
+			if err != nil {
+				return nil, &RefusedError{Err: fmt.Errorf("%s is protected: %w", m.ref, err), Hint: []string{Mend(err)}}
+			}
+			a.keys = []string{hand.Signer.Public().ID()}
+		}
+		if err := in.mayMove(ctx, s, a, pin, m); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// LettingGo is set by our own commands that take records away on a person's word.
+const LettingGo = "COVENANT_LET_GO"
+
+// mayMove judges one move of a protected ref.
+func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin envelope.Digest, m move) error {
+	ask := func(action string) error {
+		d := a.may(capability.Query{Action: action, At: in.Now(), Ref: m.ref}, a.asker)
+		if d.Allowed {
+			return nil
+		}
+		return refused(a, &provenance.DeniedError{Action: action, Who: a.principal.Name, Reason: m.ref + " is protected: " + d.Reason, Refused: d.Refused})
+	}
+	old := m.old
+	if old.IsZero() { // it is made, or Git was not told where it must be
+		if c, err := s.Commit(m.ref); err == nil {
+			old = c.ID
+		} else if !errors.Is(err, git.ErrMissing) {
+			return err
+		}
+	}
+	if m.new.IsZero() {
+		return ask(capability.Ref)
+	}
+	if strings.HasPrefix(m.ref, "refs/tags/") {
+		return ask(capability.Tag)
+	}
+	if !old.IsZero() && old != m.new {
+		_, err := s.Repo().Run(ctx, nil, "merge-base", "--is-ancestor", old.String(), m.new.String())
+		var ce *git.CommandError
+		if errors.As(err, &ce) && ce.Code == 1 {
+			if err := ask(capability.Rewind); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	sp := provenance.Span{Tips: []oid.ID{m.new}, Ranged: true, Ref: m.ref}
+	if !old.IsZero() {
+		sp.Except = []oid.ID{old}
+	} else if err := ask(capability.Ref); err != nil {
+		return err
+	}
+	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo(), a.root)})
+	if errors.Is(err, provenance.ErrEmptyRange) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	i := 0
+	for r, err := range rep.Results {
+		if err != nil {
+			return err
+		}
+		c := rep.Commits[i]
+		i++
+		if r.Verdict.OK() {
+			continue
+		}
+		if r.Verdict == verdict.Unsealed {
+			if done, err := in.mayMake(s, a, m.ref, c); err != nil || done {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		f := r.Findings[0]
+		return &RefusedError{Err: fmt.Errorf("%s is protected, and commit %s is %s: %s", m.ref, c.ID.Short(), r.Verdict, f.Message), Hint: []string{"see all of it: covenant verify " + c.ID.Short() + "^!"}}
+	}
+	return nil
+}
+
+// mayMake asks whether the one who acts may make a commit that nobody has sealed yet.
+func (in *Input) mayMake(s *git.Session, a *acting, ref string, c git.Commit) (bool, error) {
+	touched, err := provenance.TouchedBy(s, c.Tree, c.Parents)
+	if err != nil {
+		return false, err
+	}
+	d := a.may(capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref, Changes: touched}, a.asker)
+	if d.Allowed {
+		return true, nil
+	}
+	return false, refused(a, &provenance.DeniedError{Commit: c.ID, Action: capability.Commit, Who: a.principal.Name, Reason: ref + " is protected: " + d.Reason, Refused: d.Refused})
+}
+
+// askers makes Verify ask who this moment asks.
+func (in *Input) askers(r *git.Repo, root *provenance.Root) func(*capability.Authority) verdict.Asker {
+	if in.Gate == nil {
+		return nil
+	}
+	return func(a *capability.Authority) verdict.Asker { return in.Gate(r, root, a) }
+}
