@@ -41,6 +41,7 @@ type RefState struct {
 	Head     oid.ID    // where it is
 	Newest   *Step     // the admission that put it there; nil when none did
 	Ends     []oid.ID  // where its admissions lead; one, when all is well
+	Last     []*Step   // the admissions that lead there
 	Findings []Finding // none, when all is well
 	Warnings []Finding // admissions that count for nothing
 }
@@ -70,6 +71,7 @@ func (l *Line) Judge(w *World, head, commit oid.ID, now time.Time) RefState {
 		steps = append(steps, s)
 	}
 	p := walk(l, steps)
+	r.Last = p.ends
 	for _, e := range p.ends {
 		if !slices.Contains(r.Ends, e.New) {
 			r.Ends = append(r.Ends, e.New)
