@@ -36,10 +36,6 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 	if err != nil {
 		return nil, err
 	}
-	root, err := provenance.OpenRoot(s, pin)
-	if err != nil {
-		return nil, err
-	}
 	code := false
 	for _, m := range moves {
 		if ours(m.ref) || strings.HasPrefix(m.ref, "refs/covenant/") {
@@ -49,7 +45,7 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 		if m.new.IsZero() {
 			continue // the server says who may delete
 		}
-		if err := in.mayPush(ctx, s, root, pin, remote, m); err != nil {
+		if err := in.mayPush(ctx, s, pin, remote, m); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +84,7 @@ func readPush(in *Input, s *git.Session) ([]move, error) {
 }
 
 // mayPush verifies the commits that a ref of the remote is to get and does not have.
-func (in *Input) mayPush(ctx context.Context, s *git.Session, root *provenance.Root, pin envelope.Digest, remote string, m move) error {
+func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Digest, remote string, m move) error {
 	tip, err := s.Commit(m.new.String() + "^{commit}")
 	if errors.Is(err, git.ErrMissing) {
 		return nil // a tag of a tree or a blob
@@ -113,7 +109,7 @@ func (in *Input) mayPush(ctx context.Context, s *git.Session, root *provenance.R
 			}
 		}
 	}
-	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo(), root)})
+	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo())})
 	if errors.Is(err, provenance.ErrEmptyRange) {
 		return nil
 	}

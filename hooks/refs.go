@@ -170,7 +170,7 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 	} else if err := ask(capability.Ref); err != nil {
 		return err
 	}
-	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo(), a.root)})
+	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo())})
 	if errors.Is(err, provenance.ErrEmptyRange) {
 		return nil
 	}
@@ -215,9 +215,6 @@ func (in *Input) mayMake(s *git.Session, a *acting, ref string, c git.Commit) (b
 }
 
 // askers makes Verify ask who this moment asks.
-func (in *Input) askers(r *git.Repo, root *provenance.Root) func(*capability.Authority) verdict.Asker {
-	if in.Gate == nil {
-		return nil
-	}
-	return func(a *capability.Authority) verdict.Asker { return in.Gate(r, root, a) }
+func (in *Input) askers(r *git.Repo) func(*provenance.Root, *capability.Authority) verdict.Asker {
+	return func(root *provenance.Root, a *capability.Authority) verdict.Asker { return in.asker(r, root, a) }
 }

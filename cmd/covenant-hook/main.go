@@ -18,9 +18,13 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 func main() {
@@ -45,7 +49,15 @@ func main() {
 		Moment: moment, Args: os.Args[2:], Stdin: bytes.NewReader(stdin), Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv),
 		Attended: terminal.Attended(), Ask: terminal.Passphrase, Confirm: terminal.Confirm, Out: os.Stderr, Now: time.Now,
 	}
-	_, err := hooks.Run(context.Background(), in)
+	ctx := context.Background()
+	in.Gate = func(r *git.Repo, root *provenance.Root, a *capability.Authority) verdict.Asker {
+		exe, err := os.Executable()
+		if err != nil {
+			exe = "" // then there is no gate, and everything is denied
+		}
+		return &gate.Asker{Authority: a, Gate: gate.Here(exe, in.ConfigDir, r.Config().Get, os.LookupEnv).For(root.Policy), Context: ctx}
+	}
+	_, err := hooks.Run(ctx, in)
 	if err == nil {
 		return
 	}

@@ -229,12 +229,14 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	w := f.World()
 	if o.Asker != nil {
-		w.Authority = o.Asker(f.Authority)
+		w.Authority = o.Asker(f.Root, f.Authority)
 	}
 	r.Results = func(yield func(verdict.Result, error) bool) {
-		for i := range snap.Exams {
-			if !yield(snap.Exams[i].Judge(w, o.Now), nil) {
-				return
+		for exams := range slices.Chunk(snap.Exams, batchOf) {
+			for _, r := range judgeAll(exams, w, o.Now) {
+				if !yield(r, nil) {
+					return
+				}
 			}
 		}
 	}

@@ -79,6 +79,7 @@ type draft struct {
 	changes [][]prov.Change
 	mode    prov.Mode
 	ref     string
+	query   capability.Query
 	answer  capability.Decision
 }
 
@@ -103,13 +104,19 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 		if err != nil {
 			return nil, err
 		}
-		if !d.answer.Allowed {
-			return nil, k.deny(ctx, &d)
-		}
 		drafts = append(drafts, d)
 	}
 	if len(drafts) == 0 {
 		return nil, nil
+	}
+	queries := make([]capability.Query, len(drafts))
+	for i := range drafts {
+		queries[i] = drafts[i].query
+	}
+	for i, d := range k.decideAll(queries) {
+		if drafts[i].answer = d; !d.Allowed {
+			return nil, k.deny(ctx, &drafts[i])
+		}
 	}
 	var made []Made
 	err := k.update(ctx, prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
@@ -211,7 +218,8 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 	for i, list := range d.changes {
 		raw[i] = prov.RawOf(list)
 	}
-	d.answer, err = k.Ask(d.action(), ref, raw)
+	d.query = capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: d.action(), At: k.Now(), Ref: ref}
+	d.query.Changes, err = Touched(k.Session, k.Authority, raw)
 	return d, err
 }
 
@@ -222,20 +230,25 @@ func (d *draft) action() string {
 	return capability.Commit
 }
 
-// Ask asks whether the hand may act on these changes against each parent.
-func (k *Sealer) Ask(action, ref string, diffs [][]prov.Raw) (capability.Decision, error) {
-	touched, err := Touched(k.Session, k.Authority, diffs)
-	if err != nil {
-		return capability.Decision{}, err
-	}
-	return k.decide(capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Ref: ref, Changes: touched}), nil
+// Ask asks whether the hand may act.
+func (k *Sealer) Ask(q capability.Query) capability.Decision {
+	q.KeyID, q.At = k.Hand.Signer.Public().ID(), k.Now()
+	return k.decideAll([]capability.Query{q})[0]
 }
 
-func (k *Sealer) decide(q capability.Query) capability.Decision {
+func (k *Sealer) decideAll(queries []capability.Query) []capability.Decision {
+	var asker verdict.Asker = k.Authority
 	if k.Asker != nil {
-		return k.Asker.Decide(q)
+		asker = k.Asker
 	}
-	return k.Authority.Decide(q)
+	if b, ok := asker.(Batcher); ok {
+		return b.DecideAll(queries)
+	}
+	out := make([]capability.Decision, len(queries))
+	for i, q := range queries {
+		out[i] = asker.Decide(q)
+	}
+	return out
 }
 
 func (k *Sealer) lock(ctx context.Context) (func(), error) {

@@ -33,7 +33,7 @@ type Options struct {
 	Now  time.Time // when grants are asked
 
 	// Asker decides what a principal may do; nil: the built-in checker, here.
-	Asker func(*capability.Authority) verdict.Asker
+	Asker func(*Root, *capability.Authority) verdict.Asker
 
 	Cache       *Cache // nil: nothing is remembered, and nothing believed
 	NewestFirst bool
@@ -103,7 +103,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
 	if o.Asker != nil {
-		w.Authority = o.Asker(f.Authority)
+		w.Authority = o.Asker(f.Root, f.Authority)
 	}
 	ref, referr := sp.UnderReview(s)
 	own := f.own(sp)
@@ -117,7 +117,20 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 		}
 		next, stop := iter.Pull2(s.Diffs(treePairs(commits, before, trees)))
 		defer stop()
-		var exams []verdict.Exam
+		var exams, batch []verdict.Exam
+		size := 1 // results come as they are found
+		if _, ok := w.Authority.(Batcher); ok {
+			size = batchOf
+		}
+		judged := func() bool {
+			for _, r := range judgeAll(batch, w, o.Now) {
+				if !yield(r, nil) {
+					return false
+				}
+			}
+			batch = batch[:0]
+			return true
+		}
 		whole := true
 		for _, c := range commits {
 			if ctx.Err() != nil {
@@ -151,9 +164,15 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			if o.Cache != nil {
 				exams = append(exams, exam)
 			}
-			if !yield(exam.Judge(w, o.Now), nil) {
+			if batch = append(batch, exam); len(batch) < size {
+				continue
+			}
+			if !judged() {
 				return
 			}
+		}
+		if !judged() {
+			return
 		}
 		if o.Cache != nil && whole {
 			f.remember(s, sp, o, r, exams)

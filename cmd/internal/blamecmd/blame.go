@@ -94,7 +94,9 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	if len(lines) == 0 {
 		return nil
 	}
-	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), Only: only})
+	opts := w.Verifying(pin)
+	opts.Only = only
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -352,10 +352,7 @@ allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.
 			if err != nil {
 				return err
 			}
-			d, err := c.decide(cmd.Context(), query)
-			if err != nil {
-				return err
-			}
+			d := c.decide(query)
 			a := c.answer(query, d)
 			switch {
 			case asJSON:
@@ -378,8 +375,8 @@ allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.
 	return cmd
 }
 
-func (c *court) decide(_ context.Context, q *capability.Query) (capability.Decision, error) {
-	return c.facts.Authority.Decide(*q), nil
+func (c *court) decide(q *capability.Query) capability.Decision {
+	return c.Ask(c.facts.Root, c.facts.Authority).Decide(*q)
 }
 
 func newExplain(env *cli.Env) *cobra.Command {
@@ -407,10 +404,7 @@ decision; without it the question is asked now, as "covenant capability check" a
 			if err != nil {
 				return err
 			}
-			d, err := c.decide(cmd.Context(), query)
-			if err != nil {
-				return err
-			}
+			d := c.decide(query)
 			return c.explain(query, d, asJSON)
 		},
 	}
@@ -445,11 +439,7 @@ func (c *court) recorded(ctx context.Context, text string, asJSON bool) error {
 		if err != nil {
 			return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
 		}
-		now, err := c.decide(ctx, q)
-		if err != nil {
-			return err
-		}
-		return c.explain(q, now, asJSON)
+		return c.explain(q, c.decide(q), asJSON)
 	}
 	return cli.Hint(fmt.Errorf("there is no decision %s here", text), "refusals name theirs; ledgers list them: git log refs/covenant/ledger/provenance/…")
 }

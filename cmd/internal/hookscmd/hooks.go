@@ -22,10 +22,13 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 	"github.com/open-covenant/covenant-git/hooks/install"
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 // New returns the command group.
@@ -420,6 +423,10 @@ starts it when it meets a kind of key that only this program links.`,
 			in := hooks.Input{
 				Moment: args[0], Args: args[1:], Dir: env.Dir, Env: env.Environ, ConfigDir: work.ConfigDir(env), Confirm: terminal.Confirm, Out: env.Err,
 				Attended: terminal.Attended(), Ask: terminal.Passphrase, GPG: work.GPG(env), Now: env.Now,
+			}
+			in.Gate = func(r *git.Repo, root *provenance.Root, a *capability.Authority) verdict.Asker {
+				g := gate.Here(env.Exe, in.ConfigDir, r.Config().Get, env.Lookup).For(root.Policy)
+				return &gate.Asker{Authority: a, Gate: g, Context: cmd.Context()}
 			}
 			if hooks.Reads(in.Moment) {
 				b, err := io.ReadAll(io.LimitReader(env.In, 64<<20))

@@ -68,7 +68,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return work.Explain(err)
 	}
-	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), Cache: w.Cache(false), NewestFirst: !o.reverse})
+	opts := w.Verifying(pin)
+	opts.Cache, opts.NewestFirst = w.Cache(false), !o.reverse
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -93,7 +93,7 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	good, err := f.SealedBy(ctx, w.Session, commits, k.Hand.Signer.Public().ID(), provenance.Options{Pin: pin, Now: env.Now()})
+	good, err := f.SealedBy(ctx, w.Session, commits, k.Hand.Signer.Public().ID(), w.Verifying(pin))
 	if err != nil {
 		return work.Explain(err)
 	}

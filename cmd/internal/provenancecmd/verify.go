@@ -178,7 +178,9 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	if err != nil {
 		return work.Explain(err)
 	}
-	rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Deep: o.deep, Now: env.Now(), Cache: w.Cache(o.noCache)})
+	opts := w.Verifying(pin)
+	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache)
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	if err != nil {
 		var re *provenance.RootError
 		if errors.As(err, &re) {

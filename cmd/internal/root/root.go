@@ -13,6 +13,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/logcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/plugincmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/policycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/showcmd"
@@ -47,6 +48,7 @@ that is not listed here is looked for as a program covenant-COMMAND.`,
 		identitycmd.New(env),
 		initcmd.New(env),
 		logcmd.New(env),
+		plugincmd.New(env),
 		policycmd.New(env),
 		provenancecmd.New(env),
 		provenancecmd.NewVerify(env),

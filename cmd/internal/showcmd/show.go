@@ -62,7 +62,7 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 		return work.Explain(err)
 	}
 	c := commits[len(commits)-1]
-	rep, err := provenance.Verify(ctx, w.Session, provenance.One(c), provenance.Options{Pin: pin, Now: env.Now()})
+	rep, err := provenance.Verify(ctx, w.Session, provenance.One(c), w.Verifying(pin))
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -74,7 +74,9 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 	case err != nil:
 		return work.Explain(err)
 	default:
-		rep, err := provenance.Verify(ctx, w.Session, span, provenance.Options{Pin: pin, Now: env.Now(), Cache: w.Cache(false)})
+		opts := w.Verifying(pin)
+		opts.Cache = w.Cache(false)
+		rep, err := provenance.Verify(ctx, w.Session, span, opts)
 		if err != nil {
 			return work.Explain(err)
 		}

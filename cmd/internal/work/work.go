@@ -10,12 +10,16 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 // Work is an opened repository and how the person chose to work in it.
@@ -23,6 +27,8 @@ type Work struct {
 	Env      *cli.Env
 	Session  *git.Session
 	Explicit string // --identity
+
+	ctx context.Context //nolint:containedctx // a Work lives for one command
 }
 
 // Open opens the repository the environment is in. The caller closes it.
@@ -31,7 +37,7 @@ func Open(ctx context.Context, env *cli.Env) (*Work, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	return &Work{Env: env, Session: r.Session(ctx)}, nil
+	return &Work{Env: env, Session: r.Session(ctx), ctx: ctx}, nil
 }
 
 // Close ends the repository's child processes.
@@ -52,6 +58,25 @@ func (w *Work) Cache(off bool) *provenance.Cache {
 		return nil
 	}
 	return provenance.OpenCache(w.Session.Repo(), ConfigDir(w.Env))
+}
+
+// Gate is what decides in this environment: the built-in checker and what the policy pins.
+func (w *Work) Gate(p *trust.Policy) *gate.Gate {
+	return gate.Here(w.Env.Exe, ConfigDir(w.Env), w.Session.Repo().Config().Get, w.Env.Lookup).For(p)
+}
+
+// Ask says whom verification asks again: where the policy pins no plugin the built-in
+// checker, in this process, else all of them through the gate.
+func (w *Work) Ask(root *provenance.Root, a *capability.Authority) verdict.Asker {
+	if root.Policy == nil || len(root.Policy.Plugins) == 0 {
+		return a
+	}
+	return &gate.Asker{Authority: a, Gate: w.Gate(root.Policy), Context: w.ctx}
+}
+
+// Verifying are the options that every verification starts from.
+func (w *Work) Verifying(pin envelope.Digest) provenance.Options {
+	return provenance.Options{Pin: pin, Now: w.Env.Now(), Asker: w.Ask}
 }
 
 // Choice is how an identity is chosen in this environment.
@@ -83,7 +108,9 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	if err != nil {
 		return nil, Explain(err)
 	}
-	return &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}, nil
+	k := &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}
+	k.Asker = w.Ask(f.Root, f.Authority)
+	return k, nil
 }
 
 // SetConfig writes a variable of the repository's own configuration.

@@ -1,0 +1,68 @@
+package provenance
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+)
+
+// A Batcher is an asker to whom many queries at once cost little more than one.
+type Batcher interface {
+	verdict.Asker
+	DecideAll(queries []capability.Query) []capability.Decision
+}
+
+// batchOf is how many exams are judged together where the asker is a [Batcher].
+const batchOf = 512
+
+// judgeAll judges exams, in their order. A batcher is asked all that the judge of a
+// batch asks at once: the judge is a pure function, so it is run until it asks
+// nothing that was not answered.
+func judgeAll(exams []verdict.Exam, w *verdict.World, now time.Time) []verdict.Result {
+	out := make([]verdict.Result, len(exams))
+	b, ok := w.Authority.(Batcher)
+	if !ok {
+		for i := range exams {
+			out[i] = exams[i].Judge(w, now)
+		}
+		return out
+	}
+	book := &answers{known: map[string]capability.Decision{}}
+	asking := *w
+	asking.Authority = book
+	for {
+		for i := range exams {
+			out[i] = exams[i].Judge(&asking, now)
+		}
+		if len(book.open) == 0 {
+			return out
+		}
+		for i, d := range b.DecideAll(book.open) {
+			book.known[book.keys[i]] = d
+		}
+		book.open, book.keys = nil, nil
+	}
+}
+
+// answers is an asker that knows some decisions, and keeps the queries it does not know.
+type answers struct {
+	known map[string]capability.Decision
+	open  []capability.Query
+	keys  []string
+}
+
+func (a *answers) Decide(q capability.Query) capability.Decision {
+	b, err := json.Marshal(q)
+	if err != nil {
+		return capability.Decision{Reason: err.Error()}
+	}
+	key := string(b)
+	d, ok := a.known[key]
+	if !ok {
+		a.known[key] = capability.Decision{Reason: "it was not asked yet"}
+		a.open, a.keys = append(a.open, q), append(a.keys, key)
+	}
+	return d
+}
