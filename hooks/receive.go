@@ -390,7 +390,7 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 		}
 	}
 	err = provenance.Verified(ctx, p.s, sp, provenance.Options{
-		Pin: p.pin, Now: p.in.Now(), Overlay: p.overlay, Facts: p.facts, Asker: p.in.askers(p.s.Repo(), p.facts.Root),
+		Pin: p.pin, Now: p.in.Now(), Overlay: p.overlay, Facts: p.facts, Asker: p.in.askers(p.s.Repo()),
 	})
 	var bad *provenance.UnverifiedError
 	if !errors.As(err, &bad) {
@@ -454,9 +454,8 @@ func (p *pushed) mayMove(ctx context.Context, m move) error {
 	if c, err := p.s.Commit(m.new.String() + "^{commit}"); !m.new.IsZero() && err == nil {
 		commit = c.ID
 	}
-	w := p.facts.World()
-	w.Authority = p.in.asker(p.s.Repo(), p.facts.Root, p.facts.Authority)
-	state := line.Judge(w, m.new, commit, p.in.Now())
+	asker := p.in.asker(p.s.Repo(), p.facts.Root, p.facts.Authority)
+	state := p.facts.RefState(provenance.Head{Ref: m.ref, ID: m.new, Commit: commit}, p.in.Now(), asker)
 	if m.old.IsZero() && !isTag {
 		if ok, err := p.goesOn(ctx, line, &state, m.new); err != nil || ok {
 			return err
@@ -467,7 +466,7 @@ func (p *pushed) mayMove(ctx context.Context, m move) error {
 		if e.Old != m.old || e.New != m.new {
 			continue
 		}
-		d := w.Authority.Decide(capability.Query{KeyID: e.KeyID, Action: action, At: p.in.Now(), Ref: m.ref})
+		d := asker.Decide(capability.Query{KeyID: e.KeyID, Action: action, At: p.in.Now(), Ref: m.ref})
 		if d.Allowed {
 			return nil
 		}

@@ -171,13 +171,13 @@ func (k *Sealer) admit(ctx context.Context, f *Facts, ref string, old, new oid.I
 		tip, _ = k.Session.Commit(old.String() + "^{commit}")
 	}
 	action := admits(ref, old, new, forward)
-	if d := k.decide(capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: action, At: k.Now(), Ref: ref}); !d.Allowed {
+	if d := k.Ask(capability.Query{Action: action, Ref: ref}); !d.Allowed {
 		return "", k.Deny(ctx, action, ref, git.Commit{Tree: tip.Tree}, d)
 	}
 	if len(sp.Tips) > 0 {
 		o := Options{Pin: k.Root.Pin(), Now: k.Now(), Facts: f}
 		if k.Asker != nil {
-			o.Asker = func(*capability.Authority) verdict.Asker { return k.Asker }
+			o.Asker = func(*Root, *capability.Authority) verdict.Asker { return k.Asker }
 		}
 		if err := Verified(ctx, k.Session, sp, o); err != nil {
 			return "", err

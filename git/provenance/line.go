@@ -230,5 +230,7 @@ func (f *Facts) RefState(h Head, now time.Time, ask verdict.Asker) verdict.RefSt
 	if ask != nil {
 		w.Authority = ask
 	}
-	return f.Line(h.Ref).Judge(w, h.ID, h.Commit, now)
+	var out verdict.RefState
+	together(w, func(w *verdict.World) { out = f.Line(h.Ref).Judge(w, h.ID, h.Commit, now) })
+	return out
 }

@@ -219,7 +219,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		return work.Explain(err)
 	}
 	if whole && rep.Facts.Root.Policy.Protects(head.Ref) {
-		state := rep.Facts.RefState(head, env.Now(), nil)
+		state := rep.Facts.RefState(head, env.Now(), w.Ask(rep.Facts.Root, rep.Facts.Authority))
 		sum.OK = sum.OK && state.OK()
 		if !o.quiet || !state.OK() {
 			if err := PrintRef(env, o.json, &state, rep.Facts); err != nil {
