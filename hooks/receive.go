@@ -30,6 +30,7 @@ const (
 // What is told of a refused push: Git puts "remote: " before each line.
 const (
 	maxComplaints = 14
+	maxOfCommit   = 3 // findings
 	maxHints      = 3
 	maxComplaint  = 400 // characters
 )
@@ -258,6 +259,8 @@ func (p *pushed) ledgers(context.Context) error {
 		key := c.Entries[0].KeyID
 		_, known := p.facts.Authority.ByKey(key)
 		switch {
+		case c.Broken != nil && c.Broken.Code == verdict.LedgerDamaged:
+			p.refuse("", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
 		case !m.old.IsZero() && had < 0:
 			p.refuse("see what is here: git fetch REMOTE '+refs/covenant/ledger/*:refs/covenant-remote/REMOTE/ledger/*'",
 				"%s: %s: it lacks entries that are here; ledgers are only appended to", m.ref, verdict.LedgerRolledBack)
@@ -397,31 +400,34 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 		return err
 	}
 	for _, r := range bad.Results {
-		f := verdict.Finding{Code: verdict.SealMissing, Message: string(r.Verdict)}
-		if len(r.Findings) > 0 {
-			f = r.Findings[0]
+		if len(r.Findings) == 0 {
+			r.Findings = []verdict.Finding{{Code: verdict.SealMissing, Message: string(r.Verdict)}}
 		}
-		what := f.Message
-		if f.Path != "" {
-			what = strconv.Quote(f.Path) + ": " + what
+		for _, f := range r.Findings[:min(len(r.Findings), maxOfCommit)] {
+			what := f.Message
+			if f.Path != "" {
+				what = strconv.Quote(f.Path) + ": " + what
+			}
+			p.refuse(p.advice(f.Code, r.Commit), "%s: commit %s: %s: %s", m.ref, r.Commit.Short(), f.Code, what)
 		}
-		p.refuse(p.advice(f.Code, r.Commit, m), "%s: commit %s: %s: %s", m.ref, r.Commit.Short(), f.Code, what)
 	}
 	p.more += bad.Failed - len(bad.Results)
 	return nil
 }
 
 // advice says what who pushes can do about a finding.
-func (p *pushed) advice(code verdict.Code, commit oid.ID, m move) string {
+func (p *pushed) advice(code verdict.Code, commit oid.ID) string {
+	const push = "git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'"
 	sent := slices.ContainsFunc(p.moves, func(m move) bool { return strings.HasPrefix(m.ref, ledger.Prefix) })
 	switch code {
-	case verdict.SealMissing, verdict.SealUnledgered, verdict.SealUnknownKey, verdict.LedgerRolledBack, verdict.SealGrant:
+	case verdict.LedgerRolledBack:
+		return "a ledger is missing, or behind; push them first: " + push
+	case verdict.SealMissing, verdict.SealUnledgered, verdict.SealUnknownKey:
 		if !sent {
-			return "if they are sealed, their ledgers are missing here; push them first: git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'"
+			return "when it is sealed, its ledger is missing here; push them first: " + push
 		}
-		return "see it from your side: covenant verify " + commit.Short() + "^!"
-	case verdict.SealAuthority:
-		return "see who may do what here: covenant capability list"
+	case verdict.SealAuthority, verdict.SealGrant:
+		return "see who may do what: covenant capability list"
 	}
 	return "see it from your side: covenant verify " + commit.Short() + "^!"
 }

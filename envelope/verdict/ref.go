@@ -99,6 +99,9 @@ func (l *Line) Judge(w *World, head, commit oid.ID, now time.Time) RefState {
 	for _, f := range p.forks {
 		add(RefGap, string(f[1].ID), "admissions %s (to %s) and %s (to %s) both go on from %s", f[0].ID.Short(), place(f[0].New), f[1].ID.Short(), place(f[1].New), place(f[0].Old))
 	}
+	if p.split() && len(p.forks) == 0 {
+		add(RefGap, l.Ref, "its admissions lead to different places, %s among them", place(p.ends[0].New))
+	}
 	switch {
 	case len(steps) == 0 && !slices.Contains(l.Since, commit) && !head.IsZero():
 		add(RefUnadmitted, l.Ref, "nobody with authority admitted that it is at %s", place(head))
@@ -130,14 +133,15 @@ func place(id oid.ID) string {
 
 // Refusal says why an admission counts for nothing, "" when it counts: its signer
 // must have been allowed at its time. What somebody accountable saw is held to the revocations
-// up to then; of what nobody else saw its own time proves nothing, and all revocations count.
+// before that, so a revocation does not undo what its writer saw; of what nobody else saw its
+// own time proves nothing, and all revocations count.
 func (s *Step) Refusal(w *World, ref string, now time.Time) string {
 	q := capability.Query{KeyID: s.KeyID, Action: s.Action, At: s.Time, Ref: ref}
 	if s.Time.After(now) {
 		q.At = now
 	}
 	if seen, err := time.Parse(time.RFC3339, s.Seen.Time); err == nil {
-		q.EndedBy = seen
+		q.EndedBy = seen.Add(-time.Second) // it was there before it was seen
 		if seen.Before(q.At) {
 			q.At = seen
 		}
@@ -209,28 +213,49 @@ func walk(l *Line, steps []*Step) course {
 		i := slices.IndexFunc(steps, func(s *Step) bool { return !reached[s] })
 		c.gaps = append(c.gaps, steps[i])
 	}
-	differ := func(list []*Step) bool {
-		return slices.ContainsFunc(list, func(s *Step) bool { return s.New != list[0].New })
-	}
-	if len(c.ends) > 1 && differ(c.ends) {
-		c.fork(begin)
+	if c.split() {
+		next := func(s *Step) []*Step { return follow(s, from, again) }
+		c.fork(begin, next)
 		for _, s := range c.steps {
-			c.fork(follow(s, from, again))
+			c.fork(next(s), next)
 		}
 	}
 	return c
 }
 
-// fork tells of two that go on from the same place to different ones, where neither follows from the other.
-func (c *course) fork(next []*Step) {
-	for i, s := range next {
-		for _, t := range next[i+1:] {
+// split reports whether the ends are at different places.
+func (c *course) split() bool {
+	return slices.ContainsFunc(c.ends, func(s *Step) bool { return s.New != c.ends[0].New })
+}
+
+// fork tells of two that go on from the same place to different ones, where neither leads to the other.
+func (c *course) fork(list []*Step, next func(*Step) []*Step) {
+	for i, s := range list {
+		for _, t := range list[i+1:] {
 			pair := [2]*Step{s, t}
-			if s.New != t.New && !s.saw(t) && !t.saw(s) && len(c.forks) < maxListed && !slices.Contains(c.forks, pair) {
+			if len(c.forks) < maxListed && s.New != t.New && !slices.Contains(c.forks, pair) && !leads(s, t, next) && !leads(t, s, next) {
 				c.forks = append(c.forks, pair)
 			}
 		}
 	}
+}
+
+// leads reports whether one step leads to another.
+func leads(from, to *Step, next func(*Step) []*Step) bool {
+	seen := map[*Step]bool{}
+	todo := []*Step{from}
+	for len(todo) > 0 {
+		s := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if s == to {
+			return true
+		}
+		if !seen[s] {
+			seen[s] = true
+			todo = append(todo, next(s)...)
+		}
+	}
+	return false
 }
 
 // follow returns the steps that go on from where s led.
