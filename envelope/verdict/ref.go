@@ -106,7 +106,7 @@ func (l *Line) Judge(w *World, head, commit oid.ID, now time.Time) RefState {
 	case len(steps) == 0 && !slices.Contains(l.Since, commit) && !head.IsZero():
 		add(RefUnadmitted, l.Ref, "nobody with authority admitted that it is at %s", place(head))
 		r.Findings[len(r.Findings)-1].Hint = "covenant ref admit " + l.Ref
-	case len(steps) > 0 && len(p.ends) == 0:
+	case len(steps) > 0 && len(p.ends) == 0 && len(p.gaps) == 0:
 		add(RefGap, l.Ref, "its admissions lead nowhere: they go round in a circle")
 	case len(r.Ends) > 0 && r.Newest == nil:
 		add(RefMoved, l.Ref, "it is at %s; admission %s put it at %s", place(head), p.ends[len(p.ends)-1].ID.Short(), place(r.Ends[len(r.Ends)-1]))
@@ -167,7 +167,9 @@ type course struct {
 
 // walk finds how the steps follow each other from the beginning of the line.
 func walk(l *Line, steps []*Step) course {
-	slices.SortFunc(steps, func(a, b *Step) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Ledger, b.Ledger), cmp.Compare(a.Seq, b.Seq)) })
+	slices.SortFunc(steps, func(a, b *Step) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Ledger, b.Ledger), cmp.Compare(a.Seq, b.Seq))
+	})
 	from := map[oid.ID][]*Step{}
 	for _, s := range steps {
 		from[s.Old] = append(from[s.Old], s)
@@ -263,8 +265,11 @@ func follow(s *Step, from map[oid.ID][]*Step, again map[oid.ID]bool) []*Step {
 	var out []*Step
 	for _, t := range from[s.New] {
 		switch {
-		case t == s, s.saw(t):
-		case t.saw(s), !again[s.New], t.Time.After(s.Time), t.Time.Equal(s.Time) && t.ID > s.ID:
+		case t == s:
+		case !again[s.New]:
+			out = append(out, t)
+		case s.saw(t):
+		case t.saw(s), t.Time.After(s.Time), t.Time.Equal(s.Time) && t.ID > s.ID:
 			out = append(out, t)
 		}
 	}

@@ -43,7 +43,7 @@ type Facts struct {
 	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
 	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
-	overlay map[string]oid.ID     // refs as they are proposed to be
+	overlay map[string]oid.ID // refs as they are proposed to be
 	lines   map[string]*verdict.Line
 	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
 	commits map[oid.ID]git.Commit // everything the one log brought, range included
