@@ -31,6 +31,7 @@ func (in *Input) who(ctx context.Context, s *git.Session, pin envelope.Digest) (
 		return nil, err
 	}
 	a := &acting{root: root, choice: in.choice()}
+	a.choice.Cache = in.cache(s.Repo())
 	if a.authority, err = provenance.AuthorityFor(ctx, s, root, a.choice); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,8 @@ type Input struct {
 	Ask       identity.Passphrase
 	// Gate returns who decides; nil: the built-in checker, in this process.
 	Gate func(*git.Repo, *provenance.Root, *capability.Authority) verdict.Asker
+	// Ahead is called when it is certain that the gate will be asked, and may make it ready. nil: nothing.
+	Ahead func(*git.Repo)
 	// Confirm asks a person yes or no, no being the answer of silence; an error says that nobody can
 	// be asked. nil: nobody can.
 	Confirm func(question string) (bool, error)

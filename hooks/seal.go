@@ -20,6 +20,9 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	if in.Ahead != nil {
+		in.Ahead(s.Repo())
+	}
 	root, err := provenance.OpenRoot(s, pin)
 	if err != nil {
 		return nil, in.failed(s.Repo(), ids, err)
@@ -33,6 +36,7 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 
 func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root, ids []oid.ID) ([]provenance.Made, error) {
 	choice := in.choice()
+	choice.Cache = in.cache(s.Repo())
 	authority, err := provenance.AuthorityFor(ctx, s, root, choice)
 	if err != nil {
 		return nil, err
@@ -65,6 +69,14 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		commits = append(commits, c)
 	}
 	return k.Seal(ctx, prov.Witness, ref, commits)
+}
+
+// cache is what was remembered of this clone, nil where nothing remembered is believed.
+func (in *Input) cache(r *git.Repo) *provenance.Cache {
+	if provenance.Automated(in.lookup) {
+		return nil
+	}
+	return provenance.OpenCache(r, in.ConfigDir)
 }
 
 // choice is how an identity is chosen at a moment.

@@ -50,14 +50,27 @@ func main() {
 		Attended: terminal.Attended(), Ask: terminal.Passphrase, Confirm: terminal.Confirm, Out: os.Stderr, Now: time.Now,
 	}
 	ctx := context.Background()
-	in.Gate = func(r *git.Repo, root *provenance.Root, a *capability.Authority) verdict.Asker {
-		exe, err := os.Executable()
-		if err != nil {
-			exe = "" // then there is no gate, and everything is denied
-		}
-		return &gate.Asker{Authority: a, Gate: gate.Here(exe, in.ConfigDir, r.Config().Get, os.LookupEnv).For(root.Policy), Context: ctx}
+	exe, err := os.Executable()
+	if err != nil {
+		exe = "" // then there is no gate, and everything is denied
 	}
-	_, err := hooks.Run(ctx, in)
+	here := func(r *git.Repo) gate.Local { return gate.Here(exe, in.ConfigDir, r.Config().Get, os.LookupEnv) }
+	var ahead *gate.Gate // started while facts are gathered
+	in.Ahead = func(r *git.Repo) {
+		ahead = here(r).For(nil)
+		ahead.Start(ctx)
+	}
+	in.Gate = func(r *git.Repo, root *provenance.Root, a *capability.Authority) verdict.Asker {
+		g := here(r).For(root.Policy)
+		if ahead != nil {
+			ahead.Plugins, g = g.Plugins, ahead
+		}
+		return &gate.Asker{Authority: a, Gate: g, Context: ctx}
+	}
+	_, err = hooks.Run(ctx, in)
+	if ahead != nil {
+		ahead.Close()
+	}
 	if err == nil {
 		return
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 // scriptDir holds the stories, one folder for each area.
@@ -237,6 +239,13 @@ func build() (string, error) {
 	}
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	// Plugins stand beside the programs under the names they are looked for, as make build puts them.
+	for _, plugin := range []string{"cedar"} {
+		args := append(slices.Clone(args[:1]), "-o", filepath.Join(binRoot, gate.Prefix+plugin), "../../plugins/"+plugin)
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
 	}
 	return binRoot, nil
 }

@@ -31,6 +31,7 @@ type Choice struct {
 	Tool      string // the agent tool that runs us: then no human's key is taken unless Explicit says so
 	ConfigDir string // the user's configuration directory of this program
 	AgentSock string // of ssh-agent, "" for none
+	Cache     *Cache // nil: nothing is remembered
 	Ask       identity.Passphrase
 	Attended  bool
 	// GPG signs with an OpenPGP key that gpg holds; nil in programs that do not link OpenPGP.
@@ -51,11 +52,10 @@ func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*c
 	if p, ok := a.ByName(name); ok && p.Operator && !isPath(name) {
 		return a, nil
 	}
-	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
-	if err != nil {
-		return nil, err
+	if isPath(name) {
+		name = ""
 	}
-	return f.Authority, nil
+	return AuthorityOf(ctx, s, root, name, c.Cache)
 }
 
 // ChooseHand finds who acts here, and the key to do it with.

@@ -602,6 +602,10 @@ func (f *Facts) link(known *capability.Authority, topic string) {
 		if (topic != "") != (t == CapabilityTopic) {
 			continue
 		}
+		if len(c.Entries) > 0 && errors.Is(c.Entries[0].Err, envelope.ErrRepository) && f.Root.Replaces(c.Entries[0].Header.Repository) {
+			delete(f.Chains, name) // of the repository this one replaces: it says nothing here, and nothing is wrong with it
+			continue
+		}
 		unknown := ""
 		if len(c.Entries) > 0 {
 			if _, ok := known.ByKey(c.Entries[0].KeyID); !ok && c.Entries[0].KeyID != "" {

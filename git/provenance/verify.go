@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -211,6 +214,9 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 			return nil, nil, nil, err
 		}
 	}
+	if err := inForce(s, root, o.Now); err != nil {
+		return nil, nil, nil, err
+	}
 	revs := sp.revs()
 	var since []oid.ID
 	for _, g := range root.Governed {
@@ -227,6 +233,9 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if warn, ok := ExpiryFinding(root, o.Now); ok {
+		f.Problems = append(f.Problems, warn)
+	}
 	return f, f.walk(sp, f.order), f.reach(since), nil
 }
 
@@ -242,6 +251,31 @@ func (f *Facts) with(s *git.Session, revs []string) (*Facts, error) {
 		out.order = append(out.order, c.ID)
 	}
 	return &out, nil
+}
+
+// inForce refuses a root that has expired, and one that a remote has another successor for.
+func inForce(s *git.Session, root *Root, now time.Time) error {
+	err := root.Expired(now)
+	if err == nil && fetchedRoots(s.Repo()) {
+		err = Rivals(s, root)
+	}
+	if err != nil {
+		return &RootError{Pinned: root.Pin(), Found: root.Digest, Err: err}
+	}
+	return nil
+}
+
+// fetchedRoots reports whether roots of remotes may be here, without a child to ask.
+func fetchedRoots(r *git.Repo) bool {
+	dir := filepath.FromSlash(strings.TrimSuffix(RemotePrefix, "/"))
+	if _, err := os.Stat(filepath.Join(r.CommonDir(), dir)); err == nil {
+		return true
+	}
+	if _, err := os.Stat(filepath.Join(r.CommonDir(), "reftable")); err == nil {
+		return true
+	}
+	b, err := os.ReadFile(filepath.Join(r.CommonDir(), "packed-refs"))
+	return err == nil && bytes.Contains(b, []byte(RemotePrefix))
 }
 
 // parentTrees returns the trees of all parents, also of those outside the range.

@@ -56,8 +56,12 @@ func open(p Program, dir string) (*image, error) {
 	if err != nil {
 		return im, im.onDisk(f)
 	}
-	if err = copyHashed(mem, f, p.Digest); err == nil {
+	// Sealed first and hashed then: until it is sealed, others of this user could reach it through /proc.
+	if _, err = io.CopyBuffer(mem, io.LimitReader(f, maxImage), make([]byte, 256<<10)); err == nil {
 		err = seal(mem)
+	}
+	if err == nil {
+		err = copyHashed(io.Discard, io.NewSectionReader(mem, 0, maxImage+1), p.Digest)
 	}
 	if err != nil {
 		mem.Close()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -100,9 +101,34 @@ func TestPluginsThatAnswer(t *testing.T) {
 	if as, err = asks(t, playing("flood")); err != nil || !as[0].Allowed {
 		t.Fatalf("%+v, %v", as, err)
 	}
+	as, err = asks(t, playing("by hand"))
+	if err != nil || !as[0].Allowed || fmt.Sprint(as[0].Chains) != "[1]" {
+		t.Fatalf("%+v, %v", as, err)
+	}
 	mtls := playing("good")
 	mtls.AutoMTLS = true
 	if as, err = asks(t, mtls); err != nil || !as[0].Allowed {
+		t.Fatalf("%+v, %v", as, err)
+	}
+}
+
+// TestTheExample builds the plugin that the specification shows, and asks it.
+func TestTheExample(t *testing.T) {
+	b, err := os.ReadFile("../../docs/spec/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```go\n(.*?)```").FindSubmatch(b)
+	if m == nil {
+		t.Fatal("the page shows no plugin")
+	}
+	dir := t.TempDir()
+	src, bin := write(t, dir, "main.go", string(m[1]), 0o644), filepath.Join(dir, "plugin")
+	if out, err := exec.Command("go", "build", "-o", bin, src).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	as, err := asks(t, pluginwire.Program{Name: "office-hours", Path: bin, Digest: digest(bin)})
+	if err != nil || !as[0].Allowed {
 		t.Fatalf("%+v, %v", as, err)
 	}
 }

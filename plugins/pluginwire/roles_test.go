@@ -4,8 +4,10 @@ package pluginwire_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 	"github.com/open-covenant/covenant-git/plugins/pluginwire"
@@ -105,6 +110,33 @@ func init() {
 			return a
 		}),
 		"a chain out of range": each(func(r *pluginapi.Request) pluginapi.Answer { return pluginapi.Allow(r, 0, 7) }),
+		// What an author in another language writes: docs/spec/plugins.md and nothing else.
+		"by hand": func([]string) {
+			at := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "s")
+			l, err := net.Listen("unix", at)
+			if err != nil || os.Getenv("PLUGIN_MAGIC_COOKIE") != "covenant.capability.v1.Checker" {
+				os.Exit(1)
+			}
+			s := grpc.NewServer(grpc.MaxRecvMsgSize(33 << 20))
+			s.RegisterService(&grpc.ServiceDesc{ServiceName: "covenant.capability.v1.Checker", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
+				MethodName: "Check",
+				Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+					in := new(wrapperspb.BytesValue)
+					if err := decode(in); err != nil {
+						return nil, err
+					}
+					var b struct {
+						Requests []struct{ ID string }
+					}
+					if err := json.Unmarshal(in.GetValue(), &b); err != nil {
+						return nil, err
+					}
+					return wrapperspb.Bytes(fmt.Appendf(nil, `{"version":1,"answers":[{"version":1,"id":%q,"allowed":true,"chains":[1]}]}`, b.Requests[0].ID)), nil
+				},
+			}}}, nil)
+			say("1|1|unix|" + at + "|grpc")
+			_ = s.Serve(l)
+		},
 		"a huge answer": each(func(r *pluginapi.Request) pluginapi.Answer {
 			a := pluginapi.AllowAll(r)
 			a.Reason = strings.Repeat("x", pluginapi.MaxMessage-200) // gRPC lets it through, the contract does not

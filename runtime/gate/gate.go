@@ -39,6 +39,8 @@ type Gate struct {
 	Plugins  []Plugin
 	Timeout  time.Duration // of one round of at most 2048 requests; 0: [DefaultTimeout]
 	Env      []string      // of covenant-gate itself; plugins see nothing of it. nil: empty
+
+	ahead *started
 }
 
 // Plugin is a pinned checker.
@@ -215,11 +217,13 @@ func (g *Gate) read(b []byte, requests []*pluginapi.Request) ([]Decision, error)
 		return nil, fmt.Errorf("%w: %d answers to %d requests", pluginapi.ErrInvalid, len(r.Answers), len(requests))
 	}
 	names := g.checkers()
-	ds := make([]Decision, len(requests))
-	for i, said := range r.Answers {
-		if ds[i], err = decide(requests[i], names, said); err != nil {
+	ds := make([]Decision, 0, len(requests))
+	for i, q := range requests {
+		d, err := decide(q, names, r.Answers[i])
+		if err != nil {
 			return nil, err
 		}
+		ds = append(ds, d)
 	}
 	return ds, nil
 }

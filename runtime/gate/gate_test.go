@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,29 @@ func TestAllMustAllow(t *testing.T) {
 		if d, err := decide(r, []string{"a", "b"}, said); !errors.Is(err, pluginapi.ErrInvalid) || d.Allowed {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
+	}
+}
+
+// TestSpecification: the examples of the page are what this package reads.
+func TestSpecification(t *testing.T) {
+	page, err := os.ReadFile("../../docs/spec/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(page, -1)
+	if len(m) != 3 {
+		t.Fatalf("%d examples", len(m))
+	}
+	rs, err := pluginapi.DecodeBatch(m[0][1])
+	if err != nil || len(rs) != 1 || string(rs[0].Changes[0].Path) != "src/a.go" {
+		t.Fatal(rs, err)
+	}
+	if as, err := pluginapi.DecodeReply(m[1][1], rs); err != nil || !as[0].Allowed {
+		t.Error(as, err)
+	}
+	g := &Gate{Plugins: []Plugin{{Name: "cedar", Digest: "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"}}}
+	if ds, err := g.read(m[2][1], rs); err != nil || ds[0].Allowed || ds[0].Failure != pluginapi.Missing {
+		t.Error(ds, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -258,8 +259,13 @@ func (s *SummaryLine) add(v verdict.Verdict) {
 // rootRefused answers no: nothing here can be held to the pinned root.
 func rootRefused(env *cli.Env, o verifyOptions, e *provenance.RootError) error {
 	f := verdict.Finding{Code: verdict.RootInvalid, Object: string(e.Found), Message: e.Error()}
-	if errors.Is(e, provenance.ErrRootMismatch) {
+	switch {
+	case errors.Is(e, provenance.ErrRootMismatch):
 		f.Code = verdict.RootMismatch
+	case errors.Is(e, trust.ErrExpired):
+		f.Code = provenance.RootExpired
+	case errors.Is(e, trust.ErrFork):
+		f.Code = provenance.RootFork
 	}
 	if o.json {
 		if err := env.JSON(SummaryLine{Type: "summary", Root: string(e.Pinned), Findings: []verdict.Finding{f}}); err != nil {
