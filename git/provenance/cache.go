@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v2"
+const cacheVersion = "covenant-exam/v3"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -94,6 +94,7 @@ type snapshot struct {
 	Commits  []shortCommit     `json:"commits"`
 	Exams    []verdict.Exam    `json:"exams"`
 	Problems []verdict.Finding `json:"problems"`
+	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
 }
 
 // shortCommit is as much of a commit as output needs.
@@ -243,6 +244,9 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		return nil
 	}
 	f.Seals = nil // not read: only what was examined is known
+	if snap.Line != nil {
+		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
+	}
 	r := &Report{Facts: f, Problems: snap.Problems}
 	for _, c := range snap.Commits {
 		r.Commits = append(r.Commits, git.Commit{ID: c.ID, Subject: c.Subject, Committer: git.Ident{When: time.Unix(c.When, 0).UTC()}})
@@ -277,6 +281,9 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 		refs[notes.Ref] = f.NotesTip
 	}
 	snap := &snapshot{Question: question(sp, o, f.Root.Digest, refs, shallow), Exams: exams, Problems: r.Problems}
+	if ref, err := sp.UnderReview(s); err == nil && ref != "" {
+		snap.Line = f.Line(ref)
+	}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}

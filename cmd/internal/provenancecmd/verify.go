@@ -34,7 +34,10 @@ commit. A..B is a range under review, REV is its whole history; the default is H
 Verdicts: sealed, derived, unsealed, invalid, and before (older than governance).
 All findings are told; their codes are stable. The exit code is 0 when every commit
 is sealed, derived or before, 1 when one is unsealed or invalid, and 2 when there
-is no answer: an empty range, an unknown revision, history that ends too early.`,
+is no answer: an empty range, an unknown revision, history that ends too early.
+
+When REV is a ref that the policy protects, the ref itself is judged as well: it
+must be where its newest admission put it.`,
 		Example: `  covenant verify
   covenant verify origin/main..HEAD
   covenant verify main --json | jq 'select(.type=="commit" and .verdict!="sealed")'
@@ -69,6 +72,64 @@ type CommitLine struct {
 type ProblemLine struct {
 	Type string `json:"type"` // "warning"
 	verdict.Finding
+}
+
+// RefLine is what verify prints for a protected ref with --json.
+type RefLine struct {
+	Type      string            `json:"type"` // "ref"
+	Ref       string            `json:"ref"`
+	Head      string            `json:"head,omitempty"`      // absent: there is no such ref here
+	Admission string            `json:"admission,omitempty"` // that put it there
+	OK        bool              `json:"ok"`
+	Findings  []verdict.Finding `json:"findings"`
+	Warnings  []verdict.Finding `json:"warnings,omitempty"`
+}
+
+// PrintRef prints the verdict of a ref.
+func PrintRef(env *cli.Env, asJSON bool, r *verdict.RefState, f *provenance.Facts) error {
+	if asJSON {
+		l := RefLine{Type: "ref", Ref: r.Ref, OK: r.OK(), Findings: r.Findings, Warnings: r.Warnings}
+		if !r.Head.IsZero() {
+			l.Head = r.Head.String()
+		}
+		if r.Newest != nil {
+			l.Admission = string(r.Newest.ID)
+		}
+		if l.Findings == nil {
+			l.Findings = []verdict.Finding{}
+		}
+		return env.JSON(l)
+	}
+	p := env.Palette()
+	word, at, by := p.Good("admitted"), "nowhere", ""
+	if !r.OK() {
+		word = p.Bad("ref")
+	} else if r.Newest == nil {
+		word = p.Good("unmoved")
+	}
+	if !r.Head.IsZero() {
+		at = r.Head.Short()
+	}
+	if r.Newest != nil {
+		by = " by " + r.Newest.KeyID
+		if who, ok := f.Authority.ByKey(r.Newest.KeyID); ok {
+			by = " by " + who.Name
+		}
+	}
+	if _, err := fmt.Fprintf(env.Out, "%s %s at %s%s\n", word, say.Name(r.Ref), at, say.Line(by)); err != nil {
+		return err
+	}
+	for _, x := range r.Findings {
+		if err := printFinding(env, p.Bad(string(x.Code)), x); err != nil {
+			return err
+		}
+	}
+	for _, x := range r.Warnings {
+		if err := printFinding(env, p.Warn("warning: "+string(x.Code)), x); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SummaryLine is the last line of verify with --json.
@@ -154,6 +215,19 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		}
 	}
 	sum.OK = sum.Unsealed+sum.Invalid == 0
+	head, whole, err := span.Head(w.Session)
+	if err != nil {
+		return work.Explain(err)
+	}
+	if whole && rep.Facts.Root.Policy.Protects(head.Ref) {
+		state := rep.Facts.RefState(head, env.Now(), w.Ask(rep.Facts.Root, rep.Facts.Authority))
+		sum.OK = sum.OK && state.OK()
+		if !o.quiet || !state.OK() {
+			if err := PrintRef(env, o.json, &state, rep.Facts); err != nil {
+				return err
+			}
+		}
+	}
 	if err := printSummary(env, o, sum); err != nil {
 		return err
 	}
