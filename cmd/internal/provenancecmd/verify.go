@@ -19,7 +19,7 @@ import (
 
 type verifyOptions struct {
 	json, deep, noCache, quiet bool
-	root                       string
+	root, ref                  string
 }
 
 // NewVerify returns the command "verify".
@@ -50,6 +50,7 @@ must be where its newest admission put it.`,
 	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
 	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong")
+	f.StringVar(&o.ref, "ref", "", "the ref that the commits are for, a full name or a branch (default: the one the revision names)")
 	f.StringVar(&o.root, "root", "", "digest of the trust root to hold everything to (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
 }
@@ -143,6 +144,7 @@ type SummaryLine struct {
 	Before   int               `json:"before"`
 	OK       bool              `json:"ok"`
 	Root     string            `json:"root"`
+	Pinned   string            `json:"pinned,omitempty"` // where the digest came from: --root, COVENANT_ROOT, git config covenant.root
 	Findings []verdict.Finding `json:"findings,omitempty"` // about the trust root, when nothing could be judged under it
 }
 
@@ -171,13 +173,17 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(o.root)
+	pinned, err := w.PinFrom(o.root)
 	if err != nil {
 		return err
 	}
+	pin := pinned.Digest
 	span, err := provenance.ParseSpan(w.Session, revs...)
 	if err != nil {
 		return work.Explain(err)
+	}
+	if span.Ref = o.ref; span.Ref != "" && !strings.HasPrefix(span.Ref, "refs/") {
+		span.Ref = "refs/heads/" + span.Ref
 	}
 	opts := w.Verifying(pin)
 	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache)
@@ -189,7 +195,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		}
 		return work.Explain(err)
 	}
-	sum := SummaryLine{Type: "summary", Root: string(pin)}
+	sum := SummaryLine{Type: "summary", Root: string(pin), Pinned: pinned.Source}
 	bar := env.Talk().Progress("verifying", len(rep.Commits))
 	i, newer := 0, false
 	for r, err := range rep.Results {
@@ -366,6 +372,6 @@ func printSummary(env *cli.Env, o verifyOptions, s SummaryLine) error {
 	if !s.OK {
 		word = env.Palette().Bad("refused")
 	}
-	_, err := fmt.Fprintf(env.Out, "%s: %d commits: %s; trust root %s\n", word, s.Commits, strings.Join(parts, ", "), s.Root)
+	_, err := fmt.Fprintf(env.Out, "%s: %d commits: %s; trust root %s (%s)\n", word, s.Commits, strings.Join(parts, ", "), s.Root, s.Pinned)
 	return err
 }
