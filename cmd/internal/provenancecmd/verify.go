@@ -144,7 +144,7 @@ type SummaryLine struct {
 	Before   int               `json:"before"`
 	OK       bool              `json:"ok"`
 	Root     string            `json:"root"`
-	Pinned   string            `json:"pinned,omitempty"` // where the digest came from: --root, COVENANT_ROOT, git config covenant.root
+	Pinned   string            `json:"pinned,omitempty"`   // where the digest came from: --root, COVENANT_ROOT, git config covenant.root
 	Findings []verdict.Finding `json:"findings,omitempty"` // about the trust root, when nothing could be judged under it
 }
 
