@@ -111,6 +111,10 @@ func setup(e *testscript.Env, v variant, bin string) error {
 			return err
 		}
 	}
+	vectors, err := filepath.Abs("../../testdata/vectors")
+	if err != nil {
+		return err
+	}
 	sep := string(filepath.ListSeparator)
 	search := bin + sep + e.Getenv("PATH")
 	if managers := os.Getenv("COVENANT_MANAGERS"); managers != "" {
@@ -126,6 +130,7 @@ func setup(e *testscript.Env, v variant, bin string) error {
 		{"PATH", search},
 		{"TOOLS", strings.TrimPrefix(search, bin+sep)}, // PATH without the programs
 		{"BIN", bin},
+		{"VECTORS", vectors},
 		{"TZ", "UTC"},
 		{"LC_ALL", "C"},
 		{"GIT_CONFIG_NOSYSTEM", "1"},

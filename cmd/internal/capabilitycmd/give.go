@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func subjectOf(p *capability.Principal, keyID string) (capability.Subject, error
 func newGrant(env *cli.Env) *cobra.Command {
 	var o scopeFlags
 	var h holder
-	var who, request string
+	var who, request, seed, seedRoot string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "grant --to NAME --action ACTION",
@@ -98,6 +99,9 @@ introduction let it do.`,
 				if request != "" {
 					return fromRequest(c, request, &o)
 				}
+				if seed != "" {
+					return fromSeed(c, seed, seedRoot, &h)
+				}
 				g, err := o.parse(env.Now())
 				if err != nil {
 					return g, err
@@ -110,6 +114,8 @@ introduction let it do.`,
 	o.bind(cmd)
 	h.bind(cmd)
 	cmd.Flags().StringVar(&request, "request", "", "grant what this request asks for")
+	cmd.Flags().StringVar(&seed, "seed", "", "grant what a capability of the seed says: a file with its signed JSON")
+	cmd.Flags().StringVar(&seedRoot, "seed-root", "", "the seed's trust root that must have signed it, in base58")
 	cmd.Flags().StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
@@ -214,6 +220,34 @@ func fromRequest(c *court, text string, o *scopeFlags) (capability.Grant, error)
 		return g, err
 	}
 	return capability.Grant{}, cli.Hint(fmt.Errorf("there is no request %s here", text), "see what there is: covenant capability list")
+}
+
+// fromSeed grants anew what the seed's trust root granted. Its signature is checked, and gives nothing: the operator who runs this does.
+func fromSeed(c *court, file, root string, h *holder) (capability.Grant, error) {
+	if root == "" {
+		return capability.Grant{}, cli.Usage("--seed wants --seed-root: the key that must have signed it")
+	}
+	b, err := os.ReadFile(c.Env.Path(file))
+	if err != nil {
+		return capability.Grant{}, err
+	}
+	g, err := capability.ReadSeed(b, root, c.Env.Now())
+	if err != nil {
+		return g, cli.No(cli.Hint(err, "what is kept of the seed's rules, and what is not: docs/spec/capability.md"))
+	}
+	pub, err := identity.ParsePublicKey(g.Subject.Key)
+	if err != nil {
+		return g, err
+	}
+	if p, ok := c.facts.Authority.ByKey(pub.ID()); ok {
+		g.Subject, err = subjectOf(p, pub.ID())
+		return g, err
+	}
+	if h.to != "" {
+		g.Subject.Name = h.to
+	}
+	g.Subject.Kind, g.Subject.Emails = h.kind, h.emails
+	return g, nil
 }
 
 func newRequest(env *cli.Env) *cobra.Command {
