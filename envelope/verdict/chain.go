@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/trust"
@@ -92,7 +93,8 @@ type World struct {
 	Operator  func(keyID string) bool                           // needs no grant
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
-	Policy    *trust.Policy // nil demands the default
+	Left      func(keyID string, at time.Time) bool             // the trust root had let the key go
+	Policy    *trust.Policy                                     // nil demands the default
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)
 }

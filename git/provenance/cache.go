@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v2"
+const cacheVersion = "covenant-exam/v3"
 
 // kept is how many spans are remembered; the oldest go.
 const kept = 16
