@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -141,4 +142,30 @@ func (g *gitKeys) signer(payload, armored []byte) string {
 		}
 	}
 	return ""
+}
+
+// Exempted returns which of the commits pass without a seal. Where the policy exempts nobody, nothing is read.
+func (r *Root) Exempted(ctx context.Context, s *git.Session, commits []git.Commit, o Options) (map[oid.ID]bool, error) {
+	out := map[oid.ID]bool{}
+	if !r.Policy.Exempts(trust.Human) || len(commits) == 0 {
+		return out, nil
+	}
+	o.Pin, o.Only = r.Pin(), map[oid.ID]bool{}
+	var sp Span
+	for _, c := range commits {
+		o.Only[c.ID] = true
+		sp.Tips, sp.Except = append(sp.Tips, c.ID), append(sp.Except, c.Parents...)
+	}
+	sp.Except = slices.DeleteFunc(sp.Except, func(id oid.ID) bool { return o.Only[id] })
+	rep, err := Verify(ctx, s, sp, o)
+	if err != nil {
+		return nil, err
+	}
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, err
+		}
+		out[r.Commit] = r.Verdict == verdict.Exempt
+	}
+	return out, nil
 }
