@@ -115,7 +115,7 @@ func TestScopesOfCommits(t *testing.T) {
 		{"no ref", func(q *capability.Query) { q.Ref = "" }, "the ref is not known"},
 		{"four files", func(q *capability.Query) { q.Changes = paths("src/a", "src/b", "src/c", "src/d") }, "4 files"},
 		{"too many bytes", change(func(c *pluginapi.Change) { c.Size = 36 }), "36 bytes"},
-		{"negative bytes", func(q *capability.Query) { q.Changes = paths("src/a", "src/b"); q.Changes[0].Size = -100 }, "no size"},
+		{"negative bytes", func(q *capability.Query) { q.Changes = paths("src/a", "src/b"); q.Changes[0].Size = -100 }, "size -100"},
 		{"overflow", func(q *capability.Query) {
 			q.Changes = paths("src/a", "src/b")
 			q.Changes[0].Size, q.Changes[1].Size = 1<<62, 1<<62
