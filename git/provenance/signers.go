@@ -54,7 +54,7 @@ func (f *Facts) signers(s *git.Session, commits []git.Commit, before map[oid.ID]
 			return nil, fmt.Errorf("commit %s: %w", c.ID.Short(), err)
 		}
 		payload, armored, ok := signedPart(s.Repo().Format(), o.Data)
-		if !ok || !bytes.HasPrefix(payload, []byte("tree "+c.Tree.String()+"\n")) {
+		if !ok || !bytes.HasPrefix(payload, beginning(&c)) {
 			continue
 		}
 		if id := known.signer(payload, armored); id != "" {
@@ -65,6 +65,17 @@ func (f *Facts) signers(s *git.Session, commits []git.Commit, before map[oid.ID]
 		return nil, fmt.Errorf("reading commits: %d of %d came", i, len(open))
 	}
 	return out, nil
+}
+
+// beginning is how a commit with this tree and these parents begins. Git reads parents
+// only where they follow the tree: with a signature put between them, it would see
+// another commit than the one that was signed.
+func beginning(c *git.Commit) []byte {
+	b := fmt.Appendf(nil, "tree %s\n", c.Tree)
+	for _, p := range c.Parents {
+		b = fmt.Appendf(b, "parent %s\n", p)
+	}
+	return append(b, "author "...)
 }
 
 // signedPart splits a raw commit into what Git signed, and the signature: the one

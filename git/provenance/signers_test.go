@@ -146,6 +146,7 @@ func TestExempt(t *testing.T) {
 			}
 
 			p := w.payload("signed")
+			parent := "parent " + w.git("rev-parse", "HEAD") + "\n"
 			good := w.gitSign("helper", "git", p)
 			if r := w.one(w.object(withHeader(p, header, good)), true); r.Verdict != verdict.Exempt {
 				t.Fatalf("made by hand: %s", codes(r))
@@ -180,6 +181,20 @@ func TestExempt(t *testing.T) {
 					t.Errorf("%s: %s %+v", what, codes(r), r.Principal)
 				}
 				w.git("reset", "-q", "--soft", byGit.String())
+			}
+
+			// Before its parent, the header takes the parent away: Git sees a root.
+			early := w.object(strings.Replace(p, "\n"+parent, "\n"+header+" "+strings.ReplaceAll(strings.TrimSuffix(good, "\n"), "\n", "\n ")+"\n"+parent, 1))
+			if seen := w.git("log", "-1", "--format=%P"); seen != "" {
+				t.Fatalf("Git sees parents: %s", seen)
+			}
+			w.made("on top")
+			res, _, err := w.verify(false, "main")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, ok := res[early]; !ok || r.Verdict != verdict.Unsealed {
+				t.Errorf("a parent was taken away: %s", codes(r))
 			}
 		})
 	}
