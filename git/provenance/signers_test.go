@@ -148,9 +148,12 @@ func TestExempt(t *testing.T) {
 			p := w.payload("signed")
 			parent := "parent " + w.git("rev-parse", "HEAD") + "\n"
 			good := w.gitSign("helper", "git", p)
-			if r := w.one(w.object(withHeader(p, header, good)), true); r.Verdict != verdict.Exempt {
+			byHand := w.object(withHeader(p, header, good))
+			if r := w.one(byHand, true); r.Verdict != verdict.Exempt {
 				t.Fatalf("made by hand: %s", codes(r))
 			}
+			w.write("../signers", "helper "+w.keys["helper"].Public().String()+"\n")
+			w.git("-c", "gpg.ssh.allowedSignersFile="+filepath.Join(w.dir, "..", "signers"), "verify-commit", byHand.String()) // Git agrees
 			big := w.payload(strings.Repeat("x", 1<<20))
 			changed := strings.Replace(p, "signed", "another message", 1)
 			oldTree := strings.Replace(p, "tree "+p[5:5+len(w.git("rev-parse", "HEAD^{tree}"))], "tree "+w.gitIn("", "mktree"), 1)
