@@ -53,6 +53,19 @@ func (s *Session) Close() error {
 	return v.remove()
 }
 
+// Warm starts the children that read objects and compare trees, so that they are ready when they are
+// asked. What can't be started is started, and told of, when it is.
+func (s *Session) Warm() {
+	for _, c := range []struct {
+		purpose string
+		start   func() (*process, error)
+	}{{readPurpose, s.reader}, {diffPurpose, s.differ}} {
+		if p, err := c.start(); err == nil {
+			s.give(c.purpose, p)
+		}
+	}
+}
+
 // take hands out the idle child for a purpose, or starts one that reads our commands.
 func (s *Session) take(purpose string, env []string, args ...string) (*process, error) {
 	s.mu.Lock()

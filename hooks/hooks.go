@@ -90,6 +90,9 @@ type moment struct {
 	gate  bool // Git does not go on when it is refused; elsewhere what happened stands
 	input bool // Git says something on standard input
 	quiet bool // what follows says what could not be answered
+	// closed says that Git does not go on without an answer either, whatever the
+	// mode: whoever sent something is not the one who answers for this repository.
+	closed bool
 	// do is called where the repository is governed.
 	do func(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error)
 }
@@ -105,6 +108,8 @@ var moments = map[string]moment{
 	"post-merge":            {do: after},
 	"post-applypatch":       {do: after},
 	"post-rewrite":          {input: true, do: after},
+	"pre-receive":           {gate: true, input: true, closed: true, do: receive},
+	"post-receive":          {input: true, do: received},
 }
 
 // Reads reports whether Git says something to a moment on its standard input.
@@ -131,6 +136,15 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 	if in.Moment == "reference-transaction" && in.idle() {
 		return nil, nil
 	}
+	made, err := in.run(ctx, m)
+	var refused *RefusedError
+	if err != nil && m.closed && !errors.As(err, &refused) {
+		return made, &RefusedError{Err: fmt.Errorf("nothing was taken, since there is no answer: %w", err), Hint: []string{"ask who keeps this repository"}}
+	}
+	return made, err
+}
+
+func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
 	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env})
 	if err != nil {
 		return nil, err
@@ -139,12 +153,12 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 	defer func() { _ = s.Close() }()
 	pin, err := provenance.Pin(s, "")
 	if err != nil {
-		if errors.Is(err, provenance.ErrNotGoverned) {
+		if errors.Is(err, provenance.ErrNotGoverned) && !m.closed {
 			return nil, nil
 		}
 		return nil, err
 	}
-	made, err := m.do(ctx, &in, s, pin)
+	made, err := m.do(ctx, in, s, pin)
 	var refused *RefusedError
 	if err != nil && m.gate && !errors.As(err, &refused) && Strict(repo) {
 		return made, &RefusedError{Err: err, Hint: []string{Mend(err)}}

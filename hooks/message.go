@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/trailer"
 )
 
 // The trailers of a commit's message. They are for people: what counts is the seal.
@@ -36,7 +37,8 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 	if err != nil {
 		return nil, fmt.Errorf("the commit's message: %w", err)
 	}
-	if len(b) > maxMessage || empty(b, commentOf(s.Repo())) {
+	comment := commentOf(s.Repo())
+	if len(b) > maxMessage || empty(b, comment) {
 		return nil, nil
 	}
 	choice := in.choice()
@@ -48,26 +50,20 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 		}
 		name = a.principal.Name
 	}
-	trailers := []string{PrincipalTrailer + "=" + name}
-	if intent, ok := in.lookup(IntentVariable); ok && intent != "" {
-		if len(intent) > 256 || strings.ContainsAny(intent, "\r\n\x00") {
-			return nil, fmt.Errorf("%s: %.40q is no name of an intent", IntentVariable, intent)
-		}
-		trailers = append(trailers, IntentTrailer+"="+intent)
-	}
 	if !identity.ValidName(name) {
 		return nil, fmt.Errorf("%w: %.80q", provenance.ErrNobody, name)
 	}
-	args := []string{"interpret-trailers", "--in-place", "--no-divider", "--if-exists", "replace", "--if-missing", "add"}
-	for _, t := range trailers {
-		args = append(args, "--trailer", t)
+	b = trailer.Set(b, comment, trailer.Trailer{Key: PrincipalTrailer, Value: name})
+	if intent, ok := in.lookup(IntentVariable); ok && intent != "" {
+		if len(intent) > 256 || strings.ContainsFunc(intent, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, fmt.Errorf("%s: %.40q is no name of an intent", IntentVariable, intent)
+		}
+		b = trailer.Set(b, comment, trailer.Trailer{Key: IntentTrailer, Value: intent})
 	}
-	abs, err := filepath.Abs(file)
-	if err != nil {
+	if err := os.WriteFile(file, b, 0o666); err != nil { //nolint:gosec // it is there, with Git's own mode
 		return nil, fmt.Errorf("the commit's message: %w", err)
 	}
-	_, err = s.Repo().Run(ctx, nil, append(args, abs)...)
-	return nil, err
+	return nil, nil
 }
 
 // maxMessage is how long a message in bytes may be to get trailers.

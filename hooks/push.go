@@ -167,7 +167,7 @@ func (in *Input) publish(ctx context.Context, s *git.Session, remote string) err
 			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", PublishKey(remote))
 			return nil
 		}
-		yes, err := in.Confirm(publishing(s, refs, url))
+		yes, err := in.Confirm(publishing(refs, url))
 		if err != nil {
 			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", PublishKey(remote))
 			return nil //nolint:nilerr // there is no terminal to ask on
@@ -184,16 +184,33 @@ func (in *Input) publish(ctx context.Context, s *git.Session, remote string) err
 		{ledger.Prefix + "*:" + ledger.Prefix + "*", provenance.RootRef + ":" + provenance.RootRef},
 		{notes.Ref + ":" + notes.Ref},
 	} {
-		args := append([]string{"-c", "push.recurseSubmodules=no", "push", "--quiet", "--no-verify", "--no-follow-tags", remote}, specs...)
-		if _, err := r.Run(ctx, nil, args...); err != nil {
+		args := append([]string{"-c", "push.recurseSubmodules=no", "push", "--porcelain", "--no-verify", "--no-follow-tags", remote}, specs...)
+		out, err := r.Run(ctx, nil, args...)
+		if err != nil && !onlyBehind(string(out)) {
 			in.say("the remote did not take the records of these commits: %v", err)
 		}
 	}
 	return nil
 }
 
+// onlyBehind reports whether all that a push was refused are refs of which the remote has
+// more: others, the server among them, have written on, and a fetch brings it.
+func onlyBehind(porcelain string) bool {
+	refused := false
+	for line := range strings.Lines(porcelain) {
+		if !strings.HasPrefix(line, "!") {
+			continue
+		}
+		refused = true
+		if !strings.Contains(line, "[rejected] (fetch first)") && !strings.Contains(line, "[rejected] (non-fast-forward)") {
+			return false
+		}
+	}
+	return refused
+}
+
 // publishing says what becomes public.
-func publishing(s *git.Session, refs []git.Ref, url string) string {
+func publishing(refs []git.Ref, url string) string {
 	var names []string
 	ledgers := 0
 	for _, r := range refs {

@@ -22,7 +22,6 @@ import (
 type move struct {
 	old, new oid.ID
 	ref      string
-	unknown  bool // the old value was not given: whatever it is now
 }
 
 // maxMoves bounds what is read of a hook's input.
@@ -105,7 +104,7 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 				return nil, err
 			}
 		}
-		if !root.Policy.Protects(m.ref) || m.old == m.new {
+		if !root.Policy.Protects(m.ref) || (m.old == m.new && !m.new.IsZero()) { // a deletion may tell no old value
 			continue
 		}
 		if a == nil {

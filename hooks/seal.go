@@ -19,6 +19,7 @@ import (
 
 // after is what follows when commits came to be: they are judged as they are, and sealed.
 func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	s.Warm()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {
 		return nil, err
@@ -39,7 +40,8 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 
 func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root, ids []oid.ID) ([]provenance.Made, error) {
 	choice := in.choice()
-	authority, err := provenance.AuthorityFor(ctx, s, root, choice)
+	choice.Cache = in.cache(s.Repo())
+	authority, refs, err := provenance.AuthorityFor(ctx, s, root, choice)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err != nil {
 		return nil, err
 	}
-	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true, Refs: refs}
 	unlock, err := s.Repo().Lock(ctx)
 	if err != nil {
 		return nil, err
@@ -78,6 +80,14 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		}
 	}
 	return made, err
+}
+
+// cache is what was remembered of this clone, nil where nothing remembered is believed.
+func (in *Input) cache(r *git.Repo) *provenance.Cache {
+	if provenance.Automated(in.lookup) {
+		return nil
+	}
+	return provenance.OpenCache(r, in.ConfigDir)
 }
 
 // choice is how an identity is chosen at a moment.

@@ -91,7 +91,7 @@ func plugin(t *testing.T, name, do string) gate.Plugin {
 func newGate(t *testing.T, plugins ...gate.Plugin) *gate.Gate {
 	t.Helper()
 	exe, _ := self(t)
-	return &gate.Gate{Program: exe, Plugins: plugins, Timeout: 30 * time.Second}
+	return &gate.Gate{Program: exe, Plugins: plugins, Timeout: 30 * time.Second, Env: []string{"GORACE=atexit_sleep_ms=0"}}
 }
 
 func operator() *pluginapi.Request {
@@ -151,7 +151,7 @@ func TestEveryFailureDenies(t *testing.T) {
 	} {
 		g := newGate(t, p)
 		if want == pluginapi.Timeout {
-			g.Timeout = 3 * time.Second
+			g.Timeout = 5 * time.Second
 		}
 		if d := ask1(t, g, operator()); d.Allowed || d.Failure != want || d.Checker != p.FullName() || d.Reason == "" {
 			t.Errorf("%s: %+v", want, d)
@@ -383,7 +383,7 @@ func TestWithoutAHost(t *testing.T) {
 	})
 	t.Run("killed in the call", func(t *testing.T) {
 		g, cmd := resident(t, "1m", plugin(t, "p", "hang"))
-		g.Timeout = 6 * time.Second
+		g.Timeout = 12 * time.Second
 		time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
 		if d := ask1(t, g, operator()); d.Failure != pluginapi.Timeout {
 			t.Errorf("%+v", d) // the cold path hangs as well, and says so
@@ -446,6 +446,18 @@ func TestIdleExit(t *testing.T) {
 	plug := pid(t, g)
 	eventually(t, "the socket goes", func() bool { _, err := os.Stat(g.Socket); return err != nil })
 	eventually(t, "the checkers go", func() bool { return syscall.Kill(plug, 0) != nil })
+}
+
+// TestNobodyFindsIt: a host whose directory was removed ends.
+func TestNobodyFindsIt(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it looks every few seconds")
+	}
+	g, cmd := resident(t, "1h")
+	if err := os.RemoveAll(filepath.Dir(g.Socket)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it ends", func() bool { return syscall.Kill(cmd.Process.Pid, 0) != nil })
 }
 
 // TestUpgrade: a host of another build is not believed, and goes.

@@ -24,6 +24,7 @@ const (
 	maxWarm  = 16               // checkers that are kept
 	maxCalls = 64               // connections at once; more wait in the kernel, and their clients do not
 	maxRead  = 10 * time.Second // for a client to say what it wants
+	lookout  = 5 * time.Second  // how often it looks whether its socket is still where clients find it
 )
 
 // host is the resident host: a pool that many clients share.
@@ -82,7 +83,15 @@ func serve(socket string, idle time.Duration) error {
 	defer h.pool.close()
 	h.timer = time.AfterFunc(idle, h.goIfIdle)
 	go func() {
-		<-ctx.Done()
+		for there := true; there; {
+			select {
+			case <-ctx.Done():
+				there = false
+			case <-time.After(lookout):
+				_, err := os.Lstat(socket)
+				there = err == nil
+			}
+		}
 		listen.Close() // removes the socket
 	}()
 	go h.pool.warm(builtin())

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 // scriptDir holds the stories, one folder for each area.
@@ -228,6 +231,21 @@ func build() (string, error) {
 	if binRoot, err = os.MkdirTemp("", "covenant-bin-"); err != nil {
 		return "", err
 	}
+	// A result that go test remembers is good for these files only: it notes what a test looks at.
+	err = filepath.WalkDir("../..", func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && d.Name() != ".." && d.Name() != ".":
+			return fs.SkipDir
+		case filepath.Ext(file) == ".go" || d.Name() == "go.mod":
+			_, err = os.Stat(file)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
 	args := []string{"build", "-o", binRoot + string(filepath.Separator)}
 	if os.Getenv("GOCOVERDIR") != "" {
 		args = append(args, "-cover", "-coverpkg=github.com/open-covenant/covenant-git/...")
@@ -237,6 +255,13 @@ func build() (string, error) {
 	}
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	// Plugins stand beside the programs under the names they are looked for, as make build puts them.
+	for _, plugin := range []string{"cedar"} {
+		args := append(slices.Clone(args[:1]), "-o", filepath.Join(binRoot, gate.Prefix+plugin), "../../plugins/"+plugin)
+		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
 	}
 	return binRoot, nil
 }

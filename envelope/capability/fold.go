@@ -41,23 +41,23 @@ func (p *Principal) Gone(at time.Time) bool {
 
 // Place is where a statement stands.
 type Place struct {
-	ID     envelope.Digest
-	KeyID  string // the key that signed it
-	Ledger string
-	Seq    uint64
-	Time   time.Time // as its writer claims
+	ID     envelope.Digest `json:"id"`
+	KeyID  string          `json:"key"` // that signed it
+	Ledger string          `json:"ledger"`
+	Seq    uint64          `json:"seq"`
+	Time   time.Time       `json:"time"` // as its writer claims
 }
 
 // Given is a grant whose envelope was opened, in its ledger.
 type Given struct {
 	Place
-	Granted Grant
+	Granted Grant `json:"granted"`
 }
 
 // Ended is a revocation whose envelope was opened.
 type Ended struct {
 	Place
-	Revocation
+	Revocation Revocation `json:"revocation"`
 }
 
 // Wish is a request whose envelope was opened.
@@ -118,7 +118,7 @@ func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 			a.Refused = append(a.Refused, fmt.Errorf("revocation %s: %w", e.ID.Short(), err))
 			continue
 		}
-		a.ended[e.Grant] = append(a.ended[e.Grant], e)
+		a.ended[e.Revocation.Grant] = append(a.ended[e.Revocation.Grant], e)
 	}
 	return a
 }
@@ -225,9 +225,9 @@ func (a *Authority) mayEnd(e Ended) error {
 	if !ok {
 		return fmt.Errorf("%w: signed by %s, whom nobody introduced", ErrInvalid, e.KeyID)
 	}
-	g, ok := a.grants[e.Grant]
+	g, ok := a.grants[e.Revocation.Grant]
 	if !ok {
-		return fmt.Errorf("%w: of grant %s, which is not known here, or counts for nothing", ErrInvalid, e.Grant.Short())
+		return fmt.Errorf("%w: of grant %s, which is not known here, or counts for nothing", ErrInvalid, e.Revocation.Grant.Short())
 	}
 	if by.Gone(e.Time) {
 		return fmt.Errorf("%w: %s, who signed it, had been removed", ErrInvalid, by.Name)
@@ -240,7 +240,7 @@ func (a *Authority) mayEnd(e Ended) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: %s neither gave grant %s nor holds it", ErrInvalid, by.Name, e.Grant.Short())
+	return fmt.Errorf("%w: %s neither gave grant %s nor holds it", ErrInvalid, by.Name, e.Revocation.Grant.Short())
 }
 
 // MayGrant reports why a grant signed by a key at a moment would count for nothing.
@@ -255,7 +255,7 @@ func (a *Authority) MayGrant(keyID string, at time.Time, g Grant) error {
 	}
 	if g.Parent != "" {
 		if e, ended := a.End(g.Parent, time.Time{}); ended {
-			return fmt.Errorf("%w: grant %s was revoked: %s", ErrInvalid, e.Grant.Short(), e.Reason)
+			return fmt.Errorf("%w: grant %s was revoked: %s", ErrInvalid, e.Revocation.Grant.Short(), e.Revocation.Reason)
 		}
 	}
 	return trial.admit(Given{Place: Place{KeyID: keyID, Time: at}, Granted: g})
@@ -331,6 +331,9 @@ func (a *Authority) Expires(g Given) string {
 	}
 	return g.Granted.Expires
 }
+
+// Ended returns the revocations of a grant itself, oldest first.
+func (a *Authority) Ended(id envelope.Digest) []Ended { return a.ended[id] }
 
 // void says why a grant counts for nothing whoever asks: who gave it, or gave what it rests on, went.
 func (a *Authority) void(line []Given) string {
@@ -535,11 +538,11 @@ func (a *Authority) past(q *Query) (string, envelope.Digest) {
 				who = p.Name
 			}
 			why := fmt.Sprintf("grant %s was revoked by %s at %s", id.Short(), who, envelope.Timestamp(e.Time))
-			if e.Grant != id {
-				why += ", with grant " + e.Grant.Short() + ", which it rests on"
+			if e.Revocation.Grant != id {
+				why += ", with grant " + e.Revocation.Grant.Short() + ", which it rests on"
 			}
-			if e.Reason != "" {
-				why += ": " + e.Reason
+			if e.Revocation.Reason != "" {
+				why += ": " + e.Revocation.Reason
 			}
 			return why, id
 		}

@@ -91,6 +91,7 @@ type World struct {
 	Principal func(keyID string) (Principal, bool)
 	Emails    func(keyID string) []string                       // addresses the principal commits with
 	Operator  func(keyID string) bool                           // needs no grant
+	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
 	Left      func(keyID string, at time.Time) bool             // the trust root had let the key go

@@ -19,7 +19,7 @@ import (
 // now is when everything is judged; moments are hours before and after.
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func at(hours int) string { return envelope.Timestamp(now.Add(time.Duration(hours) * time.Hour)) }
+func clock(hours int) string { return envelope.Timestamp(now.Add(time.Duration(hours) * time.Hour)) }
 
 // asker answers as it is told, and remembers what it was asked.
 type asker struct {
@@ -66,7 +66,7 @@ var commit, _ = oid.Parse(strings.Repeat("a", 40))
 
 func sealBy(key string, mode provenance.Mode) verdict.ExamSeal {
 	return verdict.ExamSeal{
-		ID: envelope.Digest("sha256:" + strings.Repeat("5", 64)), KeyID: key, Time: at(-10), Opened: true, Claimed: people[key],
+		ID: envelope.Digest("sha256:" + strings.Repeat("5", 64)), KeyID: key, Time: clock(-10), Opened: true, Claimed: people[key],
 		Mode: mode, Ref: "refs/heads/claimed",
 	}
 }
@@ -102,13 +102,13 @@ func TestMomentsAsked(t *testing.T) {
 		ok    bool
 	}{
 		{"nothing is known", verdict.Exam{}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
-		{"allowed now", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: at(-5)}, func(q capability.Query) bool { return q.At.Equal(now) }, []string{"repo.commit 0 - refs/heads/main"}, true},
-		{"seen", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: at(-5)}, never, []string{"repo.commit 0 - refs/heads/main", "repo.commit -5-1s - refs/heads/main"}, false},
-		{"seen in the future", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: at(5)}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
+		{"allowed now", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: clock(-5)}, func(q capability.Query) bool { return q.At.Equal(now) }, []string{"repo.commit 0 - refs/heads/main"}, true},
+		{"seen", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: clock(-5)}, never, []string{"repo.commit 0 - refs/heads/main", "repo.commit -5-1s - refs/heads/main"}, false},
+		{"seen in the future", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: clock(5)}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
 		{"seen at no time", verdict.Exam{}, verdict.Seen{KeyID: "ada", Time: "yesterday"}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
 		{
 			"admitted by who may not",
-			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}},
+			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}},
 			verdict.Seen{},
 			never,
 			[]string{"repo.push -3 - refs/heads/main", "repo.commit 0 - refs/heads/main"},
@@ -116,7 +116,7 @@ func TestMomentsAsked(t *testing.T) {
 		},
 		{
 			"admitted",
-			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}},
+			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}},
 			verdict.Seen{},
 			func(q capability.Query) bool { return q.At.Before(now) },
 			[]string{"repo.push -3 - refs/heads/main", "repo.commit -3 -3 refs/heads/main"},
@@ -124,7 +124,7 @@ func TestMomentsAsked(t *testing.T) {
 		},
 		{
 			"admitted to another protected ref than the one looked at",
-			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ci", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}, Ref: "refs/heads/topic"},
+			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ci", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}, Ref: "refs/heads/topic"},
 			verdict.Seen{},
 			func(q capability.Query) bool { return q.Action == capability.Push },
 			[]string{"repo.push -3 - refs/heads/main", "repo.commit -3 -3 refs/heads/main", "repo.commit 0 - refs/heads/topic"},
@@ -132,16 +132,16 @@ func TestMomentsAsked(t *testing.T) {
 		},
 		{
 			"admitted, and brought in by a merge",
-			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}, Side: true},
+			verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}, Side: true},
 			verdict.Seen{},
 			func(q capability.Query) bool { return q.At.Before(now) },
 			[]string{"repo.push -3 - refs/heads/main", "repo.commit -3 -3 refs/heads/claimed"},
 			true,
 		},
-		{"admitted where nothing is protected", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/x", Time: at(-3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
-		{"admitted by itself", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "coder", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
-		{"admitted by nobody known", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "eve", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
-		{"admitted in the future", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: at(3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
+		{"admitted where nothing is protected", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/x", Time: clock(-3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
+		{"admitted by itself", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "coder", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
+		{"admitted by nobody known", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "eve", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
+		{"admitted in the future", verdict.Exam{Admissions: []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: clock(3), Action: capability.Push}}}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/main"}, false},
 		{"brought in by a merge", verdict.Exam{Side: true}, verdict.Seen{}, never, []string{"repo.commit 0 - refs/heads/claimed"}, false},
 	} {
 		w, a := world(protected, c.allow)
@@ -229,7 +229,7 @@ func TestExemptions(t *testing.T) {
 	left := func(since int) func(string, time.Time) bool {
 		return func(_ string, m time.Time) bool { return !m.Before(now.Add(time.Duration(since) * time.Hour)) }
 	}
-	admitted := []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: at(-3), Action: capability.Push}}
+	admitted := []verdict.Admission{{KeyID: "ada", Ref: "refs/heads/main", Time: clock(-3), Action: capability.Push}}
 	for _, c := range []struct {
 		name, policy string
 		exam         verdict.Exam

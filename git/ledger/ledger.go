@@ -135,12 +135,18 @@ type SeqOf func(name Name, commit oid.ID, e *envelope.Envelope) (uint64, error)
 // fresh refs; build must have no other effect. Ledgers move in the order they
 // were first appended to, before anything given to Set, so that a reader never
 // finds a view of an entry that is not there.
-func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string, build func(*Tx) error) error {
+//
+// seen are the refs under the prefixes as somebody has just read them, nil when nobody did: the first attempt starts
+// from them. They may be out of date; the old values of the transaction see to that.
+func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string, seen []git.Ref, build func(*Tx) error) error {
 	locked := map[string]int{}
 	return git.Retry(ctx, func() error {
-		refs, err := s.Refs(prefixes...)
-		if err != nil {
-			return err
+		refs := seen
+		if seen = nil; refs == nil {
+			var err error
+			if refs, err = s.Refs(prefixes...); err != nil {
+				return err
+			}
 		}
 		tx := &Tx{s: s, seqs: seqOf, refs: map[string]oid.ID{}, tips: map[Name]Tip{}, at: map[string]int{}, locked: locked}
 		for _, r := range refs {
@@ -155,7 +161,7 @@ func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string,
 		if err := s.Flush(); err != nil {
 			return fmt.Errorf("writing objects: %w", err)
 		}
-		err = s.Update("covenant", tx.updates...)
+		err := s.Update("covenant", tx.updates...)
 		var conflict *git.ConflictError
 		if errors.As(err, &conflict) && len(conflict.Locks) > 0 {
 			for _, ref := range conflict.Refs {

@@ -17,27 +17,32 @@ type Batcher interface {
 // batchOf is how many exams are judged together where the asker is a [Batcher].
 const batchOf = 512
 
-// judgeAll judges exams, in their order. A batcher is asked all that the judge of a
-// batch asks at once: the judge is a pure function, so it is run until it asks
-// nothing that was not answered.
+// judgeAll judges exams, in their order.
 func judgeAll(exams []verdict.Exam, w *verdict.World, now time.Time) []verdict.Result {
 	out := make([]verdict.Result, len(exams))
-	b, ok := w.Authority.(Batcher)
-	if !ok {
+	together(w, func(w *verdict.World) {
 		for i := range exams {
 			out[i] = exams[i].Judge(w, now)
 		}
-		return out
+	})
+	return out
+}
+
+// together runs a judge. A batcher is asked all that the judge asks at once: the
+// judge is a pure function, so it is run until it asks nothing that was not answered.
+func together(w *verdict.World, judge func(*verdict.World)) {
+	b, ok := w.Authority.(Batcher)
+	if !ok {
+		judge(w)
+		return
 	}
 	book := &answers{known: map[string]capability.Decision{}}
 	asking := *w
 	asking.Authority = book
 	for {
-		for i := range exams {
-			out[i] = exams[i].Judge(&asking, now)
-		}
+		judge(&asking)
 		if len(book.open) == 0 {
-			return out
+			return
 		}
 		for i, d := range b.DecideAll(book.open) {
 			book.known[book.keys[i]] = d

@@ -38,8 +38,8 @@ type Cache struct {
 // cacheVersion changes with everything that could make an exam come out differently.
 const cacheVersion = "covenant-exam/v3"
 
-// kept is how many spans are remembered; the oldest go.
-const kept = 16
+// kept is how many things are remembered; the oldest go.
+const kept = 64
 
 // OpenCache returns the cache of a clone, nil when there can't be one.
 func OpenCache(r *git.Repo, configDir string) *Cache {
@@ -53,6 +53,20 @@ func OpenCache(r *git.Repo, configDir string) *Cache {
 		return nil
 	}
 	return &Cache{repo: r, dir: filepath.Join(r.StateDir(), "cache"), key: key}
+}
+
+// automated are the variables by which build services, and Git's own quarantine of what
+// is being pushed, tell themselves.
+var automated = []string{"CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "GIT_QUARANTINE_PATH"}
+
+// Automated reports whether an environment is one in which nothing remembered is believed.
+func Automated(lookup func(string) (string, bool)) bool {
+	for _, sign := range automated {
+		if v, _ := lookup(sign); v != "" && v != "false" && v != "0" {
+			return true
+		}
+	}
+	return false
 }
 
 func makeKey(file string) ([]byte, error) {
@@ -80,6 +94,7 @@ type snapshot struct {
 	Commits  []shortCommit     `json:"commits"`
 	Exams    []verdict.Exam    `json:"exams"`
 	Problems []verdict.Finding `json:"problems"`
+	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
 }
 
 // shortCommit is as much of a commit as output needs.
@@ -119,12 +134,12 @@ func question(sp Span, o Options, root envelope.Digest, refs map[string]oid.ID, 
 // file names the snapshot of a span; another state of the ledgers overwrites it.
 func (c *Cache) file(sp Span, o Options) string {
 	sum := sha256.Sum256([]byte(question(sp, o, "", nil, nil)))
-	return filepath.Join(c.dir, hex.EncodeToString(sum[:12]))
+	return hex.EncodeToString(sum[:12])
 }
 
-func (c *Cache) mac(b []byte) []byte {
+func (c *Cache) mac(name string, b []byte) []byte {
 	m := hmac.New(sha256.New, c.key)
-	_, _ = io.WriteString(m, cacheVersion+"\n")
+	_, _ = io.WriteString(m, cacheVersion+"\n"+name+"\n")
 	m.Write(b)
 	return m.Sum(nil)
 }
@@ -132,7 +147,9 @@ func (c *Cache) mac(b []byte) []byte {
 // maxSnapshot bounds what is read; a longer span is verified anew.
 const maxSnapshot = 256 << 20
 
-func (c *Cache) load(file string) *snapshot {
+// read returns what was written under a name, nil when there is nothing or somebody else wrote it.
+func (c *Cache) read(name string) []byte {
+	file := filepath.Join(c.dir, name)
 	info, err := os.Stat(file)
 	if err != nil || info.Size() > maxSnapshot || info.Size() < sha256.Size {
 		return nil
@@ -142,22 +159,15 @@ func (c *Cache) load(file string) *snapshot {
 		return nil
 	}
 	body := b[sha256.Size:]
-	if !hmac.Equal(b[:sha256.Size], c.mac(body)) {
+	if !hmac.Equal(b[:sha256.Size], c.mac(name, body)) {
 		return nil
 	}
-	var s snapshot
-	if json.Unmarshal(body, &s) != nil || len(s.Commits) != len(s.Exams) {
-		return nil
-	}
-	return &s
+	return body
 }
 
-func (c *Cache) store(file string, s *snapshot) {
-	body, err := json.Marshal(s)
-	if err != nil || len(body) > maxSnapshot {
-		return
-	}
-	if c.repo.WriteState("cache/"+filepath.Base(file), append(c.mac(body), body...)) != nil {
+// write is a memory only: what can't be written is looked up again.
+func (c *Cache) write(name string, body []byte) {
+	if len(body) > maxSnapshot || c.repo.WriteState("cache/"+name, append(c.mac(name, body), body...)) != nil {
 		return
 	}
 	entries, err := os.ReadDir(c.dir)
@@ -167,6 +177,21 @@ func (c *Cache) store(file string, s *snapshot) {
 	slices.SortFunc(entries, func(a, b os.DirEntry) int { return modified(a).Compare(modified(b)) })
 	for _, e := range entries[:len(entries)-kept] {
 		_ = os.Remove(filepath.Join(c.dir, e.Name()))
+	}
+}
+
+func (c *Cache) load(name string) *snapshot {
+	body := c.read(name)
+	var s snapshot
+	if body == nil || json.Unmarshal(body, &s) != nil || len(s.Commits) != len(s.Exams) {
+		return nil
+	}
+	return &s
+}
+
+func (c *Cache) store(name string, s *snapshot) {
+	if body, err := json.Marshal(s); err == nil {
+		c.write(name, body)
 	}
 }
 
@@ -185,7 +210,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		return nil
 	}
 	file := o.Cache.file(sp, o)
-	if _, err := os.Stat(file); err != nil {
+	if _, err := os.Stat(filepath.Join(o.Cache.dir, file)); err != nil {
 		return nil // never asked before: spare the look at the refs
 	}
 	remembered := make(chan *snapshot, 1)
@@ -219,6 +244,9 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		return nil
 	}
 	f.Seals = nil // not read: only what was examined is known
+	if snap.Line != nil {
+		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
+	}
 	r := &Report{Facts: f, Problems: snap.Problems}
 	for _, c := range snap.Commits {
 		r.Commits = append(r.Commits, git.Commit{ID: c.ID, Subject: c.Subject, Committer: git.Ident{When: time.Unix(c.When, 0).UTC()}})
@@ -253,6 +281,9 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 		refs[notes.Ref] = f.NotesTip
 	}
 	snap := &snapshot{Question: question(sp, o, f.Root.Digest, refs, shallow), Exams: exams, Problems: r.Problems}
+	if ref, err := sp.UnderReview(s); err == nil && ref != "" {
+		snap.Line = f.Line(ref)
+	}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}

@@ -31,6 +31,7 @@ type Choice struct {
 	Tool      string // the agent tool that runs us: then no human's key is taken unless Explicit says so
 	ConfigDir string // the user's configuration directory of this program
 	AgentSock string // of ssh-agent, "" for none
+	Cache     *Cache // nil: nothing is remembered
 	Ask       identity.Passphrase
 	Attended  bool
 	// GPG signs with an OpenPGP key that gpg holds; nil in programs that do not link OpenPGP.
@@ -42,20 +43,20 @@ func KeysDir(configDir string) string { return filepath.Join(configDir, "keys") 
 
 // AuthorityFor returns the authority as far as the chosen identity needs it:
 // an operator's is the trust root alone, anybody else's needs the ledgers.
-func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*capability.Authority, error) {
+// The refs are ledgers and notes, where they were read for it.
+func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*capability.Authority, []git.Ref, error) {
 	a := capability.Fold(Persons(root), nil, nil)
 	name := c.Explicit
 	if name == "" {
 		name, _ = s.Repo().Config().Get(IdentityKey)
 	}
 	if p, ok := a.ByName(name); ok && p.Operator && !isPath(name) {
-		return a, nil
+		return a, nil, nil
 	}
-	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
-	if err != nil {
-		return nil, err
+	if isPath(name) {
+		name = ""
 	}
-	return f.Authority, nil
+	return authorityAndRefs(ctx, s, root, name, c.Cache)
 }
 
 // ChooseHand finds who acts here, and the key to do it with.

@@ -43,6 +43,8 @@ type Facts struct {
 	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
 	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
+	overlay map[string]oid.ID // refs as they are proposed to be
+	lines   map[string]*verdict.Line
 	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
 	commits map[oid.ID]git.Commit // everything the one log brought, range included
 	order   []oid.ID              // the order it came in: parents before children
@@ -54,7 +56,43 @@ func Load(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, err
 	if err != nil {
 		return nil, err
 	}
-	return load(ctx, s, root, nil)
+	return load(ctx, s, root, nil, nil)
+}
+
+// LoadProposed is Load with refs as they are proposed to be: an overlay's object
+// stands in the place of what the ref of its name points to now, zero says that the
+// ref is gone. No ref is written, and what is proposed may be in a quarantine.
+func LoadProposed(ctx context.Context, s *git.Session, pin envelope.Digest, overlay map[string]oid.ID) (*Facts, error) {
+	root, err := openProposed(s, pin, overlay)
+	if err != nil {
+		return nil, err
+	}
+	return load(ctx, s, root, nil, overlay)
+}
+
+// openProposed is OpenRoot, of the version that is proposed where one is.
+func openProposed(s *git.Session, pin envelope.Digest, overlay map[string]oid.ID) (*Root, error) {
+	switch id, ok := overlay[RootRef]; {
+	case !ok:
+		return OpenRoot(s, pin)
+	case id.IsZero():
+		return nil, fmt.Errorf("%w: %s", ErrRootMissing, pin)
+	default:
+		return OpenRootAt(s, id.String(), pin)
+	}
+}
+
+// at returns the name to read a ref by: its own, or that of the object that is
+// proposed for it; "" when it is proposed to be gone.
+func (f *Facts) at(ref string) string {
+	id, ok := f.overlay[ref]
+	if !ok {
+		return ref
+	}
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
 }
 
 // LoadAuthority reads trust root and capability ledgers, and no others.
@@ -66,8 +104,9 @@ func LoadAuthority(ctx context.Context, s *git.Session, pin envelope.Digest) (*F
 	return loadTopics(ctx, s, root, CapabilityTopic+"/")
 }
 
-func load(ctx context.Context, s *git.Session, root *Root, revs []string) (*Facts, error) {
+func load(ctx context.Context, s *git.Session, root *Root, revs []string, overlay map[string]oid.ID) (*Facts, error) {
 	f := newFacts(root)
+	f.overlay = overlay
 	if err := f.readLog(s, ledger.Prefix, revs); err != nil {
 		return nil, err
 	}
@@ -127,6 +166,9 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 		}
 		revs = nil
 	}
+	if f.overlay != nil {
+		return f.readProposed(s, under, revs, take)
+	}
 	apart := maps.Clone(f.commits)
 	order := slices.Clone(f.order)
 	err := take(git.LogQuery{Revs: revs, Globs: []string{under + "*"}, Decorate: []string{strings.TrimSuffix(ledger.Prefix, "/")}, IgnoreMissing: true})
@@ -146,11 +188,52 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 	}
 	for _, ref := range refs {
 		f.Tips[ref.Name] = ref.ID
-		if err := take(git.LogQuery{Revs: []string{ref.ID.String()}}); err != nil {
-			f.problem(verdict.LedgerDamaged, strings.TrimPrefix(ref.Name, ledger.Prefix), "covenant doctor", "can't be read: %v", err)
+	}
+	return f.readApart(take)
+}
+
+// readApart reads each ledger alone, so that a damaged one spoils no other.
+func (f *Facts) readApart(take func(git.LogQuery) error) error {
+	for _, ref := range slices.Sorted(maps.Keys(f.Tips)) {
+		if err := take(git.LogQuery{Revs: []string{f.Tips[ref].String()}}); err != nil {
+			f.problem(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "covenant doctor", "can't be read: %v", err)
 		}
 	}
 	return nil
+}
+
+// readProposed is the log where refs are as an overlay has them.
+func (f *Facts) readProposed(s *git.Session, under string, revs []string, take func(git.LogQuery) error) error {
+	refs, err := s.Refs(under)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		f.Tips[ref.Name] = ref.ID
+	}
+	for ref, id := range f.overlay {
+		if !strings.HasPrefix(ref, under) {
+			continue
+		}
+		if delete(f.Tips, ref); !id.IsZero() {
+			f.Tips[ref] = id
+		}
+	}
+	apart, order := maps.Clone(f.commits), slices.Clone(f.order)
+	all := slices.Clone(revs)
+	for _, ref := range slices.Sorted(maps.Keys(f.Tips)) {
+		all = append(all, f.Tips[ref].String())
+	}
+	if err := take(git.LogQuery{Revs: all, IgnoreMissing: true}); err == nil {
+		return nil
+	}
+	f.commits, f.order = apart, order
+	if len(revs) > 0 {
+		if err := take(git.LogQuery{Revs: revs, IgnoreMissing: true}); err != nil {
+			return err
+		}
+	}
+	return f.readApart(take)
 }
 
 func (f *Facts) problem(code verdict.Code, object, hint, format string, a ...any) {
@@ -610,6 +693,11 @@ func (f *Facts) World() *verdict.World {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && p.Operator
 		},
+		Gone: func(keyID string) bool {
+			p, ok := f.Authority.ByKey(keyID)
+			return ok && !p.Until.IsZero()
+		},
+		Policy: f.Root.Policy,
 		Holds: func(grants []envelope.Digest, keyID string) bool {
 			if len(grants) == 0 {
 				return true
@@ -631,7 +719,6 @@ func (f *Facts) World() *verdict.World {
 			return !ok || p.Gone(at)
 		},
 		Seen:   f.seenBy,
-		Policy: f.Root.Policy,
 		Chains: f.Chains,
 		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {
 			d, ok := f.Decisions[id]

@@ -183,7 +183,7 @@ func RebuildNotes(ctx context.Context, s *git.Session, pin envelope.Digest, now 
 			}
 		}
 	}
-	return ledger.Update(ctx, s, nil, []string{notes.Ref}, func(tx *ledger.Tx) error {
+	return ledger.Update(ctx, s, nil, []string{notes.Ref}, nil, func(tx *ledger.Tx) error {
 		base := tx.Refs()[notes.Ref]
 		if broken != nil {
 			base = oid.ID{} // nothing can follow what can't be read

@@ -60,8 +60,9 @@ type Sealer struct {
 	Asker     verdict.Asker // who decides; nil: the built-in checker, here
 	Moment    string        // when: a Git hook's name, or a command's
 	Now       func() time.Time
-	Locked    bool // the caller holds the repository's lock
-	Again     bool // seal also what this key has sealed already
+	Locked    bool      // the caller holds the repository's lock
+	Again     bool      // seal also what this key has sealed already
+	Refs      []git.Ref // ledgers and notes as they were just read, by [AuthorityFor]; nil: they are read
 
 	all bool // Authority knows every principal
 }
@@ -350,7 +351,7 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 			return err
 		}
 		var heads *sight
-		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, func(tx *ledger.Tx) error {
+		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, k.takeRefs(), func(tx *ledger.Tx) error {
 			if heads, err = k.look(ctx, tx, name); err != nil {
 				return err
 			}
@@ -368,6 +369,13 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		heads.remember(k.Session.Repo(), name)
 		return nil
 	}
+}
+
+// takeRefs hands out the refs once: what is written next moves them.
+func (k *Sealer) takeRefs() []git.Ref {
+	refs := k.Refs
+	k.Refs = nil
+	return refs
 }
 
 func (k *Sealer) header(name ledger.Name, seq uint64, prev envelope.Digest, heads []envelope.Head, now time.Time) envelope.Header {

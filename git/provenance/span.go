@@ -79,42 +79,48 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 // remote-tracking branch it is the branch at the remote. It is "" where only an
 // object was named.
 func (sp Span) UnderReview(s *git.Session) (string, error) {
+	_, ref, err := sp.underReview(s)
+	return ref, err
+}
+
+// underReview returns what the ref is called here, too.
+func (sp Span) underReview(s *git.Session) (here, ref string, err error) {
 	rev := sp.Name
 	if sp.Ref != "" {
-		return sp.Ref, nil
+		return sp.Ref, sp.Ref, nil
 	}
 	if i := strings.IndexAny(rev, "~^@:"); i >= 0 && rev != "@" {
 		rev = rev[:i]
 	}
 	if rev == "HEAD" || rev == "@" {
-		return s.HeadRef()
+		ref, err = s.HeadRef()
+		return ref, ref, err
 	}
 	if _, err := oid.Parse(rev); err == nil || rev == "" {
-		return "", nil
+		return "", "", nil
 	}
 	ask := []string{"refs/" + rev, "refs/tags/" + rev, "refs/heads/" + rev, "refs/remotes/" + rev}
 	if strings.HasPrefix(rev, "refs/") {
 		ask = []string{rev}
 	}
-	ref := ""
 	i := 0
 	for _, err := range s.Sizes(slices.Values(ask)) { // through the child that is there; read to the end, so that it stays
-		if err == nil && ref == "" {
-			ref = ask[i]
+		if err == nil && here == "" {
+			here = ask[i]
 		}
 		if err != nil && !errors.Is(err, git.ErrMissing) {
-			return "", err
+			return "", "", err
 		}
 		i++
 	}
-	rest, tracking := strings.CutPrefix(ref, "refs/remotes/")
+	rest, tracking := strings.CutPrefix(here, "refs/remotes/")
 	if !tracking {
-		return ref, nil
+		return here, here, nil
 	}
 	if _, branch, ok := strings.Cut(rest, "/"); ok && branch != "HEAD" {
-		return "refs/heads/" + branch, nil
+		return here, "refs/heads/" + branch, nil
 	}
-	return "", nil
+	return here, "", nil
 }
 
 func resolve(s *git.Session, rev string) (oid.ID, error) {

@@ -176,6 +176,19 @@ func drafts(s *git.Session, prev *trust.Version, refs []git.Ref) []Staged {
 	return out
 }
 
+// CheckStaged reports why a commit is no draft of a later version for a ref under [StagedPrefix].
+func CheckStaged(s *git.Session, r *Root, ref string, id oid.ID) error {
+	n, ok := stagedNumber(ref)
+	if !ok || !strings.HasPrefix(ref, StagedPrefix) {
+		return fmt.Errorf("%w: %q is no name for a draft", trust.ErrNumber, ref)
+	}
+	list := drafts(s, r.Current(), []git.Ref{{Name: ref, ID: id}})
+	if len(list) == 0 {
+		return fmt.Errorf("%w: version %d is in force, so version %d can't be staged", trust.ErrNumber, r.Version, n)
+	}
+	return list[0].Err
+}
+
 // stagedNumber reads the number of a staged ref, ours or a remote's.
 func stagedNumber(name string) (int, bool) {
 	if _, there, ok := cutRemote(name); ok {

@@ -41,6 +41,11 @@ type Options struct {
 	Cache       *Cache // nil: nothing is remembered, and nothing believed
 	NewestFirst bool
 	Only        map[oid.ID]bool // judge only these commits of the span; nil: all
+
+	// Overlay holds refs as they are proposed to be, as for [LoadProposed].
+	Overlay map[string]oid.ID
+	// Facts were loaded before, with the same pin and overlay: only the range is read.
+	Facts *Facts
 }
 
 // Report is what Verify found. Results must be consumed once.
@@ -54,13 +59,13 @@ type Report struct {
 // Verify judges every commit of the span, oldest first. Errors are of reading
 // only; what is wrong with a commit is in its result.
 func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, error) {
-	if o.Deep || o.Only != nil {
+	if o.Deep || o.Only != nil || o.Overlay != nil || o.Facts != nil {
 		o.Cache = nil
 	}
 	if r := recall(ctx, s, sp, o); r != nil {
 		return r, nil
 	}
-	facts, commits, before, err := gather(ctx, s, sp, o)
+	facts, commits, before, err := gather(ctx, s, sp, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +208,17 @@ func (f *Facts) own(sp Span) map[oid.ID]bool {
 }
 
 // gather reads root, ledgers and range with one log, and marks what is older than governance.
-func gather(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, []git.Commit, map[oid.ID]bool, error) {
-	root, err := OpenRoot(s, o.Pin)
-	if err != nil {
+func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, []git.Commit, map[oid.ID]bool, error) {
+	var root *Root
+	if o.Facts != nil {
+		root = o.Facts.Root
+	} else {
+		var err error
+		if root, err = openProposed(s, o.Pin, o.Overlay); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if err := inForce(s, root, o.Now); err != nil {
 		return nil, nil, nil, err
 	}
 	revs := sp.revs()
@@ -214,7 +227,13 @@ func gather(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, []
 		since = append(since, g.Commit)
 		revs = append(revs, g.Commit.String())
 	}
-	f, err := load(ctx, s, root, revs)
+	var f *Facts
+	var err error
+	if o.Facts != nil {
+		f, err = o.Facts.with(s, revs)
+	} else {
+		f, err = load(ctx, s, root, revs, o.Overlay)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -222,6 +241,20 @@ func gather(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, []
 		f.Problems = append(f.Problems, warn)
 	}
 	return f, f.walk(sp, f.order), f.reach(since), nil
+}
+
+// with returns the same facts about other commits.
+func (f *Facts) with(s *git.Session, revs []string) (*Facts, error) {
+	out := *f
+	out.commits, out.order, out.lines = map[oid.ID]git.Commit{}, nil, nil
+	for c, err := range s.Log(git.LogQuery{Revs: revs, IgnoreMissing: true}) {
+		if err != nil {
+			return nil, err
+		}
+		out.commits[c.ID] = c
+		out.order = append(out.order, c.ID)
+	}
+	return &out, nil
 }
 
 // inForce refuses a root that has expired, and one that a remote has another successor for.
@@ -340,15 +373,19 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 			out[c.ID] = seen{candidates: f.Seals[c.ID]}
 		}
 	}
-	tip, err := s.Object(notes.Ref, 1<<20)
-	f.NotesTip = tip.ID
+	at, err := f.at(notes.Ref), git.ErrMissing
+	if at != "" {
+		var tip git.Object
+		tip, err = s.Object(at, 1<<20)
+		f.NotesTip = tip.ID
+	}
 	if errors.Is(err, git.ErrMissing) {
 		if len(f.Seals) == 0 {
 			return out, nil, nil // there is nothing to view
 		}
 		return out, []verdict.Finding{{Code: verdict.NoteMissing, Object: notes.Ref, Message: "the notes view is not in this clone", Hint: "covenant doctor --fix"}}, nil
 	}
-	list, err := notes.List(s, notes.Ref)
+	list, err := notes.List(s, at)
 	if err != nil {
 		return out, []verdict.Finding{{Code: verdict.NoteJunk, Object: notes.Ref, Message: err.Error(), Hint: "covenant doctor --fix"}}, nil
 	}

@@ -44,7 +44,7 @@ func TestNewerCapabilityStatement(t *testing.T) {
 		s := w.session()
 		k := w.sealer(s, "alice")
 		name := provenance.LedgerOf(t, k, provenance.CapabilityTopic)
-		err := ledger.Update(context.Background(), s, k.SeqOf(), []string{ledger.Prefix}, func(tx *ledger.Tx) error {
+		err := ledger.Update(context.Background(), s, k.SeqOf(), []string{ledger.Prefix}, nil, func(tx *ledger.Tx) error {
 			_, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
 				payload, err := envelope.Statement(typ, envelope.Header{
 					Prev: prev, Repository: w.pin, Seq: seq, Time: envelope.Timestamp(w.now()), Topic: name.Topic, Writer: string(name.Writer),

@@ -3,6 +3,7 @@ package provenance
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -20,9 +21,13 @@ type Admission struct {
 
 // Action is what an admission's signer must be allowed to do. forward says that
 // the new commit has the old one among its ancestors.
-func (a *Admission) Action(forward bool) string {
+func (a *Admission) Action(forward bool) string { return admits(a.Ref, a.Old, a.New, forward) }
+
+func admits(ref string, from, to oid.ID, forward bool) string {
 	switch {
-	case a.Old.IsZero() || a.New.IsZero():
+	case strings.HasPrefix(ref, "refs/tags/"):
+		return capability.Tag
+	case from.IsZero() || to.IsZero():
 		return capability.Ref
 	case forward:
 		return capability.Push

@@ -50,6 +50,9 @@ var Moments = []string{
 // StrictMoments are installed besides in strict mode.
 var StrictMoments = []string{"reference-transaction"}
 
+// ServerMoments are installed where pushes arrive, and nothing else.
+var ServerMoments = []string{"pre-receive", "post-receive"}
+
 // A moment is what githooks(5) says of a hook.
 type moment struct {
 	input bool // Git writes to its standard input

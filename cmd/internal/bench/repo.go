@@ -16,6 +16,7 @@ import (
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks/install"
 )
 
 // out runs a program and returns what it wrote.
@@ -47,9 +48,10 @@ func (b *bench) rss(dir string, env []string, name string, args ...string) (int6
 
 // repo is a governed repository of the bench.
 type repo struct {
-	b   *bench
-	dir string
-	env []string
+	b    *bench
+	dir  string
+	env  []string
+	made int // commits made by governed
 }
 
 // repo makes a repository: files, then a sealed history with merges, renames, deletions and modes.
@@ -196,6 +198,49 @@ func (r *repo) seal() error {
 	return nil
 }
 
+// grants introduces an agent, coder, and gives it and others that many grants in all.
+func (r *repo) grants(n int) error {
+	for _, name := range []string{"coder", "other"} {
+		if _, err := r.b.out(r.dir, r.env, filepath.Join(r.b.bin, "covenant"), "identity", "new", name, "--kind", "agent"); err != nil {
+			return err
+		}
+	}
+	ctx := context.Background()
+	repo, err := git.Open(ctx, git.Options{Dir: r.dir, Env: r.env})
+	if err != nil {
+		return err
+	}
+	s := repo.Session(ctx)
+	defer func() { _ = s.Close() }()
+	pin, err := provenance.Pin(s, "")
+	if err != nil {
+		return err
+	}
+	f, err := provenance.LoadAuthority(ctx, s, pin)
+	if err != nil {
+		return err
+	}
+	hand, err := provenance.ChooseHand(repo, f.Authority, provenance.Choice{ConfigDir: filepath.Join(filepath.Dir(r.dir), "home", "covenant"), Attended: true})
+	if err != nil {
+		return err
+	}
+	k := &provenance.Sealer{Session: s, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "bench", Now: time.Now}
+	var items []provenance.Item
+	for i := range n {
+		name := "other"
+		if i == n/2 {
+			name = "coder"
+		}
+		p, _ := f.Authority.ByName(name)
+		items = append(items, provenance.Item{Type: capability.Granted, Subject: "capability.granted", Body: capability.Grant{
+			Action: capability.Commit, Scope: capability.Scope{Version: 1, Paths: []string{"**"}}, Serial: fmt.Sprintf("%032x", i),
+			Subject: capability.Subject{Accountable: "ada", Emails: p.Emails, Key: p.Keys[0].String(), Kind: p.Kind, Name: name},
+		}})
+	}
+	_, err = k.Record(ctx, provenance.CapabilityTopic, items...)
+	return err
+}
+
 func (r *repo) commit(n int, hooks bool) error {
 	f, err := os.OpenFile(filepath.Join(r.dir, fileName(0)), os.O_APPEND|os.O_WRONLY, 0o644) //nolint:gosec // our own repository
 	if err != nil {
@@ -211,6 +256,9 @@ func (r *repo) commit(n int, hooks bool) error {
 	args := []string{"commit", "-q", "-a", "-m", fmt.Sprint("commit ", n)}
 	if !hooks {
 		args = append([]string{"-c", "core.hooksPath=" + os.DevNull}, args...)
+		for _, m := range install.Moments { // those of the configuration, in Git 2.54 and later
+			args = append([]string{"-c", "hook.covenant-" + m + ".enabled=false"}, args...)
+		}
 	}
 	_, err = r.b.out(r.dir, r.env, "git", args...)
 	return err

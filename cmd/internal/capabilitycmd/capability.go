@@ -124,6 +124,30 @@ func open(ctx context.Context, env *cli.Env) (*court, error) {
 	return nil, work.Explain(err)
 }
 
+// openAs is open for a question about one principal: what it rests on may be remembered.
+func openAs(ctx context.Context, env *cli.Env, name string) (*court, error) {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	c := &court{Work: w}
+	if c.pin, err = w.Pin(""); err == nil {
+		var root *provenance.Root
+		if root, err = provenance.OpenRoot(w.Session, c.pin); err == nil {
+			if name == "" {
+				name = w.Choice().Named(w.Session.Repo())
+			}
+			var a *capability.Authority
+			if a, err = provenance.AuthorityOf(ctx, w.Session, root, name, w.Cache(false)); err == nil {
+				c.facts = &provenance.Facts{Root: root, Authority: a}
+				return c, nil
+			}
+		}
+	}
+	w.Close()
+	return nil, work.Explain(err)
+}
+
 // find resolves a grant's id, or the beginning of one.
 func (c *court) find(text string) (envelope.Digest, error) {
 	want := strings.TrimPrefix(text, "sha256:")

@@ -43,7 +43,7 @@ func (c *court) listed(g capability.Given, now time.Time) Listed {
 		By: c.nameOf(g.KeyID), Time: envelope.Timestamp(g.Time), NotBefore: g.Granted.NotBefore, Expires: c.facts.Authority.Expires(g), Delegable: g.Granted.Delegable, Parent: string(g.Granted.Parent),
 	}
 	if e, ok := c.facts.Authority.End(g.ID, time.Time{}); ok {
-		l.Reason = e.Reason
+		l.Reason = e.Revocation.Reason
 	}
 	return l
 }
@@ -209,11 +209,11 @@ func (c *court) story(l Listed) error {
 	end := ""
 	if e, ok := c.facts.Authority.End(envelope.Digest(l.ID), time.Time{}); ok {
 		end = fmt.Sprintf("\n  revoked by %s at %s", c.nameOf(e.KeyID), envelope.Timestamp(e.Time))
-		if e.Reason != "" {
-			end += ": " + e.Reason
+		if e.Revocation.Reason != "" {
+			end += ": " + e.Revocation.Reason
 		}
-		if string(e.Grant) != l.ID {
-			end += " (with grant " + e.Grant.Short() + ")"
+		if string(e.Revocation.Grant) != l.ID {
+			end += " (with grant " + e.Revocation.Grant.Short() + ")"
 		}
 	}
 	_, err := fmt.Fprintf(c.Env.Out, "grant %s, %s\n  %s gave %s %s at %s\n %s%s\n", l.ID, l.State, say.Line(l.By), say.Line(l.Subject), l.Action, l.Time, say.Line(orWhole(describe(&l))), end)
@@ -343,7 +343,7 @@ allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.
   covenant capability check --action repo.push --ref main && git push`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := open(cmd.Context(), env)
+			c, err := openAs(cmd.Context(), env, q.as)
 			if err != nil {
 				return err
 			}

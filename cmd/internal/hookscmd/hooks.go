@@ -21,6 +21,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -79,11 +80,18 @@ func options(env *cli.Env) install.Options {
 // here is options for a repository: in strict mode there are more moments.
 func here(env *cli.Env, r *git.Repo) install.Options {
 	o := options(env)
+	if bare(r) {
+		o.Strict, o.Moments = true, install.ServerMoments
+		return o
+	}
 	if hooks.Strict(r) {
 		o.Strict, o.Moments = true, append(slices.Clone(install.Moments), install.StrictMoments...)
 	}
 	return o
 }
+
+// bare reports whether a repository has no work tree at all: commits are made elsewhere, and pushed to it.
+func bare(r *git.Repo) bool { return r.WorkTree() == "" && r.Config().Bool("core.bare", false) }
 
 var errNoBinary = errors.New("covenant-hook is neither beside this program nor on PATH")
 
@@ -150,15 +158,22 @@ type Line struct {
 }
 
 func newInstall(env *cli.Env) *cobra.Command {
-	var strict, shared, asJSON bool
+	var strict, shared, server, asJSON bool
+	var root string
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install the hooks of this repository",
 		Long: `Install the hooks of this repository, or renew them. A hook that is there already
 is kept byte for byte and runs first, with the same arguments and input. Where other
 repositories use the hooks folder too (a global core.hooksPath), nothing is written
-without --shared, and the lines to put there by hand are printed.`,
-		Example: "  covenant hooks install\n  covenant hooks install --strict",
+without --shared, and the lines to put there by hand are printed.
+
+With --server, in a bare repository that others push to: pre-receive verifies every
+push before a ref moves, and post-receive admits protected refs where the
+repository has an identity. The trust root is pinned; --root names it where none
+is pinned yet, and it may arrive with the first push. Without covenant-hook no
+push is taken.`,
+		Example: "  covenant hooks install\n  covenant hooks install --strict\n  covenant hooks install --server --root sha256:…",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w, err := work.Open(cmd.Context(), env)
@@ -166,6 +181,12 @@ without --shared, and the lines to put there by hand are printed.`,
 				return err
 			}
 			defer w.Close()
+			if server {
+				return installServer(cmd.Context(), w, root, shared, asJSON)
+			}
+			if root != "" {
+				return cli.Usage("--root goes with --server")
+			}
 			o := options(env)
 			o.Strict, o.Shared = strict, shared
 			if strict {
@@ -184,8 +205,42 @@ without --shared, and the lines to put there by hand are printed.`,
 	f := cmd.Flags()
 	f.BoolVar(&strict, "strict", false, "refuse moves of protected refs on the spot, at the cost of two processes for each moved ref; what can't be answered, a missing covenant-hook included, stops Git")
 	f.BoolVar(&shared, "shared", false, "also write into a hooks folder that other repositories use")
+	f.BoolVar(&server, "server", false, "in a bare repository: verify what is pushed to it")
+	f.StringVar(&root, "root", "", "with --server: digest of the trust root to pin, got from somebody you trust")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object per hook")
 	return cmd
+}
+
+// installServer installs the moments of a repository that others push to, and pins its trust root.
+func installServer(ctx context.Context, w *work.Work, root string, shared, asJSON bool) error {
+	r := w.Session.Repo()
+	if !bare(r) {
+		return cli.Hint(errors.New("this repository is not bare: people commit in it"), "on the server, in the repository that is pushed to: git clone --bare, or git init --bare", "here: covenant hooks install")
+	}
+	pinned, _ := r.Config().Get(provenance.PinKey)
+	switch {
+	case root == "" && pinned == "":
+		return cli.Hint(errors.New("no trust root is pinned here, and --root names none"),
+			"ask an operator for the digest (covenant trust show), then: covenant hooks install --server --root sha256:…")
+	case root != "" && pinned != "" && root != pinned:
+		return cli.No(cli.Hint(fmt.Errorf("this repository pins trust root %s, not %s", pinned, root), "give the pin up, when you are sure: git config --unset "+provenance.PinKey))
+	case root != "":
+		if _, err := envelope.ParseDigest(root); err != nil {
+			return err
+		}
+	}
+	o := options(w.Env)
+	o.Strict, o.Shared, o.Moments = true, shared, install.ServerMoments
+	rep, err := doInstall(ctx, r, o)
+	if err != nil {
+		return err
+	}
+	if pinned == "" {
+		if err := w.SetConfig(ctx, false, provenance.PinKey, root); err != nil {
+			return err
+		}
+	}
+	return printDone(w.Env, rep, asJSON)
 }
 
 // setStrict remembers the mode; leaving it takes its own hooks out, entering it says what they cost.

@@ -69,7 +69,7 @@ var doors = map[string][]string{
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
 	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
-	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "cmd/internal/say",
+	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say",
 }
 
 // lean says what a program must not link, directly or not: it is started often, or by

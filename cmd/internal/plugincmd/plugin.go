@@ -20,6 +20,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/trustcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -256,10 +257,15 @@ func newUnpin(env *cli.Env) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return trustcmd.Do(cmd.Context(), env, trustcmd.Change{Act: "unpin plugin " + args[0], JSON: asJSON, Edit: func(_ *trustcmd.Hand, r *trust.Root) ([]identity.Signer, error) {
-				if r.Policy != nil {
-					r.Policy.Plugins = slices.DeleteFunc(slices.Clone(r.Policy.Plugins), func(p trust.Plugin) bool { return p.Name == args[0] })
+				if r.Policy == nil {
+					return nil, nil
 				}
-				return nil, nil
+				r.Policy.Plugins = slices.DeleteFunc(slices.Clone(r.Policy.Plugins), func(p trust.Plugin) bool { return p.Name == args[0] })
+				text, err := canonical.Marshal(r.Policy)
+				if err == nil {
+					r.Policy, err = trust.ParsePolicy(text) // nil when nothing is left that it says
+				}
+				return nil, err
 			}})
 		},
 	}

@@ -19,7 +19,7 @@ import (
 
 type verifyOptions struct {
 	json, deep, noCache, quiet bool
-	root                       string
+	root, ref                  string
 }
 
 // NewVerify returns the command "verify".
@@ -36,7 +36,10 @@ seal, and Git's own signature holds), unsealed, invalid, and before (older than
 governance). All findings are told; their codes are stable. The exit code is 0 when
 every commit is sealed, derived, exempt or before, 1 when one is unsealed or invalid,
 and 2 when there is no answer: an empty range, an unknown revision, history that ends
-too early.`,
+too early.
+
+When REV is a ref that the policy protects, the ref itself is judged as well: it
+must be where its newest admission put it.`,
 		Example: `  covenant verify
   covenant verify origin/main..HEAD
   covenant verify main --json | jq 'select(.type=="commit" and .verdict!="sealed")'
@@ -49,6 +52,7 @@ too early.`,
 	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
 	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong")
+	f.StringVar(&o.ref, "ref", "", "the ref that the commits are for, a full name or a branch (default: the one the revision names)")
 	f.StringVar(&o.root, "root", "", "digest of the trust root to hold everything to (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
 }
@@ -73,6 +77,64 @@ type ProblemLine struct {
 	verdict.Finding
 }
 
+// RefLine is what verify prints for a protected ref with --json.
+type RefLine struct {
+	Type      string            `json:"type"` // "ref"
+	Ref       string            `json:"ref"`
+	Head      string            `json:"head,omitempty"`      // absent: there is no such ref here
+	Admission string            `json:"admission,omitempty"` // that put it there
+	OK        bool              `json:"ok"`
+	Findings  []verdict.Finding `json:"findings"`
+	Warnings  []verdict.Finding `json:"warnings,omitempty"`
+}
+
+// PrintRef prints the verdict of a ref.
+func PrintRef(env *cli.Env, asJSON bool, r *verdict.RefState, f *provenance.Facts) error {
+	if asJSON {
+		l := RefLine{Type: "ref", Ref: r.Ref, OK: r.OK(), Findings: r.Findings, Warnings: r.Warnings}
+		if !r.Head.IsZero() {
+			l.Head = r.Head.String()
+		}
+		if r.Newest != nil {
+			l.Admission = string(r.Newest.ID)
+		}
+		if l.Findings == nil {
+			l.Findings = []verdict.Finding{}
+		}
+		return env.JSON(l)
+	}
+	p := env.Palette()
+	word, at, by := p.Good("admitted"), "nowhere", ""
+	if !r.OK() {
+		word = p.Bad("ref")
+	} else if r.Newest == nil {
+		word = p.Good("unmoved")
+	}
+	if !r.Head.IsZero() {
+		at = r.Head.Short()
+	}
+	if r.Newest != nil {
+		by = " by " + r.Newest.KeyID
+		if who, ok := f.Authority.ByKey(r.Newest.KeyID); ok {
+			by = " by " + who.Name
+		}
+	}
+	if _, err := fmt.Fprintf(env.Out, "%s %s at %s%s\n", word, say.Name(r.Ref), at, say.Line(by)); err != nil {
+		return err
+	}
+	for _, x := range r.Findings {
+		if err := printFinding(env, p.Bad(string(x.Code)), x); err != nil {
+			return err
+		}
+	}
+	for _, x := range r.Warnings {
+		if err := printFinding(env, p.Warn("warning: "+string(x.Code)), x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SummaryLine is the last line of verify with --json.
 type SummaryLine struct {
 	Type     string            `json:"type"` // "summary"
@@ -85,6 +147,7 @@ type SummaryLine struct {
 	Before   int               `json:"before"`
 	OK       bool              `json:"ok"`
 	Root     string            `json:"root"`
+	Pinned   string            `json:"pinned,omitempty"`   // where the digest came from: --root, COVENANT_ROOT, git config covenant.root
 	Findings []verdict.Finding `json:"findings,omitempty"` // about the trust root, when nothing could be judged under it
 }
 
@@ -113,13 +176,17 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(o.root)
+	pinned, err := w.PinFrom(o.root)
 	if err != nil {
 		return err
 	}
+	pin := pinned.Digest
 	span, err := provenance.ParseSpan(w.Session, revs...)
 	if err != nil {
 		return work.Explain(err)
+	}
+	if span.Ref = o.ref; span.Ref != "" && !strings.HasPrefix(span.Ref, "refs/") {
+		span.Ref = "refs/heads/" + span.Ref
 	}
 	opts := w.Verifying(pin)
 	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache)
@@ -131,7 +198,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		}
 		return work.Explain(err)
 	}
-	sum := SummaryLine{Type: "summary", Root: string(pin)}
+	sum := SummaryLine{Type: "summary", Root: string(pin), Pinned: pinned.Source}
 	bar := env.Talk().Progress("verifying", len(rep.Commits))
 	i, newer := 0, false
 	for r, err := range rep.Results {
@@ -157,6 +224,19 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		}
 	}
 	sum.OK = sum.Unsealed+sum.Invalid == 0
+	head, whole, err := span.Head(w.Session)
+	if err != nil {
+		return work.Explain(err)
+	}
+	if whole && rep.Facts.Root.Policy.Protects(head.Ref) {
+		state := rep.Facts.RefState(head, env.Now(), w.Ask(rep.Facts.Root, rep.Facts.Authority))
+		sum.OK = sum.OK && state.OK()
+		if !o.quiet || !state.OK() {
+			if err := PrintRef(env, o.json, &state, rep.Facts); err != nil {
+				return err
+			}
+		}
+	}
 	if err := printSummary(env, o, sum); err != nil {
 		return err
 	}
@@ -297,6 +377,6 @@ func printSummary(env *cli.Env, o verifyOptions, s SummaryLine) error {
 	if !s.OK {
 		word = env.Palette().Bad("refused")
 	}
-	_, err := fmt.Fprintf(env.Out, "%s: %d commits: %s; trust root %s\n", word, s.Commits, strings.Join(parts, ", "), s.Root)
+	_, err := fmt.Fprintf(env.Out, "%s: %d commits: %s; trust root %s (%s)\n", word, s.Commits, strings.Join(parts, ", "), s.Root, s.Pinned)
 	return err
 }

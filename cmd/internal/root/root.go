@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/plugincmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/policycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/refcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/showcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statuscmd"
@@ -52,6 +53,7 @@ that is not listed here is looked for as a program covenant-COMMAND.`,
 		policycmd.New(env),
 		provenancecmd.New(env),
 		provenancecmd.NewVerify(env),
+		refcmd.New(env),
 		showcmd.New(env),
 		statscmd.New(env),
 		statuscmd.New(env),

@@ -103,7 +103,7 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 func (o *opened) hand(ctx context.Context, doc *trust.Root) (*Hand, error) {
 	who := both(o.root.Root, doc)
 	r := &provenance.Root{Root: who, ID: o.root.ID, Digest: o.root.Digest, Versions: o.root.Versions}
-	authority, err := provenance.AuthorityFor(ctx, o.w.Session, r, o.w.Choice())
+	authority, _, err := provenance.AuthorityFor(ctx, o.w.Session, r, o.w.Choice())
 	if err != nil {
 		return nil, work.Explain(err)
 	}

@@ -43,18 +43,9 @@ func Open(ctx context.Context, env *cli.Env) (*Work, error) {
 // Close ends the repository's child processes.
 func (w *Work) Close() { _ = w.Session.Close() }
 
-// automated are the variables by which build services, and Git's own quarantine of what
-// is being pushed, tell themselves.
-var automated = []string{"CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "GIT_QUARANTINE_PATH"}
-
 // Cache is what earlier verifications of this clone remembered; nil in CI, and where the person says so.
 func (w *Work) Cache(off bool) *provenance.Cache {
-	for _, sign := range automated {
-		if v := w.Env.Value(sign); v != "" && v != "false" && v != "0" {
-			off = true
-		}
-	}
-	if off {
+	if off || provenance.Automated(w.Env.Lookup) {
 		return nil
 	}
 	return provenance.OpenCache(w.Session.Repo(), ConfigDir(w.Env))

@@ -1,0 +1,157 @@
+package provenance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+)
+
+// What one principal's authority rests on is remembered, so that its hooks do not open
+// every grant there is: who was introduced, the grants it holds with those they rest
+// on, and their revocations. These are facts whose signatures were checked; what
+// they amount to is folded afresh. They are authenticated as the exams are, and good for
+// exactly the ledgers and the trust root they were read from.
+type rememberedAuthority struct {
+	Question   string             `json:"question"`
+	Principals []rememberedHolder `json:"principals"`
+	Given      []capability.Given `json:"given"`
+	Ended      []capability.Ended `json:"ended"`
+}
+
+type rememberedHolder struct {
+	Name        string   `json:"name"`
+	Kind        string   `json:"kind"`
+	Accountable string   `json:"accountable"`
+	Emails      []string `json:"emails,omitempty"`
+	Keys        []string `json:"keys"`
+}
+
+const authorityVersion = "covenant-authority/v1"
+
+func authorityQuestion(root *Root, refs []git.Ref) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, authorityVersion, root.Digest)
+	for _, r := range refs {
+		if strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") {
+			fmt.Fprintln(&b, r.Name, r.ID)
+		}
+	}
+	return b.String()
+}
+
+func authorityFile(name string) string { return "authority-" + name }
+
+// AuthorityOf returns the authority as far as a principal's own acts need it: from memory where
+// nothing moved, else from the ledgers, and remembers it.
+func AuthorityOf(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, error) {
+	a, _, err := authorityAndRefs(ctx, s, root, name, cache)
+	return a, err
+}
+
+// authorityAndRefs is AuthorityOf, and returns ledgers and notes where they were read for it.
+func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, []git.Ref, error) {
+	var question string
+	var refs []git.Ref
+	if cache != nil && identity.ValidName(name) {
+		var err error
+		if refs, err = s.Refs(prefixes...); err != nil {
+			return nil, nil, err
+		}
+		question = authorityQuestion(root, refs)
+		if a := cache.authority(root, name, question); a != nil {
+			return a, refs, nil
+		}
+	}
+	f, err := loadTopics(ctx, s, root, CapabilityTopic+"/")
+	if err != nil {
+		return nil, nil, err
+	}
+	// What was read must be what was asked about: a ledger may have moved in between.
+	if question != "" && question == authorityQuestion(root, f.tips()) && len(f.Problems) == 0 {
+		cache.rememberAuthority(f, name, question)
+	}
+	return f.Authority, refs, nil
+}
+
+// tips lists the ledgers as [git.Session.Refs] does.
+func (f *Facts) tips() []git.Ref {
+	out := make([]git.Ref, 0, len(f.Tips))
+	for name, id := range f.Tips {
+		out = append(out, git.Ref{Name: name, ID: id})
+	}
+	slices.SortFunc(out, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (c *Cache) authority(root *Root, name, question string) *capability.Authority {
+	body := c.read(authorityFile(name))
+	if body == nil {
+		return nil
+	}
+	var r rememberedAuthority
+	if json.Unmarshal(body, &r) != nil || r.Question != question {
+		return nil
+	}
+	persons := Persons(root)
+	for _, h := range r.Principals {
+		p := capability.Principal{Name: h.Name, Kind: h.Kind, Accountable: h.Accountable, Emails: h.Emails}
+		for _, text := range h.Keys {
+			k, err := identity.ParsePublicKey(text)
+			if err != nil {
+				return nil
+			}
+			p.Keys = append(p.Keys, k)
+		}
+		persons = append(persons, p)
+	}
+	a := capability.Fold(persons, r.Given, r.Ended)
+	if len(a.Refused) > 0 {
+		return nil
+	}
+	return a
+}
+
+func (c *Cache) rememberAuthority(f *Facts, name, question string) {
+	r := rememberedAuthority{Question: question}
+	persons := map[string]bool{}
+	for _, p := range Persons(f.Root) {
+		persons[p.Name] = true
+	}
+	for _, p := range f.Authority.Principals() {
+		if persons[p.Name] {
+			continue
+		}
+		h := rememberedHolder{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Emails: p.Emails}
+		for _, k := range p.Keys {
+			h.Keys = append(h.Keys, k.String())
+		}
+		r.Principals = append(r.Principals, h)
+	}
+	seen := map[envelope.Digest]bool{}
+	for _, g := range f.Authority.Grants() {
+		if g.Granted.Subject.Name != name {
+			continue
+		}
+		for _, link := range f.Authority.Line(g.ID) {
+			if seen[link.ID] {
+				continue
+			}
+			seen[link.ID] = true
+			r.Given = append(r.Given, link)
+			r.Ended = append(r.Ended, f.Authority.Ended(link.ID)...)
+		}
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return
+	}
+	c.write(authorityFile(name), body)
+}

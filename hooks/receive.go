@@ -1,0 +1,578 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Limits of one push. What exceeds them is refused before anything of it is read.
+const (
+	maxPushedRefs    = 4096
+	maxPushedCommits = 500_000 // ledger entries included
+	maxPushedEntries = 200_000
+	maxPushedBytes   = 256 << 20 // of all new envelopes together
+)
+
+// What is told of a refused push: Git puts "remote: " before each line.
+const (
+	maxComplaints = 14
+	maxOfCommit   = 3 // findings
+	maxHints      = 3
+	maxComplaint  = 400 // characters
+)
+
+// pushed is a push before any ref has moved. Its objects are in Git's quarantine.
+type pushed struct {
+	in      *Input
+	s       *git.Session
+	pin     envelope.Digest
+	moves   []move
+	overlay map[string]oid.ID // our refs as the push would leave them
+	facts   *provenance.Facts // of the push, and of what was there before it
+	wrong   []string
+	hints   []string
+	more    int
+}
+
+// receive judges a push to a server's repository, all of it or nothing. It believes the
+// pinned root and what is signed by whom that knows, and nothing of the tree that is pushed.
+func receive(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	moves, err := readMoves(in.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	p := &pushed{in: in, s: s, pin: pin, moves: moves, overlay: map[string]oid.ID{}}
+	for i := range p.moves {
+		m := &p.moves[i]
+		if m.old.IsZero() {
+			m.old = oid.ID{}
+		}
+		if m.new.IsZero() {
+			m.new = oid.ID{}
+		}
+		if strings.HasPrefix(m.ref, "refs/covenant/") || m.ref == notes.Ref {
+			p.overlay[m.ref] = m.new
+		}
+	}
+	if err := p.judge(ctx); err != nil {
+		return nil, err
+	}
+	return nil, p.verdict()
+}
+
+// judge collects all that is wrong. What makes the rest unreadable ends it early.
+func (p *pushed) judge(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{p.limits, p.names, p.root, p.ledgers} {
+		if err := step(ctx); err != nil || len(p.wrong) > 0 {
+			return err
+		}
+	}
+	if err := p.records(ctx); err != nil {
+		return err
+	}
+	return p.code(ctx)
+}
+
+// verdict says what is wrong to who pushes, and returns the refusal.
+func (p *pushed) verdict() error {
+	if len(p.wrong) == 0 {
+		return nil
+	}
+	for _, w := range p.wrong {
+		p.in.say("%s", w)
+	}
+	if p.more > 0 {
+		p.in.say("and %d more", p.more)
+	}
+	return &RefusedError{Err: errors.New("nothing of this push was taken"), Hint: p.hints[:min(len(p.hints), maxHints)]}
+}
+
+func (p *pushed) refuse(hint, format string, a ...any) {
+	if len(p.wrong) == maxComplaints {
+		p.more++
+		return
+	}
+	p.wrong = append(p.wrong, plain(fmt.Sprintf(format, a...)))
+	p.hint(hint)
+}
+
+func (p *pushed) hint(hint string) {
+	if hint != "" && !slices.Contains(p.hints, hint) {
+		p.hints = append(p.hints, hint)
+	}
+}
+
+// plain makes a line of what somebody else chose the words of.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > maxComplaint {
+		return string(r[:maxComplaint]) + "…"
+	}
+	return s
+}
+
+// limits counts before anything is read.
+func (p *pushed) limits(ctx context.Context) error {
+	if len(p.moves) > maxPushedRefs {
+		p.refuse("push fewer refs at once", "%d refs in one push; at most %d are taken", len(p.moves), maxPushedRefs)
+		return nil
+	}
+	var tips strings.Builder
+	for _, m := range p.moves {
+		if m.new.IsZero() {
+			continue
+		}
+		if c, err := p.s.Commit(m.new.String() + "^{commit}"); err == nil {
+			fmt.Fprintln(&tips, c.ID)
+		}
+	}
+	out, err := p.s.Repo().Run(ctx, strings.NewReader(tips.String()), "rev-list", "--count", "--max-count="+strconv.Itoa(maxPushedCommits+1), "--stdin", "--not", "--all")
+	if err != nil {
+		return fmt.Errorf("counting what is pushed: %w", err)
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(out))); err != nil || n > maxPushedCommits {
+		p.refuse("push the history in parts: git push REMOTE COMMIT:refs/heads/BRANCH", "more than %d commits and ledger entries in one push", maxPushedCommits)
+	}
+	return nil
+}
+
+// names looks at what can be told from the names of refs alone.
+func (p *pushed) names(context.Context) error {
+	for _, m := range p.moves {
+		_, isLedger := ledger.ParseRef(m.ref)
+		record := strings.HasPrefix(m.ref, "refs/covenant/") || m.ref == notes.Ref
+		switch {
+		case strings.HasPrefix(m.ref, "refs/replace/"):
+			p.refuse("", "%s: replacements of objects are not taken: they show everybody else another history", m.ref)
+		case strings.HasPrefix(m.ref, provenance.RemotePrefix):
+			p.refuse("", "%s: what a clone fetched is its own affair, and not taken", m.ref)
+		case strings.HasPrefix(m.ref, ledger.Prefix) && !isLedger:
+			p.refuse("", "%s: is no name of a ledger", m.ref)
+		case record && m.new.IsZero() && !strings.HasPrefix(m.ref, provenance.StagedPrefix):
+			p.refuse("", "%s: is a record, and records are never deleted", m.ref)
+		}
+	}
+	return nil
+}
+
+// root opens the trust root as the push would leave it, held to this server's pin, and all ledgers under it.
+func (p *pushed) root(ctx context.Context) error {
+	for _, m := range p.moves {
+		if m.ref != provenance.RootRef || m.old.IsZero() {
+			continue
+		}
+		if ok, err := provenance.Forward(ctx, p.s, m.old, m.new); err != nil {
+			return err
+		} else if !ok {
+			p.refuse("take the one that is here: git fetch REMOTE '+"+m.ref+":"+m.ref+"'", "%s: the trust root here has versions that this one does not follow", m.ref)
+			return nil
+		}
+	}
+	if err := p.entries(); err != nil || len(p.wrong) > 0 {
+		return err
+	}
+	var err error
+	p.facts, err = provenance.LoadProposed(ctx, p.s, p.pin, p.overlay)
+	var refused *provenance.RootError
+	switch {
+	case errors.Is(err, provenance.ErrRootMissing):
+		p.refuse("push it: git push REMOTE "+provenance.RootRef+" 'refs/covenant/ledger/*:refs/covenant/ledger/*'", "root.missing: this repository holds everything to trust root %s, which is not here yet", p.pin)
+		return nil
+	case errors.As(err, &refused):
+		if _, proposed := p.overlay[provenance.RootRef]; proposed {
+			p.refuse("", "%s: %v", provenance.RootRef, refused)
+			return nil
+		}
+	}
+	return err
+}
+
+// entries bounds the new entries of ledgers before they are read.
+func (p *pushed) entries() error {
+	q := git.LogQuery{}
+	for _, m := range p.moves {
+		if !strings.HasPrefix(m.ref, ledger.Prefix) || m.new.IsZero() {
+			continue
+		}
+		q.Revs = append(q.Revs, m.new.String())
+		if !m.old.IsZero() {
+			q.Revs = append(q.Revs, "^"+m.old.String())
+		}
+	}
+	var names []string
+	for c, err := range p.s.Log(q) {
+		if err != nil {
+			return fmt.Errorf("ledgers: %w", err)
+		}
+		if names = append(names, c.ID.String()+":"+ledger.File); len(names) > maxPushedEntries {
+			p.refuse("push some ledgers first, then the others", "more than %d new ledger entries in one push", maxPushedEntries)
+			return nil
+		}
+	}
+	var sum int64
+	i := 0
+	for size, err := range p.s.Sizes(slices.Values(names)) {
+		if err != nil && !errors.Is(err, git.ErrMissing) { // a missing one breaks its ledger, which is told
+			return fmt.Errorf("ledgers: %w", err)
+		}
+		i++
+		if sum += size; sum > maxPushedBytes || size > envelope.MaxSize {
+			p.refuse("push some ledgers first, then the others", "the new ledger entries have more than %d bytes", maxPushedBytes)
+			break
+		}
+	}
+	return nil
+}
+
+// ledgers: they are only appended to, by their own writers, whom root or grants know.
+func (p *pushed) ledgers(context.Context) error {
+	for _, m := range p.moves {
+		name, ok := ledger.ParseRef(m.ref)
+		if !ok {
+			continue
+		}
+		c := p.facts.Chains[name.String()]
+		if c == nil || len(c.Entries) == 0 {
+			p.refuse("", "%s: %s: is no ledger", m.ref, verdict.LedgerDamaged)
+			continue
+		}
+		had := slices.IndexFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit == m.old })
+		key := c.Entries[0].KeyID
+		_, known := p.facts.Authority.ByKey(key)
+		switch {
+		case c.Broken != nil && c.Broken.Code == verdict.LedgerDamaged:
+			p.refuse("", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
+		case !m.old.IsZero() && had < 0:
+			p.refuse("see what is here: git fetch REMOTE '+refs/covenant/ledger/*:refs/covenant-remote/REMOTE/ledger/*'",
+				"%s: %s: it lacks entries that are here; ledgers are only appended to", m.ref, verdict.LedgerRolledBack)
+		case key != "" && !known:
+			p.refuse("push the ledgers of who introduced the writer: git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'",
+				"%s: %s: written by %s, whom nobody introduced", m.ref, verdict.LedgerUnknown, key)
+		case c.Broken != nil && c.Broken.Code == verdict.LedgerNewer:
+			p.refuse("who keeps this repository updates covenant there", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
+		case c.Broken != nil:
+			p.refuse("", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
+		}
+	}
+	return nil
+}
+
+// records looks at our other refs: drafts, the notes view, and what must not be collected.
+func (p *pushed) records(ctx context.Context) error {
+	for _, m := range p.moves {
+		_, isLedger := ledger.ParseRef(m.ref)
+		switch {
+		case m.ref == provenance.RootRef || isLedger || m.new.IsZero() || p.overlay[m.ref].IsZero():
+			continue
+		case strings.HasPrefix(m.ref, provenance.StagedPrefix):
+			if err := provenance.CheckStaged(p.s, p.facts.Root, m.ref, m.new); err != nil {
+				p.refuse("", "%s: is no draft of a next version: %v", m.ref, err)
+			}
+			continue
+		case m.old.IsZero():
+			continue
+		}
+		ok, err := provenance.Forward(ctx, p.s, m.old, m.new)
+		var failed *git.CommandError
+		if err != nil && !errors.As(err, &failed) { // what are no commits have no ancestors
+			return err
+		}
+		if err == nil && ok {
+			continue
+		}
+		hint := ""
+		if m.ref == notes.Ref {
+			hint = "join them, or leave them: git fetch REMOTE " + notes.Ref + ", git notes --ref=covenant merge -s cat_sort_uniq FETCH_HEAD"
+		}
+		p.refuse(hint, "%s: lacks what is here; records are only added to", m.ref)
+	}
+	return nil
+}
+
+// here is what is on the server before the push.
+type here struct{ all, protected []oid.ID }
+
+// code judges branches, tags and whatever else the policy protects.
+func (p *pushed) code(ctx context.Context) error {
+	var at *here
+	for _, m := range p.moves {
+		protected := p.facts.Root.Policy.Protects(m.ref)
+		isTag := strings.HasPrefix(m.ref, "refs/tags/")
+		if !protected && !isTag && !strings.HasPrefix(m.ref, "refs/heads/") {
+			continue
+		}
+		if at == nil {
+			var err error
+			if at, err = p.look(); err != nil {
+				return err
+			}
+		}
+		if protected {
+			if err := p.mayMove(ctx, m); err != nil {
+				return err
+			}
+		}
+		if err := p.verify(ctx, m, at, protected); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look finds the commits of branches and tags that are here.
+func (p *pushed) look() (*here, error) {
+	refs, err := p.s.Refs("refs/heads", "refs/tags")
+	if err != nil {
+		return nil, err
+	}
+	at := &here{}
+	for _, r := range refs {
+		id := r.ID
+		if r.Kind != "commit" {
+			c, err := p.s.Commit(id.String() + "^{commit}")
+			if err != nil {
+				continue // of a tree or a blob
+			}
+			id = c.ID
+		}
+		at.all = append(at.all, id)
+		if p.facts.Root.Policy.Protects(r.Name) {
+			at.protected = append(at.protected, id)
+		}
+	}
+	return at, nil
+}
+
+// verify judges the commits that a ref would get. On a protected ref what other
+// branches have counts for nothing: it was judged for those.
+func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) error {
+	if m.new.IsZero() {
+		return nil
+	}
+	tip, err := p.s.Commit(m.new.String() + "^{commit}")
+	if errors.Is(err, git.ErrMissing) {
+		return nil // a tag of a tree or a blob brings no commits
+	}
+	if err != nil {
+		return err
+	}
+	sp := provenance.Span{Tips: []oid.ID{tip.ID}, Ref: m.ref, Ranged: true}
+	if c, err := p.s.Commit(m.old.String() + "^{commit}"); !m.old.IsZero() && err == nil {
+		sp.Except = append(sp.Except, c.ID)
+	}
+	switch {
+	case !protected:
+		sp.Except = append(sp.Except, at.all...)
+	case len(sp.Except) == 0:
+		sp.Except = append(sp.Except, at.protected...)
+	}
+	if strings.HasPrefix(m.ref, "refs/tags/") && !protected { // what comes with a branch of the same push is judged there
+		for _, other := range p.moves {
+			if strings.HasPrefix(other.ref, "refs/heads/") && !other.new.IsZero() {
+				sp.Except = append(sp.Except, other.new)
+			}
+		}
+	}
+	err = provenance.Verified(ctx, p.s, sp, provenance.Options{
+		Pin: p.pin, Now: p.in.Now(), Overlay: p.overlay, Facts: p.facts, Asker: p.in.askers(p.s.Repo()),
+	})
+	var bad *provenance.UnverifiedError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	for _, r := range bad.Results {
+		if len(r.Findings) == 0 {
+			r.Findings = []verdict.Finding{{Code: verdict.SealMissing, Message: string(r.Verdict)}}
+		}
+		for _, f := range r.Findings[:min(len(r.Findings), maxOfCommit)] {
+			what := f.Message
+			if f.Path != "" {
+				what = strconv.Quote(f.Path) + ": " + what
+			}
+			p.refuse(p.advice(f.Code, r.Commit), "%s: commit %s: %s: %s", m.ref, r.Commit.Short(), f.Code, what)
+		}
+	}
+	p.more += bad.Failed - len(bad.Results)
+	return nil
+}
+
+// advice says what who pushes can do about a finding.
+func (p *pushed) advice(code verdict.Code, commit oid.ID) string {
+	const push = "git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'"
+	sent := slices.ContainsFunc(p.moves, func(m move) bool { return strings.HasPrefix(m.ref, ledger.Prefix) })
+	switch code {
+	case verdict.LedgerRolledBack:
+		return "a ledger is missing, or behind; push them first: " + push
+	case verdict.SealMissing, verdict.SealUnledgered, verdict.SealUnknownKey:
+		if !sent {
+			return "when it is sealed, its ledger is missing here; push them first: " + push
+		}
+	case verdict.SealAuthority, verdict.SealGrant:
+		return "see who may do what: covenant capability list"
+	}
+	return "see it from your side: covenant verify " + commit.Short() + "^!"
+}
+
+// mayMove judges how a protected ref moves. Forward it may go: its commits answer for
+// themselves. For anything else somebody who may must have admitted exactly this, last.
+func (p *pushed) mayMove(ctx context.Context, m move) error {
+	line := p.facts.Line(m.ref)
+	forward := false
+	var err error
+	if !m.old.IsZero() && !m.new.IsZero() {
+		if forward, err = provenance.Forward(ctx, p.s, m.old, m.new); err != nil {
+			return err
+		}
+	}
+	isTag := strings.HasPrefix(m.ref, "refs/tags/")
+	if forward && !isTag {
+		return nil
+	}
+	action, what := capability.Rewind, "goes back, or elsewhere"
+	switch {
+	case isTag:
+		action, what = capability.Tag, "is made, moved or deleted"
+	case m.old.IsZero():
+		action, what = capability.Ref, "is made"
+	case m.new.IsZero():
+		action, what = capability.Ref, "is deleted"
+	}
+	var commit oid.ID
+	if c, err := p.s.Commit(m.new.String() + "^{commit}"); !m.new.IsZero() && err == nil {
+		commit = c.ID
+	}
+	asker := p.in.asker(p.s.Repo(), p.facts.Root, p.facts.Authority)
+	state := p.facts.RefState(provenance.Head{Ref: m.ref, ID: m.new, Commit: commit}, p.in.Now(), asker)
+	if m.old.IsZero() && !isTag {
+		if ok, err := p.goesOn(ctx, line, &state, m.new); err != nil || ok {
+			return err
+		}
+	}
+	why := "nobody admitted that"
+	for _, e := range state.Last {
+		if e.Old != m.old || e.New != m.new {
+			continue
+		}
+		d := asker.Decide(capability.Query{KeyID: e.KeyID, Action: action, At: p.in.Now(), Ref: m.ref})
+		if d.Allowed {
+			return nil
+		}
+		why = "who admitted it may not: " + d.Reason
+	}
+	for _, x := range state.Findings {
+		if x.Code == verdict.RefAuthority {
+			why = x.Message
+		}
+	}
+	old := ""
+	if !m.old.IsZero() {
+		old = " --old " + m.old.String()
+	}
+	p.refuse("who has "+action+" admits it, and pushes the ledgers with it: covenant ref admit "+m.ref+old+" && git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'",
+		"%s: %s: it is protected and %s, and %s", m.ref, verdict.RefUnadmitted, what, why)
+	return nil
+}
+
+// goesOn reports whether a protected branch that is not here yet is published as its line has it, or further on.
+func (p *pushed) goesOn(ctx context.Context, line *verdict.Line, state *verdict.RefState, head oid.ID) (bool, error) {
+	from := state.Ends
+	if len(state.Last) == 0 {
+		from = line.Since
+	}
+	for _, id := range from {
+		if id.IsZero() {
+			continue // it was deleted
+		}
+		if ok, err := provenance.Forward(ctx, p.s, id, head); err != nil || ok {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// received admits the protected refs that moved, where this server has an identity of its own.
+func received(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	moves, err := readMoves(in.Stdin)
+	if err != nil {
+		return nil, err
+	}
+	choice := in.choice()
+	if name, _ := s.Repo().Config().Get(provenance.IdentityKey); name == "" && choice.Explicit == "" {
+		return nil, nil
+	}
+	root, err := provenance.OpenRoot(s, pin)
+	if err != nil {
+		return nil, err
+	}
+	var heads []provenance.Head
+	for _, m := range moves {
+		if !root.Policy.Protects(m.ref) {
+			continue
+		}
+		h := provenance.Head{Ref: m.ref, Here: m.ref}
+		if !m.new.IsZero() {
+			h.ID = m.new
+			if c, err := s.Commit(m.new.String() + "^{commit}"); err == nil {
+				h.Commit = c.ID
+			}
+		}
+		heads = append(heads, h)
+	}
+	if len(heads) == 0 {
+		return nil, nil
+	}
+	unlock, err := s.Repo().Lock(ctx) // what is admitted goes on from what is there
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	facts, err := provenance.LoadRefs(ctx, s, pin, heads)
+	if err != nil {
+		return nil, err
+	}
+	hand, err := provenance.ChooseHand(s.Repo(), facts.Authority, choice)
+	if err != nil {
+		return nil, fmt.Errorf("nothing was admitted: %w", err)
+	}
+	k := &provenance.Sealer{
+		Session: s, Root: facts.Root, Authority: facts.Authority, Hand: hand, Moment: in.Moment, Now: in.Now, Locked: true,
+		Asker: in.asker(s.Repo(), facts.Root, facts.Authority),
+	}
+	var failed error
+	for _, h := range heads {
+		made, err := k.AdmitHead(ctx, facts, h)
+		for _, id := range made {
+			in.say("%s admitted %s at %s (%s)", hand.Principal.Name, plain(h.Ref), short(h.ID), id.Short())
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%s was not admitted: %w", h.Ref, err))
+		}
+	}
+	return nil, failed
+}
+
+func short(id oid.ID) string {
+	if id.IsZero() {
+		return "nothing"
+	}
+	return id.Short()
+}
