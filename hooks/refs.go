@@ -195,7 +195,7 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 			}
 		}
 		f := r.Findings[0]
-		return &RefusedError{Err: fmt.Errorf("%s is protected, and commit %s is %s: %s", m.ref, c.ID.Short(), r.Verdict, f.Message), Hint: []string{"see all of it: covenant verify " + c.ID.Short() + "^!"}}
+		return &RefusedError{Err: fmt.Errorf("%s is protected, and commit %s is %s: %s", m.ref, c.ID.Short(), r.Verdict, f.Message), Hint: []string{"see all of it: covenant show " + c.ID.Short()}}
 	}
 	return nil
 }

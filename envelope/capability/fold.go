@@ -34,8 +34,8 @@ type Principal struct {
 	Compromised time.Time
 }
 
-// gone reports whether the principal had left at a moment.
-func (p *Principal) gone(at time.Time) bool {
+// Gone reports whether the trust root had let the principal go at a moment, or holds its keys for stolen then.
+func (p *Principal) Gone(at time.Time) bool {
 	return !p.Until.IsZero() && !at.Before(p.Until) || !p.Compromised.IsZero() && !at.Before(p.Compromised)
 }
 
@@ -151,7 +151,7 @@ func (a *Authority) admit(g Given) error {
 	if !ok {
 		return bad("signed by %s, whom nobody introduced", g.KeyID)
 	}
-	if by.gone(g.Time) {
+	if by.Gone(g.Time) {
 		return bad("%s, who signed it, had been removed", by.Name)
 	}
 	s := g.Granted.Subject
@@ -229,7 +229,7 @@ func (a *Authority) mayEnd(e Ended) error {
 	if !ok {
 		return fmt.Errorf("%w: of grant %s, which is not known here, or counts for nothing", ErrInvalid, e.Revocation.Grant.Short())
 	}
-	if by.gone(e.Time) {
+	if by.Gone(e.Time) {
 		return fmt.Errorf("%w: %s, who signed it, had been removed", ErrInvalid, by.Name)
 	}
 	if by.Operator || g.Granted.Subject.Name == by.Name {
@@ -448,7 +448,7 @@ func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
 	if !ok {
 		return nil, fmt.Errorf("nobody here has the key %s", q.KeyID)
 	}
-	if p.gone(q.At) {
+	if p.Gone(q.At) {
 		return nil, fmt.Errorf("%s, or this key, was removed from the trust root", p.Name)
 	}
 	r := &pluginapi.Request{

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -46,7 +47,7 @@ func (k *sshKey) Digest() [32]byte { return k.digest }
 
 func (k *sshKey) Verify(msg, sig []byte) error {
 	if k.key.Type() != ssh.KeyAlgoED25519 {
-		_, err := k.openSSHSIG(msg, sig)
+		_, err := k.openSSHSIG(msg, sig, Namespace, sshsig.HashSHA512)
 		return err
 	}
 	point := k.wire[len(k.wire)-ed25519.PublicKeySize:]

@@ -3,6 +3,7 @@ package identity
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
@@ -26,20 +27,21 @@ func sealSSHSIG(signer ssh.Signer, msg []byte) ([]byte, error) {
 	return sig.Marshal(), nil
 }
 
-// openSSHSIG checks that blob is the SSHSIG of msg by k, and returns its inner signature.
-func (k *sshKey) openSSHSIG(msg, blob []byte) (*ssh.Signature, error) {
-	sig, err := k.parseSSHSIG(blob)
+// openSSHSIG checks that blob is the SSHSIG of msg by k, in a namespace and with one of some hashes,
+// and returns its inner signature.
+func (k *sshKey) openSSHSIG(msg, blob []byte, namespace string, hashes ...sshsig.HashAlgorithm) (*ssh.Signature, error) {
+	sig, err := k.parseSSHSIG(blob, namespace, hashes...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %v", k.ID(), ErrSignature, err)
 	}
-	if err := sshsig.Verify(bytes.NewReader(msg), sig, k.key, sshsig.HashSHA512, Namespace); err != nil {
+	if err := sshsig.Verify(bytes.NewReader(msg), sig, k.key, sig.HashAlgorithm, namespace); err != nil {
 		return nil, fmt.Errorf("%s: %w: %v", k.ID(), ErrSignature, err)
 	}
 	return sig.Signature, nil
 }
 
 // parseSSHSIG reads a blob that claims to be by k, and refuses a second encoding of a signature.
-func (k *sshKey) parseSSHSIG(blob []byte) (*sshsig.Signature, error) {
+func (k *sshKey) parseSSHSIG(blob []byte, namespace string, hashes ...sshsig.HashAlgorithm) (*sshsig.Signature, error) {
 	if len(blob) > maxSSHSIG {
 		return nil, fmt.Errorf("SSHSIG of %d bytes, the limit is %d", len(blob), maxSSHSIG)
 	}
@@ -51,10 +53,10 @@ func (k *sshKey) parseSSHSIG(blob []byte) (*sshsig.Signature, error) {
 	switch {
 	case !bytes.Equal(sig.PublicKey.Marshal(), k.wire):
 		return nil, fmt.Errorf("made by %s", ssh.FingerprintSHA256(sig.PublicKey))
-	case sig.Namespace != Namespace:
-		return nil, fmt.Errorf("SSHSIG namespace %.64q, not %q", sig.Namespace, Namespace)
-	case sig.HashAlgorithm != sshsig.HashSHA512:
-		return nil, fmt.Errorf("SSHSIG hash %.64q, not sha512", sig.HashAlgorithm)
+	case sig.Namespace != namespace:
+		return nil, fmt.Errorf("SSHSIG namespace %.64q, not %q", sig.Namespace, namespace)
+	case !slices.Contains(hashes, sig.HashAlgorithm):
+		return nil, fmt.Errorf("SSHSIG hash %.64q, not one of %q", sig.HashAlgorithm, hashes)
 	case !bytes.Equal(sig.Marshal(), blob):
 		// Also what ParseSignature does not look at: the reserved field.
 		return nil, fmt.Errorf("SSHSIG is not encoded canonically")
@@ -97,7 +99,7 @@ func Presence(pk PublicKey, sig []byte) (touched, verified bool) {
 	if !ok || !k.isSecurityKey() {
 		return false, false
 	}
-	parsed, err := k.parseSSHSIG(sig)
+	parsed, err := k.parseSSHSIG(sig, Namespace, sshsig.HashSHA512)
 	if err != nil {
 		return false, false
 	}

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/trust"
@@ -93,6 +94,7 @@ type World struct {
 	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
+	Left      func(keyID string, at time.Time) bool             // the trust root had let the key go
 	Policy    *trust.Policy                                     // nil demands the default
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)

@@ -3,6 +3,7 @@ package verdict
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -67,8 +68,11 @@ func Examine(w *World, c *Commit) Exam {
 	if c.Before {
 		return e
 	}
-	e.Touched, e.Ref, e.Side, e.Signer, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Signer, c.Admissions, c.Denied
+	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied
 	e.Deep = nil
+	if c.DiffErr == nil && !slices.ContainsFunc(c.Candidates, func(x Candidate) bool { return x.Claims(c.ID) }) {
+		e.Signer = c.Signer // what nobody can say the changes of is exempt from nothing
+	}
 	for i := range c.Candidates {
 		e.Seals = append(e.Seals, examine(w, c, &c.Candidates[i]))
 	}
@@ -145,7 +149,7 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 				counts, r.Mode = b.seal, b.mode
 			}
 		}
-		if r.Verdict == Unsealed && e.exempt(w, &r) {
+		if e.exempt(w, &r, now) {
 			return r
 		}
 		if r.Verdict == Unsealed {
@@ -186,17 +190,52 @@ func bypassed(d Denial) Finding {
 	}
 }
 
-// exempt reports whether a human whose commits need no seal signed it with Git's own signature.
-func (e *Exam) exempt(w *World, r *Result) bool {
+// exempt reports whether a human whose commits need no seal signed it with Git's
+// own signature, and says so in the result. On a protected ref such a commit is held
+// to all that the policy demands there but a seal; what it lacks is told.
+func (e *Exam) exempt(w *World, r *Result, now time.Time) bool {
 	if e.Signer == "" || len(e.Deep) > 0 {
 		return false
 	}
 	p, ok := w.Principal(e.Signer)
-	if !ok || p.Kind != "human" || !w.Policy.Exempts(trust.Kind(p.Kind)) {
+	if !ok || p.Kind != string(trust.Human) || !w.Policy.Exempts(trust.Human) || !e.there(w, now) {
 		return false
 	}
-	r.Verdict, r.Principal = Exempt, &p
+	for _, d := range e.Denied { // it was somebody else's, whoever lent the key
+		if by, _ := w.Principal(d.KeyID); by.Name != p.Name {
+			return false
+		}
+	}
+	if !e.Side && w.Policy.Protects(e.Ref) {
+		if lacks := demanded(w.Policy, p, "", e.Touched, e.Ref); len(lacks) > 0 {
+			for i := range lacks {
+				lacks[i].Object, lacks[i].Hint = e.Commit.String(), "covenant policy show"
+			}
+			r.Verdict, r.Principal, r.Findings = Unsealed, &p, append(r.Findings, lacks...)
+			return false
+		}
+	}
+	for _, f := range r.Findings { // of what somebody put into its note
+		r.Warnings = append(r.Warnings, Finding{Code: SealRefused, Object: f.Object, Message: "a line of its note was refused: " + f.Message})
+	}
+	r.Verdict, r.Principal, r.Findings = Exempt, &p, nil
+	r.SealID, r.Mode = "", ""
 	return true
+}
+
+// there reports whether the trust root knows the signer of Git's signature still, or
+// knew it when somebody else took the commit into a protected ref: the commit's own
+// dates are claims.
+func (e *Exam) there(w *World, now time.Time) bool {
+	if !w.Left(e.Signer, now) {
+		return true
+	}
+	for at := range e.admitted(w, e.Signer, now) {
+		if !w.Left(e.Signer, at) {
+			return true
+		}
+	}
+	return false
 }
 
 func rank(m provenance.Mode) int {
@@ -316,10 +355,11 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 	return mode, out
 }
 
-// demanded returns what a policy demands of a seal on a protected ref and does not get.
+// demanded returns what a policy demands on a protected ref and does not get. A
+// commit that needs no seal has no mode: a rule that names modes wants one for its paths.
 func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pluginapi.Change, ref string) []Finding {
 	var out []Finding
-	if !p.Accepts(string(mode)) {
+	if mode != "" && !p.Accepts(string(mode)) {
 		out = append(out, Finding{Code: PolicyMode, Message: fmt.Sprintf("a seal of mode %s is not enough on %s", mode, ref)})
 	}
 	evidence, reviews := slices.Clone(p.Evidence), p.Reviews
@@ -333,7 +373,7 @@ func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pl
 			case len(rule.Kinds) > 0 && !slices.Contains(rule.Kinds, who.Kind):
 				out = append(out, Finding{Code: PolicyPath, Path: path, Message: fmt.Sprintf("only principals of kind %s may change it on %s", strings.Join(rule.Kinds, ", "), ref)})
 			case len(rule.Modes) > 0 && !slices.Contains(rule.Modes, string(mode)):
-				out = append(out, Finding{Code: PolicyMode, Path: path, Message: fmt.Sprintf("a seal of mode %s is not enough for it on %s", mode, ref)})
+				out = append(out, Finding{Code: PolicyMode, Path: path, Message: fmt.Sprintf("it needs a seal of mode %s on %s", strings.Join(rule.Modes, " or "), ref)})
 			}
 		}
 	}
@@ -370,19 +410,11 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 	if mode == provenance.Vouching {
 		q.Action = capability.Vouch
 	}
-	for _, a := range e.Admissions {
-		at, err := time.Parse(time.RFC3339, a.Time)
-		by, known := w.Principal(a.KeyID)
-		if self, _ := w.Principal(s.KeyID); err != nil || !known || by.Name == self.Name || at.After(now) {
-			continue
-		}
-		if !w.Authority.Decide(capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref}).Allowed {
-			continue
-		}
+	for at, ref := range e.admitted(w, s.KeyID, now) {
 		then := q
 		then.At, then.EndedBy = at, at
 		if !e.Side {
-			then.Ref = a.Ref
+			then.Ref = ref
 		}
 		if d := w.Authority.Decide(then); d.Allowed {
 			return d
@@ -397,6 +429,27 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 		}
 	}
 	return d
+}
+
+// admitted tells when, and into which protected ref, others than the holder of a key
+// took the commit in and were allowed to.
+func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Time, string] {
+	return func(yield func(time.Time, string) bool) {
+		self, _ := w.Principal(keyID)
+		for _, a := range e.Admissions {
+			at, err := time.Parse(time.RFC3339, a.Time)
+			by, known := w.Principal(a.KeyID)
+			if err != nil || !known || by.Name == self.Name || at.After(now) || !w.Policy.Protects(a.Ref) {
+				continue
+			}
+			if !w.Authority.Decide(capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref}).Allowed {
+				continue
+			}
+			if !yield(at, a.Ref) {
+				return
+			}
+		}
+	}
 }
 
 // unledgered says what a seal that only a note holds means: its ledger lacks it.

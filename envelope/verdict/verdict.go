@@ -51,6 +51,13 @@ type Candidate struct {
 	Index  int              // its place there, from 0
 }
 
+// Claims reports whether the envelope says that somebody sealed the commit: a ledger
+// holds it, or it was opened and names the commit. Any other was put into a note by
+// whoever writes notes.
+func (c *Candidate) Claims(commit oid.ID) bool {
+	return c.Ledger != "" || (c.Seal != nil && c.Seal.Commit() == commit)
+}
+
 // Commit is what is known of one commit.
 type Commit struct {
 	ID, Tree   oid.ID
@@ -65,7 +72,7 @@ type Commit struct {
 	Touched    []pluginapi.Change // what checkers are asked about, sizes included where a grant needs them
 	Ref        string             // the ref under review, when the commit is on its own line; "" when it is not known
 	Side       bool               // a merge brought it in: it was made on the ref its seal names
-	Signer     string             // id of the known key whose Git signature the commit carries; "" for none
+	Signer     string             // id of the known key whose Git signature the commit carries; "" for none. Only looked at where no candidate claims the commit
 	Admissions []Admission        // of refs that hold it, the first of each signer
 	Denied     []Denial           // decisions that refused it and were recorded
 }

@@ -714,6 +714,10 @@ func (f *Facts) World() *verdict.World {
 			k, err := identity.ParsePublicKey(line[len(line)-1].Granted.Subject.Key)
 			return err == nil && k.ID() == keyID
 		},
+		Left: func(keyID string, at time.Time) bool {
+			p, ok := f.Authority.ByKey(keyID)
+			return !ok || p.Gone(at)
+		},
 		Seen:   f.seenBy,
 		Chains: f.Chains,
 		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {

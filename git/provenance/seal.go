@@ -116,7 +116,7 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	}
 	for i, d := range k.decideAll(queries) {
 		if drafts[i].answer = d; !d.Allowed {
-			return nil, k.deny(ctx, &drafts[i])
+			return nil, k.deny(ctx, mode, &drafts[i])
 		}
 	}
 	var made []Made
@@ -259,9 +259,19 @@ func (k *Sealer) lock(ctx context.Context) (func(), error) {
 	return k.Session.Repo().Lock(ctx)
 }
 
-// deny records that a commit was refused, and returns the refusal.
-func (k *Sealer) deny(ctx context.Context, d *draft) error {
-	return k.Deny(ctx, d.action(), d.ref, d.commit, d.answer)
+// deny records that a commit was refused, and returns the refusal. Who asks to vouch
+// for what others made passes by no gate: such a record is held against no commit.
+func (k *Sealer) deny(ctx context.Context, mode prov.Mode, d *draft) error {
+	c := d.commit
+	if mode == prov.Vouching {
+		c.ID = oid.ID{}
+	}
+	err := k.Deny(ctx, d.action(), d.ref, c, d.answer)
+	var denied *DeniedError
+	if errors.As(err, &denied) {
+		denied.Commit = d.commit.ID
+	}
+	return err
 }
 
 // Deny records a refusal in the hand's ledger and returns it as a *DeniedError;

@@ -95,14 +95,18 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 	if err != nil {
 		return nil, err
 	}
+	signers, err := facts.signers(s, commits, before, view)
+	if err != nil {
+		return nil, err
+	}
 	r := &Report{Facts: facts, Commits: commits, Problems: append(facts.Problems, problems...)}
-	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep)
+	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep, signers)
 	return r, nil
 }
 
 // judge walks the commits with Git's diffs beside them.
 func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o Options,
-	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding,
+	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string,
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
 	if o.Asker != nil {
@@ -143,7 +147,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			vc := verdict.Commit{
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
-				Ref: ref, Side: !own[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID],
+				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID],
 			}
 			if !vc.Before {
 				for range max(1, len(c.Parents)) {
@@ -376,6 +380,9 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 		f.NotesTip = tip.ID
 	}
 	if errors.Is(err, git.ErrMissing) {
+		if len(f.Seals) == 0 {
+			return out, nil, nil // there is nothing to view
+		}
 		return out, []verdict.Finding{{Code: verdict.NoteMissing, Object: notes.Ref, Message: "the notes view is not in this clone", Hint: "covenant doctor --fix"}}, nil
 	}
 	list, err := notes.List(s, at)

@@ -25,6 +25,7 @@ import (
 type world struct {
 	t      testing.TB
 	dir    string
+	home   string
 	env    []string
 	pin    envelope.Digest
 	keys   map[string]identity.Signer // alice, coder, helper; mallory is known to nobody
@@ -40,6 +41,7 @@ func newWorld(t testing.TB, format string) *world {
 		clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
 	home := t.TempDir()
+	w.home = home
 	w.env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "TZ=UTC", "LC_ALL=C",
 		"GIT_AUTHOR_NAME=Alice", "GIT_AUTHOR_EMAIL=alice@example.org", "GIT_COMMITTER_NAME=Alice", "GIT_COMMITTER_EMAIL=alice@example.org",

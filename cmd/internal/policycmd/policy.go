@@ -98,7 +98,8 @@ const header = `// The policy of this repository. Lines that begin with // are n
 //
 // version           1
 // protected         patterns of refs that only admitted commits may reach: ["refs/heads/main"]
-// exempt            kinds whose commits need no seal: ["human"], or []
+// exempt            kinds whose commits need no seal where Git's own signature shows who
+//                   made them: ["human"], or []
 // modes             seals that are enough: "witness" (made at the moment), "vouch" (made later)
 // coverage          how a commit may be covered: "own" always, "blob", "patch"
 // operators         actions that operators may do without a grant, such as "repo.commit" or

@@ -31,10 +31,12 @@ func NewVerify(env *cli.Env) *cobra.Command {
 		Long: `Tell for each commit whether a key that is trusted for it sealed exactly this
 commit. A..B is a range under review, REV is its whole history; the default is HEAD.
 
-Verdicts: sealed, derived, unsealed, invalid, and before (older than governance).
-All findings are told; their codes are stable. The exit code is 0 when every commit
-is sealed, derived or before, 1 when one is unsealed or invalid, and 2 when there
-is no answer: an empty range, an unknown revision, history that ends too early.
+Verdicts: sealed, derived, exempt (the policy lets this human's commits go without a
+seal, and Git's own signature holds), unsealed, invalid, and before (older than
+governance). All findings are told; their codes are stable. The exit code is 0 when
+every commit is sealed, derived, exempt or before, 1 when one is unsealed or invalid,
+and 2 when there is no answer: an empty range, an unknown revision, history that ends
+too early.
 
 When REV is a ref that the policy protects, the ref itself is judged as well: it
 must be where its newest admission put it.`,
@@ -139,6 +141,7 @@ type SummaryLine struct {
 	Commits  int               `json:"commits"`
 	Sealed   int               `json:"sealed"`
 	Derived  int               `json:"derived"`
+	Exempt   int               `json:"exempt"`
 	Unsealed int               `json:"unsealed"`
 	Invalid  int               `json:"invalid"`
 	Before   int               `json:"before"`
@@ -253,6 +256,8 @@ func (s *SummaryLine) add(v verdict.Verdict) {
 		s.Sealed++
 	case verdict.Derived:
 		s.Derived++
+	case verdict.Exempt:
+		s.Exempt++
 	case verdict.Invalid:
 		s.Invalid++
 	case verdict.Before:
@@ -363,7 +368,7 @@ func printSummary(env *cli.Env, o verifyOptions, s SummaryLine) error {
 	for _, c := range []struct {
 		n    int
 		word string
-	}{{s.Sealed, "sealed"}, {s.Derived, "derived"}, {s.Unsealed, "unsealed"}, {s.Invalid, "invalid"}, {s.Before, "before governance"}} {
+	}{{s.Sealed, "sealed"}, {s.Derived, "derived"}, {s.Exempt, "exempt"}, {s.Unsealed, "unsealed"}, {s.Invalid, "invalid"}, {s.Before, "before governance"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
 		}

@@ -110,8 +110,14 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 	switch {
 	case r.Verdict == verdict.Before:
 		t.say("%s: older than this repository's governance; nothing is claimed of it", word)
+	case r.Verdict == verdict.Exempt:
+		t.say("%s by %s: the policy lets this human's commits go without a seal, and Git's signature holds", word, provenancecmd.Who(r.Principal))
+		t.say("  key:         %s", r.Principal.Key)
 	case r.Principal == nil:
 		t.say("%s: nobody known here answers for it", word)
+	case r.SealID == "":
+		t.say("%s: %s signed it with Git's own signature, and that is not enough", word, provenancecmd.Who(r.Principal))
+		t.say("  key:         %s", r.Principal.Key)
 	default:
 		t.story(rep, r, word)
 	}

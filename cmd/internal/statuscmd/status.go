@@ -89,7 +89,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 				continue
 			}
 			st.Governed++
-			sealed[r.Commit] = r.SealID != ""
+			sealed[r.Commit] = r.SealID != "" || r.Verdict.OK()
 			switch r.Verdict {
 			case verdict.Unsealed:
 				st.Unsealed++
