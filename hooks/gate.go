@@ -31,8 +31,13 @@ func (in *Input) who(ctx context.Context, s *git.Session, pin envelope.Digest) (
 	if err != nil {
 		return nil, err
 	}
+	return in.whoUnder(ctx, s, root)
+}
+
+func (in *Input) whoUnder(ctx context.Context, s *git.Session, root *provenance.Root) (*acting, error) {
+	var err error
 	a := &acting{root: root, choice: in.choice()}
-	a.choice.Cache = in.cache(s.Repo())
+	a.choice.Cache, a.choice.Refs = in.cache(s.Repo()), in.refs
 	if a.authority, _, err = provenance.AuthorityFor(ctx, s, root, a.choice); err != nil {
 		return nil, err
 	}
@@ -67,42 +72,32 @@ func (a *acting) may(q capability.Query, asker verdict.Asker) capability.Decisio
 // the end, which is judged afterwards. So the built-in checker answers in this
 // process, unless the repository has pinned others.
 func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
-	a, err := in.who(ctx, s, pin)
+	root, err := provenance.OpenRoot(s, pin)
 	if err != nil {
 		return nil, err
 	}
+	plugins := root.Policy != nil && len(root.Policy.Plugins) > 0
+	if name := in.choice().Named(s.Repo()); root.IsOperator(name) && root.Policy.OperatorMay(capability.Commit) && !plugins {
+		_, _, err := provenance.ChoosePrincipal(s.Repo(), capability.Fold(provenance.Persons(root), nil, nil), in.choice())
+		return nil, err // whatever it is; or a person's name that an agent must not take
+	}
+	staged := make(chan stagedChange, 1)
+	go func() { staged <- readStaged(s) }() // while grants are read
+	in.refs = provenance.RefsAhead(s)
+	a, err := in.whoUnder(ctx, s, root)
+	change := <-staged
+	if err = errors.Join(err, change.err); err != nil {
+		return nil, err
+	}
 	var asker verdict.Asker = a.authority
-	if a.root.Policy != nil && len(a.root.Policy.Plugins) > 0 {
+	if plugins {
 		asker = a.asker
-	} else if a.principal.Operator && a.root.Policy.OperatorMay(capability.Commit) {
-		return nil, nil // whatever it is
 	}
 	ref, err := s.ActingRef()
 	if err != nil {
 		return nil, err
 	}
-	parents, err := s.Repo().MergeHeads()
-	if err != nil {
-		return nil, err
-	}
-	switch head, err := s.Commit("HEAD"); {
-	case err == nil:
-		parents = append([]oid.ID{head.ID}, parents...)
-	case !errors.Is(err, git.ErrMissing):
-		return nil, err
-	}
-	against := parents
-	if len(against) == 0 {
-		against = []oid.ID{{}}
-	}
-	var diffs [][]prov.Raw
-	for _, p := range against {
-		list, err := s.Staged(p)
-		if err != nil {
-			return nil, err
-		}
-		diffs = append(diffs, provenance.RawChanges(list))
-	}
+	parents, diffs := change.parents, change.diffs
 	q := capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref}
 	if q.Changes, err = provenance.Touched(s, a.authority, diffs); err != nil {
 		return nil, err
@@ -112,6 +107,39 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 		return nil, nil
 	}
 	return nil, in.refuse(ctx, s, a, ref, parents, d)
+}
+
+// stagedChange is what a commit would change, and against which parents.
+type stagedChange struct {
+	parents []oid.ID
+	diffs   [][]prov.Raw
+	err     error
+}
+
+func readStaged(s *git.Session) (c stagedChange) {
+	if c.parents, c.err = s.Repo().MergeHeads(); c.err != nil {
+		return c
+	}
+	switch head, err := s.Commit("HEAD"); {
+	case err == nil:
+		c.parents = append([]oid.ID{head.ID}, c.parents...)
+	case !errors.Is(err, git.ErrMissing):
+		c.err = err
+		return c
+	}
+	against := c.parents
+	if len(against) == 0 {
+		against = []oid.ID{{}}
+	}
+	for _, p := range against {
+		list, err := s.Staged(p)
+		if err != nil {
+			c.err = err
+			return c
+		}
+		c.diffs = append(c.diffs, provenance.RawChanges(list))
+	}
+	return c
 }
 
 // refuse records the refusal in the ledger of the one who acts, and returns it. Where it

@@ -45,7 +45,8 @@ type Input struct {
 	GPG func(identity.PublicKey) (identity.Signer, error) // nil: OpenPGP is not linked
 	Now func() time.Time
 
-	moves []move // of a reference transaction, once read
+	moves []move                    // of a reference transaction, once read
+	refs  func() ([]git.Ref, error) // ledgers and notes that are being read already
 }
 
 func (in *Input) lookup(key string) (string, bool) {

@@ -19,6 +19,7 @@ import (
 
 // after is what follows when commits came to be: they are judged as they are, and sealed.
 func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	in.refs = provenance.RefsAhead(s)
 	s.Warm()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {
@@ -40,7 +41,7 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 
 func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root, ids []oid.ID) ([]provenance.Made, error) {
 	choice := in.choice()
-	choice.Cache = in.cache(s.Repo())
+	choice.Cache, choice.Refs = in.cache(s.Repo()), in.refs
 	authority, refs, err := provenance.AuthorityFor(ctx, s, root, choice)
 	if err != nil {
 		return nil, err

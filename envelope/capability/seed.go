@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -41,7 +42,7 @@ type seedSigned struct {
 	Signature string `json:"signature"` // base58 of 64 bytes
 }
 
-var seedDisplay = regexp.MustCompile(`^[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+$`)
+var seedDisplay = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+$`) })
 
 // ReadSeed reads a capability that the seed's trust root signed, and returns the grant
 // that says the same here: action, scope, expiry, and the subject's key, with no accountable
@@ -67,7 +68,7 @@ func ReadSeed(text []byte, root string, now time.Time) (Grant, error) {
 		return bad("%w", err)
 	}
 	for _, a := range []seedAgent{c.Subject, c.GrantedBy} {
-		if !seedDisplay.MatchString(a.Display) {
+		if !seedDisplay().MatchString(a.Display) {
 			return bad("display %.80q is not NAME@HOST", a.Display)
 		}
 	}

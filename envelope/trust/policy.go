@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope/canonical"
@@ -134,10 +135,10 @@ func (p *Policy) Validate() error {
 }
 
 var (
-	pluginName   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-	platformName = regexp.MustCompile(`^[a-z0-9]{1,32}/[a-z0-9]{1,32}$`)
-	programPin   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	configName   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	pluginName   = lazily(`^[a-z][a-z0-9-]{0,63}$`)
+	platformName = lazily(`^[a-z0-9]{1,32}/[a-z0-9]{1,32}$`)
+	programPin   = lazily(`^sha256:[0-9a-f]{64}$`)
+	configName   = lazily(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 )
 
 func (p *Policy) checkPlugins() error {
@@ -145,7 +146,7 @@ func (p *Policy) checkPlugins() error {
 		return badPolicy("plugins: %d, at most %d may be", len(p.Plugins), maxPlugins)
 	}
 	for i, g := range p.Plugins {
-		if !pluginName.MatchString(g.Name) {
+		if !pluginName().MatchString(g.Name) {
 			return badPolicy("plugins[%d].name: %.80q is not small letters, digits and -", i, g.Name)
 		}
 		if i > 0 && p.Plugins[i-1].Name >= g.Name {
@@ -155,13 +156,13 @@ func (p *Policy) checkPlugins() error {
 			return badPolicy("plugins: %s has %d pins and %d files", g.Name, len(g.Pins), len(g.Config))
 		}
 		for platform, pin := range g.Pins {
-			if !platformName.MatchString(platform) || !programPin.MatchString(pin) {
+			if !platformName().MatchString(platform) || !programPin().MatchString(pin) {
 				return badPolicy("plugins: pin %.80q: %.80q of %s; one looks like \"linux/amd64\": \"sha256:<64 hexadecimal digits>\"", platform, pin, g.Name)
 			}
 		}
 		size := 0
 		for name, text := range g.Config {
-			if !configName.MatchString(name) {
+			if !configName().MatchString(name) {
 				return badPolicy("plugins: %.80q of %s is no file name", name, g.Name)
 			}
 			size += len(text)
@@ -216,10 +217,15 @@ func validName(s string) error {
 	return nil
 }
 
-var actionName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$`)
+// lazily compiles an expression when it is first needed: most runs of a hook need none.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
+var actionName = lazily(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$`)
 
 func validAction(s string) error {
-	if len(s) > 128 || !actionName.MatchString(s) {
+	if len(s) > 128 || !actionName().MatchString(s) {
 		return fmt.Errorf("%.80q is no action; one is repo.commit, or all that begin with repo are repo.*", s)
 	}
 	return nil

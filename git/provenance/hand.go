@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
@@ -32,10 +33,29 @@ type Choice struct {
 	ConfigDir string // the user's configuration directory of this program
 	AgentSock string // of ssh-agent, "" for none
 	Cache     *Cache // nil: nothing is remembered
-	Ask       identity.Passphrase
-	Attended  bool
+	// Refs are ledgers and notes that are being read already, from [RefsAhead]; nil: they are read when they are needed.
+	Refs     func() ([]git.Ref, error)
+	Ask      identity.Passphrase
+	Attended bool
 	// GPG signs with an OpenPGP key that gpg holds; nil in programs that do not link OpenPGP.
 	GPG func(identity.PublicKey) (identity.Signer, error)
+}
+
+// RefsAhead begins to read ledgers and notes while something else is read. What it returns waits for them.
+func RefsAhead(s *git.Session) func() ([]git.Ref, error) {
+	type result struct {
+		refs []git.Ref
+		err  error
+	}
+	got := make(chan result, 1)
+	go func() {
+		refs, err := s.Refs(prefixes...)
+		got <- result{refs, err}
+	}()
+	return sync.OnceValues(func() ([]git.Ref, error) {
+		r := <-got
+		return r.refs, r.err
+	})
 }
 
 // KeysDir is where private keys made by this program stand.
@@ -51,12 +71,16 @@ func AuthorityFor(ctx context.Context, s *git.Session, root *Root, c Choice) (*c
 		name, _ = s.Repo().Config().Get(IdentityKey)
 	}
 	if p, ok := a.ByName(name); ok && p.Operator && !isPath(name) {
-		return a, nil, nil
+		if c.Refs == nil {
+			return a, nil, nil
+		}
+		refs, err := c.Refs()
+		return a, refs, err
 	}
 	if isPath(name) {
 		name = ""
 	}
-	return authorityAndRefs(ctx, s, root, name, c.Cache)
+	return authorityAndRefs(ctx, s, root, name, c.Cache, c.Refs)
 }
 
 // ChooseHand finds who acts here, and the key to do it with.

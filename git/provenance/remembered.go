@@ -52,17 +52,20 @@ func authorityFile(name string) string { return "authority-" + name }
 // AuthorityOf returns the authority as far as a principal's own acts need it: from memory where
 // nothing moved, else from the ledgers, and remembers it.
 func AuthorityOf(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, error) {
-	a, _, err := authorityAndRefs(ctx, s, root, name, cache)
+	a, _, err := authorityAndRefs(ctx, s, root, name, cache, nil)
 	return a, err
 }
 
 // authorityAndRefs is AuthorityOf, and returns ledgers and notes where they were read for it.
-func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, []git.Ref, error) {
+func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache, ahead func() ([]git.Ref, error)) (*capability.Authority, []git.Ref, error) {
 	var question string
 	var refs []git.Ref
 	if cache != nil && identity.ValidName(name) {
+		if ahead == nil {
+			ahead = func() ([]git.Ref, error) { return s.Refs(prefixes...) }
+		}
 		var err error
-		if refs, err = s.Refs(prefixes...); err != nil {
+		if refs, err = ahead(); err != nil {
 			return nil, nil, err
 		}
 		question = authorityQuestion(root, refs)

@@ -147,7 +147,7 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
 		return false, err
 	}
-	if len(found) == 0 { // the view may be gone; what was sealed last is asked for most
+	if _, gone := k.Session.Commit(notes.Ref); gone != nil { // what was sealed last is asked for most
 		more, err := k.newest()
 		if err != nil {
 			return false, err
