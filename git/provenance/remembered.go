@@ -50,9 +50,9 @@ func authorityQuestion(root *Root, refs []git.Ref) string {
 func authorityFile(name string) string { return "authority-" + name }
 
 // AuthorityOf returns the authority as far as a principal's own acts need it: from memory where
-// nothing moved, else from the ledgers, and remembers it.
-func AuthorityOf(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache) (*capability.Authority, error) {
-	a, _, err := authorityAndRefs(ctx, s, root, name, cache, nil)
+// nothing moved, else from the ledgers, and remembers it. ahead is what [RefsAhead] returned, or nil.
+func AuthorityOf(ctx context.Context, s *git.Session, root *Root, name string, cache *Cache, ahead func() ([]git.Ref, error)) (*capability.Authority, error) {
+	a, _, err := authorityAndRefs(ctx, s, root, name, cache, ahead)
 	return a, err
 }
 

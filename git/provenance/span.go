@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -139,6 +140,36 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 
 // One is the span of a single commit.
 func One(c git.Commit) Span { return Span{Tips: []oid.ID{c.ID}, Except: c.Parents} }
+
+// VerifyOne judges a single commit as its history has it: where what it was taken into
+// could speak for it, that is looked at too.
+func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, o Options) (*Report, verdict.Result, error) {
+	one := func(sp Span, o Options) (*Report, verdict.Result, error) {
+		rep, err := Verify(ctx, s, sp, o)
+		if err != nil {
+			return nil, verdict.Result{}, err
+		}
+		for r, err := range rep.Results {
+			return rep, r, err
+		}
+		return nil, verdict.Result{}, ErrEmptyRange
+	}
+	rep, r, err := one(One(c), o)
+	if err != nil || r.Verdict.OK() || len(rep.Facts.Admitted) == 0 {
+		return rep, r, err
+	}
+	wide := Span{Tips: []oid.ID{c.ID}}
+	for _, a := range rep.Facts.Admitted {
+		if !a.New.IsZero() && !slices.Contains(wide.Tips, a.New) {
+			wide.Tips = append(wide.Tips, a.New)
+		}
+	}
+	o.Only = map[oid.ID]bool{c.ID: true}
+	if rep, again, err := one(wide, o); err == nil {
+		return rep, again, nil
+	}
+	return rep, r, nil
+}
 
 // Commits returns what seal arguments name: REV is one commit, A..B a range, oldest first, each once.
 func Commits(s *git.Session, args ...string) ([]git.Commit, error) {

@@ -98,11 +98,34 @@ func (f *Facts) seenBy(ledger string, index int) (verdict.Seen, bool) {
 	return verdict.Seen{KeyID: s.key, Time: envelope.Timestamp(s.time)}, true
 }
 
+// taken reports whether an admission tells when something was taken in, and sets its time to when that is
+// certain: of a person or automation of the trust root the time it claims; of others, who
+// could say they had done it before a revocation, when one of those first saw it.
+func (f *Facts) taken(a *Admission) bool {
+	if p, ok := f.Authority.ByKey(a.KeyID); ok && p.Accountable == p.Name {
+		return true
+	}
+	seen, ok := f.seenBy(a.Ledger, int(a.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
+	if !ok {
+		return false
+	}
+	t, err := time.Parse(time.RFC3339, seen.Time)
+	if before := t.Add(-time.Second); err == nil && before.After(a.Time) { // it was there before it was seen
+		a.Time = before
+	}
+	return err == nil
+}
+
 // admissions returns, for each commit the log brought, the first admission of each signer that took it in.
 func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
 	out := map[oid.ID][]verdict.Admission{}
 	taken := map[string]map[oid.ID]bool{} // signer → commits
-	list := slices.Clone(f.Admitted)
+	var list []Admission
+	for _, a := range f.Admitted {
+		if f.taken(&a) {
+			list = append(list, a)
+		}
+	}
 	slices.SortStableFunc(list, func(a, b Admission) int { return a.Time.Compare(b.Time) })
 	for i := range list {
 		a := &list[i]

@@ -131,6 +131,7 @@ func openAs(ctx context.Context, env *cli.Env, name string) (*court, error) {
 		return nil, err
 	}
 	c := &court{Work: w}
+	ahead := provenance.RefsAhead(w.Session) // while the root is read
 	if c.pin, err = w.Pin(""); err == nil {
 		var root *provenance.Root
 		if root, err = provenance.OpenRoot(w.Session, c.pin); err == nil {
@@ -138,7 +139,7 @@ func openAs(ctx context.Context, env *cli.Env, name string) (*court, error) {
 				name = w.Choice().Named(w.Session.Repo())
 			}
 			var a *capability.Authority
-			if a, err = provenance.AuthorityOf(ctx, w.Session, root, name, w.Cache(false)); err == nil {
+			if a, err = provenance.AuthorityOf(ctx, w.Session, root, name, w.Cache(false), ahead); err == nil {
 				c.facts = &provenance.Facts{Root: root, Authority: a}
 				return c, nil
 			}

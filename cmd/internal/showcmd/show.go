@@ -62,27 +62,19 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 		return work.Explain(err)
 	}
 	c := commits[len(commits)-1]
-	rep, err := provenance.Verify(ctx, w.Session, provenance.One(c), w.Verifying(pin))
+	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, w.Verifying(pin))
 	if err != nil {
 		return work.Explain(err)
 	}
-	for r, err := range rep.Results {
-		if err != nil {
-			return work.Explain(err)
-		}
-		if asJSON {
-			err = printJSON(env, &r)
-		} else {
-			err = tell(env, rep, &r, &c)
-		}
-		if err != nil {
-			return err
-		}
-		if !r.Verdict.OK() {
-			return cli.No(nil)
-		}
+	if asJSON {
+		err = printJSON(env, &r)
+	} else {
+		err = tell(env, rep, &r, &c)
 	}
-	return nil
+	if err == nil && !r.Verdict.OK() {
+		return cli.No(nil)
+	}
+	return err
 }
 
 func printJSON(env *cli.Env, r *verdict.Result) error {
