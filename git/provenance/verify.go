@@ -21,6 +21,10 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
+// ErrFreshness says that the policy wants a fresh checkpoint over all ledgers, and there is none: whether the newest
+// entries are here can't be known.
+var ErrFreshness = errors.New("freshness unknown: the policy demands a checkpoint (maxCheckpointAge), and none is here")
+
 // A ShallowError names the commit at which a shallow clone's history ends. It wraps ErrShallow.
 type ShallowError struct{ Commit oid.ID }
 
@@ -259,6 +263,9 @@ func (f *Facts) with(s *git.Session, revs []string) (*Facts, error) {
 
 // inForce refuses a root that has expired, and one that a remote has another successor for.
 func inForce(s *git.Session, root *Root, now time.Time) error {
+	if _, demanded := root.Policy.CheckpointAge(); demanded {
+		return ErrFreshness
+	}
 	err := root.Expired(now)
 	if err == nil && fetchedRoots(s.Repo()) {
 		err = Rivals(s, root)

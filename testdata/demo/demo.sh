@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tells the story of Covenant on a terminal, in a repository and a home of its own:
 # governance, a person's and an agent's commit, verification, and forgeries refused.
-# usage: demo.sh [BIN]   (the folder with covenant and covenant-hook; else they are on PATH)
+# usage: demo.sh [BIN]   (the folder with the programs; else they are on PATH)
 set -eu
 
 bin=$(cd "${1:-$(dirname "$(command -v covenant)")}" && pwd)
@@ -57,10 +57,21 @@ run covenant verify
 run covenant show
 run covenant blame test_hello.py
 
+step "The person says what the agent may do, and the agent does no more"
+run covenant capability grant --to coder --action repo.commit --path 'tests/**' --expires 8h
+echo 'import backdoor' >>hello.py
+git add hello.py
+COVENANT_IDENTITY=coder
+export COVENANT_IDENTITY
+refused git commit -q -m "Greet the world"
+unset COVENANT_IDENTITY
+refused covenant capability explain --as coder --action repo.commit --path hello.py
+run git reset -q --hard
+
 step "Forgery 1: a commit past the hooks"
 good=$(git rev-parse HEAD)
 echo 'import backdoor' >>hello.py
-run git -c core.hooksPath=/dev/null -c hook.covenant-post-commit.enabled=false commit -q -a -m "Greet the world"
+run git -c core.hooksPath=/dev/null -c hook.covenant-pre-commit.enabled=false -c hook.covenant-commit-msg.enabled=false -c hook.covenant-post-commit.enabled=false commit -q -a -m "Greet the world"
 refused covenant verify -q
 run git reset -q --hard "$good"
 
@@ -78,7 +89,7 @@ for l in $(git for-each-ref --format='%(refname)' 'refs/covenant/ledger/provenan
 	if git log -1 --format=%s "$l" | grep -q coder; then ledger=$l; fi
 done
 tip=$(git rev-parse "$ledger")
-run git update-ref "$ledger" "$tip~1"
+run git update-ref "$ledger" "$tip~2"
 refused covenant verify -q
 run git update-ref "$ledger" "$tip"
 

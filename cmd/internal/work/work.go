@@ -146,6 +146,8 @@ func Explain(err error) error {
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):
 		return cli.Hint(err, "fetch the rest: git fetch --unshallow")
+	case errors.Is(err, provenance.ErrFreshness):
+		return cli.Hint(err, "this release makes no checkpoints; take the demand out: covenant policy edit")
 	case errors.Is(err, provenance.ErrRevision):
 		return cli.Hint(err, "see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrEmptyRange):
