@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -13,6 +14,7 @@ import (
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // acting is who acts at a moment, and who decides.
@@ -106,7 +108,7 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 	if d.Allowed || a.root.Policy.Exempts(trust.Kind(a.principal.Kind)) { // whether Git's signature stands for a seal is seen when there is one
 		return nil, nil
 	}
-	return nil, in.refuse(ctx, s, a, ref, parents, d)
+	return nil, in.refuse(ctx, s, a, &q, parents, d)
 }
 
 // stagedChange is what a commit would change, and against which parents.
@@ -144,7 +146,8 @@ func readStaged(s *git.Session) (c stagedChange) {
 
 // refuse records the refusal in the ledger of the one who acts, and returns it. Where it
 // can't be recorded it is a refusal all the same.
-func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, ref string, parents []oid.ID, d capability.Decision) error {
+func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, q *capability.Query, parents []oid.ID, d capability.Decision) error {
+	ref, paths := q.Ref, q.Changes
 	denied := &provenance.DeniedError{Action: capability.Commit, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}
 	if tree, err := s.StagedTree(); err == nil {
 		if hand, err := provenance.ChooseHand(s.Repo(), a.authority, a.choice); err == nil {
@@ -155,17 +158,34 @@ func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, ref stri
 			}
 		}
 	}
-	return refused(a, denied)
+	return refused(a, denied, paths)
 }
 
 // refused says what to do about a refusal: how to see why, and whom to ask.
-func refused(a *acting, d *provenance.DeniedError) error {
+func refused(a *acting, d *provenance.DeniedError, paths []pluginapi.Change) error {
 	e := &RefusedError{Err: d}
 	if d.Entry != "" {
 		e.Hint = append(e.Hint, "see why, and what would be needed: covenant capability explain "+d.Entry.Short())
 	}
 	if a.principal.Accountable != a.principal.Name {
-		e.Hint = append(e.Hint, fmt.Sprintf("ask %s, who answers for %s: covenant capability request --action %s --reason …", a.principal.Accountable, a.principal.Name, d.Action))
+		e.Hint = append(e.Hint, fmt.Sprintf("ask %s, who answers for %s: COVENANT_IDENTITY=%s covenant capability request --action %s%s --reason 'why it is needed'",
+			a.principal.Accountable, a.principal.Name, a.principal.Name, d.Action, pathFlags(paths)))
 	}
 	return e
+}
+
+// pathFlags names paths as flags, where they are few and plain.
+func pathFlags(changes []pluginapi.Change) string {
+	if len(changes) == 0 || len(changes) > 5 {
+		return ""
+	}
+	var b strings.Builder
+	for i := range changes {
+		p := string(changes[i].Path)
+		if strings.ContainsFunc(p, func(r rune) bool { return r < '+' || r > 'z' || strings.ContainsRune("<>;?[\\]^`", r) }) {
+			return ""
+		}
+		b.WriteString(" --path " + p)
+	}
+	return b.String()
 }

@@ -167,11 +167,30 @@ func (p *pushed) names(context.Context) error {
 			p.refuse("", "%s: what a clone fetched is its own affair, and not taken", m.ref)
 		case strings.HasPrefix(m.ref, ledger.Prefix) && !isLedger:
 			p.refuse("", "%s: is no name of a ledger", m.ref)
+		case record && !isLedger && !recordName(m.ref):
+			p.refuse("", "%s: is no name of a record", m.ref)
+		case strings.HasPrefix(m.ref, notes.Ref+"/"):
+			p.refuse("", "%s: would be in the way of %s", m.ref, notes.Ref)
 		case record && m.new.IsZero() && !strings.HasPrefix(m.ref, provenance.StagedPrefix):
 			p.refuse("", "%s: is a record, and records are never deleted", m.ref)
 		}
 	}
 	return nil
+}
+
+// recordName reports whether a ref beside ledgers is one that holds a record: anything else could stand in the way of one.
+func recordName(ref string) bool {
+	if ref == provenance.RootRef || ref == notes.Ref {
+		return true
+	}
+	for _, prefix := range []string{provenance.StagedPrefix, provenance.FormerPrefix, "refs/covenant/handoff/"} {
+		if rest, ok := strings.CutPrefix(ref, prefix); ok && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool {
+			return (r < '0' || r > '9') && (r < 'a' || r > 'f') && r != '-'
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // root opens the trust root as the push would leave it, held to this server's pin, and all ledgers under it.

@@ -136,7 +136,7 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 		if d.Allowed {
 			return nil
 		}
-		return refused(a, &provenance.DeniedError{Action: action, Who: a.principal.Name, Reason: m.ref + " is protected: " + d.Reason, Refused: d.Refused})
+		return refused(a, &provenance.DeniedError{Action: action, Who: a.principal.Name, Reason: m.ref + " is protected: " + d.Reason, Refused: d.Refused}, nil)
 	}
 	old := m.old
 	if old.IsZero() { // it is made, or Git was not told where it must be
@@ -210,7 +210,7 @@ func (in *Input) mayMake(s *git.Session, a *acting, ref string, c git.Commit) (b
 	if d.Allowed {
 		return true, nil
 	}
-	return false, refused(a, &provenance.DeniedError{Commit: c.ID, Action: capability.Commit, Who: a.principal.Name, Reason: ref + " is protected: " + d.Reason, Refused: d.Refused})
+	return false, refused(a, &provenance.DeniedError{Commit: c.ID, Action: capability.Commit, Who: a.principal.Name, Reason: ref + " is protected: " + d.Reason, Refused: d.Refused}, nil)
 }
 
 // askers makes Verify ask who this moment asks.

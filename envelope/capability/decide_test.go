@@ -112,7 +112,7 @@ func TestScopesOfCommits(t *testing.T) {
 		{"bytes", func(q *capability.Query) { q.Changes = paths("doc\xff/a") }, "base64:"},
 		{"another ref", func(q *capability.Query) { q.Ref = "refs/heads/main" }, "outside its refs"},
 		{"deeper ref", func(q *capability.Query) { q.Ref = "refs/heads/agent/x/y" }, "outside its refs"},
-		{"no ref", func(q *capability.Query) { q.Ref = "" }, "the ref is not known"},
+		{"no ref", func(q *capability.Query) { q.Ref = "" }, "not known which ref"},
 		{"four files", func(q *capability.Query) { q.Changes = paths("src/a", "src/b", "src/c", "src/d") }, "4 files"},
 		{"too many bytes", change(func(c *pluginapi.Change) { c.Size = 36 }), "36 bytes"},
 		{"negative bytes", func(q *capability.Query) { q.Changes = paths("src/a", "src/b"); q.Changes[0].Size = -100 }, "size -100"},

@@ -28,6 +28,9 @@ type Principal struct {
 	// Until is when the trust root let this person or key go: it is known, and
 	// may do nothing from then on. Zero: it is in the root.
 	Until time.Time
+	// Seen is how far this key's ledgers reached when it was removed; what stands beyond counts for nothing, whatever
+	// time it claims. nil: nobody looked, and times decide.
+	Seen []envelope.Head
 	// Lapse: grants of one who went count for nothing from Until on.
 	Lapse bool
 	// Compromised voids all that is dated then or later. Zero: nothing.
@@ -37,6 +40,24 @@ type Principal struct {
 // Gone reports whether the trust root had let the principal go at a moment, or holds its keys for stolen then.
 func (p *Principal) Gone(at time.Time) bool {
 	return !p.Until.IsZero() && !at.Before(p.Until) || !p.Compromised.IsZero() && !at.Before(p.Compromised)
+}
+
+// left reports whether a statement was made after its signer had left.
+func (p *Principal) left(at Place) bool {
+	switch {
+	case !p.Compromised.IsZero() && !at.Time.Before(p.Compromised):
+		return true
+	case p.Until.IsZero():
+		return false
+	case p.Seen == nil:
+		return !at.Time.Before(p.Until)
+	}
+	for _, h := range p.Seen {
+		if h.Ledger == at.Ledger && at.Seq <= h.Seq {
+			return false
+		}
+	}
+	return true
 }
 
 // Place is where a statement stands.
@@ -75,7 +96,8 @@ type Authority struct {
 	bySub    map[string][]envelope.Digest // key id → grants, in order of ids
 	ended    map[envelope.Digest][]Ended  // grant → revocations, oldest first
 	material map[string]string
-	intro    map[envelope.Digest]string // introduction → when it ends
+	scopes   map[envelope.Digest][]byte // grant → its scope, canonical
+	intro    map[envelope.Digest]end    // introduction → when it ends
 	Refused  []error                    // grants and revocations that count for nothing, and why
 }
 
@@ -85,7 +107,7 @@ type Authority struct {
 func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 	a := &Authority{
 		byKey: map[string]*Principal{}, byName: map[string]*Principal{}, grants: map[envelope.Digest]Given{},
-		bySub: map[string][]envelope.Digest{}, ended: map[envelope.Digest][]Ended{}, material: map[string]string{},
+		bySub: map[string][]envelope.Digest{}, ended: map[envelope.Digest][]Ended{}, material: map[string]string{}, scopes: map[envelope.Digest][]byte{},
 	}
 	for _, p := range persons {
 		a.add(p)
@@ -151,7 +173,7 @@ func (a *Authority) admit(g Given) error {
 	if !ok {
 		return bad("signed by %s, whom nobody introduced", g.KeyID)
 	}
-	if by.Gone(g.Time) {
+	if by.left(g.Place) {
 		return bad("%s, who signed it, had been removed", by.Name)
 	}
 	s := g.Granted.Subject
@@ -172,6 +194,8 @@ func (a *Authority) admit(g Given) error {
 			return bad("%s hands on grant %s, which is %s's", by.Name, parent.ID.Short(), p.Subject.Name)
 		case p.Delegable <= g.Granted.Delegable:
 			return bad("grant %s may be handed on %d times; this one says %d", parent.ID.Short(), p.Delegable, g.Granted.Delegable)
+		case g.Time.Before(parent.Time):
+			return bad("it is dated before grant %s, which it was handed on from", parent.ID.Short())
 		case !Covers(p.Action, g.Granted.Action) && p.Action != g.Granted.Action:
 			return bad("grant %s is of %s; this one of %s", parent.ID.Short(), p.Action, g.Granted.Action)
 		}
@@ -211,6 +235,11 @@ func (a *Authority) admit(g Given) error {
 			a.material[m] = s.Name
 		}
 	}
+	scope, err := canonical.Marshal(g.Granted.Scope)
+	if err != nil {
+		return bad("%w", err)
+	}
+	a.scopes[g.ID] = scope
 	a.grants[g.ID] = g
 	list := append(slices.Clone(a.bySub[key.ID()]), g.ID)
 	slices.Sort(list)
@@ -229,7 +258,7 @@ func (a *Authority) mayEnd(e Ended) error {
 	if !ok {
 		return fmt.Errorf("%w: of grant %s, which is not known here, or counts for nothing", ErrInvalid, e.Revocation.Grant.Short())
 	}
-	if by.Gone(e.Time) {
+	if by.left(e.Place) {
 		return fmt.Errorf("%w: %s, who signed it, had been removed", ErrInvalid, by.Name)
 	}
 	if by.Operator || g.Granted.Subject.Name == by.Name {
@@ -246,7 +275,7 @@ func (a *Authority) mayEnd(e Ended) error {
 // MayGrant reports why a grant signed by a key at a moment would count for nothing.
 func (a *Authority) MayGrant(keyID string, at time.Time, g Grant) error {
 	trial := &Authority{
-		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material),
+		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material), scopes: map[envelope.Digest][]byte{},
 	}
 	if p, ok := trial.byName[g.Subject.Name]; ok { // it may be given another key
 		c := *p
@@ -300,8 +329,13 @@ func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	return Ended{}, false
 }
 
-// introductions finds when the permissions of introductions end: the second
-// before anybody with authority first says what their holder may do.
+// end is when an introduction's permission ends: for what is done now, and for what was done.
+type end struct{ now, past string }
+
+// introductions finds when the permissions of introductions end: the second before
+// somebody with authority first says what their holder may do. For what was done
+// before, only an operator's word counts, and never from before the introduction: who may
+// hand on could date what it hands on as it likes.
 func (a *Authority) introductions() {
 	first := map[string][]Given{} // name → what it was given since
 	for _, g := range a.grants {
@@ -309,27 +343,43 @@ func (a *Authority) introductions() {
 			first[g.Granted.Subject.Name] = append(first[g.Granted.Subject.Name], g)
 		}
 	}
-	a.intro = map[envelope.Digest]string{}
+	a.intro = map[envelope.Digest]end{}
 	for id, g := range a.grants {
 		if !g.Granted.Introduction {
 			continue
 		}
-		end := g.Granted.Expires
-		for _, other := range first[g.Granted.Subject.Name] {
-			if t := envelope.Timestamp(other.Time.Add(-time.Second)); Covers(other.Granted.Action, g.Granted.Action) && (end == "" || t < end) {
-				end = t
+		e := end{g.Granted.Expires, g.Granted.Expires}
+		earlier := func(at *string, t time.Time) {
+			if s := envelope.Timestamp(t.Add(-time.Second)); *at == "" || s < *at {
+				*at = s
 			}
 		}
-		a.intro[id] = end
+		for _, other := range first[g.Granted.Subject.Name] {
+			if !Covers(other.Granted.Action, g.Granted.Action) {
+				continue
+			}
+			earlier(&e.now, other.Time)
+			if other.Granted.Parent == "" && !other.Time.Before(g.Time) {
+				earlier(&e.past, other.Time)
+			}
+		}
+		a.intro[id] = e
 	}
 }
 
 // Expires returns when a grant ends, RFC 3339, "" for never.
 func (a *Authority) Expires(g Given) string {
-	if end, ok := a.intro[g.ID]; ok {
-		return end
+	if e, ok := a.intro[g.ID]; ok {
+		return e.now
 	}
 	return g.Granted.Expires
+}
+
+func (a *Authority) expiresFor(g Given, past bool) string {
+	if e, ok := a.intro[g.ID]; ok && past {
+		return e.past
+	}
+	return a.Expires(g)
 }
 
 // Ended returns the revocations of a grant itself, oldest first.
@@ -425,6 +475,7 @@ type Query struct {
 	Action   string
 	At       time.Time // grants are in force at this moment
 	EndedBy  time.Time // revocations after this moment do not count; zero: all count
+	Past     bool      // At is when somebody saw, or took in, what was done: not now
 	Ref      string    // the ref under review, "" when it is not known
 	Intent   string
 	Changes  []pluginapi.Change
@@ -455,12 +506,37 @@ func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
 		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
 		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator && (p.MayAct == nil || p.MayAct(q.Action))},
 	}
-	for _, id := range a.bySub[q.KeyID] {
-		if c := a.chain(id, q); c != nil && len(r.Chains) < pluginapi.MaxChains {
+	// What an operator gave directly comes first, and what is not in force last: whoever may hand on could else
+	// bury it under any number of grants.
+	var over []pluginapi.Chain
+	for _, id := range a.byLength(q.KeyID) {
+		c := a.chain(id, q)
+		switch {
+		case c == nil:
+		case slices.ContainsFunc(c, func(g pluginapi.Grant) bool { return inactive(g.NotBefore, g.Expires, q.At) != "" }):
+			over = append(over, c)
+		case len(r.Chains) < pluginapi.MaxChains:
 			r.Chains = append(r.Chains, c)
 		}
 	}
+	if len(r.Chains) == 0 { // they say why not
+		r.Chains = over[:min(len(over), maxTold)]
+	}
 	return r, nil
+}
+
+// maxTold is how many chains that are not in force are shown to checkers, for the reason they give.
+const maxTold = 16
+
+// byLength returns a key's grants, those of the shortest lines first.
+func (a *Authority) byLength(keyID string) []envelope.Digest {
+	ids := a.bySub[keyID]
+	if !slices.ContainsFunc(ids, func(id envelope.Digest) bool { return a.grants[id].Granted.Parent != "" }) {
+		return ids
+	}
+	ids = slices.Clone(ids)
+	slices.SortStableFunc(ids, func(x, y envelope.Digest) int { return cmp.Compare(len(a.line(x)), len(a.line(y))) })
+	return ids
 }
 
 func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
@@ -471,21 +547,18 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 	if _, ended := a.End(id, q.EndedBy); ended {
 		return nil
 	}
-	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.Expires(top), q.At) != "" {
+	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.expiresFor(top, q.Past), q.At) != "" {
 		return nil // something else took its place, and says more
 	}
 	var c pluginapi.Chain
 	for _, g := range line {
-		scope, err := canonical.Marshal(g.Granted.Scope)
-		if err != nil {
-			return nil
-		}
+		scope := a.scopes[g.ID]
 		by := ""
 		if p := a.byKey[g.KeyID]; p != nil {
 			by = p.Name
 		}
 		c = append(c, pluginapi.Grant{
-			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.Expires(g),
+			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.expiresFor(g, q.Past),
 			Delegable: g.Granted.Delegable, By: by, To: g.Granted.Subject.Name,
 		})
 	}

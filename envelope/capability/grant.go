@@ -33,6 +33,9 @@ const (
 	Ref    = "repo.ref"    // admit that a protected ref is made or deleted
 )
 
+// repoActions are the actions on the repository that a grant may name.
+var repoActions = []string{Commit, Vouch, Push, Rewind, Tag, Ref, "repo.*"}
+
 // ErrInvalid says that a grant is malformed.
 var ErrInvalid = errors.New("not a valid grant")
 
@@ -102,6 +105,9 @@ func (g *Grant) Validate() error {
 	}
 	if !validAction(g.Action) {
 		return bad("action %q", g.Action)
+	}
+	if Namespace(g.Action) == "repo" && !slices.Contains(repoActions, g.Action) {
+		return bad("action %q: those on the repository are %s", g.Action, strings.Join(repoActions, ", "))
 	}
 	if err := g.Scope.Validate(g.Action); err != nil {
 		return err

@@ -91,7 +91,11 @@ var namespaces = map[string][]string{
 	"chain":    {"limit", "mint", "cluster", "batch_id", "payer_pubkey_b58", "resource"},
 }
 
-const maxPatterns = 1000
+// Limits of the patterns of one scope: their number, and their bytes together.
+const (
+	maxPatterns = 1000
+	maxScope    = 16 << 10
+)
 
 // ParseScope reads a scope as people write it: any JSON object of known fields.
 // "version" may be left out.
@@ -154,9 +158,13 @@ func (s *Scope) Validate(action string) error {
 			return bad("it has no field %s", f)
 		}
 	}
+	size := 0
 	for _, list := range [][]string{s.Paths, s.Refs} {
-		if len(list) > maxPatterns {
-			return bad("%d patterns", len(list))
+		for _, p := range list {
+			size += len(p)
+		}
+		if len(list) > maxPatterns || size > maxScope {
+			return bad("%d patterns of %d bytes, more than %d or %d", len(list), size, maxPatterns, maxScope)
 		}
 		for _, p := range list {
 			if err := pattern.Check(p); err != nil {
@@ -218,7 +226,7 @@ func (s *Scope) refuses(r *pluginapi.Request) string {
 func (s *Scope) refusesRepo(r *pluginapi.Request) string {
 	if s.Refs != nil {
 		if r.Ref == "" {
-			return "it is limited to refs " + strings.Join(s.Refs, ", ") + ", and the ref is not known"
+			return "it is limited to refs " + strings.Join(s.Refs, ", ") + ", and it is not known which ref this is for (--ref says it)"
 		}
 		if !pattern.Any(s.Refs, r.Ref) {
 			return fmt.Sprintf("%s is outside its refs %s", r.Ref, strings.Join(s.Refs, ", "))

@@ -357,7 +357,7 @@ func removes(prev *Version, next *Root, f Former) bool {
 
 // becomes reports whether g is f, or a stricter form of it.
 func (f Former) becomes(g Former) bool {
-	return g.compare(f) == 0 && g.Kind == f.Kind && g.Operator == f.Operator && slices.Equal(g.Emails, f.Emails) &&
+	return g.compare(f) == 0 && g.Kind == f.Kind && g.Operator == f.Operator && slices.Equal(g.Emails, f.Emails) && slices.Equal(g.Seen, f.Seen) &&
 		(g.Grants == f.Grants || g.Grants == Lapse) &&
 		(g.Compromised == f.Compromised || g.Compromised != "" && (f.Compromised == "" || moment(g.Compromised).Before(moment(f.Compromised))))
 }

@@ -87,7 +87,7 @@ func (p *Policy) Validate() error {
 	}
 	kinds := []string{string(Agent), string(Automation), string(Human)}
 	check := []error{
-		list("protected", p.Protected, maxPatterns, pattern.Check),
+		list("protected", p.Protected, maxPatterns, checkRefs),
 		list("exempt", p.Exempt, 1, oneOf(string(Human))),
 		list("modes", p.Modes, 2, oneOf(Witness, Vouch)),
 		list("coverage", p.Coverage, 3, oneOf(Own, Blob, Patch)),
@@ -240,6 +240,17 @@ func (p *Policy) says() int {
 		}
 	}
 	return n
+}
+
+// checkRefs: a pattern of full ref names; "main" alone would protect nothing.
+func checkRefs(p string) error {
+	if err := pattern.Check(p); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(p, "refs/") && !strings.HasPrefix(p, "*") {
+		return fmt.Errorf("%q: patterns are of full names, such as refs/heads/%s", p, p)
+	}
+	return nil
 }
 
 // Protects reports whether the policy protects a ref, given by its full name.

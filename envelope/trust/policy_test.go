@@ -55,7 +55,7 @@ func TestParsePolicy(t *testing.T) {
 		`{"version":1,"exempt":["agent"]}`:                             "exempt",
 		`{"version":1,"presence":"maybe"}`:                             "presence",
 		`{"version":1,"protected":["/x"]}`:                             "protected",
-		`{"version":1,"protected":["a","a"]}`:                          "twice",
+		`{"version":1,"protected":["refs/a","refs/a"]}`:                "twice",
 		`{"version":1,"operators":["*"]}`:                              "operators",
 		`{"version":1,"operators":["repo.*.x"]}`:                       "operators",
 		`{"version":1,"maxCheckpointAge":"1 day"}`:                     "maxCheckpointAge",

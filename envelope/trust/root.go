@@ -35,6 +35,7 @@ const (
 	maxEmails   = 64
 	maxEmail    = 320 // bytes of one address; RFC 5321 allows 64 before the @ and 255 behind
 	maxFormer   = 10000
+	maxSeen     = 1000 // ledgers of one former person
 	maxSucceeds = 100
 	maxGoverned = 20000
 	maxVersion  = 1 << 30
@@ -107,7 +108,10 @@ type Former struct {
 	Kind        Kind     `json:"kind"`
 	Name        string   `json:"name"`
 	Operator    bool     `json:"operator"` // was one in the last version that named these keys
-	Until       string   `json:"until"`    // RFC 3339: created of the version that removed them
+	// Seen is how far the ledgers of these keys reached when they were removed: what they hold up to there was
+	// made before. Sorted by ledger; absent where nobody looked, and of those who are compromised from the start.
+	Seen  []envelope.Head `json:"seen,omitempty"`
+	Until string          `json:"until"` // RFC 3339: created of the version that removed them
 }
 
 // compare orders the entries: by name, time, and first key.
@@ -263,6 +267,14 @@ func (r *Root) validatePersons() error {
 		}
 		if f.Compromised != "" && (envelope.CheckTime(f.Compromised) != nil || moment(f.Compromised).After(moment(f.Until))) {
 			return invalid("keys of %s were good until %s and compromised since %.40q", f.Name, f.Until, f.Compromised)
+		}
+		if len(f.Seen) > maxSeen {
+			return invalid("%d ledgers of %s, at most %d may be", len(f.Seen), f.Name, maxSeen)
+		}
+		for j, h := range f.Seen {
+			if !h.ID.Valid() || h.Seq == 0 || h.Ledger == "" || len(h.Ledger) > 128 || (j > 0 && f.Seen[j-1].Ledger >= h.Ledger) {
+				return invalid("what was seen of %s: ledger %.80q", f.Name, h.Ledger)
+			}
 		}
 		if f.Operator && f.Kind != Human {
 			return invalid("former operator %s is of kind %q", f.Name, f.Kind)

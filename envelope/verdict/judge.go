@@ -412,9 +412,9 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 	}
 	for at, ref := range e.admitted(w, s.KeyID, now) {
 		then := q
-		then.At, then.EndedBy = at, at
-		if !e.Side {
-			then.Ref = ref
+		then.At, then.EndedBy, then.Past = at, at, true
+		if !e.Side && (e.Ref == "" || !w.Policy.Protects(e.Ref)) {
+			then.Ref = ref // what was taken into one protected ref was not taken into another
 		}
 		if d := w.Authority.Decide(then); d.Allowed {
 			return d
@@ -423,7 +423,7 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 	q.At = now
 	d := w.Authority.Decide(q)
 	if at, err := time.Parse(time.RFC3339, s.Seen.Time); err == nil && !d.Allowed && at.Before(now) {
-		q.At = at.Add(-time.Second) // it was there before it was seen
+		q.At, q.Past = at.Add(-time.Second), true // it was there before it was seen
 		if seen := w.Authority.Decide(q); seen.Allowed {
 			return seen
 		}

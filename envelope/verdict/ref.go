@@ -163,7 +163,12 @@ type course struct {
 	ends  []*Step // that nothing follows, oldest first
 	gaps  []*Step // the first of those that nothing leads to
 	forks [][2]*Step
+
+	work int // how much may still be looked at to tell of forks
 }
+
+// maxWork bounds what is looked at to say which admissions part: that they do is told by the ends.
+const maxWork = 200_000
 
 // walk finds how the steps follow each other from the beginning of the line.
 func walk(l *Line, steps []*Step) course {
@@ -216,10 +221,23 @@ func walk(l *Line, steps []*Step) course {
 		c.gaps = append(c.gaps, steps[i])
 	}
 	if c.split() {
-		next := func(s *Step) []*Step { return follow(s, from, again) }
+		c.work = maxWork
+		next := func(s *Step) []*Step {
+			out := follow(s, from, again)
+			c.work -= 1 + len(from[s.New])
+			return out
+		}
 		c.fork(begin, next)
 		for _, s := range c.steps {
+			if c.work <= 0 {
+				break
+			}
 			c.fork(next(s), next)
+		}
+		for _, s := range c.ends {
+			if len(c.forks) == 0 && s.New != c.ends[0].New {
+				c.forks = append(c.forks, [2]*Step{c.ends[0], s})
+			}
 		}
 	}
 	return c
@@ -234,6 +252,10 @@ func (c *course) split() bool {
 func (c *course) fork(list []*Step, next func(*Step) []*Step) {
 	for i, s := range list {
 		for _, t := range list[i+1:] {
+			if c.work <= 0 {
+				return
+			}
+			c.work--
 			pair := [2]*Step{s, t}
 			if len(c.forks) < maxListed && s.New != t.New && !slices.Contains(c.forks, pair) && !leads(s, t, next) && !leads(t, s, next) {
 				c.forks = append(c.forks, pair)
@@ -251,6 +273,9 @@ func leads(from, to *Step, next func(*Step) []*Step) bool {
 		todo = todo[:len(todo)-1]
 		if s == to {
 			return true
+		}
+		if len(todo) > maxWork {
+			return false
 		}
 		if !seen[s] {
 			seen[s] = true

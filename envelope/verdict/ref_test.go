@@ -145,3 +145,42 @@ func TestLongLine(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// TestManyAdmissions: somebody who may admit, and does so a thousand times to and fro, costs no more than a moment's thought.
+func TestManyAdmissions(t *testing.T) {
+	id := func(n byte) oid.ID {
+		x, err := oid.Parse(strings.Repeat(string("0123456789abcdef"[n]), 40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	l := verdict.Line{Ref: "refs/heads/main", Since: []oid.ID{id(1)}}
+	for i := range 2000 {
+		from, to := id(1), id(2)
+		if i%2 == 1 {
+			from, to = id(2), id(1)
+		}
+		if i%3 == 0 {
+			to = id(3)
+		}
+		l.Steps = append(l.Steps, verdict.Step{ID: envelope.Digest(fmt.Sprintf("sha256:%064x", i)), KeyID: "k", Ledger: fmt.Sprint("provenance/", i%7), Seq: uint64(i/7 + 1), Old: from, New: to, Time: time.Unix(int64(i%5), 0)})
+	}
+	w := &verdict.World{Authority: allower{}, Principal: func(string) (verdict.Principal, bool) { return verdict.Principal{Name: "x"}, true }}
+	done := make(chan verdict.RefState, 1)
+	go func() { done <- l.Judge(w, id(2), id(2), time.Unix(100, 0)) }()
+	select {
+	case r := <-done:
+		if len(r.Findings) == 0 {
+			t.Errorf("%+v", r)
+		}
+	case <-time.After(60 * time.Second): // it takes a fraction of a second; without a bound it took hours
+		t.Fatal("it does not end")
+	}
+}
+
+type allower struct{}
+
+func (allower) Decide(capability.Query) capability.Decision {
+	return capability.Decision{Allowed: true}
+}

@@ -132,6 +132,23 @@ func (k *Sealer) AdmitHead(ctx context.Context, f *Facts, h Head) ([]envelope.Di
 	return made, nil
 }
 
+// ErrGap says that an admission would follow nothing.
+var ErrGap = errors.New("no admission leads there")
+
+// MayFollow reports why an admission of a ref from a place would leave a gap: no admission leads there, and the line does not begin there.
+func (f *Facts) MayFollow(h Head, from oid.ID) error {
+	places := append(f.since(h.Ref), oid.ID{})
+	for _, step := range f.Line(h.Ref).Steps {
+		places = append(places, step.New)
+	}
+	for _, place := range places {
+		if place == from || place.IsZero() && from.IsZero() {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s at %s", ErrGap, h.Ref, from.Short())
+}
+
 func (k *Sealer) admit(ctx context.Context, f *Facts, ref string, old, new oid.ID) (envelope.Digest, error) {
 	if old.IsZero() {
 		old = oid.ID{}

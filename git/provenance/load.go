@@ -663,7 +663,7 @@ func Persons(r *Root) []capability.Principal {
 	for _, p := range r.Former {
 		c := capability.Principal{
 			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: p.Operator, Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
-			Lapse: p.Grants == trust.Lapse,
+			Lapse: p.Grants == trust.Lapse, Seen: p.Seen,
 		}
 		c.Until, _ = time.Parse(time.RFC3339, p.Until)
 		c.Compromised, _ = time.Parse(time.RFC3339, p.Compromised)

@@ -143,7 +143,8 @@ func One(c git.Commit) Span { return Span{Tips: []oid.ID{c.ID}, Except: c.Parent
 
 // VerifyOne judges a single commit as its history has it: where what it was taken into
 // could speak for it, that is looked at too.
-func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, o Options) (*Report, verdict.Result, error) {
+// name is what it was named by: the ref under review, as of a span; an object's name leaves the branch HEAD is on.
+func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, name string, o Options) (*Report, verdict.Result, error) {
 	one := func(sp Span, o Options) (*Report, verdict.Result, error) {
 		rep, err := Verify(ctx, s, sp, o)
 		if err != nil {
@@ -154,11 +155,16 @@ func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, o Options) (*R
 		}
 		return nil, verdict.Result{}, ErrEmptyRange
 	}
-	rep, r, err := one(One(c), o)
+	narrow := One(c)
+	narrow.Name = name
+	if ref, err := narrow.UnderReview(s); err == nil && ref == "" {
+		narrow.Name = "HEAD"
+	}
+	rep, r, err := one(narrow, o)
 	if err != nil || r.Verdict.OK() || len(rep.Facts.Admitted) == 0 {
 		return rep, r, err
 	}
-	wide := Span{Tips: []oid.ID{c.ID}}
+	wide := Span{Tips: []oid.ID{c.ID}, Name: narrow.Name}
 	for _, a := range rep.Facts.Admitted {
 		if !a.New.IsZero() && !slices.Contains(wide.Tips, a.New) {
 			wide.Tips = append(wide.Tips, a.New)
@@ -228,7 +234,16 @@ func (f *Facts) SealedBy(ctx context.Context, s *git.Session, commits []git.Comm
 		if err != nil {
 			return nil, err
 		}
-		good[r.Commit] = r.Verdict.OK() && r.Principal != nil && r.Principal.Key == keyID
+		refused := map[string]bool{}
+		for _, w := range r.Warnings {
+			if w.Code == verdict.SealRefused {
+				refused[w.Object] = true
+			}
+		}
+		for i := range f.Seals[r.Commit] { // it holds whichever seal counts
+			x := &f.Seals[r.Commit][i]
+			good[r.Commit] = good[r.Commit] || r.Verdict.OK() && x.KeyID == keyID && x.Seal != nil && !refused[string(x.ID)]
+		}
 	}
 	return good, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,11 +215,49 @@ type Outcome struct {
 // it belongs: in force when enough operators signed, else staged. A draft of the same
 // payload that is staged already gets the signatures; another one is a *StagedError.
 func Propose(ctx context.Context, s *git.Session, r *Root, next *trust.Root, now time.Time, by ...identity.Signer) (*Outcome, error) {
+	if err := lookBack(ctx, s, r, next); err != nil {
+		return nil, err
+	}
 	d, err := trust.NewDraft(r.Current(), next, by...)
 	if err != nil {
 		return nil, err
 	}
 	return putDraft(ctx, s, r, d, now)
+}
+
+// lookBack writes down, for each key that a version removes, how far its ledgers reach: what they hold stands, and
+// what is added to them does not.
+func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root) error {
+	var f *Facts
+	for i := range next.Former {
+		x := &next.Former[i]
+		if x.Until != next.Created || x.Seen != nil || (x.Compromised != "" && x.Compromised == r.Created) {
+			continue
+		}
+		if f == nil {
+			var err error
+			if f, err = load(ctx, s, r, nil, nil); err != nil {
+				return err
+			}
+		}
+		keys := map[string]bool{}
+		for _, text := range x.Keys {
+			if k, err := identity.ParsePublicKey(text); err == nil {
+				keys[k.ID()] = true
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
+			c := f.Chains[name]
+			n := len(c.Entries)
+			if c.Broken != nil {
+				n = c.From
+			}
+			if n > 0 && keys[c.Entries[n-1].KeyID] {
+				x.Seen = append(x.Seen, envelope.Head{Ledger: name, Seq: c.Entries[n-1].Header.Seq, ID: c.Entries[n-1].ID})
+			}
+		}
+	}
+	return nil
 }
 
 // Countersign adds signatures to a draft that Drafts returned, and puts it where it belongs.

@@ -71,6 +71,14 @@ func (f *Facts) sight() {
 			}
 		}
 	}
+	for _, x := range f.Root.Former { // the operators who removed a key saw how far its ledgers reached
+		until, err := time.Parse(time.RFC3339, x.Until)
+		for _, h := range x.Seen {
+			if id, ok := w.At(h.Ledger, h.Seq); err == nil && ok && id == h.ID {
+				f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, "trust root", until})
+			}
+		}
+	}
 	for _, list := range f.seen {
 		slices.SortFunc(list, func(a, b seenAt) int { return cmp.Or(cmp.Compare(b.seq, a.seq), a.time.Compare(b.time)) })
 		for i := 1; i < len(list); i++ { // who saw further saw this too: keep who was first

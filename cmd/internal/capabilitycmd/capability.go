@@ -188,7 +188,7 @@ func denied(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, capability.ErrInvalid):
-		return cli.No(cli.Hint(err, "only operators grant, and a holder hands on what its grant lets it: covenant capability list"))
+		return cli.No(cli.Hint(err, "only operators grant; a holder hands on what was granted with --delegable: covenant capability list"))
 	}
 	return work.Explain(err)
 }

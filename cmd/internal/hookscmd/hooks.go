@@ -188,6 +188,9 @@ push is taken.`,
 				return cli.Usage("--root goes with --server")
 			}
 			o := options(env)
+			if !cmd.Flags().Changed("strict") {
+				strict = hooks.Strict(w.Session.Repo()) // it is left by --strict=false
+			}
 			o.Strict, o.Shared = strict, shared
 			if strict {
 				o.Moments = append(slices.Clone(install.Moments), install.StrictMoments...)

@@ -151,13 +151,14 @@ func newList(env *cli.Env) *cobra.Command {
 func newPin(env *cli.Env) *cobra.Command {
 	var path, on, digest string
 	var config []string
-	var asJSON bool
+	var asJSON, force bool
 	cmd := &cobra.Command{
 		Use:   "pin NAME",
 		Short: "Pin a plugin in the trust root: from then on it must allow what is asked",
 		Long: `Pin a plugin in a new version of the trust root, by the digest of its program for this
 platform, or for the one --platform names. What it is configured by is pinned with
-it. A plugin that is pinned already gets the new pin; its pins for other platforms stay.`,
+it. A plugin that is pinned already gets the new pin; its pins for other platforms stay.
+It is asked first: one that denies a plain request of an operator is not pinned.`,
 		Example: `  covenant plugin pin cedar --config agents.cedar
   covenant plugin pin cedar --platform darwin/arm64 --digest sha256:…`,
 		Args: cobra.ExactArgs(1),
@@ -185,7 +186,13 @@ it. A plugin that is pinned already gets the new pin; its pins for other platfor
 						return nil, err
 					}
 				}
-				return nil, pin(r, name, on, d, files)
+				if err := pin(r, name, on, d, files); err != nil {
+					return nil, err
+				}
+				if force || on != platform || digest != "" {
+					return nil, nil // or it can't be asked here
+				}
+				return nil, answers(cmd.Context(), h.Work, r.Policy, name, env.Now())
 			}})
 		},
 	}
@@ -194,8 +201,25 @@ it. A plugin that is pinned already gets the new pin; its pins for other platfor
 	f.StringVar(&on, "platform", platform, "the platform it is for: GOOS/GOARCH")
 	f.StringVar(&digest, "digest", "", "its digest, sha256:…, when the program is not here")
 	f.StringArrayVar(&config, "config", nil, "file of its configuration, kept in the trust root; may be repeated")
+	f.BoolVar(&force, "force", false, "also when it denies what an operator asks, or gives no answer")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
+}
+
+// answers asks the plugin that is about to be pinned: one that can't be relied on, with this configuration, would deny everything.
+func answers(ctx context.Context, w *work.Work, p *trust.Policy, name string, now time.Time) error {
+	g := *w.Gate(p)
+	g.Resident = false
+	g.Plugins = slices.DeleteFunc(slices.Clone(g.Plugins), func(x gate.Plugin) bool { return x.Name != name })
+	ds, err := g.Ask(ctx, []*pluginapi.Request{probe(now)})
+	switch {
+	case err != nil:
+		return err
+	case ds[0].Failure != "" || !ds[0].Allowed:
+		return cli.No(cli.Hint(fmt.Errorf("%s is not pinned: with this configuration it denies what operators ask: %s", name, ds[0].Reason),
+			"mend its configuration, or the program; read docs/guide/plugins.md", "pin it all the same: --force"))
+	}
+	return nil
 }
 
 func find(w *work.Work, env *cli.Env, name string) (string, error) {

@@ -133,6 +133,9 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 		if perr != nil {
 			return cli.Usage("--old takes a full object name, not %q", old)
 		}
+		if err := f.MayFollow(h, from); err != nil {
+			return cli.No(cli.Hint(err, "admit where the ref was first, then where it is: covenant ref log "+say.Shell(h.Ref)))
+		}
 		id, aerr := k.Admit(ctx, h.Ref, from, h.ID)
 		if err = aerr; err == nil {
 			made = append(made, id)

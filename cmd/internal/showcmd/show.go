@@ -62,7 +62,11 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 		return work.Explain(err)
 	}
 	c := commits[len(commits)-1]
-	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, w.Verifying(pin))
+	name := "HEAD"
+	if len(args) > 0 {
+		name = args[len(args)-1]
+	}
+	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, w.Verifying(pin))
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -109,7 +109,8 @@ func (o *opened) hand(ctx context.Context, doc *trust.Root) (*Hand, error) {
 	}
 	hand, err := provenance.ChooseHand(o.w.Session.Repo(), authority, o.w.Choice())
 	if err != nil {
-		return nil, work.Explain(err)
+		return nil, cli.Hint(err, "act with your key: COVENANT_IDENTITY=PATH-OF-YOUR-PRIVATE-KEY covenant trust …",
+			"or choose it for this clone: git config covenant.identity NAME, and git config covenant.NAME.key PATH")
 	}
 	if !who.IsOperator(hand.Principal.Name) {
 		return nil, cli.No(cli.Hint(fmt.Errorf("only an operator changes the trust root, and %s is none", hand.Principal.Name), "act as an operator: COVENANT_IDENTITY=NAME", "see who is: covenant trust show"))
