@@ -171,10 +171,17 @@ func (p *Process) connect(ctx context.Context) error {
 		return err
 	}
 	p.rpc, p.conn = rpc, conn.(*grpc.ClientConn)
-	if s := p.conn.GetState(); s != connectivity.Ready { // go-plugin takes it for a plugin without streams
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return errors.Join(fmt.Errorf("its connection is %v", s), p.dialed)
+	// go-plugin takes a connection that does not stand, or not yet, for a plugin without streams.
+	for s := p.conn.GetState(); s != connectivity.Ready; s = p.conn.GetState() {
+		failed := s == connectivity.TransientFailure || s == connectivity.Shutdown
+		if failed || !p.conn.WaitForStateChange(ctx, s) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return errors.Join(fmt.Errorf("its connection is %v", s), p.dialed)
+		}
+		if p.conn.GetState() == connectivity.Idle {
+			p.conn.Connect()
+		}
 	}
 	return ctx.Err()
 }
