@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -84,7 +85,7 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 		return nil, err // whatever it is; or a person's name that an agent must not take
 	}
 	staged := make(chan stagedChange, 1)
-	go func() { staged <- readStaged(s) }() // while grants are read
+	go func() { staged <- in.readStaged(s) }() // while grants are read
 	in.refs = provenance.RefsAhead(s)
 	a, err := in.whoUnder(ctx, s, root)
 	change := <-staged
@@ -118,9 +119,20 @@ type stagedChange struct {
 	err     error
 }
 
-func readStaged(s *git.Session) (c stagedChange) {
+func (in *Input) readStaged(s *git.Session) (c stagedChange) {
 	if c.parents, c.err = s.Repo().MergeHeads(); c.err != nil {
 		return c
+	}
+	if len(c.parents) == 0 && in.Moment == "pre-merge-commit" {
+		// git merge has not written MERGE_HEAD yet; it names what it merges in GITHEAD_<commit>.
+		for _, kv := range in.Env {
+			if rest, ok := strings.CutPrefix(kv, "GITHEAD_"); ok {
+				name, _, _ := strings.Cut(rest, "=")
+				if id, err := oid.Parse(name); err == nil && id.Format() == s.Repo().Format() && !slices.Contains(c.parents, id) {
+					c.parents = append(c.parents, id)
+				}
+			}
+		}
 	}
 	switch head, err := s.Commit("HEAD"); {
 	case err == nil:
