@@ -47,6 +47,7 @@ type Input struct {
 
 	moves []move                    // of a reference transaction, once read
 	refs  func() ([]git.Ref, error) // ledgers and notes that are being read already
+	last  git.Commit                // that was read last
 }
 
 func (in *Input) lookup(key string) (string, bool) {

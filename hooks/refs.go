@@ -109,7 +109,7 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 		}
 		if a == nil {
 			var err error
-			if a, err = in.who(ctx, s, pin); err != nil {
+			if a, err = in.whoUnder(ctx, s, root); err != nil {
 				return nil, &RefusedError{Err: fmt.Errorf("%s is protected: %w", m.ref, err), Hint: []string{Mend(err)}}
 			}
 			// Who says to be somebody proves it: the key must be there.

@@ -64,10 +64,11 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		if ids, err = in.overtaken(s, k, ids[0]); err != nil {
 			return nil, err
 		}
+		k.Again = true // that it has no seal was just seen, under the lock
 	}
 	commits := make([]git.Commit, 0, len(ids))
 	for _, id := range ids {
-		c, err := s.Commit(id.String())
+		c, err := in.commit(s, id)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +119,7 @@ func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.Commit(id.String())
+		c, err := in.commit(s, id)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +141,7 @@ func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([
 func (in *Input) commits(ctx context.Context, s *git.Session) ([]oid.ID, error) {
 	switch in.Moment {
 	case "post-commit", "post-applypatch":
-		return head(s)
+		return in.head(s)
 	case "post-merge":
 		if len(in.Args) > 0 && in.Args[0] == "1" {
 			return nil, nil // --squash: there is no commit yet
@@ -148,19 +149,32 @@ func (in *Input) commits(ctx context.Context, s *git.Session) ([]oid.ID, error) 
 		if forwarded(ctx, s) {
 			return nil, nil // others made these commits
 		}
-		return head(s)
+		return in.head(s)
 	case "post-rewrite":
 		return in.rewritten(s)
 	}
 	return nil, fmt.Errorf("%w: %q", ErrMoment, in.Moment)
 }
 
-func head(s *git.Session) ([]oid.ID, error) {
+func (in *Input) head(s *git.Session) ([]oid.ID, error) {
 	c, err := s.Commit("HEAD")
 	if err != nil {
 		return nil, fmt.Errorf("HEAD: %w", err)
 	}
+	in.last = c
 	return []oid.ID{c.ID}, nil
+}
+
+// commit reads a commit, unless it is the one that was read last.
+func (in *Input) commit(s *git.Session, id oid.ID) (git.Commit, error) {
+	if in.last.ID != id {
+		c, err := s.Commit(id.String())
+		if err != nil {
+			return c, err
+		}
+		in.last = c
+	}
+	return in.last, nil
 }
 
 // forwarded reports whether the merge only moved the branch. Git says so in the

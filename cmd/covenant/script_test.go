@@ -22,7 +22,7 @@ const scriptDir = "../../testdata/script"
 
 // maxExceptions is the number of lines of matrix.txt. It is written here so that
 // leaving something out of the matrix takes a second, visible decision.
-const maxExceptions = 4
+const maxExceptions = 0
 
 // TestScripts tells every story below testdata/script with the real programs and
 // the real git, over every variant of a repository; with -short over the first one

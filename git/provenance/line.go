@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -121,7 +122,7 @@ func (f *Facts) Line(ref string) *verdict.Line {
 	pos := f.positions(len(l.Steps) > 0)
 	for i := range l.Steps {
 		s := &l.Steps[i]
-		s.Action = admits(ref, s.Old, s.New, f.forward(pos, s.Old, s.New))
+		s.Action = admits(ref, s.Old, s.New, !f.admits(s.KeyID) || f.forward(pos, s.Old, s.New))
 	}
 	f.sights(l, ledgers)
 	if f.lines == nil {
@@ -129,6 +130,12 @@ func (f *Facts) Line(ref string) *verdict.Line {
 	}
 	f.lines[ref] = l
 	return l
+}
+
+// admits reports whether a key could admit anything: of one that can't no history is
+// walked, since whatever it wrote is refused.
+func (f *Facts) admits(keyID string) bool {
+	return f.Authority.MayEver(keyID, capability.Push, capability.Rewind, capability.Ref, capability.Tag)
 }
 
 // since returns where governance of a ref began: of its own name, else of a branch fetched from a remote.

@@ -130,7 +130,7 @@ func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
 	taken := map[string]map[oid.ID]bool{} // signer → commits
 	var list []Admission
 	for _, a := range f.Admitted {
-		if f.taken(&a) {
+		if f.admits(a.KeyID) && f.taken(&a) {
 			list = append(list, a)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
@@ -12,7 +13,7 @@ import (
 const Version = 1
 
 // Builtin is the checker that is always asked, and first.
-const Builtin = "scope@builtin"
+const Builtin = capability.Name
 
 // MaxPlugins bounds how many plugins a document names.
 const MaxPlugins = 16

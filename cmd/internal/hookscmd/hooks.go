@@ -280,16 +280,17 @@ func costOfMove(ctx context.Context, w *work.Work) (with, without float64, err e
 	if err != nil {
 		return 0, 0, err
 	}
+	none := strings.Repeat("0", len(head.ID.String())) // it must not be there: a branch of that name is somebody's
 	var took [2][]float64
 	for i := range 2 * times {
 		var off []string
 		if i%2 == 1 {
 			off = []string{"-c", "core.hooksPath=" + os.DevNull, "-c", "hook.covenant-reference-transaction.enabled=false"}
 		}
-		for _, args := range [][]string{{"update-ref", probe, head.ID.String()}, {"update-ref", "-d", probe}} {
+		for _, args := range [][]string{{"update-ref", probe, head.ID.String(), none}, {"update-ref", "-d", probe, head.ID.String()}} {
 			start := time.Now()
 			if _, err := r.Run(ctx, nil, append(slices.Clone(off), args...)...); err != nil {
-				_, _ = r.Run(ctx, nil, "-c", "core.hooksPath="+os.DevNull, "-c", "hook.covenant-reference-transaction.enabled=false", "update-ref", "-d", probe)
+				_, _ = r.Run(ctx, nil, "-c", "core.hooksPath="+os.DevNull, "-c", "hook.covenant-reference-transaction.enabled=false", "update-ref", "-d", probe, head.ID.String())
 				return 0, 0, err
 			}
 			took[i%2] = append(took[i%2], float64(time.Since(start).Microseconds())/1000)

@@ -1,0 +1,220 @@
+package capability
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// State is what a grant is at a moment.
+type State string
+
+// States of grants.
+const (
+	Active  State = "active"
+	Expired State = "expired"
+	Ending  State = "revoked"
+	Pending State = "pending" // in force later
+)
+
+// State returns what a grant is at a moment, those it rests on included.
+func (a *Authority) State(id envelope.Digest, at time.Time) State {
+	line := a.line(id)
+	if _, ended := a.End(id, time.Time{}); ended || len(line) == 0 || a.void(line) != "" {
+		return Ending
+	}
+	state := Active
+	for _, g := range line {
+		if t, err := time.Parse(time.RFC3339, a.Expires(g)); err == nil && at.After(t) {
+			return Expired
+		}
+		if t, err := time.Parse(time.RFC3339, g.Granted.NotBefore); err == nil && at.Before(t) {
+			state = Pending
+		}
+	}
+	return state
+}
+
+// Query asks whether a key may act.
+type Query struct {
+	KeyID    string
+	Action   string
+	At       time.Time // grants are in force at this moment
+	EndedBy  time.Time // revocations after this moment do not count; zero: all count
+	Past     bool      // At is when somebody saw, or took in, what was done: not now
+	Ref      string    // the ref under review, "" when it is not known
+	Intent   string
+	Changes  []pluginapi.Change
+	Resource map[string]any
+}
+
+// Decision answers a query. Grants names those relied on, an operator's first and
+// the holder's last; an operator needs none.
+type Decision struct {
+	Allowed  bool
+	Grants   []envelope.Digest
+	Checkers []string        // who was asked
+	Reason   string          // for people: why not
+	Refused  envelope.Digest // the grant that refused, when one did
+}
+
+// Request turns a query into what checkers are asked. The error says why no
+// checker needs to be asked: nobody has the key, or had it then.
+func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
+	p, ok := a.byKey[q.KeyID]
+	if !ok {
+		return nil, fmt.Errorf("nobody here has the key %s", q.KeyID)
+	}
+	if p.Gone(q.At) {
+		return nil, fmt.Errorf("%s, or this key, was removed from the trust root", p.Name)
+	}
+	r := &pluginapi.Request{
+		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
+		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator && (p.MayAct == nil || p.MayAct(q.Action))},
+	}
+	// What an operator gave directly comes first, and what is not in force last: whoever may hand on could else
+	// bury it under any number of grants.
+	var over []pluginapi.Chain
+	for _, id := range a.byLength(q.KeyID) {
+		c := a.chain(id, q)
+		switch {
+		case c == nil:
+		case slices.ContainsFunc(c, func(g pluginapi.Grant) bool { return inactive(g.NotBefore, g.Expires, q.At) != "" }):
+			over = append(over, c)
+		case len(r.Chains) < pluginapi.MaxChains:
+			r.Chains = append(r.Chains, c)
+		}
+	}
+	if len(r.Chains) == 0 { // they say why not
+		r.Chains = over[:min(len(over), maxTold)]
+	}
+	return r, nil
+}
+
+// maxTold is how many chains that are not in force are shown to checkers, for the reason they give.
+const maxTold = 16
+
+// byLength returns a key's grants, those of the shortest lines first.
+func (a *Authority) byLength(keyID string) []envelope.Digest {
+	ids := a.bySub[keyID]
+	if !slices.ContainsFunc(ids, func(id envelope.Digest) bool { return a.grants[id].Granted.Parent != "" }) {
+		return ids
+	}
+	ids = slices.Clone(ids)
+	slices.SortStableFunc(ids, func(x, y envelope.Digest) int { return cmp.Compare(len(a.line(x)), len(a.line(y))) })
+	return ids
+}
+
+func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
+	line := a.line(id)
+	if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) || a.void(line) != "" {
+		return nil
+	}
+	if _, ended := a.End(id, q.EndedBy); ended {
+		return nil
+	}
+	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.expiresFor(top, q.Past), q.At) != "" {
+		return nil // something else took its place, and says more
+	}
+	var c pluginapi.Chain
+	for _, g := range line {
+		scope := a.scopes[g.ID]
+		by := ""
+		if p := a.byKey[g.KeyID]; p != nil {
+			by = p.Name
+		}
+		c = append(c, pluginapi.Grant{
+			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.expiresFor(g, q.Past),
+			Delegable: g.Granted.Delegable, By: by, To: g.Granted.Subject.Name,
+		})
+	}
+	return c
+}
+
+// Decide answers a query with the built-in checker alone: a pure function of the authority and the query.
+func (a *Authority) Decide(q Query) Decision {
+	r, err := a.Request(&q)
+	if err != nil {
+		return Decision{Reason: err.Error(), Checkers: []string{Name}}
+	}
+	r.ID = "00000000000000000000000000000000" // nobody else answers
+	answer := check(r)
+	return a.Conclude(&q, r, answer.Allowed, answer.Chains, []string{Name}, answer.Reason, answer.Refused)
+}
+
+// Conclude makes a decision of what the checkers agreed on. A refusal that no
+// grant was there for names the grant that used to be.
+func (a *Authority) Conclude(q *Query, r *pluginapi.Request, allowed bool, chains []int, checkers []string, reason, refused string) Decision {
+	d := Decision{Allowed: allowed, Checkers: checkers}
+	if !allowed {
+		d.Reason, d.Refused = reason, envelope.Digest(refused)
+		if len(r.Chains) == 0 {
+			if why, id := a.past(q); why != "" {
+				d.Reason, d.Refused = why, id
+			}
+		}
+		return d
+	}
+	if r.Principal.Operator || len(chains) == 0 {
+		return d
+	}
+	for _, g := range r.Chains[slices.Min(chains)] {
+		d.Grants = append(d.Grants, envelope.Digest(g.ID))
+	}
+	return d
+}
+
+// past says what became of a grant that covered a query's action.
+func (a *Authority) past(q *Query) (string, envelope.Digest) {
+	for _, id := range slices.Backward(a.bySub[q.KeyID]) {
+		line := a.line(id)
+		if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) {
+			continue
+		}
+		if e, ok := a.End(id, q.EndedBy); ok {
+			who := e.KeyID
+			if p := a.byKey[e.KeyID]; p != nil {
+				who = p.Name
+			}
+			why := fmt.Sprintf("grant %s was revoked by %s at %s", id.Short(), who, envelope.Timestamp(e.Time))
+			if e.Revocation.Grant != id {
+				why += ", with grant " + e.Revocation.Grant.Short() + ", which it rests on"
+			}
+			if e.Revocation.Reason != "" {
+				why += ": " + e.Revocation.Reason
+			}
+			return why, id
+		}
+		if why := a.void(line); why != "" {
+			return fmt.Sprintf("grant %s: %s", id.Short(), why), id
+		}
+	}
+	return "", ""
+}
+
+// MayEver reports whether a key holds, or held, anything by which it could do one of these: what it says it did is
+// not looked into otherwise.
+func (a *Authority) MayEver(keyID string, actions ...string) bool {
+	p, ok := a.byKey[keyID]
+	if !ok {
+		return false
+	}
+	return slices.ContainsFunc(actions, func(action string) bool {
+		return p.Operator && (p.MayAct == nil || p.MayAct(action)) ||
+			slices.ContainsFunc(a.bySub[keyID], func(id envelope.Digest) bool { return Covers(a.grants[id].Granted.Action, action) })
+	})
+}
+
+// NeedsSizes reports whether any grant is limited by the size of new content, which costs a look at every object.
+func (a *Authority) NeedsSizes() bool {
+	for _, g := range a.grants {
+		if g.Granted.Scope.MaxBytes != nil {
+			return true
+		}
+	}
+	return false
+}

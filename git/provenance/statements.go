@@ -1,0 +1,372 @@
+package provenance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// entryRef points into a chain while its envelopes are on their way.
+type entryRef struct {
+	chain *verdict.Chain
+	i     int
+}
+
+func (f *Facts) entriesOf(want func(topic string) bool) []entryRef {
+	var out []entryRef
+	for _, n := range slices.Sorted(maps.Keys(f.Chains)) {
+		topic, _, _ := strings.Cut(n, "/")
+		if !want(topic) {
+			continue
+		}
+		for i := range f.Chains[n].Entries {
+			out = append(out, entryRef{f.Chains[n], i})
+		}
+	}
+	return out
+}
+
+func (r entryRef) entry() *verdict.Entry { return &r.chain.Entries[r.i] }
+
+func objectNames(refs []entryRef) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, r := range refs {
+			if !yield(r.entry().Commit.String() + ":" + ledger.File) {
+				return
+			}
+		}
+	}
+}
+
+// statement is one opened and decoded entry; at most one of its fields is set.
+type statement struct {
+	seal      *prov.Seal
+	decision  *prov.Decision
+	admission *prov.Admission
+	grant     *capability.Grant
+	ended     *capability.Revocation
+	asked     *capability.Asked
+}
+
+// open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
+func open(e *verdict.Entry, repository envelope.Digest, data []byte, ring envelope.Keyring) (st statement) {
+	env, err := ledger.ParseBlob(data)
+	if err != nil {
+		e.Err = err
+		return st
+	}
+	e.ID = env.ID()
+	if ids := env.KeyIDs(); len(ids) > 0 {
+		e.KeyID = ids[0]
+	}
+	st, e.Header, e.Err = openEnvelope(env, repository, ring)
+	return st
+}
+
+func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envelope.Keyring) (st statement, h envelope.Header, err error) {
+	typ := env.PayloadType()
+	if typ != envelope.TypeInToto && typ != envelope.TypeLedger {
+		return st, h, fmt.Errorf("%w: %.100q", envelope.ErrPayloadType, typ)
+	}
+	o, err := env.Open(typ, 1, ring)
+	if err != nil {
+		return st, h, err
+	}
+	if typ == envelope.TypeInToto {
+		s, err := prov.Parse(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.seal, h = s, s.Predicate.Entry
+		return st, h, h.Check(repository)
+	}
+	kind, err := envelope.TypeOf(o)
+	if err != nil {
+		return st, h, err
+	}
+	switch kind {
+	case prov.Decided:
+		d, err := prov.ParseDecision(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.decision, h = &d.Body, d.Entry
+	case prov.Admitted:
+		a, err := prov.ParseAdmission(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.admission, h = &a.Body, a.Entry
+	case capability.Granted:
+		g, err := capability.Parse(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.grant, h = &g.Body, g.Entry
+	case capability.Revoked:
+		r, err := capability.ParseRevocation(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.ended, h = &r.Body, r.Entry
+	case capability.Requested:
+		r, err := capability.ParseAsked(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.asked, h = &r.Body, r.Entry
+	default:
+		if h, err = envelope.HeaderOf(o); err != nil {
+			return st, h, err
+		}
+		// What a capability ledger says and we can't read could be the end of a grant.
+		newer := h.Topic == CapabilityTopic
+		for _, known := range []string{prov.Decided, prov.Admitted} {
+			newer = newer || errors.Is(envelope.VersionError(kind, known), envelope.ErrNewer)
+		}
+		if newer {
+			return st, h, fmt.Errorf("%w: type %.100q", envelope.ErrNewer, kind)
+		}
+		return st, h, h.Check(repository) // it keeps its place in the chain, and says nothing to us
+	}
+	return st, h, h.Check(repository)
+}
+
+// readGrants reads the capability ledgers, links them, and folds the authority.
+// Who may write there is told by what is written there: delegations are by the
+// holders of grants. So entries by keys nobody knows yet are opened again when
+// more are known.
+func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
+	persons := Persons(f.Root)
+	refs := f.entriesOf(func(t string) bool { return t == CapabilityTopic })
+	data := make([][]byte, len(refs))
+	i := 0
+	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
+		if i >= len(refs) {
+			break
+		}
+		e := refs[i].entry()
+		if err != nil {
+			e.Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+		} else {
+			e.Blob, data[i] = o.ID, o.Data
+		}
+		i++
+	}
+	if i < len(refs) {
+		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
+	}
+	f.Authority = capability.Fold(persons, nil, nil)
+	states := make([]statement, len(refs))
+	for known := -1; known < len(f.Authority.Principals()); {
+		known = len(f.Authority.Principals())
+		for i, r := range refs {
+			e := r.entry()
+			if data[i] == nil || (e.ID != "" && !errors.Is(e.Err, envelope.ErrUnknownKey)) {
+				continue
+			}
+			e.Err = nil
+			if states[i] = open(e, f.Root.ID, data[i], f.Authority.Ring); e.ID != "" {
+				f.byID[e.ID] = e.Blob
+			}
+		}
+		f.Authority = f.fold(persons, refs, states)
+	}
+	f.link(f.Authority, CapabilityTopic)
+	f.Authority = f.fold(persons, refs, states)
+	for _, g := range f.Authority.Grants() {
+		f.Grants[g.ID] = g
+	}
+	for i, r := range refs {
+		if st := states[i]; st.asked != nil && r.entry().Err == nil && r.chain.Whole(r.i) {
+			f.Wishes = append(f.Wishes, capability.Wish{Place: r.place(), Asked: *st.asked})
+		}
+	}
+	slices.SortFunc(f.Wishes, func(a, b capability.Wish) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
+	for _, err := range f.Authority.Refused {
+		f.problem(verdict.GrantRefused, "", "", "%v", err)
+	}
+	return nil
+}
+
+// fold: grants after the break of a chain do not count; revocations on both sides of a fork do.
+func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []statement) *capability.Authority {
+	var given []capability.Given
+	var ended []capability.Ended
+	for i, r := range refs {
+		if r.entry().Err != nil {
+			continue
+		}
+		switch st := states[i]; {
+		case st.grant != nil && r.chain.Whole(r.i):
+			given = append(given, capability.Given{Place: r.place(), Granted: *st.grant})
+		case st.ended != nil:
+			ended = append(ended, capability.Ended{Place: r.place(), Revocation: *st.ended})
+		}
+	}
+	return capability.Fold(persons, given, ended)
+}
+
+func (r entryRef) place() capability.Place {
+	e := r.entry()
+	return capability.Place{ID: e.ID, KeyID: e.KeyID, Ledger: r.chain.Name, Seq: e.Header.Seq, Time: e.Header.When()}
+}
+
+// readSeals reads all other ledgers, on all processors.
+func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
+	refs := f.entriesOf(func(t string) bool { return t != CapabilityTopic })
+	type job struct {
+		i    int
+		id   oid.ID
+		data []byte
+	}
+	states := make([]statement, len(refs))
+	jobs := make(chan job, 256)
+	var wg sync.WaitGroup
+	for range max(1, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for j := range jobs {
+				e := refs[j.i].entry()
+				e.Blob = j.id
+				states[j.i] = open(e, f.Root.ID, j.data, f.Authority.Ring)
+			}
+		})
+	}
+	i := 0
+	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
+		if i >= len(refs) || ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			refs[i].entry().Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+		} else {
+			jobs <- job{i, o.ID, o.Data}
+		}
+		i++
+	}
+	close(jobs)
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if i < len(refs) {
+		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
+	}
+	f.link(f.Authority, "")
+	f.lost()
+	f.sight()
+	for i, r := range refs {
+		e := r.entry()
+		if e.ID != "" {
+			f.byID[e.ID] = e.Blob
+		}
+		switch st := states[i]; {
+		case st.seal != nil && errors.Is(e.Err, envelope.ErrRepository):
+			// The seal is of another repository; say so where it stands.
+			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Err: e.Err, Ledger: r.chain.Name, Index: r.i})
+		case e.Err != nil:
+		case st.seal != nil:
+			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
+		case st.admission != nil && r.chain.Whole(r.i):
+			f.Admitted = append(f.Admitted, Admission{Place: r.place(), Admission: *st.admission})
+		case st.decision != nil:
+			if d := st.decision; !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
+				f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})
+			}
+			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
+		}
+	}
+	return nil
+}
+
+// Undecided reports whether a problem leaves everything open: an operator wrote
+// into a capability ledger what this program can't read. Anybody else's newer
+// statement concerns only what rests on that ledger.
+func (f *Facts) Undecided(p verdict.Finding) bool {
+	c := f.Chains[p.Object]
+	if p.Code != verdict.LedgerNewer || c == nil || !strings.HasPrefix(p.Object, CapabilityTopic+"/") {
+		return false
+	}
+	for _, e := range c.Entries {
+		if by, ok := f.Authority.ByKey(e.KeyID); ok && by.Operator {
+			return true
+		}
+	}
+	return false
+}
+
+// lost tells of ledgers that lack what somebody saw there.
+func (f *Facts) lost() {
+	w := verdict.World{Chains: f.Chains}
+	far := map[string]envelope.Head{}
+	for _, c := range f.Chains {
+		for _, e := range c.Entries {
+			for _, h := range e.Header.Heads {
+				if _, ok := w.At(h.Ledger, h.Seq); !ok && h.Seq > far[h.Ledger].Seq {
+					far[h.Ledger] = h
+				}
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(far)) {
+		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",
+			far[name].Seq, far[name].ID.Short(), len(entriesOf(f.Chains[name])))
+	}
+}
+
+func entriesOf(c *verdict.Chain) []verdict.Entry {
+	if c == nil {
+		return nil
+	}
+	return c.Entries
+}
+
+// link checks the chains of a topic, or of all topics but capability.
+func (f *Facts) link(known *capability.Authority, topic string) {
+	for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
+		c := f.Chains[name]
+		t, w, _ := strings.Cut(name, "/")
+		if (topic != "") != (t == CapabilityTopic) {
+			continue
+		}
+		if len(c.Entries) > 0 && errors.Is(c.Entries[0].Err, envelope.ErrRepository) && f.Root.Replaces(c.Entries[0].Header.Repository) {
+			delete(f.Chains, name) // of the repository this one replaces: it says nothing here, and nothing is wrong with it
+			continue
+		}
+		unknown := ""
+		if len(c.Entries) > 0 {
+			if _, ok := known.ByKey(c.Entries[0].KeyID); !ok && c.Entries[0].KeyID != "" {
+				unknown = c.Entries[0].KeyID
+			}
+		}
+		c.Link(t, w, func(keyID string) (string, bool) {
+			k, ok := PublicKey(known, keyID)
+			if !ok {
+				return "", false
+			}
+			d := k.Digest()
+			return fmt.Sprintf("%x", d[:8]), true
+		})
+		switch {
+		case unknown != "":
+			f.problem(verdict.LedgerUnknown, name, "covenant identity list", "is written by %s, whom nobody introduced", unknown)
+		case c.Broken != nil:
+			f.Problems = append(f.Problems, *c.Broken)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package provenance
+
+import (
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+)
+
+// PublicKey finds a key of any principal.
+func PublicKey(a *capability.Authority, keyID string) (identity.PublicKey, bool) {
+	p, ok := a.ByKey(keyID)
+	if !ok {
+		return nil, false
+	}
+	for _, k := range p.Keys {
+		if k.ID() == keyID {
+			return k, true
+		}
+	}
+	return nil, false
+}
+
+// Persons returns the persons of a trust root as principals, those who left after
+// those who are there.
+func Persons(r *Root) []capability.Principal {
+	keys := func(list []string) (out []identity.PublicKey) {
+		for _, text := range list {
+			if k, err := identity.ParsePublicKey(text); err == nil { // Validate parsed it already
+				out = append(out, k)
+			}
+		}
+		return out
+	}
+	var out []capability.Principal
+	for _, p := range r.Root.Persons {
+		out = append(out, capability.Principal{
+			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: r.IsOperator(p.Name), Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
+		})
+	}
+	for _, p := range r.Former {
+		c := capability.Principal{
+			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: p.Operator, Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
+			Lapse: p.Grants == trust.Lapse, Seen: p.Seen,
+		}
+		c.Until, _ = time.Parse(time.RFC3339, p.Until)
+		c.Compromised, _ = time.Parse(time.RFC3339, p.Compromised)
+		out = append(out, c)
+	}
+	return out
+}
+
+// World returns what the judge needs to know.
+func (f *Facts) World() *verdict.World {
+	return &verdict.World{
+		Authority: f.Authority,
+		Principal: func(keyID string) (verdict.Principal, bool) {
+			p, ok := f.Authority.ByKey(keyID)
+			if !ok {
+				return verdict.Principal{}, false
+			}
+			return verdict.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Key: keyID}, true
+		},
+		Emails: func(keyID string) []string {
+			if p, ok := f.Authority.ByKey(keyID); ok {
+				return p.Emails
+			}
+			return nil
+		},
+		Operator: func(keyID string) bool {
+			p, ok := f.Authority.ByKey(keyID)
+			return ok && p.Operator
+		},
+		Gone: func(keyID string) bool {
+			p, ok := f.Authority.ByKey(keyID)
+			return ok && !p.Until.IsZero()
+		},
+		Policy: f.Root.Policy,
+		Holds: func(grants []envelope.Digest, keyID string) bool {
+			if len(grants) == 0 {
+				return true
+			}
+			line := f.Authority.Line(grants[len(grants)-1])
+			if len(line) != len(grants) {
+				return false
+			}
+			for i, g := range line {
+				if g.ID != grants[i] {
+					return false
+				}
+			}
+			k, err := identity.ParsePublicKey(line[len(line)-1].Granted.Subject.Key)
+			return err == nil && k.ID() == keyID
+		},
+		Left: func(keyID string, at time.Time) bool {
+			p, ok := f.Authority.ByKey(keyID)
+			return !ok || p.Gone(at)
+		},
+		Seen:   f.seenBy,
+		Chains: f.Chains,
+		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {
+			d, ok := f.Decisions[id]
+			return d, ok
+		},
+	}
+}
