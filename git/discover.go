@@ -15,12 +15,17 @@ import (
 // does in the common cases and lets one "git config" child confirm the guess: that child reads the
 // repository's own configuration only where Git itself finds and trusts the repository. Anything
 // unusual is asked of "git rev-parse".
-func (r *Repo) discover(ctx context.Context) error {
+func (r *Repo) discover(ctx context.Context, reads bool) error {
 	g, guessed := r.guess()
 	argv := []string{"config", "--list", "-z", "--show-origin", "--show-scope"}
 	p, err := r.startRaw(ctx, r.env, nil, argv, argv)
 	if err != nil {
 		return err
+	}
+	if reads && guessed {
+		if c, err := r.start(ctx, r.env, pipeInput, readArgs...); err == nil {
+			r.ready.Store(c)
+		}
 	}
 	out, err := p.readAll(configLimit)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,6 +19,20 @@ import (
 // "<kind> SP <size> NUL <body>" under objects/xx/, made under a temporary name that "git prune"
 // knows and renamed, so that nobody sees half an object.
 func (r *Repo) writeLoose(queue []queued) error {
+	const writers = 2 // most of the time goes to the file system
+	var wg sync.WaitGroup
+	errs := make([]error, writers)
+	for w := range writers {
+		from, to := len(queue)*w/writers, len(queue)*(w+1)/writers
+		if from < to {
+			wg.Go(func() { errs[w] = r.writeEach(queue[from:to]) })
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (r *Repo) writeEach(queue []queued) error {
 	dir, share, sync := r.objectDir(), r.sharing(), r.syncLoose()
 	var buf bytes.Buffer
 	z, err := zlib.NewWriterLevel(&buf, zlib.BestSpeed) // Git's own default for loose objects

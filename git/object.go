@@ -112,12 +112,14 @@ func (s *Session) objects(names iter.Seq[string], limit int64, head bool) iter.S
 	}
 }
 
+var readArgs = []string{"cat-file", "--batch-command", "--buffer"}
+
 func (s *Session) reader() (*process, error) {
 	env, err := s.readEnv()
 	if err != nil {
 		return nil, err
 	}
-	return s.take(readPurpose, env, "cat-file", "--batch-command", "--buffer")
+	return s.take(readPurpose, env, readArgs...)
 }
 
 // headLimit is how many bytes of a commit are read at most: its headers and the beginning of its message.

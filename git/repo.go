@@ -49,6 +49,9 @@ type Options struct {
 	// Env is the environment, as "NAME=value" strings: it steers discovery (GIT_DIR and the like)
 	// and is what children get, with the changes the package comment names. Nil is os.Environ().
 	Env []string
+	// Reads says that a [Session] follows at once that reads objects: its child gets ready while the
+	// configuration is read.
+	Reads bool
 }
 
 // Repo is an opened repository. It is immutable and safe for concurrent use.
@@ -65,6 +68,7 @@ type Repo struct {
 	view   bool // reading children need a view without promisor remotes, see view.go
 
 	children atomic.Int64
+	ready    atomic.Pointer[process] // reads objects, for the first session; see Options.Reads
 }
 
 // Open finds the repository that Git would use in o.Dir under o.Env. It normally costs one child.
@@ -85,15 +89,24 @@ func Open(ctx context.Context, o Options) (*Repo, error) {
 		return nil, fmt.Errorf("open repository %s: %w", dir, err)
 	}
 	r := &Repo{bin: bin, dir: dir, base: env, env: childEnv(env)}
-	if err := r.discover(ctx); err != nil {
+	if err := r.discover(ctx, o.Reads); err != nil {
+		r.unready()
 		return nil, fmt.Errorf("open repository %s: %w", dir, err)
 	}
 	if r.promisor() {
+		r.unready() // such a child would ask the remote
 		if r.view, err = r.needsView(ctx); err != nil {
 			return nil, fmt.Errorf("open repository %s: %w", dir, err)
 		}
 	}
 	return r, nil
+}
+
+// unready ends the child that waits for the first session.
+func (r *Repo) unready() {
+	if p := r.ready.Swap(nil); p != nil {
+		p.kill()
+	}
 }
 
 // GitDir returns the absolute git directory of this worktree.

@@ -26,7 +26,11 @@ type Session struct {
 
 // Session returns a session that ends with ctx. It starts no child.
 func (r *Repo) Session(ctx context.Context) *Session {
-	return &Session{repo: r, ctx: ctx, idle: map[string]*process{}, queueAt: map[oid.ID]int{}}
+	s := &Session{repo: r, ctx: ctx, idle: map[string]*process{}, queueAt: map[oid.ID]int{}}
+	if p := r.ready.Swap(nil); p != nil {
+		s.idle[readPurpose] = p
+	}
+	return s
 }
 
 // Repo returns the repository the session works on.

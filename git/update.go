@@ -35,8 +35,8 @@ func (e *ConflictError) Error() string {
 	return "refs were moved by somebody else: " + strings.Join(e.Refs, ", ")
 }
 
-// Update moves all refs in one transaction of Git, or none; msg is for the reflogs of refs that
-// have one. Each Old is checked under the ref's lock. If the machine stops while the transaction
+// Update writes what is queued, as [Session.Flush] does, and then moves all refs in one transaction
+// of Git, or none; msg is for the reflogs of refs that have one. Each Old is checked under the ref's lock. If the machine stops while the transaction
 // is carried out, each ref is at its old or its new value, and refs given first moved first.
 // A symbolic ref is followed, as Git does. It costs one child.
 //
@@ -52,7 +52,15 @@ func (s *Session) Update(msg string, updates ...RefUpdate) error {
 	// A lock can vanish between Git's failure and our look at it. So a failure that shows no cause
 	// is tried again before it is believed.
 	for try := 1; ; try++ {
-		committing, err := s.transact(msg, updates)
+		p, err := s.updater(msg)
+		if err != nil {
+			return fmt.Errorf("update refs: %w", err)
+		}
+		if err := s.Flush(); err != nil { // while the child gets ready; it looks for objects when it is told of them
+			p.close()
+			return err
+		}
+		committing, err := transact(s.repo, p, updates)
 		if err == nil {
 			return nil
 		}
@@ -95,20 +103,19 @@ func (s *Session) checkUpdates(updates []RefUpdate) error {
 	return nil
 }
 
-// transact runs one transaction of "git update-ref --stdin". committing says that the failure came
-// after Git was told to commit.
-//
-// Each transaction has a child of its own, since one that lives on trusts what it read before
-// (see current.go).
-func (s *Session) transact(msg string, updates []RefUpdate) (committing bool, err error) {
+// updater starts a child for one transaction. Each has its own, since one that lives on trusts what
+// it read before (see current.go).
+func (s *Session) updater(msg string) (*process, error) {
 	args := []string{"update-ref"}
 	if msg = strings.ReplaceAll(msg, "\x00", ""); strings.TrimSpace(msg) != "" {
 		args = append(args, "-m", msg)
 	}
-	p, err := s.repo.start(s.ctx, s.repo.env, pipeInput, append(args, "--stdin")...)
-	if err != nil {
-		return false, err
-	}
+	return s.repo.start(s.ctx, s.repo.env, pipeInput, append(args, "--stdin")...)
+}
+
+// transact runs one transaction of "git update-ref --stdin". committing says that the failure came
+// after Git was told to commit.
+func transact(r *Repo, p *process, updates []RefUpdate) (committing bool, err error) {
 	p.w.WriteString("start\n")
 	for _, u := range updates {
 		switch {
@@ -125,7 +132,7 @@ func (s *Session) transact(msg string, updates []RefUpdate) (committing bool, er
 		err = readAcks(p.out, "start: ok\n", "prepare: ok\n")
 	}
 	if err == nil {
-		if moved, merr := s.repo.moved(updates); merr != nil || len(moved) > 0 {
+		if moved, merr := r.moved(updates); merr != nil || len(moved) > 0 {
 			p.close() // gives the locks back
 			if merr == nil {
 				merr = &ConflictError{Refs: moved}

@@ -147,7 +147,7 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 }
 
 func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
-	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env})
+	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env, Reads: in.Moment != "commit-msg"})
 	if err != nil {
 		return nil, err
 	}

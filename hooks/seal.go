@@ -19,13 +19,17 @@ import (
 
 // after is what follows when commits came to be: they are judged as they are, and sealed.
 func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	sure := in.Moment == "post-commit" || in.Moment == "post-applypatch"
+	if sure && in.Ahead != nil {
+		in.Ahead(s.Repo()) // what takes longest comes first
+	}
 	in.refs = provenance.RefsAhead(s)
 	s.Warm()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	if in.Ahead != nil {
+	if !sure && in.Ahead != nil {
 		in.Ahead(s.Repo())
 	}
 	root, err := provenance.OpenRoot(s, pin)

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -34,6 +35,7 @@ func main() {
 		pluginwire.Serve(capability.Checker{})
 		return
 	case len(args) == 1 && args[0] == "decide":
+		debug.SetGCPercent(1600) // it is gone before that is worth while
 		err = decide(os.Stdin, os.Stdout)
 	case len(args) >= 3 && args[0] == "serve" && args[1] == "--socket":
 		idle := 5 * time.Minute

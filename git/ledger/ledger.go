@@ -158,9 +158,6 @@ func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string,
 		if len(tx.updates) == 0 {
 			return nil
 		}
-		if err := s.Flush(); err != nil {
-			return fmt.Errorf("writing objects: %w", err)
-		}
 		err := s.Update("covenant", tx.updates...)
 		var conflict *git.ConflictError
 		if errors.As(err, &conflict) && len(conflict.Locks) > 0 {

@@ -245,9 +245,6 @@ func Found(_ context.Context, s *git.Session, by Founder, now time.Time) (*Root,
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Flush(); err != nil {
-		return nil, err
-	}
 	if err := s.Update("covenant: trust root 1", git.RefUpdate{Name: RootRef, New: commit, Old: oid.ID{}}); err != nil {
 		return nil, err
 	}

@@ -351,9 +351,6 @@ func putDraftOn(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Flush(); err != nil {
-		return nil, err
-	}
 	return out, s.Update(fmt.Sprintf("covenant: trust root %d staged", d.Version), git.RefUpdate{Name: local, New: commit, Old: old})
 }
 
@@ -369,9 +366,6 @@ func adopt(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.Ref, 
 	}
 	commit, err := putVersion(s, d.Envelope, d.Root, []oid.ID{tip}, strings.Join(d.Signed(), ", "), now)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.Flush(); err != nil {
 		return nil, err
 	}
 	updates := []git.RefUpdate{{Name: RootRef, New: commit, Old: tip}}
@@ -429,9 +423,6 @@ func Reroot(ctx context.Context, s *git.Session, old *Root, by Founder, now time
 		}
 		commit, err := putVersion(s, e, r, nil, by.Name, now)
 		if err != nil {
-			return err
-		}
-		if err := s.Flush(); err != nil {
 			return err
 		}
 		updates[1] = git.RefUpdate{Name: RootRef, New: commit, Old: tip}

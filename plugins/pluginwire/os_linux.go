@@ -124,6 +124,9 @@ func sweep() {
 	family.Lock()
 	defer family.Unlock()
 	for try := 0; family.adopting && try < 100; try++ {
+		if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); errors.Is(err, unix.ECHILD) {
+			return // there are none at all
+		}
 		found := false
 		for _, pid := range children() {
 			if family.known[pid] {

@@ -40,7 +40,7 @@ type Gate struct {
 	Timeout  time.Duration // of one round of at most 2048 requests; 0: [DefaultTimeout]
 	Env      []string      // of covenant-gate itself; plugins see nothing of it. nil: empty
 
-	ahead *started
+	ahead, asked *started // that waits for its question; that had it
 }
 
 // Plugin is a pinned checker.

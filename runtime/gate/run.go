@@ -27,6 +27,7 @@ func missing(program string, err error) *Error {
 type started struct {
 	in     *io.PipeWriter
 	out    chan ran
+	ended  chan struct{} // closed when the process is gone
 	cancel context.CancelFunc
 }
 
@@ -37,29 +38,38 @@ type ran struct {
 
 // Start starts covenant-gate ahead of the next [Gate.Ask], so that it and the built-in
 // checker are ready when the question is. Where the resident host is used it does
-// nothing. A gate that was started and is not asked must be closed.
+// nothing. A gate that was started must be closed.
 func (g *Gate) Start(ctx context.Context) {
 	if g.Resident || g.ahead != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r, w := io.Pipe()
-	s := &started{in: w, out: make(chan ran, 1), cancel: cancel}
+	s := &started{in: w, out: make(chan ran, 1), ended: make(chan struct{}), cancel: cancel}
 	go func() {
-		b, err := g.exec(ctx, r)
+		defer close(s.ended)
+		b, err := g.exec(ctx, r, s.out)
 		_ = r.CloseWithError(io.ErrClosedPipe)
-		s.out <- ran{b, err}
+		select {
+		case s.out <- ran{b, err}:
+		default: // the answer is out already
+		}
 	}()
 	g.ahead = s
 }
 
-// Close ends a covenant-gate that was started and not asked.
+// Close ends a covenant-gate that was started and not asked, and waits until one that was asked has ended its plugins.
 func (g *Gate) Close() {
 	if s := g.ahead; s != nil {
 		g.ahead = nil
 		s.cancel()
 		_ = s.in.Close()
-		<-s.out
+		<-s.ended
+	}
+	if s := g.asked; s != nil {
+		g.asked = nil
+		<-s.ended
+		s.cancel()
 	}
 }
 
@@ -67,10 +77,9 @@ func (g *Gate) Close() {
 func (g *Gate) run(ctx context.Context, doc []byte) ([]byte, error) {
 	s := g.ahead
 	if s == nil {
-		return g.exec(ctx, bytes.NewReader(doc))
+		return g.exec(ctx, bytes.NewReader(doc), nil)
 	}
-	g.ahead = nil
-	defer s.cancel()
+	g.ahead, g.asked = nil, s
 	go func() {
 		_, err := s.in.Write(doc)
 		_ = s.in.CloseWithError(err)
@@ -80,12 +89,14 @@ func (g *Gate) run(ctx context.Context, doc []byte) ([]byte, error) {
 		return r.b, r.err
 	case <-ctx.Done():
 		s.cancel()
-		<-s.out
+		<-s.ended
 		return nil, &Error{Failure: pluginapi.Timeout, Err: fmt.Errorf("covenant-gate: %w", ctx.Err())}
 	}
 }
 
-func (g *Gate) exec(ctx context.Context, doc io.Reader) ([]byte, error) {
+// exec runs covenant-gate to its end. early gets the answer as soon as all of it is there, before covenant-gate
+// has ended what it started; nil: nobody waits for it.
+func (g *Gate) exec(ctx context.Context, doc io.Reader, early chan<- ran) ([]byte, error) {
 	// When this thread ends the kernel ends the child, where it can.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -93,6 +104,10 @@ func (g *Gate) exec(ctx context.Context, doc io.Reader) ([]byte, error) {
 	cmd.Env = append([]string{}, g.Env...)
 	cmd.Stdin = doc
 	out, said := &bounded{left: MaxDocument}, &bounded{left: 4096}
+	if early != nil {
+		// It writes one line, and nothing when it fails.
+		out.line = func(b []byte) { early <- ran{bytes.Clone(b), nil} }
+	}
 	cmd.Stdout, cmd.Stderr = out, said
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return end(cmd.Process) }
@@ -120,6 +135,7 @@ type bounded struct {
 	buf  bytes.Buffer
 	left int
 	over bool
+	line func([]byte) // called once, with the first line when it is whole; nil: not wanted
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
@@ -127,5 +143,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 	b.left -= n
 	b.over = b.over || n < len(p)
 	b.buf.Write(p[:n])
+	if b.line != nil && !b.over && bytes.IndexByte(p[:n], '\n') >= 0 {
+		b.line(b.buf.Bytes())
+		b.line = nil
+	}
 	return len(p), nil
 }

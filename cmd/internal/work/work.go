@@ -33,7 +33,7 @@ type Work struct {
 
 // Open opens the repository the environment is in. The caller closes it.
 func Open(ctx context.Context, env *cli.Env) (*Work, error) {
-	r, err := git.Open(ctx, git.Options{Dir: env.Dir, Env: env.Environ})
+	r, err := git.Open(ctx, git.Options{Dir: env.Dir, Env: env.Environ, Reads: true})
 	if err != nil {
 		return nil, Explain(err)
 	}
