@@ -179,7 +179,10 @@ func Strict(r *git.Repo) bool {
 
 // Mend says what a person does about the reason a seal failed.
 func Mend(err error) string {
+	var nobody *provenance.NobodyError
 	switch {
+	case errors.As(err, &nobody) && nobody.Near != "":
+		return "did you mean: " + nobody.Near
 	case errors.Is(err, provenance.ErrNoIdentity):
 		return "choose one: covenant identity use NAME"
 	case errors.Is(err, provenance.ErrAgentAsHuman):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/gowebpki/jcs"
@@ -49,7 +50,7 @@ func Unmarshal(b []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return fmt.Errorf("decoding %T: %w", v, decodeError(b, v, err))
+		return decodeError(b, v, err)
 	}
 	again, err := encode(v)
 	if err != nil {
@@ -64,7 +65,7 @@ func Unmarshal(b []byte, v any) error {
 	if bytes.Equal(again, b) {
 		return nil
 	}
-	return fmt.Errorf("decoding %T: %w", v, difference(b, again))
+	return difference(b, again)
 }
 
 // encode returns encoding/json's form of v.
@@ -107,6 +108,10 @@ func canonicalize(b []byte) ([]byte, error) {
 // decodeError tells an unknown field from the other reasons for err: without strictness about
 // fields the same bytes decode. encoding/json has no type or sentinel for it.
 func decodeError(b []byte, v any, err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return wrongType{wrong}
+	}
 	t := reflect.TypeOf(v)
 	if t == nil || t.Kind() != reflect.Pointer || errors.Is(err, ErrUnknownField) {
 		return err
@@ -115,6 +120,36 @@ func decodeError(b []byte, v any, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w (%v)", ErrUnknownField, err)
+}
+
+// wrongType says it in JSON's words, where encoding/json speaks of Go's types.
+type wrongType struct{ *json.UnmarshalTypeError }
+
+func (e wrongType) Error() string {
+	where := "the document"
+	if e.Field != "" {
+		where = strconv.Quote(e.Field)
+	}
+	return fmt.Sprintf("%s: %s stands where %s belongs", where, e.Value, jsonWord(e.Type))
+}
+
+func (e wrongType) Unwrap() error { return e.UnmarshalTypeError }
+
+// jsonWord is what a value of a Go type is called in JSON.
+func jsonWord(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Pointer:
+		return jsonWord(t.Elem())
+	}
+	return "a number"
 }
 
 // difference says why a document and the encoding of what was read from it differ.

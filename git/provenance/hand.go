@@ -25,6 +25,53 @@ var (
 	ErrOtherKey     = errors.New("the key is not the one this principal is known by")
 )
 
+// A NobodyError names who is not known here. It wraps ErrNobody.
+type NobodyError struct {
+	Name string
+	Near string // somebody known whose name differs by a slip of the keys; "" when nobody's does
+}
+
+func (e *NobodyError) Error() string { return fmt.Sprintf("%v: %.80q", ErrNobody, e.Name) }
+
+// Unwrap returns ErrNobody.
+func (e *NobodyError) Unwrap() error { return ErrNobody }
+
+// Nobody returns the error for a name that an authority does not know.
+func Nobody(a *capability.Authority, name string) *NobodyError {
+	e := &NobodyError{Name: name}
+	best := 3
+	for _, p := range a.Principals() {
+		if d := slips(name, p.Name); d < best && d < len(p.Name) {
+			best, e.Near = d, p.Name
+		}
+	}
+	return e
+}
+
+// slips counts the bytes to add, drop or change to make b of a; names of over 64 bytes are not compared.
+func slips(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return len(a) + len(b)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
 // Choice is how an identity is chosen: in this order Explicit, the worktree's
 // configuration, the repository's.
 type Choice struct {
@@ -107,7 +154,7 @@ func ChooseHand(r *git.Repo, a *capability.Authority, c Choice) (Hand, error) {
 	}
 	p, ok := a.ByName(name)
 	if !ok {
-		return h, fmt.Errorf("%w: %q", ErrNobody, name)
+		return h, Nobody(a, name)
 	}
 	if c.Explicit == "" && c.Tool != "" && p.Kind == "human" {
 		return h, fmt.Errorf("%w: %s runs, %s is a person", ErrAgentAsHuman, c.Tool, p.Name)
@@ -146,7 +193,7 @@ func ChoosePrincipal(r *git.Repo, a *capability.Authority, c Choice) (*capabilit
 	}
 	p, ok := a.ByName(name)
 	if !ok {
-		return nil, nil, fmt.Errorf("%w: %q", ErrNobody, name)
+		return nil, nil, Nobody(a, name)
 	}
 	if c.Explicit == "" && c.Tool != "" && p.Kind == "human" {
 		return nil, nil, fmt.Errorf("%w: %s runs, %s is a person", ErrAgentAsHuman, c.Tool, p.Name)

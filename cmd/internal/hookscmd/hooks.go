@@ -202,6 +202,9 @@ push is taken.`,
 			if err := printDone(env, rep, asJSON); err != nil {
 				return err
 			}
+			if bare(w.Session.Repo()) {
+				env.Talk().Note("nobody commits in a bare repository; to verify what is pushed to it: covenant hooks install --server")
+			}
 			return setStrict(cmd.Context(), w, strict)
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -351,22 +352,32 @@ worktree alone. COVENANT_IDENTITY in the environment goes before both.`,
 }
 
 func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) error {
-	list, err := load(ctx, env)
-	if err != nil {
-		return err
-	}
-	known := false
-	for _, l := range list {
-		known = known || l.Name == name
-	}
-	if !known {
-		return cli.Hint(fmt.Errorf("%w: %q", provenance.ErrNobody, name), "see who is: covenant identity list")
-	}
 	w, err := work.Open(ctx, env)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+	pin, err := w.Pin("")
+	if err != nil {
+		return err
+	}
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return work.Explain(err)
+	}
+	p, ok := f.Authority.ByName(name)
+	if !ok {
+		return cli.Hint(work.Explain(provenance.Nobody(f.Authority, name)), "see who is: covenant identity list")
+	}
+	if key != "" && key != "agent" && key != "openpgp" {
+		pub, err := identity.PublicOfFile(env.Path(key))
+		if err != nil {
+			return cli.Hint(fmt.Errorf("--key %s: %w", key, err), "name the file of the private key")
+		}
+		if !slices.ContainsFunc(p.Keys, func(k identity.PublicKey) bool { return k.ID() == pub.ID() }) {
+			return cli.Hint(fmt.Errorf("%w: %s is not %s's", provenance.ErrOtherKey, pub.ID(), name), "see its keys: covenant identity show "+name)
+		}
+	}
 	if worktree {
 		if err := ownWorktreeConfig(ctx, w); err != nil {
 			return err

@@ -106,6 +106,9 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	p := env.Palette()
 	if made.Joined {
 		_, err = fmt.Fprintf(env.Out, "%s trust root %s\n", p.Good("joined"), made.Root)
+		if _, chosen := w.Session.Repo().Config().Get(provenance.IdentityKey); !chosen && env.Value("COVENANT_IDENTITY") == "" {
+			env.Talk().Note("no identity is chosen here; see who is known: covenant identity list; choose one: covenant identity use NAME")
+		}
 		return err
 	}
 	_, err = fmt.Fprintf(env.Out, "%s by %s (%s)\ntrust root %s\n", p.Good("governed"), made.Operator, made.Key, made.Root)

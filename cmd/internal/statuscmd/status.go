@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -38,7 +39,9 @@ how many commits of HEAD's history have no good seal.`,
 // Status is what status prints with --json.
 type Status struct {
 	Type      string   `json:"type"` // "status"
-	Root      string   `json:"root"`
+	Root      string   `json:"root"`    // the pin
+	Version   int      `json:"version"` // of the trust root, in force
+	Head      string   `json:"head"`    // its digest
 	Operators []string `json:"operators"`
 	Identity  string   `json:"identity,omitempty"` // acts here; empty when none can
 	Why       string   `json:"why,omitempty"`      // why none can
@@ -99,7 +102,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 		}
 		st.Problems = len(rep.Problems)
 	}
-	st.Operators = facts.Root.Operators
+	st.Operators, st.Version, st.Head = facts.Root.Operators, facts.Root.Version, string(facts.Root.Digest)
 	choice := w.Choice()
 	choice.Ask = nil // looking must not ask
 	st.Tool = choice.Tool
@@ -145,12 +148,16 @@ func tell(env *cli.Env, st Status) error {
 	if n := st.Unsealed + st.Invalid; n > 0 {
 		seals += ", " + p.Bad(fmt.Sprintf("%d unsealed, %d invalid", st.Unsealed, st.Invalid)) + " (covenant verify -q)"
 	}
+	root := fmt.Sprintf("version %d %s", st.Version, st.Head)
+	if st.Root != st.Head {
+		root += ", pinned at " + envelope.Digest(st.Root).Short()
+	}
 	branch := st.Branch
 	if branch == "" {
 		branch = "HEAD (detached)"
 	}
 	for _, r := range [][2]string{
-		{"root", st.Root},
+		{"root", root},
 		{"operators", fmt.Sprint(len(st.Operators)) + ": " + say.Line(fmt.Sprint(st.Operators))},
 		{"identity", identity},
 		{"hooks", hooksSay},
