@@ -38,7 +38,7 @@ how many commits of HEAD's history have no good seal.`,
 
 // Status is what status prints with --json.
 type Status struct {
-	Type      string   `json:"type"` // "status"
+	Type      string   `json:"type"`    // "status"
 	Root      string   `json:"root"`    // the pin
 	Version   int      `json:"version"` // of the trust root, in force
 	Head      string   `json:"head"`    // its digest

@@ -1,0 +1,408 @@
+package verdict
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// Node is what stands at a path: a mode of six octal digits and an object. The zero Node is nothing.
+type Node struct {
+	Mode string `json:"mode,omitempty"`
+	ID   oid.ID `json:"id,omitzero"`
+}
+
+// Edge is one sealed change of a path.
+type Edge struct {
+	From   Node `json:"from,omitzero"`
+	To     Node `json:"to,omitzero"`
+	Source int  `json:"source"` // whose it is
+}
+
+// Derivation is where the changes of a commit without a seal may come from: sealed
+// changes of other commits. It says nothing of authority.
+type Derivation struct {
+	Changes []DerivedChange `json:"changes"`
+	Sources []Source        `json:"sources"`
+}
+
+// DerivedChange is one change, and every sealed edge that lies on a way from its old side to its new one.
+type DerivedChange struct {
+	Change pluginapi.Change `json:"change"`
+	From   Node             `json:"from,omitzero"`
+	To     Node             `json:"to,omitzero"`
+	Edges  []Edge           `json:"edges,omitempty"`
+}
+
+// Source is a seal of another commit.
+type Source struct {
+	ExamSeal
+	Commit oid.ID     `json:"commit"` // it may be gone
+	Here   bool       `json:"here,omitempty"`
+	All    []PathEdge `json:"all"` // everything it changed
+}
+
+// PathEdge is a change of a source.
+type PathEdge struct {
+	Path []byte `json:"path"`
+	From Node   `json:"from,omitzero"`
+	To   Node   `json:"to,omitzero"`
+}
+
+// Cover is a sealed commit that a derived one took changes from.
+type Cover struct {
+	Commit    oid.ID
+	Seal      string // identity of its envelope
+	Principal Principal
+	Mode      provenance.Mode
+	Time      string   // its signer's claim
+	Here      bool     // the commit is in this clone
+	Took      int      // of its changes
+	Left      []string // paths of changes that were not taken
+}
+
+// Limits of what is looked at to cover one commit. What is beyond them covers nothing.
+const (
+	maxEdgesOfPath = 4096
+	maxSources     = 1024
+)
+
+// Offers are the seals that may cover commits, by path.
+type Offers struct {
+	w      *World
+	byPath map[string][]offer
+	exams  map[*Candidate]*ExamSeal // nil: it covers nothing
+}
+
+type offer struct {
+	from, to Node
+	cand     *Candidate
+}
+
+// NewOffers takes the seals that ledgers hold. Only changes against the one parent of
+// a commit, or of one without parents, are offered: a merge's own work is not told apart from
+// what it brings in.
+func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
+	o := &Offers{w: w, byPath: map[string][]offer{}, exams: map[*Candidate]*ExamSeal{}}
+	for cand := range seals {
+		if cand.Err != nil || cand.Seal == nil || cand.InNote || len(cand.Seal.Predicate.Parents) > 1 || len(cand.Seal.Predicate.Changes) != 1 {
+			continue
+		}
+		for i := range cand.Seal.Predicate.Changes[0] {
+			c := &cand.Seal.Predicate.Changes[0][i]
+			p := c.PathBytes()
+			o.byPath[p] = append(o.byPath[p], offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand})
+		}
+	}
+	return o
+}
+
+func node(mode, id string) Node {
+	n, err := oid.Parse(id)
+	if id == "" || err != nil {
+		return Node{}
+	}
+	return Node{mode, n}
+}
+
+// Reaches reports whether any seal brings a path where a change brings it.
+func (o *Offers) Reaches(c *provenance.Raw) bool {
+	to := Node{c.NewMode, c.New}
+	return slices.ContainsFunc(o.byPath[c.Path], func(x offer) bool { return x.to == to })
+}
+
+// Derive finds what may cover the changes of a commit. usable tells whether a sealed commit
+// may cover this one at all; here, whether it is in this clone.
+func (o *Offers) Derive(changes []provenance.Raw, usable func(*Candidate) bool, here func(oid.ID) bool) *Derivation {
+	d := &Derivation{}
+	at := map[*Candidate]int{}
+	source := func(c *Candidate) (int, bool) {
+		i, ok := at[c]
+		if ok {
+			return i, i >= 0
+		}
+		exam := o.exam(c)
+		if exam == nil || len(d.Sources) == maxSources || !usable(c) {
+			at[c] = -1
+			return -1, false
+		}
+		s := Source{ExamSeal: *exam, Commit: c.Seal.Commit(), Here: here(c.Seal.Commit())}
+		for i := range c.Seal.Predicate.Changes[0] {
+			x := &c.Seal.Predicate.Changes[0][i]
+			s.All = append(s.All, PathEdge{[]byte(x.PathBytes()), node(x.OldMode, x.Old), node(x.NewMode, x.New)})
+		}
+		at[c] = len(d.Sources)
+		d.Sources = append(d.Sources, s)
+		return at[c], true
+	}
+	touched := provenance.Touched([][]provenance.Raw{changes})
+	byPath := make(map[string]pluginapi.Change, len(touched))
+	for _, t := range touched {
+		byPath[string(t.Path)] = t
+	}
+	for i := range changes {
+		c := &changes[i]
+		dc := DerivedChange{Change: byPath[c.Path], From: Node{c.OldMode, c.Old}, To: Node{c.NewMode, c.New}}
+		offers := o.byPath[c.Path]
+		if len(offers) > maxEdgesOfPath {
+			offers = offers[len(offers)-maxEdgesOfPath:]
+		}
+		for _, x := range between(offers, dc.From, dc.To) {
+			if n, ok := source(x.cand); ok {
+				dc.Edges = append(dc.Edges, Edge{x.from, x.to, n})
+			}
+		}
+		d.Changes = append(d.Changes, dc)
+	}
+	return d
+}
+
+// between returns the edges that lie on a way from one node to another. "Nothing" may begin or end
+// a way; none passes it: a file that was deleted and put back is another change.
+func between(offers []offer, from, to Node) []offer {
+	reach := func(start, end Node, next func(offer) (Node, Node)) map[Node]bool {
+		seen := map[Node]bool{start: true}
+		todo := []Node{start}
+		for len(todo) > 0 {
+			n := todo[0]
+			todo = todo[1:]
+			if n == end || n == (Node{}) && n != start {
+				continue
+			}
+			for _, x := range offers {
+				if a, b := next(x); a == n && !seen[b] {
+					seen[b] = true
+					todo = append(todo, b)
+				}
+			}
+		}
+		return seen
+	}
+	ahead := reach(from, to, func(x offer) (Node, Node) { return x.from, x.to })
+	back := reach(to, from, func(x offer) (Node, Node) { return x.to, x.from })
+	var out []offer
+	for _, x := range offers {
+		switch {
+		case !ahead[x.from] || !back[x.to] || x.from == to || x.to == from:
+		case x.from == (Node{}) && from != (Node{}), x.to == (Node{}) && to != (Node{}):
+		default:
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// exam looks at a seal for what it is without its commit, which may be gone; nil when it covers nothing.
+func (o *Offers) exam(cand *Candidate) *ExamSeal {
+	if e, ok := o.exams[cand]; ok {
+		return e
+	}
+	s := cand.Seal
+	// As if the commit were what the seal says: what can't be held to Git is what its signer answers for.
+	e := examine(o.w, &Commit{ID: s.Commit(), Tree: s.Tree(), Parents: s.Predicate.Parents, Diffs: [][]provenance.Raw{raws(s.Predicate.Changes[0])}}, cand)
+	e.candidate = nil
+	o.exams[cand] = &e
+	if len(e.Findings) > 0 {
+		o.exams[cand] = nil
+	}
+	return o.exams[cand]
+}
+
+// raws is the diff that a list of changes speaks of; a list with a path twice speaks of none.
+func raws(list []provenance.Change) []provenance.Raw {
+	out := make([]provenance.Raw, len(list))
+	for i := range list {
+		c := &list[i]
+		from, to := node(c.OldMode, c.Old), node(c.NewMode, c.New)
+		out[i] = provenance.Raw{Path: c.PathBytes(), OldMode: from.Mode, NewMode: to.Mode, Old: from.ID, New: to.ID}
+		if c.Status != "" {
+			out[i].Status = c.Status[0]
+		}
+	}
+	return out
+}
+
+// derive judges a commit without a seal by the sealed changes that it is made of. It reports whether
+// something covers any of it; then the result says so, or what is not covered.
+//
+// It transfers authorship only: everybody whose change it is must be allowed to bring that
+// path to the ref of this commit.
+func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
+	d := e.Derived
+	if d == nil || len(e.Deep) > 0 || len(e.Denied) > 0 || r.Verdict != Unsealed {
+		return false
+	}
+	ref := e.Ref
+	protected := !e.Side && w.Policy.Protects(ref)
+	took := make([]map[string]bool, len(d.Sources)) // source → what of it is in the commit, as key() names it
+	var uncovered []string
+	allowed := map[string]bool{}
+	may := func(source, change int) bool {
+		key := fmt.Sprint(source, " ", change)
+		ok, known := allowed[key]
+		if !known {
+			_, findings := d.Sources[source].mayBring(w, e, []pluginapi.Change{d.Changes[change].Change}, now)
+			ok = len(findings) == 0
+			allowed[key] = ok
+		}
+		return ok
+	}
+	for i := range d.Changes {
+		way := d.Changes[i].way(func(source int) bool { return may(source, i) })
+		if way == nil {
+			uncovered = append(uncovered, string(d.Changes[i].Change.Path))
+			continue
+		}
+		for _, s := range way {
+			if took[s.Source] == nil {
+				took[s.Source] = map[string]bool{}
+			}
+			took[s.Source][key(d.Changes[i].Change.Path, s.From, s.To)] = true
+		}
+	}
+	if len(uncovered) == len(d.Changes) {
+		return false
+	}
+	var findings []Finding
+	for _, path := range uncovered {
+		if len(findings) == maxListed {
+			findings = append(findings, Finding{Code: DerivedUncovered, Message: fmt.Sprintf("and %d more paths", len(uncovered)-maxListed)})
+			break
+		}
+		findings = append(findings, Finding{Code: DerivedUncovered, Path: path, Object: e.Commit.String(), Message: "nobody who may sealed this change", Hint: "covenant show " + e.Commit.Short()})
+	}
+	if !w.Policy.CoveredBy("blob") && protected {
+		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "a commit without a seal of its own is not enough on " + ref, Hint: "covenant policy show"})
+	}
+	r.Mode = provenance.Witness
+	for i := range d.Sources {
+		if took[i] == nil {
+			continue
+		}
+		s := &d.Sources[i]
+		var brought []pluginapi.Change
+		for j := range d.Changes {
+			p := d.Changes[j].Change.Path
+			if slices.ContainsFunc(d.Changes[j].Edges, func(x Edge) bool { return x.Source == i && took[i][key(p, x.From, x.To)] }) {
+				brought = append(brought, d.Changes[j].Change)
+			}
+		}
+		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
+		findings = append(findings, wrong...)
+		if mode != provenance.Witness {
+			r.Mode = mode
+		}
+		who, _ := w.Principal(s.KeyID)
+		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i])}
+		for _, x := range s.All {
+			if !took[i][key(x.Path, x.From, x.To)] {
+				c.Left = append(c.Left, string(x.Path))
+			}
+		}
+		if len(c.Left) > 0 {
+			r.Warnings = append(r.Warnings, Finding{Code: DerivedPartial, Object: s.Commit.String(), Message: "only a part of " + s.Commit.Short() + " was taken; left out: " + someOf(c.Left)})
+		}
+		r.Covers = append(r.Covers, c)
+	}
+	slices.SortFunc(r.Covers, func(a, b Cover) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seal, b.Seal)) })
+	if len(findings) > 0 {
+		r.Mode = ""
+		r.Findings = append([]Finding{{
+			Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it, and sealed changes do not cover all of it",
+			Hint: "covenant provenance seal " + e.Commit.Short(),
+		}}, findings...)
+		return true
+	}
+	for _, f := range r.Findings { // of what somebody put into its note
+		r.Warnings = append(r.Warnings, Finding{Code: SealRefused, Object: f.Object, Message: "a line of its note was refused: " + f.Message})
+	}
+	made, most := map[string]int{}, 0 // who made most of it speaks for it
+	for i := range r.Covers {
+		c := &r.Covers[i]
+		if made[c.Principal.Name] += c.Took; made[c.Principal.Name] > most {
+			most, r.Principal = made[c.Principal.Name], &c.Principal
+		}
+	}
+	r.Verdict, r.Coverage, r.Findings, r.SealID = Derived, "blob", nil, ""
+	return true
+}
+
+func key(path []byte, from, to Node) string {
+	return from.Mode + from.ID.String() + " " + to.Mode + to.ID.String() + " " + string(path)
+}
+
+// way returns the shortest way from the old side to the new one over allowed edges, nil when there is none.
+func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
+	type visit struct {
+		node Node
+		way  []Edge
+	}
+	seen := map[Node]bool{c.From: true}
+	todo := []visit{{node: c.From}}
+	for len(todo) > 0 {
+		v := todo[0]
+		todo = todo[1:]
+		for _, s := range c.Edges {
+			if s.From != v.node || seen[s.To] || !allowed(s.Source) {
+				continue
+			}
+			way := append(slices.Clone(v.way), s)
+			if s.To == c.To {
+				return way
+			}
+			seen[s.To] = true
+			if s.To != (Node{}) {
+				todo = append(todo, visit{s.To, way})
+			}
+		}
+	}
+	return nil
+}
+
+// mayBring asks whether a source's signer may bring some changes to where the commit under judgement is.
+func (s *Source) mayBring(w *World, e *Exam, changes []pluginapi.Change, now time.Time) (provenance.Mode, []Finding) {
+	var out []Finding
+	who, known := w.Principal(s.KeyID)
+	if !known || s.Claimed != who {
+		return s.Mode, []Finding{{Code: SealUnknownKey, Object: s.KeyID, Message: "nobody here has the key of " + s.Commit.Short() + " under the name it was sealed with"}}
+	}
+	if len(s.Grants) == 0 && !w.Operator(s.KeyID) {
+		return s.Mode, []Finding{{Code: SealGrant, Object: string(s.ID), Message: "it names no grant, and " + who.Name + " is no operator"}}
+	}
+	there := *e
+	there.Touched = changes
+	if d := s.ask(w, &there, s.Mode, now); !d.Allowed {
+		f := Finding{Code: SealAuthority, Object: string(s.ID), Message: fmt.Sprintf("%s, who sealed %s, may not bring it here: %s", who.Name, s.Commit.Short(), d.Reason)}
+		if d.Refused != "" {
+			f.Hint = "covenant capability show " + d.Refused.Short()
+		}
+		out = append(out, f)
+	}
+	if ref := s.ref(e); w.Policy.Protects(ref) {
+		for _, f := range demanded(w.Policy, who, s.Mode, changes, ref) {
+			f.Object, f.Hint = string(s.ID), "covenant policy show"
+			out = append(out, f)
+		}
+	}
+	return s.Mode, out
+}
+
+// someOf names a few of many paths.
+func someOf(paths []string) string {
+	const few = 5
+	quoted := make([]string, 0, few)
+	for _, p := range paths[:min(few, len(paths))] {
+		quoted = append(quoted, fmt.Sprintf("%q", p))
+	}
+	out := strings.Join(quoted, ", ")
+	if len(paths) > few {
+		out += fmt.Sprintf(" and %d more", len(paths)-few)
+	}
+	return out
+}

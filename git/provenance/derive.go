@@ -1,0 +1,194 @@
+package provenance
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// derivations finds, for the commits that nobody sealed, the sealed changes they may be made
+// of. A seal covers only if its commit is not in the history that the covered one continues, and if
+// nothing in that history may have been covered by it already: an old edge can't be used for ever.
+func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.World, sp Span, commits []git.Commit, before map[oid.ID]bool, view map[oid.ID]seen) (map[oid.ID]*verdict.Derivation, error) {
+	var open []git.Commit
+	for _, c := range commits {
+		claimed := slices.ContainsFunc(view[c.ID].candidates, func(x verdict.Candidate) bool { return x.Claims(c.ID) })
+		if !before[c.ID] && !claimed && len(c.Parents) < 2 && len(f.Denied[c.ID]) == 0 {
+			open = append(open, c)
+		}
+	}
+	if len(open) == 0 || len(f.Seals) == 0 {
+		return nil, nil
+	}
+	offers := verdict.NewOffers(w, f.candidates)
+	diffs, err := f.diffsOf(s, open)
+	if err != nil {
+		return nil, err
+	}
+	wanted := false
+	for _, c := range open {
+		wanted = wanted || slices.ContainsFunc(diffs[c.ID], func(r prov.Raw) bool { return offers.Reaches(&r) })
+	}
+	if !wanted {
+		return nil, nil
+	}
+	h, err := f.whole(s, sp)
+	if err != nil {
+		return nil, err
+	}
+	// What went before without a seal may have used some of them.
+	judged := map[oid.ID]bool{}
+	for _, c := range open {
+		judged[c.ID] = true
+	}
+	var older []git.Commit
+	for _, id := range h.order {
+		if c := h.commits[id]; h.past[id] && len(f.Seals[id]) == 0 && len(c.Parents) < 2 {
+			older = append(older, c)
+		}
+	}
+	past, err := h.diffsOf(s, older)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(diffs, past)
+	used := map[*verdict.Candidate][]oid.ID{} // → commits that may be made of it
+	out := map[oid.ID]*verdict.Derivation{}
+	for _, id := range h.order {
+		changes, ok := diffs[id]
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		var parent oid.ID
+		if c := h.commits[id]; len(c.Parents) == 1 {
+			parent = c.Parents[0]
+		}
+		from := map[oid.ID]*verdict.Candidate{}
+		d := offers.Derive(changes, func(c *verdict.Candidate) bool {
+			x := c.Seal.Commit()
+			if x == id || h.has(parent, x) || slices.ContainsFunc(used[c], func(u oid.ID) bool { return h.has(parent, u) }) {
+				return false
+			}
+			from[x] = c
+			return true
+		}, func(x oid.ID) bool { return h.here[x] })
+		for _, c := range from {
+			used[c] = append(used[c], id)
+		}
+		if judged[id] && len(d.Sources) > 0 {
+			out[id] = d
+		}
+	}
+	return out, ctx.Err()
+}
+
+// candidates are the seals of all ledgers, in the order of their commits' names and then of ledgers.
+func (f *Facts) candidates(yield func(*verdict.Candidate) bool) {
+	for _, id := range slices.SortedFunc(maps.Keys(f.Seals), oid.ID.Compare) {
+		for i := range f.Seals[id] {
+			if !yield(&f.Seals[id][i]) {
+				return
+			}
+		}
+	}
+}
+
+// history is all that the commits of a span continue.
+type history struct {
+	*Facts
+	past   map[oid.ID]bool // left out of the span
+	here   map[oid.ID]bool // sealed commits that are in this clone
+	pos    map[oid.ID]int
+	within map[[2]oid.ID]bool
+}
+
+// whole reads the history that a range leaves out. A shallow boundary in it is no answer.
+func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
+	h := &history{Facts: f, past: map[oid.ID]bool{}, here: map[oid.ID]bool{}, within: map[[2]oid.ID]bool{}}
+	if len(sp.Except) > 0 {
+		full := *f
+		full.commits, full.order = maps.Clone(f.commits), nil
+		var revs []string
+		for _, id := range sp.Except {
+			revs = append(revs, id.String())
+		}
+		shallow, err := s.Repo().Shallow()
+		if err != nil {
+			return nil, err
+		}
+		for c, err := range s.Log(git.LogQuery{Revs: revs}) {
+			if err != nil {
+				return nil, err
+			}
+			if shallow[c.ID] {
+				return nil, &ShallowError{c.ID}
+			}
+			h.past[c.ID] = true
+			full.commits[c.ID] = c
+			full.order = append(full.order, c.ID)
+		}
+		for _, id := range f.order {
+			if !h.past[id] {
+				full.order = append(full.order, id)
+			}
+		}
+		h.Facts = &full
+	}
+	h.pos = h.positions(true)
+	var ask []string
+	ids := slices.SortedFunc(maps.Keys(f.Seals), oid.ID.Compare)
+	for _, id := range ids {
+		ask = append(ask, id.String())
+	}
+	i := 0
+	for _, err := range s.Sizes(slices.Values(ask)) {
+		if err == nil {
+			h.here[ids[i]] = true
+		}
+		i++
+	}
+	return h, nil
+}
+
+// has reports whether a commit is, or continues, another.
+func (h *history) has(tip, id oid.ID) bool {
+	if tip.IsZero() {
+		return false
+	}
+	if _, known := h.pos[id]; !known {
+		return false
+	}
+	pair := [2]oid.ID{tip, id}
+	yes, ok := h.within[pair]
+	if !ok {
+		yes = h.forward(h.pos, id, tip)
+		h.within[pair] = yes
+	}
+	return yes
+}
+
+// diffsOf returns what each of some commits, none of them a merge, changes. A commit whose changes
+// can't be told is left out: it has a finding of its own.
+func (f *Facts) diffsOf(s *git.Session, commits []git.Commit) (map[oid.ID][]prov.Raw, error) {
+	trees, err := f.parentTrees(s, commits)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[oid.ID][]prov.Raw, len(commits))
+	i := 0
+	for list, err := range s.Diffs(treePairs(commits, nil, trees)) {
+		if i >= len(commits) {
+			break
+		}
+		if err == nil {
+			out[commits[i].ID] = RawChanges(list)
+		}
+		i++
+	}
+	return out, nil
+}
