@@ -9,6 +9,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/git/trailer"
@@ -22,6 +23,15 @@ const (
 
 // IntentVariable names the intent that commits are made for.
 const IntentVariable = "COVENANT_INTENT"
+
+// intent returns what commits are made for, as the environment says; "" where it says nothing.
+func (in *Input) intent() (string, error) {
+	intent, _ := in.lookup(IntentVariable)
+	if intent != "" && !prov.ValidIntent(intent) {
+		return "", fmt.Errorf("%s: %.40q is no name of an intent", IntentVariable, intent)
+	}
+	return intent, nil
+}
 
 // message adds to a commit's message who makes it, and for which intent. A message that is
 // empty stays so: Git then makes no commit.
@@ -54,10 +64,11 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 		return nil, fmt.Errorf("%w: %.80q", provenance.ErrNobody, name)
 	}
 	b = trailer.Set(b, comment, trailer.Trailer{Key: PrincipalTrailer, Value: name})
-	if intent, ok := in.lookup(IntentVariable); ok && intent != "" {
-		if len(intent) > 256 || strings.ContainsFunc(intent, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, fmt.Errorf("%s: %.40q is no name of an intent", IntentVariable, intent)
-		}
+	intent, err := in.intent()
+	if err != nil {
+		return nil, err
+	}
+	if intent != "" {
 		b = trailer.Set(b, comment, trailer.Trailer{Key: IntentTrailer, Value: intent})
 	}
 	if err := os.WriteFile(file, b, 0o666); err != nil { //nolint:gosec // it is there, with Git's own mode

@@ -206,7 +206,11 @@ func (in *Input) mayMake(s *git.Session, a *acting, ref string, c git.Commit) (b
 	if err != nil {
 		return false, err
 	}
-	d := a.may(capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref, Changes: touched}, a.asker)
+	intent, err := in.intent()
+	if err != nil {
+		return false, err
+	}
+	d := a.may(capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref, Intent: intent, Changes: touched}, a.asker)
 	if d.Allowed {
 		return true, nil
 	}

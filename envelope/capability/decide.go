@@ -117,7 +117,7 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 	if _, ended := a.End(id, q.EndedBy); ended {
 		return nil
 	}
-	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.expiresFor(top, q.Past), q.At) != "" {
+	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.expiresFor(top, q), q.At) != "" {
 		return nil // something else took its place, and says more
 	}
 	var c pluginapi.Chain
@@ -128,7 +128,7 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 			by = p.Name
 		}
 		c = append(c, pluginapi.Grant{
-			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.expiresFor(g, q.Past),
+			ID: string(g.ID), Action: g.Granted.Action, Scope: scope, NotBefore: g.Granted.NotBefore, Expires: a.expiresFor(g, q),
 			Delegable: g.Granted.Delegable, By: by, To: g.Granted.Subject.Name,
 		})
 	}

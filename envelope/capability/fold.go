@@ -97,7 +97,29 @@ type Authority struct {
 	material map[string]string
 	scopes   map[envelope.Digest][]byte // grant → its scope, canonical
 	intro    map[envelope.Digest]end    // introduction → when it ends
-	Refused  []error                    // grants and revocations that count for nothing, and why
+	sight    Sight
+	Refused  []error // grants and revocations that count for nothing, and why
+}
+
+// A Sight tells when somebody accountable, other than its writer, first saw a statement; false when nobody did.
+type Sight func(Place) (time.Time, bool)
+
+// Witnessed returns the same authority for one who knows who saw what, which is asked about the past: what
+// agents say they did before is then believed only as far as it was seen in time.
+func (a *Authority) Witnessed(s Sight) *Authority {
+	out := *a
+	out.sight = s
+	return &out
+}
+
+// seen reports whether a statement of one who is no operator had been seen by a moment. Who does not know who saw what
+// takes the statement at its word.
+func (a *Authority) seen(p Place, by time.Time) bool {
+	if a.sight == nil {
+		return true
+	}
+	t, ok := a.sight(p)
+	return ok && !t.After(by)
 }
 
 // Fold computes the authority. persons are the trust root's; grants and
@@ -316,11 +338,13 @@ func (a *Authority) line(id envelope.Digest) []Given {
 func (a *Authority) Line(id envelope.Digest) []Given { return a.line(id) }
 
 // End returns the revocation that ends a grant: its own, or that of one it rests
-// on, made at a moment or before; the zero moment is any.
+// on, made at a moment or before; the zero moment is any. Before a moment in the past an operator's
+// word counts, and anybody else's if it had been seen by then: who holds a grant could else
+// undo what others took in, with a date.
 func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	for _, g := range a.line(id) {
 		for _, e := range a.ended[g.ID] {
-			if by.IsZero() || !e.Time.After(by) {
+			if by.IsZero() || !e.Time.After(by) && (a.operates(e.KeyID) || a.seen(e.Place, by)) {
 				return e, true
 			}
 		}
@@ -328,13 +352,20 @@ func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	return Ended{}, false
 }
 
-// end is when an introduction's permission ends: for what is done now, and for what was done.
-type end struct{ now, past string }
+func (a *Authority) operates(keyID string) bool {
+	p := a.byKey[keyID]
+	return p != nil && p.Operator
+}
+
+// end is when an introduction's permission ends: now, and by the words of operators, for what was done; and what others
+// handed on to its holder.
+type end struct {
+	now, past string
+	handed    []Given
+}
 
 // introductions finds when the permissions of introductions end: the second before
-// somebody with authority first says what their holder may do. For what was done
-// before, only an operator's word counts, and never from before the introduction: who may
-// hand on could date what it hands on as it likes.
+// somebody with authority first says what their holder may do.
 func (a *Authority) introductions() {
 	first := map[string][]Given{} // name → what it was given since
 	for _, g := range a.grants {
@@ -347,22 +378,26 @@ func (a *Authority) introductions() {
 		if !g.Granted.Introduction {
 			continue
 		}
-		e := end{g.Granted.Expires, g.Granted.Expires}
-		earlier := func(at *string, t time.Time) {
-			if s := envelope.Timestamp(t.Add(-time.Second)); *at == "" || s < *at {
-				*at = s
-			}
-		}
+		e := end{now: g.Granted.Expires, past: g.Granted.Expires}
 		for _, other := range first[g.Granted.Subject.Name] {
 			if !Covers(other.Granted.Action, g.Granted.Action) {
 				continue
 			}
 			earlier(&e.now, other.Time)
-			if other.Granted.Parent == "" && !other.Time.Before(g.Time) {
+			if other.Granted.Parent == "" {
 				earlier(&e.past, other.Time)
+			} else {
+				e.handed = append(e.handed, other)
 			}
 		}
 		a.intro[id] = e
+	}
+}
+
+// earlier moves an end to the second before a moment, unless it is there already.
+func earlier(at *string, t time.Time) {
+	if s := envelope.Timestamp(t.Add(-time.Second)); *at == "" || s < *at {
+		*at = s
 	}
 }
 
@@ -374,11 +409,25 @@ func (a *Authority) Expires(g Given) string {
 	return g.Granted.Expires
 }
 
-func (a *Authority) expiresFor(g Given, past bool) string {
-	if e, ok := a.intro[g.ID]; ok && past {
-		return e.past
+// expiresFor is Expires for a query. For the past what was handed on ends an introduction only if that had been
+// seen when the act was, and never from before the introduction: who may hand on could else date it as it likes.
+func (a *Authority) expiresFor(g Given, q *Query) string {
+	e, ok := a.intro[g.ID]
+	if !ok || !q.Past {
+		return a.Expires(g)
 	}
-	return a.Expires(g)
+	past := e.past
+	for _, h := range e.handed {
+		if !a.seen(h.Place, q.At.Add(time.Second)) {
+			continue
+		}
+		t := h.Time
+		if t.Before(g.Time) {
+			t = g.Time
+		}
+		earlier(&past, t.Add(-time.Second)) // what was seen in the same second came after it
+	}
+	return past
 }
 
 // Ended returns the revocations of a grant itself, oldest first.

@@ -60,6 +60,7 @@ type Predicate struct {
 	Decision   envelope.Digest   `json:"decision,omitempty"`
 	Entry      envelope.Header   `json:"entry"`
 	Grants     []envelope.Digest `json:"grants"` // relied on; empty for an operator
+	Intent     string            `json:"intent,omitempty"` // it was made for; a claim
 	Mode       Mode              `json:"mode"`
 	Parents    []oid.ID          `json:"parents"`
 	Principal  Principal         `json:"principal"`
@@ -122,13 +123,21 @@ func (c *Change) PathBytes() string {
 }
 
 // Unrecorded lists, sorted, everything a seal has a word for and this version records nowhere.
-func Unrecorded(tool bool) []string {
-	u := []string{"evidence", "intent", "memory", "model", "reviews", "usage"}
+func Unrecorded(intent, tool bool) []string {
+	u := []string{"evidence", "memory", "model", "reviews", "usage"}
+	if !intent {
+		u = append(u, "intent")
+	}
 	if !tool {
 		u = append(u, "tool")
 	}
 	slices.Sort(u)
 	return u
+}
+
+// ValidIntent reports whether a text may name an intent: 1 to 256 bytes of UTF-8 without control characters.
+func ValidIntent(s string) bool {
+	return s != "" && len(s) <= 256 && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // NewSeal returns a seal of a commit and its tree.
@@ -225,10 +234,13 @@ func (s *Seal) validate() error {
 			return bad("grants")
 		}
 	}
+	if p.Intent != "" && !ValidIntent(p.Intent) {
+		return bad("intent %.40q", p.Intent)
+	}
 	if p.Principal.Name == "" || p.Principal.Kind == "" || p.Principal.Accountable == "" {
 		return bad("principal")
 	}
-	if !slices.Equal(p.Unrecorded, Unrecorded(p.Tool != "")) {
+	if !slices.Equal(p.Unrecorded, Unrecorded(p.Intent != "", p.Tool != "")) {
 		return bad("unrecorded: what is left out must be said")
 	}
 	return nil

@@ -55,6 +55,7 @@ type ExamSeal struct {
 	Claimed  Principal         `json:"claimed,omitzero"` // whom it names
 	Mode     provenance.Mode   `json:"mode,omitempty"`   // what it says it is
 	Ref      string            `json:"ref,omitempty"`    // it claims
+	Intent   string            `json:"intent,omitempty"` // likewise
 	Grants   []envelope.Digest `json:"grants,omitempty"` // it relies on
 	Seen     Seen              `json:"seen,omitzero"`    // by whom it was seen first
 	Attended bool              `json:"attended,omitempty"`
@@ -79,6 +80,11 @@ func Examine(w *World, c *Commit) Exam {
 	}
 	for i := range c.Candidates {
 		e.Seals = append(e.Seals, examine(w, c, &c.Candidates[i]))
+	}
+	for i := range c.Touched {
+		if why := provenance.Unsafe(string(c.Touched[i].Path)); why != "" && len(e.Deep) < maxListed {
+			e.Deep = append(e.Deep, Finding{Code: PathUnsafe, Path: string(c.Touched[i].Path), Object: c.ID.String(), Message: "Git checks out no such path: " + why, Hint: "git fsck"})
+		}
 	}
 	for _, f := range c.DeepErrs { // what is wrong with one seal spoils no other
 		i := slices.IndexFunc(e.Seals, func(s ExamSeal) bool { return f.Code == SealContent && string(s.ID) == f.Object })
@@ -265,7 +271,7 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 	}
 	s, h := cand.Seal, cand.Header
 	p := &s.Predicate
-	e.Opened, e.Mode, e.Ref, e.Grants, e.Attended = true, p.Mode, p.Ref, p.Grants, p.Attended
+	e.Opened, e.Mode, e.Ref, e.Intent, e.Grants, e.Attended = true, p.Mode, p.Ref, p.Intent, p.Grants, p.Attended
 	e.Claimed = Principal{p.Principal.Name, p.Principal.Kind, p.Principal.Accountable, cand.KeyID}
 	if s.Commit() != c.ID {
 		add(SealSubject, "", "", "it seals commit %s, not this one", s.Commit().Short())
@@ -410,7 +416,7 @@ func (s *ExamSeal) ref(e *Exam) string {
 // Otherwise all revocations count, and a grant must be in force now, or have
 // been when somebody accountable first saw the seal.
 func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) capability.Decision {
-	q := capability.Query{KeyID: s.KeyID, Action: capability.Commit, Ref: s.ref(e), Changes: e.Touched}
+	q := capability.Query{KeyID: s.KeyID, Action: capability.Commit, Ref: s.ref(e), Intent: s.Intent, Changes: e.Touched}
 	if mode == provenance.Vouching {
 		q.Action = capability.Vouch
 	}

@@ -194,6 +194,9 @@ const (
 
 	DiffFailed Code = "git.diff"
 	ObjectHash Code = "git.object-hash"
+
+	ObjectMalformed Code = "git.object-malformed"
+	PathUnsafe      Code = "git.path"
 )
 
 // CodeOf names the refusal an error of opening or reading a seal stands for.

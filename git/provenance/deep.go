@@ -107,13 +107,15 @@ func (d *digger) dig(commit, top oid.ID) error {
 			case "commit":
 				c, err := git.ParseCommit(id.Format(), id, o.Data)
 				if err != nil {
-					return fmt.Errorf("commit %s: %w", id.Short(), err)
+					d.malformed(commit, id, err)
+					continue
 				}
 				next = d.add(next, c.Tree)
 			case "tree":
 				entries, err := git.ParseTree(id.Format(), o.Data)
 				if err != nil {
-					return fmt.Errorf("tree %s of commit %s: %w", id.Short(), commit.Short(), err)
+					d.malformed(commit, id, err)
+					continue
 				}
 				for _, e := range entries {
 					if !e.Mode.IsGitlink() {
@@ -128,6 +130,11 @@ func (d *digger) dig(commit, top oid.ID) error {
 		level = next
 	}
 	return nil
+}
+
+// malformed tells of an object that Git reads, and would not write.
+func (d *digger) malformed(commit, id oid.ID, err error) {
+	d.out[commit] = append(d.out[commit], verdict.Finding{Code: verdict.ObjectMalformed, Object: id.String(), Message: err.Error(), Hint: "git fsck"})
 }
 
 func (d *digger) add(list []oid.ID, id oid.ID) []oid.ID {

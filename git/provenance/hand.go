@@ -135,7 +135,7 @@ func ChooseHand(r *git.Repo, a *capability.Authority, c Choice) (Hand, error) {
 	h := Hand{Attended: c.Attended, Tool: c.Tool}
 	name := c.Explicit
 	if isPath(name) {
-		signer, err := identity.LoadFile(name, c.Ask)
+		signer, err := c.LoadKey(name)
 		if err != nil {
 			return h, fmt.Errorf("identity %s: %w", name, err)
 		}
@@ -239,7 +239,7 @@ func findKey(r *git.Repo, p *capability.Principal, c Choice) (identity.Signer, e
 		}
 		return nil, fmt.Errorf("%w: OpenPGP", identity.ErrKeyType)
 	}
-	s, err := identity.LoadFile(where, c.Ask)
+	s, err := c.LoadKey(where)
 	if err != nil {
 		return nil, err
 	}
@@ -249,6 +249,21 @@ func findKey(r *git.Repo, p *capability.Principal, c Choice) (identity.Signer, e
 		}
 	}
 	return nil, fmt.Errorf("%w: %s has %s", ErrOtherKey, where, s.Public().ID())
+}
+
+// LoadKey returns the signer of a private key file. One that a passphrase keeps, or a security key, is
+// asked of ssh-agent first where that has it, as Git and ssh do.
+func (c Choice) LoadKey(path string) (identity.Signer, error) {
+	s, err := identity.LoadFile(path, nil)
+	if !errors.Is(err, identity.ErrPassphrase) && !errors.Is(err, identity.ErrKeyType) {
+		return s, err
+	}
+	if pub, perr := identity.PublicOfFile(path); perr == nil && c.AgentSock != "" {
+		if s, aerr := identity.FromAgent(c.AgentSock, pub.ID()); aerr == nil {
+			return s, nil
+		}
+	}
+	return identity.LoadFile(path, c.Ask)
 }
 
 func isPath(s string) bool { return strings.ContainsAny(s, `/\`) }

@@ -59,6 +59,7 @@ type Sealer struct {
 	Hand      Hand
 	Asker     verdict.Asker // who decides; nil: the built-in checker, here
 	Moment    string        // when: a Git hook's name, or a command's
+	Intent    string        // what it is made for; "" where nobody says
 	Now       func() time.Time
 	Locked    bool      // the caller holds the repository's lock
 	Again     bool      // seal also what this key has sealed already
@@ -219,7 +220,7 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 	for i, list := range d.changes {
 		raw[i] = prov.RawOf(list)
 	}
-	d.query = capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: d.action(), At: k.Now(), Ref: ref}
+	d.query = capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: d.action(), At: k.Now(), Ref: ref, Intent: k.Intent}
 	d.query.Changes, err = Touched(k.Session, k.Authority, raw)
 	return d, err
 }
@@ -413,7 +414,7 @@ func (k *Sealer) append(tx *ledger.Tx, name ledger.Name, d *draft, heads []envel
 		p := k.Hand.Principal
 		s := prov.NewSeal(d.commit.ID, d.commit.Tree, prov.Predicate{
 			Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: k.header(name, seq, prev, heads, now), Grants: body.Grants, Mode: d.mode, Parents: body.Parents,
-			Principal: prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}, Ref: d.ref, Tool: k.Hand.Tool, Unrecorded: prov.Unrecorded(k.Hand.Tool != ""),
+			Principal: prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}, Ref: d.ref, Intent: k.Intent, Tool: k.Hand.Tool, Unrecorded: prov.Unrecorded(k.Intent != "", k.Hand.Tool != ""),
 		})
 		payload, err := s.Encode()
 		if err != nil {

@@ -418,3 +418,39 @@ func TestForkedGrants(t *testing.T) {
 		})
 	}
 }
+
+// Who holds a grant, or gave it as an agent, does not undo what others took in by a date: only an operator's word goes back.
+func TestRevocationBackdated(t *testing.T) {
+	for _, c := range []struct {
+		by   string
+		seen bool // by an operator, before the admission
+		want string
+	}{
+		{"coder", false, "sealed []"},
+		{"coder", true, "invalid [seal.authority]"},
+		{"alice", false, "invalid [seal.authority]"},
+	} {
+		w := young(t)
+		start := w.clock
+		g := w.grant("alice", "coder", nil)
+		id := w.sealedChange("coder", "a")
+		admit := func() { w.admit("alice", "refs/heads/main", w.oid("HEAD~1"), w.oid("HEAD")) }
+		back := func() { w.revoke(c.by, g) }
+		if c.seen {
+			w.clock = start.Add(time.Hour)
+			back()
+			w.clock = start.Add(2 * time.Hour)
+			w.looks("alice")
+			admit()
+		} else {
+			w.clock = start.Add(2 * time.Hour)
+			admit()
+			w.clock = start.Add(time.Hour) // a claim
+			back()
+		}
+		w.clock = start.Add(3 * time.Hour)
+		if r := w.one(id, false); codes(r) != c.want {
+			t.Errorf("%+v: %s: %+v", c, codes(r), r.Findings)
+		}
+	}
+}

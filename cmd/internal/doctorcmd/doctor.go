@@ -229,7 +229,17 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 		if exempt, err := f.Root.Exempted(ctx, w.Session, commits, w.Verifying(f.Root.Pin())); err == nil && exempt[x.Commit] {
 			continue
 		}
+		if !held(ctx, w, x.Commit.String()) {
+			continue // taken back: nothing leads to it any more
+		}
 		open++
+		if denied := f.Denied[x.Commit]; len(denied) > 0 { // nobody vouches for that unasked
+			out = append(out, ailment{Finding: verdict.Finding{
+				Code: verdict.SealBypassed, Object: x.Commit.String(), Message: "the gate refused it, and it stands: " + denied[0].Reason,
+				Hint: "covenant capability explain " + denied[0].ID.Short() + "; who may and has looked at it vouches: covenant provenance seal " + x.Commit.Short(),
+			}})
+			continue
+		}
 		out = append(out, ailment{
 			Finding: verdict.Finding{Code: hookFailed, Object: x.Commit.String(), Message: x.Moment + " could not seal it: " + x.Reason, Hint: "covenant provenance seal " + x.Commit.Short()},
 			mend: func() error {
@@ -246,6 +256,16 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 		_ = hooks.ForgetFailures(r)
 	}
 	return out
+}
+
+// held reports whether a ref, or HEAD, leads to a commit.
+func held(ctx context.Context, w *work.Work, commit string) bool {
+	r := w.Session.Repo()
+	if out, err := r.Run(ctx, nil, "for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit); err != nil || len(out) > 0 {
+		return true
+	}
+	_, err := r.Run(ctx, nil, "merge-base", "--is-ancestor", commit, "HEAD")
+	return err == nil
 }
 
 // unreached are hooks that Git would not run.

@@ -202,7 +202,7 @@ func operatorKey(w *work.Work, o options, name string) (identity.Signer, string,
 	}
 	path := filepath.Join(provenance.KeysDir(c.ConfigDir), name)
 	if _, err := os.Lstat(path); err == nil {
-		s, err := identity.LoadFile(path, c.Ask)
+		s, err := c.LoadKey(path)
 		if err != nil {
 			return nil, "", fmt.Errorf("key %s: %w", path, err)
 		}

@@ -169,6 +169,9 @@ func (t *teller) story(rep *provenance.Report, r *verdict.Result, word string) {
 	if pr.Ref != "" {
 		t.say("  on:          %s", say.Name(pr.Ref))
 	}
+	if pr.Intent != "" {
+		t.say("  intent:      %s", say.Line(pr.Intent))
+	}
 	if pr.Tool != "" {
 		t.say("  tool:        %s", say.Name(pr.Tool))
 	}

@@ -63,7 +63,7 @@ func (w *Work) LoadKey(key string) (s identity.Signer, where string, err error) 
 		return s, "openpgp", err
 	}
 	path := w.Env.Path(key)
-	if s, err = identity.LoadFile(path, c.Ask); err != nil {
+	if s, err = c.LoadKey(path); err != nil {
 		return nil, "", fmt.Errorf("key %s: %w", path, err)
 	}
 	return s, path, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -101,6 +102,9 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	}
 	k := &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}
 	k.Asker = w.Ask(f.Root, f.Authority)
+	if k.Intent = w.Env.Value(hooks.IntentVariable); k.Intent != "" && !prov.ValidIntent(k.Intent) {
+		return nil, cli.Usage("%s: %.40q is no name of an intent", hooks.IntentVariable, k.Intent)
+	}
 	return k, nil
 }
 

@@ -233,10 +233,8 @@ func TestGPGPassphrase(t *testing.T) {
 		{"absent", "exit", identity.ErrPassphrase},
 		{"right", "echo D secret; echo OK", nil},
 	} {
-		// The last run's agent remembers what it was told.
-		restart := exec.CommandContext(t.Context(), "gpgconf", "--kill", "gpg-agent")
-		restart.Env = g.env
-		if out, err := restart.CombinedOutput(); err != nil {
+		// The last run's agent remembers what it was told. It may take its time to go, and the next to come.
+		if out, err := g.agent(t, "--kill"); err != nil {
 			t.Fatalf("%v %s", err, out)
 		}
 		script := "#!/bin/sh\necho OK ready\nwhile read -r command rest; do\n  case $command in GETPIN) " + c.answer + " ;; BYE) echo OK; exit ;; *) echo OK ;; esac\ndone\n"
@@ -246,8 +244,21 @@ func TestGPGPassphrase(t *testing.T) {
 		if err := os.WriteFile(pinentry, []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
+		for try := 1; ; try++ {
+			if out, err := g.agent(t, "--launch"); err == nil {
+				break
+			} else if try == 10 {
+				t.Fatalf("%v %s", err, out)
+			}
+		}
 		if _, err := signer.Sign(message); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
+}
+
+func (g *gnupg) agent(t *testing.T, what string) ([]byte, error) {
+	cmd := exec.CommandContext(t.Context(), "gpgconf", what, "gpg-agent")
+	cmd.Env = g.env
+	return cmd.CombinedOutput()
 }
