@@ -92,7 +92,7 @@ func (s *Session) HeadRef() (string, error) {
 		}
 		// Reftable repositories keep a HEAD file that points at refs/heads/.invalid.
 		if name, ok := strings.CutPrefix(line, "ref: "); ok && checkRefName(strings.TrimSpace(name)) == nil {
-			return strings.TrimSpace(name), nil
+			return s.repo.pointee(strings.TrimSpace(name)), nil
 		}
 	}
 	out, err := s.repo.Run(s.ctx, nil, "symbolic-ref", "-q", "HEAD")
@@ -104,6 +104,20 @@ func (s *Session) HeadRef() (string, error) {
 		return "", fmt.Errorf("read HEAD: %w", err)
 	}
 	return strings.TrimSuffix(string(out), "\n"), nil
+}
+
+// pointee follows a ref that is symbolic itself to the one that moves when it is committed to.
+func (r *Repo) pointee(name string) string {
+	const most = 5 // as Git follows
+	for range most {
+		line, err := readLine(r.refPath(name))
+		next, symbolic := strings.CutPrefix(line, "ref: ")
+		if next = strings.TrimSpace(next); err != nil || !symbolic || checkRefName(next) != nil {
+			break
+		}
+		name = next
+	}
+	return name
 }
 
 var errRefName = errors.New("not a full ref name")

@@ -180,10 +180,20 @@ func (in *Input) publish(ctx context.Context, s *git.Session, remote string) err
 	if allowed != "true" {
 		return nil
 	}
-	for _, specs := range [][]string{
-		{ledger.Prefix + "*:" + ledger.Prefix + "*", provenance.RootRef + ":" + provenance.RootRef},
-		{notes.Ref + ":" + notes.Ref},
-	} {
+	records := []string{ledger.Prefix + "*:" + ledger.Prefix + "*"}
+	var view []string
+	for _, ref := range refs {
+		switch ref.Name {
+		case provenance.RootRef:
+			records = append(records, ref.Name+":"+ref.Name)
+		case notes.Ref:
+			view = append(view, ref.Name+":"+ref.Name)
+		}
+	}
+	for _, specs := range [][]string{records, view} {
+		if len(specs) == 0 {
+			continue
+		}
 		args := append([]string{"-c", "push.recurseSubmodules=no", "push", "--porcelain", "--no-verify", "--no-follow-tags", remote}, specs...)
 		out, err := r.Run(ctx, nil, args...)
 		if err != nil && !onlyBehind(string(out)) {

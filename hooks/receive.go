@@ -316,6 +316,15 @@ func (p *pushed) records(ctx context.Context) error {
 			return err
 		}
 		if err == nil && ok {
+			if m.ref == notes.Ref {
+				lost, err := p.facts.NotesLost(p.s, m.old, m.new)
+				if err != nil {
+					return err
+				}
+				if len(lost) > 0 {
+					p.refuse("mend the view: covenant doctor --fix", "%s: takes the seals of %s out of the view, and the ledgers have them", m.ref, lost[0].Short())
+				}
+			}
 			continue
 		}
 		hint := ""

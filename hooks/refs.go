@@ -22,6 +22,7 @@ import (
 type move struct {
 	old, new oid.ID
 	ref      string
+	symbolic bool // it is pointed at another ref, and its old and new are not told
 }
 
 // maxMoves bounds what is read of a hook's input.
@@ -42,7 +43,9 @@ func readMoves(r io.Reader) ([]move, error) {
 		}
 		m := move{ref: f[2]}
 		if strings.HasPrefix(f[0], "ref:") || strings.HasPrefix(f[1], "ref:") {
-			continue // a symbolic ref is pointed elsewhere; what it points to does not move
+			m.symbolic = true
+			out = append(out, m)
+			continue
 		}
 		var err error
 		if m.old, err = oid.Parse(f[0]); err != nil {
@@ -70,7 +73,7 @@ func (in *Input) idle() bool {
 		return false // told when it is looked at
 	}
 	for _, m := range in.moves {
-		if strings.HasPrefix(m.ref, "refs/heads/") || strings.HasPrefix(m.ref, "refs/tags/") || (m.new.IsZero() && ours(m.ref)) {
+		if strings.HasPrefix(m.ref, "refs/heads/") || strings.HasPrefix(m.ref, "refs/tags/") || (m.new.IsZero() && !m.symbolic && ours(m.ref)) {
 			return false
 		}
 	}
@@ -89,7 +92,7 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 	var a *acting
 	var root *provenance.Root
 	for _, m := range in.moves {
-		if m.new.IsZero() && ours(m.ref) {
+		if m.new.IsZero() && !m.symbolic && ours(m.ref) {
 			if v, _ := in.lookup(LettingGo); v != "1" {
 				return nil, &RefusedError{Err: fmt.Errorf("%s is a record, and strict mode lets nobody take it away", m.ref), Hint: []string{"take governance out of this clone: covenant disable"}}
 			}
@@ -106,6 +109,9 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 		}
 		if !root.Policy.Protects(m.ref) || (m.old == m.new && !m.new.IsZero()) { // a deletion may tell no old value
 			continue
+		}
+		if m.symbolic {
+			return nil, &RefusedError{Err: fmt.Errorf("%s is protected, and is made no name of another ref", m.ref), Hint: []string{"merge what it shall have"}}
 		}
 		if a == nil {
 			var err error

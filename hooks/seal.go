@@ -102,6 +102,9 @@ func (in *Input) cache(r *git.Repo) *provenance.Cache {
 // choice is how an identity is chosen at a moment.
 func (in *Input) choice() provenance.Choice {
 	explicit, _ := in.lookup("COVENANT_IDENTITY")
+	if in.Moment == "pre-receive" || in.Moment == "post-receive" {
+		explicit = "" // the environment may be the pusher's; who keeps the repository says it in its configuration
+	}
 	sock, _ := in.lookup("SSH_AUTH_SOCK")
 	return provenance.Choice{
 		Explicit: explicit, Tool: Agent(in.lookup), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,12 @@ const scriptDir = "../../testdata/script"
 // maxExceptions is the number of lines of matrix.txt. It is written here so that
 // leaving something out of the matrix takes a second, visible decision.
 const maxExceptions = 0
+
+// maxLeaves is the number of lines of scripts that end or skip a story for a layout or
+// storage: they leave something out of the matrix as well.
+const maxLeaves = 3
+
+var leave = regexp.MustCompile(`^\[!?(main|linked|bare|shallow|partial|loose|packed|sha1|sha256)\] (skip|stop)\b`)
 
 // TestScripts tells every story below testdata/script with the real programs and
 // the real git, over every variant of a repository; with -short over the first one
@@ -78,6 +85,7 @@ func findScripts(t *testing.T) []script {
 		t.Fatalf("no scripts in %s", scriptDir)
 	}
 	var scripts []script
+	leaves := 0
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
@@ -86,12 +94,20 @@ func findScripts(t *testing.T) []script {
 		if why, _, _ := strings.Cut(string(text), "\n"); !strings.HasPrefix(why, "# ") || len(why) < 20 {
 			t.Errorf("%s: the first line does not say why the script exists", f)
 		}
+		for line := range strings.Lines(string(text)) {
+			if leave.MatchString(line) {
+				leaves++
+			}
+		}
 		rel, err := filepath.Rel(scriptDir, f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		name := strings.TrimSuffix(filepath.ToSlash(rel), ".txtar")
 		scripts = append(scripts, script{name, f, callsRepo(string(text))})
+	}
+	if leaves != maxLeaves {
+		t.Errorf("%d lines of scripts leave a layout or storage, this test expects %d", leaves, maxLeaves)
 	}
 	return scripts
 }

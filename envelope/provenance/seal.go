@@ -59,7 +59,7 @@ type Predicate struct {
 	Changes    [][]Change        `json:"changes"`  // against each parent in order; against the empty tree for a root commit
 	Decision   envelope.Digest   `json:"decision,omitempty"`
 	Entry      envelope.Header   `json:"entry"`
-	Grants     []envelope.Digest `json:"grants"` // relied on; empty for an operator
+	Grants     []envelope.Digest `json:"grants"`           // relied on; empty for an operator
 	Intent     string            `json:"intent,omitempty"` // it was made for; a claim
 	Mode       Mode              `json:"mode"`
 	Parents    []oid.ID          `json:"parents"`

@@ -31,6 +31,7 @@ const maxListed = 50
 type Exam struct {
 	Commit    oid.ID     `json:"commit"`
 	Before    bool       `json:"before,omitempty"`
+	Older     bool       `json:"older,omitempty"`
 	Committer string     `json:"committer,omitempty"` // e-mail address
 	Seals     []ExamSeal `json:"seals,omitempty"`
 	Notes     []Finding  `json:"notes,omitempty"` // warnings
@@ -66,7 +67,7 @@ type ExamSeal struct {
 
 // Examine looks at everything but authority.
 func Examine(w *World, c *Commit) Exam {
-	e := Exam{Commit: c.ID, Before: c.Before, Committer: c.Committer, Notes: c.Notes, Deep: c.DeepErrs}
+	e := Exam{Commit: c.ID, Before: c.Before, Older: c.Older, Committer: c.Committer, Notes: c.Notes, Deep: c.DeepErrs}
 	if c.Before {
 		return e
 	}
@@ -99,6 +100,22 @@ func Examine(w *World, c *Commit) Exam {
 
 // Judge asks for authority at a moment, which matters to grants that expire, and sums up.
 func (e Exam) Judge(w *World, now time.Time) Result {
+	r := e.judge(w, now)
+	if !e.Older || r.Verdict.OK() {
+		return r
+	}
+	out := Result{Commit: e.Commit, Verdict: Before, Warnings: r.Warnings}
+	for _, f := range r.Findings {
+		if f.Code == ObjectHash || f.Code == ObjectMalformed {
+			out.Verdict, out.Findings = Invalid, append(out.Findings, f)
+			continue
+		}
+		out.Warnings = append(out.Warnings, Finding{Code: SealRefused, Object: f.Object, Path: f.Path, Message: "a seal of it was refused: " + f.Message})
+	}
+	return out
+}
+
+func (e Exam) judge(w *World, now time.Time) Result {
 	r := Result{Commit: e.Commit, Warnings: slices.Clone(e.Notes)}
 	if e.Before {
 		r.Verdict = Before

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,6 +92,8 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 			return nil, &ShallowError{c.ID}
 		}
 	}
+	older := before
+	before = facts.unsealed(commits, shallow, before)
 	view, problems, err := facts.view(s, commits, before)
 	if err != nil {
 		return nil, err
@@ -108,13 +111,13 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 		return nil, err
 	}
 	r := &Report{Facts: facts, Commits: commits, Problems: append(facts.Problems, problems...)}
-	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep, signers, derived)
+	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep, signers, derived, older)
 	return r, nil
 }
 
 // judge walks the commits with Git's diffs beside them.
 func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o Options,
-	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string, derived map[oid.ID]*verdict.Derivation,
+	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string, derived map[oid.ID]*verdict.Derivation, older map[oid.ID]bool,
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
 	if o.Asker != nil {
@@ -153,7 +156,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				return
 			}
 			vc := verdict.Commit{
-				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
+				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID], Older: older[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
 				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Derived: derived[c.ID],
 			}
@@ -193,6 +196,21 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			f.remember(s, sp, o, r, exams)
 		}
 	}
+}
+
+// unsealed returns what is older than governance and has no seal: what somebody sealed all the same is looked at.
+func (f *Facts) unsealed(commits []git.Commit, shallow, before map[oid.ID]bool) map[oid.ID]bool {
+	out := before
+	for _, c := range commits {
+		if !before[c.ID] || shallow[c.ID] || !slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Err == nil }) {
+			continue
+		}
+		if len(out) == len(before) {
+			out = maps.Clone(before)
+		}
+		delete(out, c.ID)
+	}
+	return out
 }
 
 // own returns the commits that were made on the ref under review: its tips and

@@ -27,6 +27,11 @@ func (c call) run(m string) []string {
 	if c.strict {
 		missing = "1"
 	}
+	then := ""
+	switch m {
+	case "post-commit", "post-merge", "post-applypatch":
+		then = ", then: covenant provenance seal HEAD"
+	}
 	return []string{
 		`covenant_status=0;`,
 		`covenant_bin=` + quote(c.binary) + `;`,
@@ -35,7 +40,7 @@ func (c call) run(m string) []string {
 		`case $covenant_status in 126|127)`,
 		`covenant_status=` + missing + `;`,
 		`if [ -n "${COVENANT_PROBE-}" ]; then echo ` + quote(m+missingWord) + ` >>"$COVENANT_PROBE";`,
-		`else printf '%s\n' ` + quote("covenant: "+m+" did nothing, since covenant-hook is neither on PATH nor "+c.binary+"; mend with: covenant hooks install") + ` >&2; fi;;`,
+		`else printf '%s\n' ` + quote("covenant: "+m+" did nothing, since covenant-hook is neither on PATH nor "+c.binary+"; mend with: covenant hooks install"+then) + ` >&2; fi;;`,
 		`esac;`,
 	}
 }

@@ -50,7 +50,7 @@ func (o *scopeFlags) bind(cmd *cobra.Command) {
 	f.Int64Var(&o.maxFiles, "max-files", -1, "how many files one commit may change")
 	f.Int64Var(&o.maxBytes, "max-bytes", -1, "how many bytes of new content one commit may bring")
 	f.StringVar(&o.intent, "intent", "", "the intent it is for")
-	f.StringVar(&o.scope, "scope", "", "the scope as a JSON object, instead of the flags above")
+	f.StringVar(&o.scope, "scope", "", "the scope as a JSON object; the flags above add to it")
 	f.StringVar(&o.notBefore, "not-before", "", "when it begins: a time (RFC 3339) or a duration from now, such as 30m or 2d")
 	f.StringVar(&o.expires, "expires", "", "when it ends: a time (RFC 3339) or a duration from now, such as 8h or 30d")
 	f.IntVar(&o.delegable, "delegable", 0, "how many further hands it may pass through")
@@ -61,22 +61,28 @@ func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
 		return g, cli.Hint(cli.Usage("no action"), "name one: --action repo.commit")
 	}
 	s := capability.Whole
-	flags := o.paths != nil || o.refs != nil || o.modes != nil || o.maxFiles >= 0 || o.maxBytes >= 0 || o.intent != ""
 	if o.scope != "" {
-		if flags {
-			return g, cli.Usage("--scope says all of it; it does not go with --path, --ref, --mode, --max-files, --max-bytes or --intent")
-		}
 		if s, err = capability.ParseScope([]byte(o.scope)); err != nil {
 			return g, cli.Hint(usage(err), "fields and namespaces are in docs/spec/capability.md")
 		}
 	}
-	if flags {
-		s.Paths, s.Refs, s.Modes, s.Intent = o.paths, o.refs, o.modes, o.intent
-		if o.maxFiles >= 0 {
-			s.MaxFiles = &o.maxFiles
-		}
-		if o.maxBytes >= 0 {
-			s.MaxBytes = &o.maxBytes
+	for _, x := range []struct {
+		flag      string
+		given, in bool // as a flag, in --scope
+		take      func()
+	}{
+		{"path", o.paths != nil, s.Paths != nil, func() { s.Paths = o.paths }},
+		{"ref", o.refs != nil, s.Refs != nil, func() { s.Refs = o.refs }},
+		{"mode", o.modes != nil, s.Modes != nil, func() { s.Modes = o.modes }},
+		{"intent", o.intent != "", s.Intent != "", func() { s.Intent = o.intent }},
+		{"max-files", o.maxFiles >= 0, s.MaxFiles != nil, func() { s.MaxFiles = &o.maxFiles }},
+		{"max-bytes", o.maxBytes >= 0, s.MaxBytes != nil, func() { s.MaxBytes = &o.maxBytes }},
+	} {
+		switch {
+		case x.given && x.in:
+			return g, cli.Usage("--%s and --scope both say it", x.flag)
+		case x.given:
+			x.take()
 		}
 	}
 	g = capability.Grant{Action: o.action, Scope: s, Delegable: o.delegable}

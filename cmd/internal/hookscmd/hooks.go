@@ -95,14 +95,24 @@ func bare(r *git.Repo) bool { return r.WorkTree() == "" && r.Config().Bool("core
 
 var errNoBinary = errors.New("covenant-hook is neither beside this program nor on PATH")
 
-// InstallFor installs the hooks of a repository and names the moments.
+// InstallFor installs the hooks of a repository and names the moments. A bare one gets those of a server, and those of
+// commits for the work trees that are linked to it.
 func InstallFor(ctx context.Context, env *cli.Env, r *git.Repo) ([]string, error) {
-	rep, err := doInstall(ctx, r, here(env, r))
-	var names []string
-	for _, d := range rep.Moments {
-		names = append(names, d.Moment)
+	all := []install.Options{here(env, r)}
+	if bare(r) {
+		all = append([]install.Options{options(env)}, all...)
 	}
-	return names, err
+	var names []string
+	for _, o := range all {
+		rep, err := doInstall(ctx, r, o)
+		for _, d := range rep.Moments {
+			names = append(names, d.Moment)
+		}
+		if err != nil {
+			return names, err
+		}
+	}
+	return names, nil
 }
 
 func doInstall(ctx context.Context, r *git.Repo, o install.Options) (install.Report, error) {
