@@ -213,6 +213,8 @@ func (a *Authority) admit(g Given) error {
 		switch {
 		case err != nil || holder.ID() != g.KeyID:
 			return bad("%s hands on grant %s, which is %s's", by.Name, parent.ID.Short(), p.Subject.Name)
+		case g.Granted.Subject.Name == by.Name:
+			return bad("%s hands grant %s on to itself", by.Name, parent.ID.Short())
 		case p.Delegable <= g.Granted.Delegable:
 			return bad("grant %s may be handed on %d times; this one says %d", parent.ID.Short(), p.Delegable, g.Granted.Delegable)
 		case g.Time.Before(parent.Time):

@@ -30,6 +30,7 @@ type Edge struct {
 type Derivation struct {
 	Changes []DerivedChange `json:"changes"`
 	Sources []Source        `json:"sources"`
+	Cut     oid.ID          `json:"cut,omitzero"` // where a shallow clone ends the history that could have used them up
 }
 
 // DerivedChange is one change, and every sealed edge that lies on a way from its old side to its new one.
@@ -311,6 +312,13 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		r.Covers = append(r.Covers, c)
 	}
 	slices.SortFunc(r.Covers, func(a, b Cover) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seal, b.Seal)) })
+	if len(findings) == 0 && !d.Cut.IsZero() {
+		r.Mode, r.Covers = "", nil
+		r.Findings = append(r.Findings, Finding{
+			Code: DerivedHistory, Object: d.Cut.String(), Message: "sealed changes would cover it, if none was used before; the history of this clone ends at " + d.Cut.Short(), Hint: "git fetch --unshallow",
+		})
+		return true
+	}
 	if len(findings) > 0 {
 		r.Mode = ""
 		r.Findings = append([]Finding{{

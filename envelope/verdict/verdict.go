@@ -187,6 +187,7 @@ const (
 
 	DerivedUncovered Code = "derived.uncovered"
 	DerivedPartial   Code = "derived.partial"
+	DerivedHistory   Code = "derived.history"
 
 	RefUnadmitted Code = "ref.not-admitted"
 	RefMoved      Code = "ref.moved"

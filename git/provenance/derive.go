@@ -48,7 +48,7 @@ func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.Worl
 	}
 	var older []git.Commit
 	for _, id := range h.order {
-		if c := h.commits[id]; h.past[id] && len(f.Seals[id]) == 0 && len(c.Parents) < 2 {
+		if c := h.commits[id]; h.past[id] && !h.before[id] && len(f.Seals[id]) == 0 && len(c.Parents) < 2 {
 			older = append(older, c)
 		}
 	}
@@ -81,6 +81,7 @@ func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.Worl
 			used[c] = append(used[c], id)
 		}
 		if judged[id] && len(d.Sources) > 0 {
+			d.Cut = h.cut
 			out[id] = d
 		}
 	}
@@ -102,12 +103,14 @@ func (f *Facts) candidates(yield func(*verdict.Candidate) bool) {
 type history struct {
 	*Facts
 	past   map[oid.ID]bool // left out of the span
+	before map[oid.ID]bool // of the past: older than governance, when there was nothing to use
+	cut    oid.ID          // where a shallow clone ends it after that; zero when it does not
 	here   map[oid.ID]bool // sealed commits that are in this clone
 	pos    map[oid.ID]int
 	within map[[2]oid.ID]bool
 }
 
-// whole reads the history that a range leaves out. A shallow boundary in it is no answer.
+// whole reads the history that a range leaves out, as far as it is here.
 func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
 	h := &history{Facts: f, past: map[oid.ID]bool{}, here: map[oid.ID]bool{}, within: map[[2]oid.ID]bool{}}
 	if len(sp.Except) > 0 {
@@ -125,9 +128,6 @@ func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
 			if err != nil {
 				return nil, err
 			}
-			if shallow[c.ID] {
-				return nil, &ShallowError{c.ID}
-			}
 			h.past[c.ID] = true
 			full.commits[c.ID] = c
 			full.order = append(full.order, c.ID)
@@ -138,6 +138,16 @@ func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
 			}
 		}
 		h.Facts = &full
+		var since []oid.ID
+		for _, g := range f.Root.Governed {
+			since = append(since, g.Commit)
+		}
+		h.before = h.reach(since)
+		for id := range h.past {
+			if shallow[id] && !h.before[id] {
+				h.cut = id
+			}
+		}
 	}
 	h.pos = h.positions(true)
 	var ask []string

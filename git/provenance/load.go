@@ -19,6 +19,9 @@ import (
 // CapabilityTopic is the topic of the ledgers that carry grants.
 const CapabilityTopic = "capability"
 
+// AuditTopic is the topic of the ledgers that carry what happened and has no other topic.
+const AuditTopic = "audit"
+
 // Facts is what the ledgers of a repository say, opened and linked, before any judgement.
 type Facts struct {
 	Root      *Root

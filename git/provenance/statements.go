@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -131,6 +132,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.asked, h = &r.Body, r.Entry
+	case trust.Adopted:
+		a, err := trust.ParseAdopted(o)
+		if err != nil {
+			return st, h, err
+		}
+		h = a.Entry
 	default:
 		if h, err = envelope.HeaderOf(o); err != nil {
 			return st, h, err

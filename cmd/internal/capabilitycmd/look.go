@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -518,17 +519,35 @@ func (c *court) needed(q *capability.Query) string {
 	}
 	var b strings.Builder
 	b.WriteString("covenant capability grant --to " + say.Shell(p.Name) + " --action " + q.Action)
-	for i := range q.Changes {
-		if i == 20 {
-			b.WriteString(" --path '**'")
-			break
-		}
-		b.WriteString(" --path " + say.Shell(escape(string(q.Changes[i].Path))))
+	for _, p := range patternsOf(q.Changes) {
+		b.WriteString(" --path " + say.Shell(p))
 	}
 	if q.Ref != "" && capability.Namespace(q.Action) == "repo" {
 		b.WriteString(" --ref " + say.Shell(escape(q.Ref)))
 	}
 	return b.String() + " --expires 8h"
+}
+
+// patternsOf names paths by patterns: each by itself, and where they are many, by the deepest folders that are few.
+func patternsOf(changes []pluginapi.Change) []string {
+	const many, deepest = 50, 16
+	var out []string
+	for keep := deepest; keep > 0; keep-- { // parts of a path
+		out = out[:0]
+		for i := range changes {
+			path := string(changes[i].Path)
+			if parts := strings.Split(path, "/"); keep < deepest && len(parts) > keep {
+				out = append(out, escape(strings.Join(parts[:keep], "/"))+"/**")
+				continue
+			}
+			out = append(out, escape(path))
+		}
+		slices.Sort(out)
+		if out = slices.Compact(out); len(out) <= many {
+			break
+		}
+	}
+	return out
 }
 
 // escape makes a pattern that matches a name and nothing else.

@@ -236,7 +236,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	}
 	sum := SummaryLine{Type: "summary", Root: string(pin), Pinned: pinned.Source}
 	bar := env.Talk().Progress("verifying", len(rep.Commits))
-	i, newer := 0, false
+	i, newer, cut := 0, false, false
 	for r, err := range rep.Results {
 		if err != nil {
 			bar.Done()
@@ -245,6 +245,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 		sum.add(r.Verdict)
 		for _, f := range r.Findings {
 			newer = newer || f.Code == verdict.SealNewer || f.Code == verdict.LedgerNewer
+			cut = cut || f.Code == verdict.DerivedHistory
 		}
 		if err := printResult(env, o, &r, &rep.Commits[i]); err != nil {
 			return err
@@ -278,6 +279,9 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	}
 	if newer {
 		return cli.Hint(errors.New("a statement was written by a newer release; this one can't decide"), "install the newer one: https://github.com/open-covenant/covenant-git")
+	}
+	if cut {
+		return work.Explain(provenance.ErrShallow)
 	}
 	if !sum.OK {
 		return cli.No(nil)

@@ -10,8 +10,10 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -96,7 +98,7 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if !out.Adopted && c.Staged != nil {
 		hints = c.Staged(h)
 	}
-	return o.finish(ctx, out, changes, c.JSON, hints)
+	return o.finish(ctx, h, out, changes, c.JSON, hints)
 }
 
 // hand finds the operator who acts here: one of the version in force, or of doc.
@@ -153,12 +155,36 @@ func explain(r *provenance.Root, now time.Time, err error) error {
 	return work.Explain(err)
 }
 
+// record has the operator's ledger say that the version came into force: the entry names the version, and others who see it
+// will miss the version where it is withheld. Who is no principal of the new version writes nothing.
+func (o *opened) record(ctx context.Context, h *Hand, out *provenance.Outcome) error {
+	authority := capability.Fold(provenance.Persons(out.Root), nil, nil)
+	p, ok := authority.ByKey(h.Signer.Public().ID())
+	if !ok || p.Gone(o.w.Env.Now()) {
+		return nil
+	}
+	k := &provenance.Sealer{
+		Session: o.w.Session, Root: out.Root, Authority: authority, Moment: "command", Now: o.w.Env.Now,
+		Hand: provenance.Hand{Principal: p, Signer: h.Signer, Attended: terminal.Attended(), Tool: o.w.Choice().Tool},
+	}
+	_, err := k.Record(ctx, provenance.AuditTopic, provenance.Item{
+		Type: trust.Adopted, Body: trust.Adoption{Digest: out.Root.Digest, Version: out.Root.Version},
+		Subject: fmt.Sprintf("root.adopted version %d by %s", out.Root.Version, p.Name),
+	})
+	return err
+}
+
 // finish tells what became of a draft, and takes the pin of the configuration along.
-func (o *opened) finish(ctx context.Context, out *provenance.Outcome, changes []string, asJSON bool, hints []string) error {
+func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, changes []string, asJSON bool, hints []string) error {
 	env := o.w.Env
 	if out.Adopted && o.pin.Source == work.Config {
 		if err := o.w.SetConfig(ctx, false, provenance.PinKey, string(out.Root.Digest)); err != nil {
 			return err
+		}
+	}
+	if out.Adopted {
+		if err := o.record(ctx, h, out); err != nil {
+			env.Talk().Warn("it is in force, and no ledger says so: %v", err)
 		}
 	}
 	c := Changed{

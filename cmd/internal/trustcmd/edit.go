@@ -326,7 +326,7 @@ func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error
 	if err != nil {
 		return explain(o.root, env.Now(), err)
 	}
-	return o.finish(ctx, out, changes, asJSON, nil)
+	return o.finish(ctx, h, out, changes, asJSON, nil)
 }
 
 // choose finds the draft that is meant by a version number, the beginning of a digest, or nothing.
