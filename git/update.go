@@ -241,9 +241,25 @@ func (r *Repo) refPath(name string) string {
 	return filepath.Join(dir, filepath.FromSlash(name))
 }
 
+const (
+	patience = 9                // tries before a lock's age is looked at
+	lifetime = 10 * time.Second // of a lock; a hook of a transaction may take its time
+)
+
+// abandoned reports whether a lock in the way was left by a process that died.
+func (e *ConflictError) abandoned() bool {
+	for _, lock := range e.Locks {
+		if st, err := os.Lstat(lock); err == nil && time.Since(st.ModTime()) > lifetime {
+			return true
+		}
+	}
+	return false
+}
+
 // Retry calls fn until it returns something that is no *[ConflictError], waiting a random time
-// that grows between calls. It gives up after 64 calls, or when ctx ends, with an error that wraps
-// the last conflict. fn reads the refs afresh each time.
+// that grows between calls. It gives up after 64 calls, when ctx ends, or after about half a second when a
+// lock in the way is older than any living process holds one, with an error that wraps the last
+// conflict. fn reads the refs afresh each time.
 func Retry(ctx context.Context, fn func() error) error {
 	const tries = 64
 	wait := time.Millisecond
@@ -253,8 +269,8 @@ func Retry(ctx context.Context, fn func() error) error {
 		if !errors.As(err, &conflict) {
 			return err
 		}
-		if try == tries {
-			return fmt.Errorf("gave up after %d tries: %w", tries, err)
+		if try == tries || try > patience && conflict.abandoned() {
+			return fmt.Errorf("gave up after %d tries: %w", try, err)
 		}
 		t := time.NewTimer(rand.N(wait) + wait/4)
 		select {
