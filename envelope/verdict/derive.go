@@ -118,9 +118,10 @@ func (o *Offers) Reaches(c *provenance.Raw) bool {
 	return slices.ContainsFunc(o.byPath[c.Path], func(x offer) bool { return x.to == to })
 }
 
-// Derive finds what may cover the changes of a commit. usable tells whether a sealed commit
+// Derive finds what may cover the changes of a commit. own are the paths of changes that nothing else can
+// cover, since whoever made the commit chose them; usable tells whether a sealed commit
 // may cover this one at all; here, whether it is in this clone.
-func (o *Offers) Derive(changes []provenance.Raw, usable func(*Candidate) bool, here func(oid.ID) bool) *Derivation {
+func (o *Offers) Derive(changes []provenance.Raw, own map[string]bool, usable func(*Candidate) bool, here func(oid.ID) bool) *Derivation {
 	d := &Derivation{}
 	at := map[*Candidate]int{}
 	source := func(c *Candidate) (int, bool) {
@@ -150,7 +151,10 @@ func (o *Offers) Derive(changes []provenance.Raw, usable func(*Candidate) bool, 
 	for i := range changes {
 		c := &changes[i]
 		dc := DerivedChange{Change: byPath[c.Path], From: Node{c.OldMode, c.Old}, To: Node{c.NewMode, c.New}}
-		offers := o.byPath[c.Path]
+		var offers []offer
+		if !own[c.Path] {
+			offers = o.byPath[c.Path]
+		}
 		if len(offers) > maxEdgesOfPath {
 			offers = offers[len(offers)-maxEdgesOfPath:]
 		}

@@ -12,13 +12,13 @@ import (
 )
 
 // derivations finds, for the commits that nobody sealed, the sealed changes they may be made
-// of. A seal covers only if its commit is not in the history that the covered one continues, and if
+// of. Of a merge of two, those are what it takes in from the second, changed there alone. A seal covers only if its commit is not in the history that the covered one continues, and if
 // nothing in that history may have been covered by it already: an old edge can't be used for ever.
 func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.World, sp Span, commits []git.Commit, before map[oid.ID]bool, view map[oid.ID]seen) (map[oid.ID]*verdict.Derivation, error) {
 	var open []git.Commit
 	for _, c := range commits {
 		claimed := slices.ContainsFunc(view[c.ID].candidates, func(x verdict.Candidate) bool { return x.Claims(c.ID) })
-		if !before[c.ID] && !claimed && len(c.Parents) < 2 && len(f.Denied[c.ID]) == 0 {
+		if !before[c.ID] && !claimed && len(c.Parents) <= 2 && len(f.Denied[c.ID]) == 0 {
 			open = append(open, c)
 		}
 	}
@@ -43,8 +43,14 @@ func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.Worl
 	}
 	// What went before without a seal may have used some of them.
 	judged := map[oid.ID]bool{}
+	own := map[oid.ID]map[string]bool{}
 	for _, c := range open {
 		judged[c.ID] = true
+		if len(c.Parents) == 2 {
+			if diffs[c.ID], own[c.ID], err = h.merged(s, c, diffs[c.ID]); err != nil {
+				return nil, err
+			}
+		}
 	}
 	var older []git.Commit
 	for _, id := range h.order {
@@ -60,16 +66,16 @@ func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.Worl
 	used := map[*verdict.Candidate][]oid.ID{} // → commits that may be made of it
 	out := map[oid.ID]*verdict.Derivation{}
 	for _, id := range h.order {
-		changes, ok := diffs[id]
-		if !ok || ctx.Err() != nil {
+		changes := diffs[id]
+		if len(changes) == 0 || ctx.Err() != nil {
 			continue
 		}
 		var parent oid.ID
-		if c := h.commits[id]; len(c.Parents) == 1 {
+		if c := h.commits[id]; len(c.Parents) > 0 {
 			parent = c.Parents[0]
 		}
 		from := map[oid.ID]*verdict.Candidate{}
-		d := offers.Derive(changes, func(c *verdict.Candidate) bool {
+		d := offers.Derive(changes, own[id], func(c *verdict.Candidate) bool {
 			x := c.Seal.Commit()
 			if x == id || h.has(parent, x) || slices.ContainsFunc(used[c], func(u oid.ID) bool { return h.has(parent, u) }) {
 				return false
@@ -182,7 +188,87 @@ func (h *history) has(tip, id oid.ID) bool {
 	return yes
 }
 
-// diffsOf returns what each of some commits, none of them a merge, changes. A commit whose changes
+// merged returns what a merge of two changes on its first parent, and what of the second it drops, with the paths at
+// which the result is not what either side alone made of it: those its maker chose. Where the two have no one
+// common ancestor to tell that by, there is nothing to return.
+func (h *history) merged(s *git.Session, c git.Commit, changes []prov.Raw) ([]prov.Raw, map[string]bool, error) {
+	base, ok := h.base(c.Parents[0], c.Parents[1])
+	if !ok {
+		return nil, nil, nil
+	}
+	trees, err := h.parentTrees(s, []git.Commit{c, {Parents: []oid.ID{base}}})
+	if err != nil {
+		return nil, nil, err
+	}
+	side := func(from, to oid.ID) (map[string]prov.Raw, error) {
+		list, err := s.Diff(from, to)
+		out := make(map[string]prov.Raw, len(list))
+		for _, r := range RawChanges(list) {
+			out[r.Path] = r
+		}
+		return out, err
+	}
+	first, err := side(trees[base], trees[c.Parents[0]])
+	if err != nil {
+		return nil, nil, err
+	}
+	second, err := side(trees[base], trees[c.Parents[1]])
+	if err != nil {
+		return nil, nil, err
+	}
+	own := map[string]bool{}
+	at := map[string]bool{}
+	for i := range changes {
+		r := &changes[i]
+		at[r.Path] = true
+		_, here := first[r.Path]
+		there, changed := second[r.Path]
+		own[r.Path] = here || !changed || there.New != r.New || there.NewMode != r.NewMode
+	}
+	for path, r := range second { // what the result has of it is what the first side has
+		if f, here := first[path]; at[path] || here && f.New == r.New && f.NewMode == r.NewMode {
+			continue
+		}
+		own[path] = true
+		dropped := prov.Raw{Path: path, Status: 'M', Old: r.New, OldMode: r.NewMode, New: r.Old, NewMode: r.OldMode}
+		if f, here := first[path]; here {
+			dropped.New, dropped.NewMode = f.New, f.NewMode
+		}
+		switch {
+		case dropped.Old.IsZero():
+			dropped.Status = 'A'
+		case dropped.New.IsZero():
+			dropped.Status = 'D'
+		}
+		changes = append(changes, dropped)
+	}
+	return changes, own, nil
+}
+
+// base returns the one best common ancestor of two commits; false when there is none, or more than one.
+func (h *history) base(a, b oid.ID) (oid.ID, bool) {
+	left, right := h.reach([]oid.ID{a}), h.reach([]oid.ID{b})
+	var best []oid.ID
+	covered := map[oid.ID]bool{}
+	for i := len(h.order) - 1; i >= 0; i-- { // children before parents
+		id := h.order[i]
+		if !left[id] || !right[id] {
+			continue
+		}
+		if !covered[id] {
+			best = append(best, id)
+		}
+		for _, p := range h.commits[id].Parents {
+			covered[p] = true
+		}
+	}
+	if len(best) != 1 {
+		return oid.ID{}, false
+	}
+	return best[0], true
+}
+
+// diffsOf returns what each of some commits changes on its first parent. A commit whose changes
 // can't be told is left out: it has a finding of its own.
 func (f *Facts) diffsOf(s *git.Session, commits []git.Commit) (map[oid.ID][]prov.Raw, error) {
 	trees, err := f.parentTrees(s, commits)
@@ -190,8 +276,13 @@ func (f *Facts) diffsOf(s *git.Session, commits []git.Commit) (map[oid.ID][]prov
 		return nil, err
 	}
 	out := make(map[oid.ID][]prov.Raw, len(commits))
+	first := make([]git.Commit, len(commits))
+	for i, c := range commits {
+		first[i] = c
+		first[i].Parents = c.Parents[:min(1, len(c.Parents))]
+	}
 	i := 0
-	for list, err := range s.Diffs(treePairs(commits, nil, trees)) {
+	for list, err := range s.Diffs(treePairs(first, nil, trees)) {
 		if i >= len(commits) {
 			break
 		}

@@ -43,6 +43,7 @@ type process struct {
 	line   string
 	err    error // of Start
 	stderr tail
+	heard  chan struct{} // closed when standard error was read to its end; nil before it is read
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -88,7 +89,10 @@ func (p *process) start() error {
 		}
 		return fail(pluginapi.Handshake, err)
 	}
+	heard := make(chan struct{})
+	p.heard = heard
 	go func() {
+		defer close(heard)
 		_, _ = io.Copy(&p.stderr, errR)
 		errR.Close()
 	}()
@@ -250,8 +254,14 @@ func (p *process) endsWithin(ctx context.Context, err error) bool {
 	return p.endsSoon()
 }
 
-// say adds to an error what the process wrote to standard error.
+// say adds to an error what the process wrote to standard error. Of one that ended, it waits a moment for the rest.
 func (p *process) say(err error) error {
+	if p.heard != nil && p.gone() {
+		select {
+		case <-p.heard:
+		case <-time.After(100 * time.Millisecond): // a child of its own may hold the end
+		}
+	}
 	if s := p.stderr.String(); s != "" {
 		return fmt.Errorf("%w; it wrote %q", err, s)
 	}
