@@ -68,16 +68,16 @@ type Cover struct {
 	Left      []string // paths of changes that were not taken
 }
 
-// Limits of what is looked at to cover one commit. What is beyond them covers nothing.
+// Limits of what is looked at. One key's seals can't crowd out another's.
 const (
-	maxEdgesOfPath = 4096
-	maxSources     = 1024
+	maxOfKey   = 64   // seals of one key that make the same change
+	maxSources = 8192 // of one commit
 )
 
 // Offers are the seals that may cover commits, by path.
 type Offers struct {
 	w      *World
-	byPath map[string][]offer
+	byPath map[string]*ways
 	exams  map[*Candidate]*ExamSeal // nil: it covers nothing
 }
 
@@ -86,11 +86,33 @@ type offer struct {
 	cand     *Candidate
 }
 
+// ways are the offers for one path, and where they begin and end.
+type ways struct {
+	list     []offer
+	from, to map[Node][]int
+	of       map[signedEdge]int // how many there are
+}
+
+type signedEdge struct {
+	from, to Node
+	keyID    string
+}
+
+func (w *ways) add(x offer) {
+	e := signedEdge{x.from, x.to, x.cand.KeyID}
+	if w.of[e]++; w.of[e] > maxOfKey {
+		return
+	}
+	w.from[x.from] = append(w.from[x.from], len(w.list))
+	w.to[x.to] = append(w.to[x.to], len(w.list))
+	w.list = append(w.list, x)
+}
+
 // NewOffers takes the seals that ledgers hold. Only changes against the one parent of
 // a commit, or of one without parents, are offered: a merge's own work is not told apart from
 // what it brings in.
 func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
-	o := &Offers{w: w, byPath: map[string][]offer{}, exams: map[*Candidate]*ExamSeal{}}
+	o := &Offers{w: w, byPath: map[string]*ways{}, exams: map[*Candidate]*ExamSeal{}}
 	for cand := range seals {
 		if cand.Err != nil || cand.Seal == nil || cand.InNote || len(cand.Seal.Predicate.Parents) > 1 || len(cand.Seal.Predicate.Changes) != 1 {
 			continue
@@ -98,7 +120,10 @@ func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
 		for i := range cand.Seal.Predicate.Changes[0] {
 			c := &cand.Seal.Predicate.Changes[0][i]
 			p := c.PathBytes()
-			o.byPath[p] = append(o.byPath[p], offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand})
+			if o.byPath[p] == nil {
+				o.byPath[p] = &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
+			}
+			o.byPath[p].add(offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand})
 		}
 	}
 	return o
@@ -114,8 +139,8 @@ func node(mode, id string) Node {
 
 // Reaches reports whether any seal brings a path where a change brings it.
 func (o *Offers) Reaches(c *provenance.Raw) bool {
-	to := Node{c.NewMode, c.New}
-	return slices.ContainsFunc(o.byPath[c.Path], func(x offer) bool { return x.to == to })
+	w := o.byPath[c.Path]
+	return w != nil && len(w.to[Node{c.NewMode, c.New}]) > 0
 }
 
 // Derive finds what may cover the changes of a commit. own are the paths of changes that nothing else can
@@ -151,14 +176,11 @@ func (o *Offers) Derive(changes []provenance.Raw, own map[string]bool, usable fu
 	for i := range changes {
 		c := &changes[i]
 		dc := DerivedChange{Change: byPath[c.Path], From: Node{c.OldMode, c.Old}, To: Node{c.NewMode, c.New}}
-		var offers []offer
-		if !own[c.Path] {
-			offers = o.byPath[c.Path]
+		if own[c.Path] || o.byPath[c.Path] == nil {
+			d.Changes = append(d.Changes, dc)
+			continue
 		}
-		if len(offers) > maxEdgesOfPath {
-			offers = offers[len(offers)-maxEdgesOfPath:]
-		}
-		for _, x := range between(offers, dc.From, dc.To) {
+		for _, x := range o.byPath[c.Path].between(dc.From, dc.To) {
 			if n, ok := source(x.cand); ok {
 				dc.Edges = append(dc.Edges, Edge{x.from, x.to, n})
 			}
@@ -170,37 +192,45 @@ func (o *Offers) Derive(changes []provenance.Raw, own map[string]bool, usable fu
 
 // between returns the edges that lie on a way from one node to another. "Nothing" may begin or end
 // a way; none passes it: a file that was deleted and put back is another change.
-func between(offers []offer, from, to Node) []offer {
-	reach := func(start, end Node, next func(offer) (Node, Node)) map[Node]bool {
-		seen := map[Node]bool{start: true}
-		todo := []Node{start}
-		for len(todo) > 0 {
-			n := todo[0]
-			todo = todo[1:]
-			if n == end || n == (Node{}) && n != start {
-				continue
-			}
-			for _, x := range offers {
-				if a, b := next(x); a == n && !seen[b] {
-					seen[b] = true
-					todo = append(todo, b)
-				}
-			}
-		}
-		return seen
+func (w *ways) between(from, to Node) []offer {
+	ahead := reach(from, to, w.from, func(i int) Node { return w.list[i].to })
+	if !ahead[to] {
+		return nil
 	}
-	ahead := reach(from, to, func(x offer) (Node, Node) { return x.from, x.to })
-	back := reach(to, from, func(x offer) (Node, Node) { return x.to, x.from })
+	back := reach(to, from, w.to, func(i int) Node { return w.list[i].from })
 	var out []offer
-	for _, x := range offers {
-		switch {
-		case !ahead[x.from] || !back[x.to] || x.from == to || x.to == from:
-		case x.from == (Node{}) && from != (Node{}), x.to == (Node{}) && to != (Node{}):
-		default:
-			out = append(out, x)
+	for n := range ahead {
+		for _, i := range w.from[n] {
+			switch x := w.list[i]; {
+			case !back[x.to] || x.from == to || x.to == from:
+			case x.from == (Node{}) && from != (Node{}), x.to == (Node{}) && to != (Node{}):
+			default:
+				out = append(out, x)
+			}
 		}
 	}
+	slices.SortFunc(out, func(a, b offer) int { return cmp.Compare(a.cand.ID, b.cand.ID) })
 	return out
+}
+
+// reach returns the nodes that lead from start without passing end, or nothing.
+func reach(start, end Node, from map[Node][]int, next func(int) Node) map[Node]bool {
+	seen := map[Node]bool{start: true}
+	todo := []Node{start}
+	for len(todo) > 0 {
+		n := todo[0]
+		todo = todo[1:]
+		if n == end || n == (Node{}) && n != start {
+			continue
+		}
+		for _, i := range from[n] {
+			if b := next(i); !seen[b] {
+				seen[b] = true
+				todo = append(todo, b)
+			}
+		}
+	}
+	return seen
 }
 
 // exam looks at a seal for what it is without its commit, which may be gone; nil when it covers nothing.
@@ -351,27 +381,32 @@ func key(path []byte, from, to Node) string {
 
 // way returns the shortest way from the old side to the new one over allowed edges, nil when there is none.
 func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
-	type visit struct {
-		node Node
-		way  []Edge
+	at := map[Node][]int{}
+	for i, e := range c.Edges {
+		at[e.From] = append(at[e.From], i)
 	}
-	seen := map[Node]bool{c.From: true}
-	todo := []visit{{node: c.From}}
-	for len(todo) > 0 {
-		v := todo[0]
-		todo = todo[1:]
-		for _, s := range c.Edges {
-			if s.From != v.node || seen[s.To] || !allowed(s.Source) {
+	came := map[Node]int{c.From: -1} // node → the edge that led there
+	for todo := []Node{c.From}; len(todo) > 0; todo = todo[1:] {
+		n := todo[0]
+		if n == (Node{}) && n != c.From {
+			continue
+		}
+		for _, i := range at[n] {
+			e := c.Edges[i]
+			if _, seen := came[e.To]; seen || !allowed(e.Source) {
 				continue
 			}
-			way := append(slices.Clone(v.way), s)
-			if s.To == c.To {
-				return way
+			came[e.To] = i
+			if e.To != c.To {
+				todo = append(todo, e.To)
+				continue
 			}
-			seen[s.To] = true
-			if s.To != (Node{}) {
-				todo = append(todo, visit{s.To, way})
+			var way []Edge
+			for i := i; i >= 0; i = came[c.Edges[i].From] {
+				way = append(way, c.Edges[i])
 			}
+			slices.Reverse(way)
+			return way
 		}
 	}
 	return nil

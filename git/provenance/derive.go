@@ -75,9 +75,16 @@ func (f *Facts) derivations(ctx context.Context, s *git.Session, w *verdict.Worl
 			parent = c.Parents[0]
 		}
 		from := map[oid.ID]*verdict.Candidate{}
+		var ancestors map[oid.ID]bool
+		has := func(x oid.ID) bool {
+			if ancestors == nil {
+				ancestors = h.reach([]oid.ID{parent})
+			}
+			return ancestors[x]
+		}
 		d := offers.Derive(changes, own[id], func(c *verdict.Candidate) bool {
 			x := c.Seal.Commit()
-			if x == id || h.has(parent, x) || slices.ContainsFunc(used[c], func(u oid.ID) bool { return h.has(parent, u) }) {
+			if x == id || has(x) || slices.ContainsFunc(used[c], has) {
 				return false
 			}
 			from[x] = c
@@ -112,13 +119,11 @@ type history struct {
 	before map[oid.ID]bool // of the past: older than governance, when there was nothing to use
 	cut    oid.ID          // where a shallow clone ends it after that; zero when it does not
 	here   map[oid.ID]bool // sealed commits that are in this clone
-	pos    map[oid.ID]int
-	within map[[2]oid.ID]bool
 }
 
 // whole reads the history that a range leaves out, as far as it is here.
 func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
-	h := &history{Facts: f, past: map[oid.ID]bool{}, here: map[oid.ID]bool{}, within: map[[2]oid.ID]bool{}}
+	h := &history{Facts: f, past: map[oid.ID]bool{}, here: map[oid.ID]bool{}}
 	if len(sp.Except) > 0 {
 		full := *f
 		full.commits, full.order = maps.Clone(f.commits), nil
@@ -155,7 +160,6 @@ func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
 			}
 		}
 	}
-	h.pos = h.positions(true)
 	var ask []string
 	ids := slices.SortedFunc(maps.Keys(f.Seals), oid.ID.Compare)
 	for _, id := range ids {
@@ -169,23 +173,6 @@ func (f *Facts) whole(s *git.Session, sp Span) (*history, error) {
 		i++
 	}
 	return h, nil
-}
-
-// has reports whether a commit is, or continues, another.
-func (h *history) has(tip, id oid.ID) bool {
-	if tip.IsZero() {
-		return false
-	}
-	if _, known := h.pos[id]; !known {
-		return false
-	}
-	pair := [2]oid.ID{tip, id}
-	yes, ok := h.within[pair]
-	if !ok {
-		yes = h.forward(h.pos, id, tip)
-		h.within[pair] = yes
-	}
-	return yes
 }
 
 // merged returns what a merge of two changes on its first parent, and what of the second it drops, with the paths at
