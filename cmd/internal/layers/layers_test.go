@@ -92,7 +92,6 @@ var worldly = map[string][]string{
 	"os.Environ": {"git"}, // the documented meaning of no environment
 	"time.Now":   {"git"}, // objects that are written again are made young, as Git does
 	"time.Since": {"git"}, // how long a lock has stood is told by the clock that made its file
-	"time.Since": nil,
 }
 
 type pkg struct {
