@@ -358,7 +358,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		r.Findings = append([]Finding{{
 			Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it, and sealed changes do not cover all of it",
 			Hint: "covenant provenance seal " + e.Commit.Short(),
-		}}, findings...)
+		}}, append(slices.Clone(r.Findings), findings...)...)
 		return true
 	}
 	for _, f := range r.Findings { // of what somebody put into its note

@@ -219,7 +219,10 @@ func (w *world) build() {
 	w.git("checkout", "-q", "-b", "side", "HEAD~2")
 	step("on side", add("side.txt", "side\n"))
 	w.git("checkout", "-q", "main")
-	w.git("merge", "-q", "--no-ff", "-m", "merge", "side")
+	w.git("merge", "-q", "--no-ff", "--no-commit", "side")
+	w.write("merger", "what the merger chose\n") // else the seals of the side would do for it
+	w.git("add", "merger")
+	w.git("commit", "-q", "-m", "merge")
 	w.head("merge")
 	w.seal("alice", prov.Witness, "HEAD")
 	step("last", add("src/a.txt", "one\nTWO\nthree\nfour\n"))
