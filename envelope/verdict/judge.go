@@ -43,7 +43,6 @@ type Exam struct {
 	Signer     string             `json:"signer,omitempty"`
 	Admissions []Admission        `json:"admissions,omitempty"`
 	Denied     []Denial           `json:"denied,omitempty"`
-	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
 }
 
 // ExamSeal is what is true of one seal of a commit.
@@ -73,9 +72,6 @@ func Examine(w *World, c *Commit) Exam {
 	}
 	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied
 	e.Deep = nil
-	if c.DiffErr == nil {
-		e.Derived = c.Derived
-	}
 	if c.DiffErr == nil && !slices.ContainsFunc(c.Candidates, func(x Candidate) bool { return x.Claims(c.ID) }) {
 		e.Signer = c.Signer // what nobody can say the changes of is exempt from nothing
 	}
@@ -176,7 +172,7 @@ func (e Exam) judge(w *World, now time.Time) Result {
 				counts, r.Mode = b.seal, b.mode
 			}
 		}
-		if e.exempt(w, &r, now) || e.derive(w, &r, now) {
+		if e.exempt(w, &r, now) {
 			return r
 		}
 		if r.Verdict == Unsealed {

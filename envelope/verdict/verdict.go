@@ -76,7 +76,6 @@ type Commit struct {
 	Signer     string             // id of the known key whose Git signature the commit carries; "" for none. Only looked at where no candidate claims the commit
 	Admissions []Admission        // of refs that hold it, the first of each signer
 	Denied     []Denial           // decisions that refused it and were recorded
-	Derived    *Derivation        // where its changes may come from; nil where it was not looked for
 }
 
 // Admission says that a signer took a commit into a protected ref.
@@ -119,8 +118,7 @@ type Result struct {
 	Commit     oid.ID
 	Verdict    Verdict
 	Mode       provenance.Mode // of the seal that counts
-	Coverage   string          // "own", or "blob" of a derived commit
-	Covers     []Cover         // the sealed commits that a derived one is made of
+	Coverage   string          // "own"
 	Principal  *Principal
 	SealID     envelope.Digest // of the seal that counts, or of the first that was refused
 	Seal       *Candidate      // that seal; nil when only an exam of it was remembered
@@ -183,11 +181,6 @@ const (
 	PolicyPath     Code = "policy.path"
 	PolicyEvidence Code = "policy.evidence"
 	PolicyReview   Code = "policy.review"
-	PolicyCoverage Code = "policy.coverage"
-
-	DerivedUncovered Code = "derived.uncovered"
-	DerivedPartial   Code = "derived.partial"
-	DerivedHistory   Code = "derived.history"
 
 	RefUnadmitted Code = "ref.not-admitted"
 	RefMoved      Code = "ref.moved"

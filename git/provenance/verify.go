@@ -106,18 +106,14 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 	if err != nil {
 		return nil, err
 	}
-	derived, err := facts.derivations(ctx, s, facts.World(), sp, commits, before, view)
-	if err != nil {
-		return nil, err
-	}
 	r := &Report{Facts: facts, Commits: commits, Problems: append(facts.Problems, problems...)}
-	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep, signers, derived, older)
+	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep, signers, older)
 	return r, nil
 }
 
 // judge walks the commits with Git's diffs beside them.
 func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o Options,
-	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string, derived map[oid.ID]*verdict.Derivation, older map[oid.ID]bool,
+	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string, older map[oid.ID]bool,
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
 	if o.Asker != nil {
@@ -158,7 +154,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			vc := verdict.Commit{
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID], Older: older[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
-				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Derived: derived[c.ID],
+				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID],
 			}
 			if !vc.Before {
 				for range max(1, len(c.Parents)) {
