@@ -36,8 +36,8 @@ func (e *ConflictError) Error() string {
 }
 
 // Update writes what is queued, as [Session.Flush] does, and then moves all refs in one transaction
-// of Git, or none; msg is for the reflogs of refs that have one. Each Old is checked under the ref's lock. If the machine stops while the transaction
-// is carried out, each ref is at its old or its new value, and refs given first moved first.
+// of Git, or none; msg is for the reflogs of refs that have one. Each Old is checked under the
+// ref's lock. If the machine stops while the transaction is carried out, each ref is at its old or its new value, and refs given first moved first.
 // A symbolic ref is followed, as Git does. It costs one child.
 //
 // The error is *[ConflictError] when another value or another process was in the way. Anything
@@ -241,10 +241,12 @@ func (r *Repo) refPath(name string) string {
 	return filepath.Join(dir, filepath.FromSlash(name))
 }
 
-const (
-	patience = 9                // tries before a lock's age is looked at
-	lifetime = 10 * time.Second // of a lock; a hook of a transaction may take its time
-)
+// Patience is how many tries, about half a second, a lock may stand in the way. From then on who can do
+// without the ref does, and a lock that is older than any living process holds one is taken for a dead one's.
+const Patience = 9
+
+// lifetime is how long a living process may hold a lock: a hook of its transaction may take its time.
+const lifetime = 10 * time.Second
 
 // abandoned reports whether a lock in the way was left by a process that died.
 func (e *ConflictError) abandoned() bool {
@@ -269,7 +271,7 @@ func Retry(ctx context.Context, fn func() error) error {
 		if !errors.As(err, &conflict) {
 			return err
 		}
-		if try == tries || try > patience && conflict.abandoned() {
+		if try == tries || try > Patience && conflict.abandoned() {
 			return fmt.Errorf("gave up after %d tries: %w", try, err)
 		}
 		t := time.NewTimer(rand.N(wait) + wait/4)

@@ -73,7 +73,7 @@ func (in *Input) idle() bool {
 		return false // told when it is looked at
 	}
 	for _, m := range in.moves {
-		if strings.HasPrefix(m.ref, "refs/heads/") || strings.HasPrefix(m.ref, "refs/tags/") || (m.new.IsZero() && !m.symbolic && ours(m.ref)) {
+		if strings.HasPrefix(m.ref, "refs/heads/") || strings.HasPrefix(m.ref, "refs/tags/") || (m.new.IsZero() && ours(m.ref)) {
 			return false
 		}
 	}
@@ -92,7 +92,7 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 	var a *acting
 	var root *provenance.Root
 	for _, m := range in.moves {
-		if m.new.IsZero() && !m.symbolic && ours(m.ref) {
+		if m.new.IsZero() && ours(m.ref) { // gone, or the name of something else
 			if v, _ := in.lookup(LettingGo); v != "1" {
 				return nil, &RefusedError{Err: fmt.Errorf("%s is a record, and strict mode lets nobody take it away", m.ref), Hint: []string{"take governance out of this clone: covenant disable"}}
 			}

@@ -36,6 +36,7 @@ func main() {
 		return
 	case len(args) == 1 && args[0] == "decide":
 		debug.SetGCPercent(1600) // it is gone before that is worth while
+		debug.SetMemoryLimit(256 << 20)
 		err = decide(os.Stdin, os.Stdout)
 	case len(args) >= 3 && args[0] == "serve" && args[1] == "--socket":
 		idle := 5 * time.Minute

@@ -37,8 +37,11 @@ func main() {
 		fmt.Println("covenant-hook")
 		return
 	}
-	debug.SetGCPercent(1600) // from 64 MiB on: a moment is shorter than it takes to collect what it leaves
 	moment := os.Args[1]
+	if !hooks.Reads(moment) { // what says something may say much, and is verified
+		debug.SetGCPercent(1600) // a moment is shorter than it takes to collect what it leaves
+		debug.SetMemoryLimit(256 << 20)
+	}
 	var stdin []byte
 	if hooks.Reads(moment) { // a hand-over needs it again
 		var err error

@@ -55,3 +55,33 @@ func TestInTotoReadsIt(t *testing.T) {
 		t.Errorf("gitTree %s", got)
 	}
 }
+
+// TestIntent: an intent that is named is not listed as left out, and one that is no name is refused.
+func TestIntent(t *testing.T) {
+	for intent, good := range map[string]bool{
+		"fix-42": true, "caf\u00e9 au lait": true, strings.Repeat("x", 256): true,
+		strings.Repeat("x", 257): false, "a\nb": false, "a\x1b[2J": false, "\xff": false, "\x7f": false,
+	} {
+		s := example(t)
+		s.Predicate.Intent = intent
+		if _, err := s.Encode(); err == nil {
+			t.Errorf("%q: named and said to be left out", intent)
+		}
+		s.Predicate.Unrecorded = provenance.Unrecorded(true, false)
+		if _, err := s.Encode(); (err == nil) != good {
+			t.Errorf("%q: %v", intent, err)
+		}
+	}
+}
+
+// TestUnsafe: paths that Git checks out for nobody.
+func TestUnsafe(t *testing.T) {
+	for path, safe := range map[string]bool{
+		"a": true, "a/b.c": true, ".gitignore": true, "a/..b": true, "...": true, ".github/x": true,
+		"": false, "/a": false, "a/": false, "a//b": false, ".": false, "a/./b": false, "..": false, "src/../docs": false, ".git/config": false, "a/.GIT/b": false,
+	} {
+		if why := provenance.Unsafe(path); (why == "") != safe {
+			t.Errorf("%q: %q", path, why)
+		}
+	}
+}

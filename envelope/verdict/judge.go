@@ -31,7 +31,6 @@ const maxListed = 50
 type Exam struct {
 	Commit    oid.ID     `json:"commit"`
 	Before    bool       `json:"before,omitempty"`
-	Older     bool       `json:"older,omitempty"`
 	Committer string     `json:"committer,omitempty"` // e-mail address
 	Seals     []ExamSeal `json:"seals,omitempty"`
 	Notes     []Finding  `json:"notes,omitempty"` // warnings
@@ -66,8 +65,8 @@ type ExamSeal struct {
 
 // Examine looks at everything but authority.
 func Examine(w *World, c *Commit) Exam {
-	e := Exam{Commit: c.ID, Before: c.Before, Older: c.Older, Committer: c.Committer, Notes: c.Notes, Deep: c.DeepErrs}
-	if c.Before {
+	e := Exam{Commit: c.ID, Before: c.Before, Committer: c.Committer, Notes: c.Notes, Deep: c.DeepErrs}
+	if c.Before && len(c.Candidates) == 0 {
 		return e
 	}
 	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied
@@ -79,6 +78,9 @@ func Examine(w *World, c *Commit) Exam {
 		e.Seals = append(e.Seals, examine(w, c, &c.Candidates[i]))
 	}
 	for i := range c.Touched {
+		if c.Touched[i].NewMode == "" {
+			continue // it takes it away
+		}
 		if why := provenance.Unsafe(string(c.Touched[i].Path)); why != "" && len(e.Deep) < maxListed {
 			e.Deep = append(e.Deep, Finding{Code: PathUnsafe, Path: string(c.Touched[i].Path), Object: c.ID.String(), Message: "Git checks out no such path: " + why, Hint: "git fsck"})
 		}
@@ -97,12 +99,13 @@ func Examine(w *World, c *Commit) Exam {
 // Judge asks for authority at a moment, which matters to grants that expire, and sums up.
 func (e Exam) Judge(w *World, now time.Time) Result {
 	r := e.judge(w, now)
-	if !e.Older || r.Verdict.OK() {
+	if !e.Before || r.Verdict.OK() {
 		return r
 	}
+	// Nobody needed to seal what is older than governance: a seal of it that does not hold says nothing.
 	out := Result{Commit: e.Commit, Verdict: Before, Warnings: r.Warnings}
 	for _, f := range r.Findings {
-		if f.Code == ObjectHash || f.Code == ObjectMalformed {
+		if f.Code == ObjectHash { // what says that it is older may be forged
 			out.Verdict, out.Findings = Invalid, append(out.Findings, f)
 			continue
 		}
@@ -113,7 +116,7 @@ func (e Exam) Judge(w *World, now time.Time) Result {
 
 func (e Exam) judge(w *World, now time.Time) Result {
 	r := Result{Commit: e.Commit, Warnings: slices.Clone(e.Notes)}
-	if e.Before {
+	if e.Before && len(e.Seals) == 0 {
 		r.Verdict = Before
 		if len(e.Deep) > 0 {
 			r.Verdict, r.Findings = Invalid, slices.Clone(e.Deep)

@@ -63,8 +63,7 @@ type Commit struct {
 	ID, Tree   oid.ID
 	Parents    []oid.ID
 	Committer  string             // e-mail address
-	Before     bool               // it is older than governance, and nobody sealed it
-	Older      bool               // it is older than governance; where no seal of it holds, nothing is claimed of it
+	Before     bool               // it is older than governance: where no seal of it holds, nothing is claimed of it
 	Diffs      [][]provenance.Raw // as Git computes them, against each parent or the empty tree
 	DiffErr    error              // why they could not be computed
 	DeepErrs   []Finding          // what re-hashing found

@@ -169,13 +169,9 @@ func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string,
 	})
 }
 
-// patience is how many attempts, about half a second, a ref's lock may stand in the way before
-// it is taken for one that a dead process left.
-const patience = 9
-
 // Stuck reports whether a ref's lock has stood in the way of earlier attempts for
 // longer than any living process holds it: what can do without that ref does.
-func (tx *Tx) Stuck(ref string) bool { return tx.locked[ref] >= patience }
+func (tx *Tx) Stuck(ref string) bool { return tx.locked[ref] >= git.Patience }
 
 // Refs returns the refs under the prefixes of Update, by name. It must not be changed.
 func (tx *Tx) Refs() map[string]oid.ID { return tx.refs }

@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v3"
+const cacheVersion = "covenant-exam/v4"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -95,6 +95,8 @@ type snapshot struct {
 	Exams    []verdict.Exam    `json:"exams"`
 	Problems []verdict.Finding `json:"problems"`
 	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
+	// Seen is who saw how far the ledgers reached that carry grants; of others the exams say it.
+	Seen map[string][]seenAt `json:"seen,omitempty"`
 }
 
 // shortCommit is as much of a commit as output needs.
@@ -243,6 +245,8 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if snap == nil || snap.Question != question(sp, o, root.Digest, refs, shallow) {
 		return nil
 	}
+	f.seen = snap.Seen
+	f.witness()
 	f.Seals = nil // not read: only what was examined is known
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
@@ -281,6 +285,14 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 		refs[notes.Ref] = f.NotesTip
 	}
 	snap := &snapshot{Question: question(sp, o, f.Root.Digest, refs, shallow), Exams: exams, Problems: r.Problems}
+	for name, list := range f.seen {
+		if strings.HasPrefix(name, CapabilityTopic+"/") {
+			if snap.Seen == nil {
+				snap.Seen = map[string][]seenAt{}
+			}
+			snap.Seen[name] = list
+		}
+	}
 	if ref, err := sp.UnderReview(s); err == nil && ref != "" {
 		snap.Line = f.Line(ref)
 	}

@@ -10,8 +10,9 @@ import (
 )
 
 // deep hashes every object of the commits again, since Git does not check what
-// it reads, and computes again every content and patch digest of their seals.
-func (f *Facts) deep(s *git.Session, commits []git.Commit, before map[oid.ID]bool, want bool) (map[oid.ID][]verdict.Finding, error) {
+// it reads, and computes again every content and patch digest of their seals. Of what is skipped,
+// and of all that is older than governance, the commits alone are hashed.
+func (f *Facts) deep(s *git.Session, commits []git.Commit, before, skip map[oid.ID]bool, want bool) (map[oid.ID][]verdict.Finding, error) {
 	out := map[oid.ID][]verdict.Finding{}
 	if !want {
 		return out, nil
@@ -21,7 +22,7 @@ func (f *Facts) deep(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 	}
 	d := &digger{s: s, seen: map[oid.ID]bool{}, out: out}
 	for _, c := range commits {
-		if before[c.ID] {
+		if skip[c.ID] {
 			continue
 		}
 		if err := d.dig(c.ID, c.ID); err != nil {

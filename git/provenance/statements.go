@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -278,11 +277,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	f.link(f.Authority, "")
 	f.lost()
 	f.sight()
-	f.Authority = f.Authority.Witnessed(func(p capability.Place) (time.Time, bool) {
-		s, ok := f.seenBy(p.Ledger, int(p.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
-		t, err := time.Parse(time.RFC3339, s.Time)
-		return t, ok && err == nil
-	})
+	f.witness()
 	for i, r := range refs {
 		e := r.entry()
 		if e.ID != "" {

@@ -108,10 +108,19 @@ func TestExpiryWhenSeen(t *testing.T) {
 		{"seen later by one, and by another in time", []act{{hour, look("ben")}, {3 * hour, look("alice")}}, 4 * hour, "sealed []"},
 		{"seen before the seal only", nil, 3 * hour, "invalid [seal.authority]"},
 		{"admitted in time", []act{{hour, func(w *world) { w.admit("alice", "refs/heads/main", w.oid("HEAD~1"), w.oid("HEAD")) }}}, 3 * hour, "sealed []"},
+		{"admitted in time by automation of the trust root", []act{{hour, func(w *world) { w.admit("server", "refs/heads/main", w.oid("HEAD~1"), w.oid("HEAD")) }}}, 3 * hour, "sealed []"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := young(t)
+			if strings.HasSuffix(c.name, "by automation of the trust root") {
+				var err error
+				if w.keys["server"], err = identity.Generate(filepath.Join(t.TempDir(), "server"), "server", nil); err != nil {
+					t.Fatal(err)
+				}
+				w.adopted(func(r *trust.Root) error { return r.Add("server", trust.Automation, nil, w.keys["server"].Public()) }, "alice")
+				w.grant("alice", "server", func(g *capability.Grant) { g.Action, g.Subject.Kind = capability.Push, "automation" })
+			}
 			start := w.clock
 			w.grant("alice", "helper", nil)
 			w.grant("alice", "coder", func(g *capability.Grant) { g.Expires = envelope.Timestamp(start.Add(2 * hour)) })
@@ -449,8 +458,11 @@ func TestRevocationBackdated(t *testing.T) {
 			back()
 		}
 		w.clock = start.Add(3 * time.Hour)
-		if r := w.one(id, false); codes(r) != c.want {
-			t.Errorf("%+v: %s: %+v", c, codes(r), r.Findings)
+		cache := provenance.OpenCache(w.session().Repo(), t.TempDir())
+		for _, o := range []provenance.Options{{}, {Cache: cache}, {Cache: cache}} { // at once, remembering, remembered
+			if r := w.judged(id, "refs/heads/main", o); codes(r) != c.want {
+				t.Errorf("%+v, cache %v: %s: %+v", c, o.Cache != nil, codes(r), r.Findings)
+			}
 		}
 	}
 }

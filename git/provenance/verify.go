@@ -92,28 +92,27 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 			return nil, &ShallowError{c.ID}
 		}
 	}
-	older := before
-	before = facts.unsealed(commits, shallow, before)
-	view, problems, err := facts.view(s, commits, before)
+	skip := facts.unsealed(commits, shallow, before)
+	view, problems, err := facts.view(s, commits, skip)
 	if err != nil {
 		return nil, err
 	}
-	deep, err := facts.deep(s, commits, before, o.Deep)
+	deep, err := facts.deep(s, commits, before, skip, o.Deep)
 	if err != nil {
 		return nil, err
 	}
-	signers, err := facts.signers(s, commits, before, view)
+	signers, err := facts.signers(s, commits, skip, view)
 	if err != nil {
 		return nil, err
 	}
 	r := &Report{Facts: facts, Commits: commits, Problems: append(facts.Problems, problems...)}
-	r.Results = facts.judge(ctx, s, r, sp, o, before, view, deep, signers, older)
+	r.Results = facts.judge(ctx, s, r, sp, o, before, skip, view, deep, signers)
 	return r, nil
 }
 
 // judge walks the commits with Git's diffs beside them.
 func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o Options,
-	before map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string, older map[oid.ID]bool,
+	before, skip map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string,
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
 	if o.Asker != nil {
@@ -129,7 +128,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			yield(verdict.Result{}, err)
 			return
 		}
-		next, stop := iter.Pull2(s.Diffs(treePairs(commits, before, trees)))
+		next, stop := iter.Pull2(s.Diffs(treePairs(commits, skip, trees)))
 		defer stop()
 		var exams, batch []verdict.Exam
 		size := 1 // results come as they are found
@@ -152,11 +151,11 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				return
 			}
 			vc := verdict.Commit{
-				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID], Older: older[c.ID],
+				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
 				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID],
 			}
-			if !vc.Before {
+			if !skip[c.ID] {
 				for range max(1, len(c.Parents)) {
 					list, err, ok := next()
 					if !ok {
@@ -169,7 +168,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					vc.Diffs = append(vc.Diffs, RawChanges(list))
 				}
 			}
-			if vc.Touched = prov.Touched(vc.Diffs); needSizes && !vc.Before {
+			if vc.Touched = prov.Touched(vc.Diffs); needSizes && !skip[c.ID] {
 				if err := sizes(s, vc.Touched, vc.Diffs); err != nil {
 					vc.DiffErr, whole = errors.Join(vc.DiffErr, err), false
 				}
@@ -194,17 +193,14 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 	}
 }
 
-// unsealed returns what is older than governance and has no seal: what somebody sealed all the same is looked at.
+// unsealed returns what is older than governance and is not looked at: what somebody sealed all the same is, where its
+// parents are here.
 func (f *Facts) unsealed(commits []git.Commit, shallow, before map[oid.ID]bool) map[oid.ID]bool {
-	out := before
+	out := maps.Clone(before)
 	for _, c := range commits {
-		if !before[c.ID] || shallow[c.ID] || !slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Err == nil }) {
-			continue
+		if !shallow[c.ID] && slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Err == nil }) {
+			delete(out, c.ID)
 		}
-		if len(out) == len(before) {
-			out = maps.Clone(before)
-		}
-		delete(out, c.ID)
 	}
 	return out
 }

@@ -37,9 +37,9 @@ func admits(ref string, from, to oid.ID, forward bool) string {
 
 // seenAt says that a key saw a ledger up to an entry, or further.
 type seenAt struct {
-	seq  uint64
-	key  string
-	time time.Time
+	Seq  uint64    `json:"seq"`
+	Key  string    `json:"key"`
+	Time time.Time `json:"time"`
 }
 
 // sight gathers who saw how far each ledger reached: the entries of persons and
@@ -80,13 +80,22 @@ func (f *Facts) sight() {
 		}
 	}
 	for _, list := range f.seen {
-		slices.SortFunc(list, func(a, b seenAt) int { return cmp.Or(cmp.Compare(b.seq, a.seq), a.time.Compare(b.time)) })
+		slices.SortFunc(list, func(a, b seenAt) int { return cmp.Or(cmp.Compare(b.Seq, a.Seq), a.Time.Compare(b.Time)) })
 		for i := 1; i < len(list); i++ { // who saw further saw this too: keep who was first
-			if first := list[i-1]; first.time.Before(list[i].time) {
-				list[i].key, list[i].time = first.key, first.time
+			if first := list[i-1]; first.Time.Before(list[i].Time) {
+				list[i].Key, list[i].Time = first.Key, first.Time
 			}
 		}
 	}
+}
+
+// witness tells the authority who saw what.
+func (f *Facts) witness() {
+	f.Authority = f.Authority.Witnessed(func(p capability.Place) (time.Time, bool) {
+		s, ok := f.seenBy(p.Ledger, int(p.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
+		t, err := time.Parse(time.RFC3339, s.Time)
+		return t, ok && err == nil
+	})
 }
 
 // seenBy returns who accountable, other than its writer, first saw the entry at an index of a ledger.
@@ -94,7 +103,7 @@ func (f *Facts) seenBy(ledger string, index int) (verdict.Seen, bool) {
 	list := f.seen[ledger]
 	// The last that reaches past the entry stands for all that do.
 	n, _ := slices.BinarySearchFunc(list, uint64(index), func(s seenAt, i uint64) int { //nolint:gosec // an index is no negative number
-		if s.seq > i {
+		if s.Seq > i {
 			return -1
 		}
 		return 1
@@ -103,7 +112,7 @@ func (f *Facts) seenBy(ledger string, index int) (verdict.Seen, bool) {
 		return verdict.Seen{}, false
 	}
 	s := list[n-1]
-	return verdict.Seen{KeyID: s.key, Time: envelope.Timestamp(s.time)}, true
+	return verdict.Seen{KeyID: s.Key, Time: envelope.Timestamp(s.Time)}, true
 }
 
 // taken reports whether an admission tells when something was taken in, and sets its time to when that is

@@ -241,6 +241,25 @@ func TestAGateThatMisbehaves(t *testing.T) {
 	}
 }
 
+// A gate that was started ahead and has answered does not keep its caller, who has the answer.
+func TestAGateThatStays(t *testing.T) {
+	was := ending
+	ending = 200 * time.Millisecond
+	defer func() { ending = was }()
+	g := script(t, `read -r document; echo '{"version":1,"answers":[]}'; exec sleep 60`)
+	g.Start(t.Context())
+	if _, err := g.Ask(t.Context(), []*pluginapi.Request{request(1)}); err == nil { // no answers to one request
+		t.Error("it allowed")
+	}
+	closed := make(chan struct{})
+	go func() { g.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("its caller waits for it")
+	}
+}
+
 // TestRounds: many requests are asked in rounds, and each gets its own answer.
 func TestRounds(t *testing.T) {
 	dir := t.TempDir()

@@ -58,7 +58,10 @@ func (g *Gate) Start(ctx context.Context) {
 	g.ahead = s
 }
 
-// Close ends a covenant-gate that was started and not asked, and waits until one that was asked has ended its plugins.
+// ending is how long a covenant-gate that has answered may take to end its plugins. A variable for the tests.
+var ending = 5 * time.Second
+
+// Close ends a covenant-gate that was started and not asked, and gives one that was asked the time to end its plugins.
 func (g *Gate) Close() {
 	if s := g.ahead; s != nil {
 		g.ahead = nil
@@ -68,7 +71,9 @@ func (g *Gate) Close() {
 	}
 	if s := g.asked; s != nil {
 		g.asked = nil
+		end := time.AfterFunc(ending, s.cancel)
 		<-s.ended
+		end.Stop()
 		s.cancel()
 	}
 }

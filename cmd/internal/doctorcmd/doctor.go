@@ -229,14 +229,14 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 		if exempt, err := f.Root.Exempted(ctx, w.Session, commits, w.Verifying(f.Root.Pin())); err == nil && exempt[x.Commit] {
 			continue
 		}
+		open++ // remembered: what was taken back may come back
 		if !held(ctx, w, x.Commit.String()) {
-			continue // taken back: nothing leads to it any more
+			continue
 		}
-		open++
 		if denied := f.Denied[x.Commit]; len(denied) > 0 { // nobody vouches for that unasked
 			out = append(out, ailment{Finding: verdict.Finding{
 				Code: verdict.SealBypassed, Object: x.Commit.String(), Message: "the gate refused it, and it stands: " + denied[0].Reason,
-				Hint: "covenant capability explain " + denied[0].ID.Short() + "; who may and has looked at it vouches: covenant provenance seal " + x.Commit.Short(),
+				Hint: "covenant capability explain " + denied[0].ID.Short(),
 			}})
 			continue
 		}

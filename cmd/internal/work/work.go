@@ -148,7 +148,7 @@ func Explain(err error) error {
 		return cli.No(cli.Hint(err, "its operators sign the next version: covenant trust set --expires 365d"))
 	case errors.As(err, &root):
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
-	case errors.As(err, &shallow), errors.Is(err, provenance.ErrShallow):
+	case errors.As(err, &shallow):
 		return cli.Hint(err, "fetch the rest: git fetch --unshallow")
 	case errors.Is(err, provenance.ErrFreshness):
 		return cli.Hint(err, "this release makes no checkpoints; take the demand out: covenant policy edit")
