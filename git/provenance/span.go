@@ -259,6 +259,25 @@ func (sp Span) revs() []string {
 	return out
 }
 
+// Select returns those commits of the span that git-rev-list(1) picks, given options that pick
+// and paths as they are seen from where we are.
+func (sp Span) Select(ctx context.Context, s *git.Session, options, paths []string) (map[oid.ID]bool, error) {
+	args := append(append([]string{"rev-list"}, options...), sp.revs()...)
+	out, err := s.Repo().Run(ctx, nil, append(append(args, "--"), paths...)...)
+	if err != nil {
+		return nil, err
+	}
+	picked := map[oid.ID]bool{}
+	for line := range strings.Lines(string(out)) {
+		id, err := oid.Parse(strings.TrimSpace(line))
+		if err != nil {
+			return nil, fmt.Errorf("git rev-list: %w", err)
+		}
+		picked[id] = true
+	}
+	return picked, nil
+}
+
 // walk returns the commits of the span, parents before children, in the order the log brought them.
 func (f *Facts) walk(sp Span, order []oid.ID) []git.Commit {
 	in := f.reach(sp.Tips)

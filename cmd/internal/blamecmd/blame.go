@@ -19,23 +19,54 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
+type options struct {
+	json, space   bool
+	root          string
+	lines         []string
+	moved, copied int
+}
+
+// blame are the arguments of git blame.
+func (o *options) blame() []string {
+	args := []string{"blame", "--line-porcelain"}
+	for _, l := range o.lines {
+		args = append(args, "-L"+l)
+	}
+	if o.space {
+		args = append(args, "-w")
+	}
+	if o.moved > 0 {
+		args = append(args, "-M")
+	}
+	for range min(o.copied, 3) {
+		args = append(args, "-C")
+	}
+	return args
+}
+
 // New returns the command.
 func New(env *cli.Env) *cobra.Command {
-	var asJSON bool
-	var root string
+	var o options
 	cmd := &cobra.Command{
 		Use:   "blame [REV] FILE",
 		Short: "Show for each line the commit, who sealed it, who answers for it, and the verdict",
 		Long: `Show for each line of FILE, as it is at REV (default HEAD), the commit that Git
 blames, the principal that sealed that commit, the accountable human, and whether
-the seal holds. Git's own blame decides which commit a line is from.`,
+the seal holds. Git's own blame decides which commit a line is from; -L, -w, -M and -C
+are handed to it.`,
 		Example: `  covenant blame src/main.go
+  covenant blame -L 10,20 -w src/main.go
   covenant blame v1.2 src/main.go --json | jq -r 'select(.verdict!="sealed")|.line'`,
 		Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, root, asJSON, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, o, args) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per line")
-	cmd.Flags().StringVar(&root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	f := cmd.Flags()
+	f.BoolVar(&o.json, "json", false, "print one JSON object per line")
+	f.StringArrayVarP(&o.lines, "lines", "L", nil, "only these lines: START,END or :FUNCTION, as git blame -L; may be repeated")
+	f.BoolVarP(&o.space, "ignore-space", "w", false, "ignore whitespace when lines are compared")
+	f.CountVarP(&o.moved, "moved", "M", "find lines that were moved or copied within the file")
+	f.CountVarP(&o.copied, "copied", "C", "find lines from other files of the same commit; twice and thrice look further")
+	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
 }
 
@@ -52,10 +83,11 @@ type Line struct {
 
 type blamed struct {
 	commit oid.ID
+	number int // in the file
 	text   string
 }
 
-func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []string) error {
+func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	rev, file := "HEAD", args[len(args)-1]
 	if len(args) == 2 {
 		rev = args[0]
@@ -65,7 +97,7 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(root)
+	pin, err := w.Pin(o.root)
 	if err != nil {
 		return err
 	}
@@ -76,8 +108,11 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	if span.Ranged {
 		return cli.Usage("blame looks at one revision, not at the range %q", rev)
 	}
-	out, err := w.Session.Repo().Run(ctx, nil, "blame", "--line-porcelain", span.Tips[0].String(), "--", file)
+	out, err := w.Session.Repo().Run(ctx, nil, append(o.blame(), span.Tips[0].String(), "--", file)...)
 	if err != nil {
+		if len(o.lines) > 0 && hasPath(ctx, w, span.Tips[0].String(), file) {
+			return cli.Hint(err, "-L takes lines that the file has: START,END or :FUNCTION")
+		}
 		if hasPath(ctx, w, span.Tips[0].String(), file) {
 			return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
 		}
@@ -107,12 +142,12 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 		}
 		results[r.Commit] = r
 	}
-	for i, l := range lines {
+	for _, l := range lines {
 		r := results[l.commit]
-		if asJSON {
-			err = env.JSON(Line{"line", i + 1, l.commit.String(), r.Verdict, string(r.Mode), r.Principal, l.text})
+		if o.json {
+			err = env.JSON(Line{"line", l.number, l.commit.String(), r.Verdict, string(r.Mode), r.Principal, l.text})
 		} else {
-			err = print(env, i+1, l, &r)
+			err = print(env, l, &r)
 		}
 		if err != nil {
 			return err
@@ -127,7 +162,7 @@ func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
 	return err == nil && len(out) > 0
 }
 
-func print(env *cli.Env, n int, l blamed, r *verdict.Result) error {
+func print(env *cli.Env, l blamed, r *verdict.Result) error {
 	who := "-"
 	if r.Principal != nil {
 		who = provenancecmd.Who(r.Principal)
@@ -137,7 +172,7 @@ func print(env *cli.Env, n int, l blamed, r *verdict.Result) error {
 	if !r.Verdict.OK() {
 		word = p.Bad(word)
 	}
-	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, n, say.Line(l.text))
+	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Line(l.text))
 	return err
 }
 
@@ -145,30 +180,32 @@ func print(env *cli.Env, n int, l blamed, r *verdict.Result) error {
 // other headers, and the line after a tab.
 func parse(b []byte) ([]blamed, error) {
 	var out []blamed
-	var at oid.ID
+	var at blamed
 	for line := range bytes.Lines(b) {
 		text := strings.TrimSuffix(string(line), "\n")
 		if rest, ok := strings.CutPrefix(text, "\t"); ok {
-			if at.IsZero() {
+			if at.commit.IsZero() {
 				return nil, fmt.Errorf("git blame: line %d has no commit", len(out)+1)
 			}
-			out = append(out, blamed{at, rest})
-			at = oid.ID{}
+			at.text = rest
+			out = append(out, at)
+			at = blamed{}
 			continue
 		}
-		if !at.IsZero() {
+		if !at.commit.IsZero() {
 			continue
 		}
-		name, numbers, _ := strings.Cut(text, " ")
-		first, _, _ := strings.Cut(numbers, " ")
-		if _, err := strconv.Atoi(first); err != nil {
+		f := strings.Fields(text) // commit, line there, line here
+		if len(f) < 3 {
 			return nil, fmt.Errorf("git blame: unexpected line %.60q", text)
 		}
-		id, err := oid.Parse(name)
-		if err != nil {
-			return nil, fmt.Errorf("git blame: %w", err)
+		var err error
+		if at.commit, err = oid.Parse(f[0]); err == nil {
+			at.number, err = strconv.Atoi(f[2])
 		}
-		at = id
+		if err != nil {
+			return nil, fmt.Errorf("git blame: unexpected line %.60q: %w", text, err)
+		}
 	}
 	return out, nil
 }

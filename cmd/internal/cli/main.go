@@ -54,12 +54,30 @@ func run(ctx context.Context, env *Env, root *cobra.Command) (*cobra.Command, er
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !builtin(root, args[0]) {
 		return root, external(ctx, env, root, args)
 	}
-	root.SetArgs(args)
+	root.SetArgs(counted(root, args))
 	cmd, err := root.ExecuteContextC(ctx)
 	if cmd == nil {
 		cmd = root
 	}
 	return cmd, err
+}
+
+// counted turns -N into --max-count=N for a command that has that flag, as git-log(1) reads it.
+func counted(root *cobra.Command, args []string) []string {
+	cmd, _, err := root.Find(args)
+	if err != nil || cmd.Flags().Lookup("max-count") == nil {
+		return args
+	}
+	out := slices.Clone(args)
+	for i, a := range out {
+		if a == "--" {
+			break
+		}
+		if n, ok := strings.CutPrefix(a, "-"); ok && n != "" && strings.Trim(n, "0123456789") == "" {
+			out[i] = "--max-count=" + n
+		}
+	}
+	return out
 }
 
 // args returns the arguments for root: the multi-call name and -C are taken out.

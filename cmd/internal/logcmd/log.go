@@ -20,22 +20,57 @@ type options struct {
 	json, reverse            bool
 	max                      int
 	principal, verdict, root string
+	git                      selection
+}
+
+// selection is which commits Git is asked to pick, in its own words.
+type selection struct {
+	since, until, author, grep string
+	merges, noMerges, first    bool
+	paths                      []string
+}
+
+// args are the arguments of git rev-list; none when every commit is wanted.
+func (s *selection) args() []string {
+	var out []string
+	for _, f := range []struct{ name, value string }{{"--since", s.since}, {"--until", s.until}, {"--author", s.author}, {"--grep", s.grep}} {
+		if f.value != "" {
+			out = append(out, f.name+"="+f.value)
+		}
+	}
+	for _, f := range []struct {
+		name string
+		on   bool
+	}{{"--merges", s.merges}, {"--no-merges", s.noMerges}, {"--first-parent", s.first}} {
+		if f.on {
+			out = append(out, f.name)
+		}
+	}
+	return out
 }
 
 // New returns the command.
 func New(env *cli.Env) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "log [REV | A..B]...",
+		Use:   "log [REV | A..B]... [-- PATH...]",
 		Short: "Show history, newest first, with who answers for each commit",
 		Long: `Show history, newest first, with the verdict of each commit and who answers for it.
-Lines are printed as they are judged. Filters and --json compose with Git's own
-commands. The exit code does not tell verdicts: that is what verify is for.`,
-		Example: `  covenant log -n 20
+Lines are printed as they are judged. Git picks the commits that --since, --author,
+--first-parent, paths and the like ask for, as git log does; -5 is -n 5. Filters and
+--json compose with Git's own commands. The exit code does not tell verdicts: that is
+what verify is for.`,
+		Example: `  covenant log -20
+  covenant log --since=yesterday --no-merges -- src docs
   covenant log main..HEAD --verdict unsealed
   covenant log --principal coder --json | jq -r .commit | git log --stdin --no-walk`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n := cmd.ArgsLenAtDash(); n >= 0 {
+				args, o.git.paths = args[:n], args[n:]
+			}
+			return run(cmd.Context(), env, o, args)
+		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print one JSON object per commit, as verify does")
@@ -43,6 +78,13 @@ commands. The exit code does not tell verdicts: that is what verify is for.`,
 	f.IntVarP(&o.max, "max-count", "n", 0, "show at most this many commits")
 	f.StringVar(&o.principal, "principal", "", "only commits this principal sealed, or answers for")
 	f.StringVar(&o.verdict, "verdict", "", "only commits with this verdict")
+	f.StringVar(&o.git.since, "since", "", "only commits after this date, as git log reads dates")
+	f.StringVar(&o.git.until, "until", "", "only commits before this date")
+	f.StringVar(&o.git.author, "author", "", "only commits whose author line matches; what it says is a claim")
+	f.StringVar(&o.git.grep, "grep", "", "only commits whose message matches")
+	f.BoolVar(&o.git.merges, "merges", false, "only merges")
+	f.BoolVar(&o.git.noMerges, "no-merges", false, "no merges")
+	f.BoolVar(&o.git.first, "first-parent", false, "of a merge follow the first parent only")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
 }
@@ -70,6 +112,11 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	}
 	opts := w.Verifying(pin)
 	opts.Cache, opts.NewestFirst = w.Cache(false), !o.reverse
+	if asked := o.git.args(); len(asked) > 0 || len(o.git.paths) > 0 {
+		if opts.Only, err = span.Select(ctx, w.Session, asked, o.git.paths); err != nil || len(opts.Only) == 0 {
+			return err
+		}
+	}
 	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	if err != nil {
 		return work.Explain(err)
