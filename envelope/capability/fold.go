@@ -98,7 +98,9 @@ type Authority struct {
 	scopes   map[envelope.Digest][]byte // grant → its scope, canonical
 	intro    map[envelope.Digest]end    // introduction → when it ends
 	sight    Sight
-	Refused  []error // grants and revocations that count for nothing, and why
+
+	contested bool    // a delegation was refused for a name or key that another has
+	Refused   []error // grants and revocations that count for nothing, and why
 }
 
 // A Sight tells when somebody accountable, other than its writer, first saw a statement; false when nobody did.
@@ -122,10 +124,27 @@ func (a *Authority) seen(p Place, by time.Time) bool {
 	return ok && !t.After(by)
 }
 
+// Contested reports whether two delegations introduce one name or one key: which of them counts
+// depends on who came first, and times are claims. [FoldSeen] orders them.
+func (a *Authority) Contested() bool { return a.contested }
+
+// errTaken says that a name or a key is another's.
+var errTaken = errors.New("is taken")
+
+// FoldSeen is Fold where it is known who saw what: of delegations the one that somebody accountable saw first
+// comes first, and what nobody saw comes last. Nobody takes the name or the key of a helper by a date.
+func FoldSeen(persons []Principal, grants []Given, ended []Ended, sight Sight) *Authority {
+	return fold(persons, grants, ended, sight).Witnessed(sight)
+}
+
 // Fold computes the authority. persons are the trust root's; grants and
 // revocations may come in any order and from anybody: those that nobody with
 // authority signed, or that contradict an introduction, are refused and say so.
 func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
+	return fold(persons, grants, ended, nil)
+}
+
+func fold(persons []Principal, grants []Given, ended []Ended, sight Sight) *Authority {
 	a := &Authority{
 		byKey: map[string]*Principal{}, byName: map[string]*Principal{}, grants: map[envelope.Digest]Given{},
 		bySub: map[string][]envelope.Digest{}, ended: map[envelope.Digest][]Ended{}, material: map[string]string{}, scopes: map[envelope.Digest][]byte{},
@@ -134,8 +153,22 @@ func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 		a.add(p)
 	}
 	todo := slices.Clone(grants)
+	first := map[envelope.Digest]time.Time{} // when delegations were seen
+	late := func(g Given) int {              // 1: nobody saw it
+		if t, ok := first[g.ID]; g.Granted.Parent != "" && (!ok || t.IsZero()) {
+			return 1
+		}
+		return 0
+	}
+	if sight != nil {
+		for _, g := range grants {
+			if t, ok := sight(g.Place); ok && g.Granted.Parent != "" {
+				first[g.ID] = t
+			}
+		}
+	}
 	slices.SortFunc(todo, func(x, y Given) int { // an operator's introduction goes before an agent's of the same name
-		return cmp.Or(cmp.Compare(min(1, len(x.Granted.Parent)), min(1, len(y.Granted.Parent))), x.Time.Compare(y.Time), cmp.Compare(x.Ledger, y.Ledger), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.ID, y.ID))
+		return cmp.Or(cmp.Compare(min(1, len(x.Granted.Parent)), min(1, len(y.Granted.Parent))), cmp.Compare(late(x), late(y)), first[x.ID].Compare(first[y.ID]), x.Time.Compare(y.Time), cmp.Compare(x.Ledger, y.Ledger), cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.ID, y.ID))
 	})
 	// A delegation counts when the grant it rests on does, wherever that stands.
 	refused := map[envelope.Digest]error{}
@@ -151,6 +184,7 @@ func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 		})
 	}
 	for _, g := range todo {
+		a.contested = a.contested || g.Granted.Parent != "" && errors.Is(refused[g.ID], errTaken)
 		a.Refused = append(a.Refused, fmt.Errorf("grant %s: %w", g.ID.Short(), refused[g.ID]))
 	}
 	a.introductions()
@@ -237,7 +271,7 @@ func (a *Authority) admit(g Given) error {
 	}
 	switch {
 	case owner != "" && owner != s.Name:
-		return bad("the key of %s is already %s's", s.Name, owner)
+		return bad("the key of %s %w: it is %s's", s.Name, errTaken, owner)
 	case known == nil && s.Kind == "human":
 		return bad("persons are introduced by the trust root, and %s is none of its", s.Name)
 	case known == nil:
@@ -246,11 +280,11 @@ func (a *Authority) admit(g Given) error {
 		}
 		a.add(Principal{Name: s.Name, Kind: s.Kind, Accountable: answers, Emails: s.Emails, Keys: []identity.PublicKey{key}})
 	case known.Kind != s.Kind || known.Accountable != s.Accountable:
-		return bad("%s is already a %s under %s", s.Name, known.Kind, known.Accountable)
+		return bad("the name %s %w: by a %s under %s", s.Name, errTaken, known.Kind, known.Accountable)
 	case owner == "" && s.Kind == "human":
 		return bad("the keys of %s are in the trust root, and this is none of them", s.Name)
 	case owner == "" && !by.Operator:
-		return bad("only an operator gives %s another key", s.Name)
+		return bad("the name %s %w, and only an operator gives its bearer another key", s.Name, errTaken)
 	case owner == "":
 		known.Keys = append(known.Keys, key)
 		a.byKey[key.ID()] = known

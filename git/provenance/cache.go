@@ -238,6 +238,9 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		if f, err = loadTopics(ctx, s, root, CapabilityTopic+"/"); err != nil {
 			return nil
 		}
+		if f.Authority.Contested() {
+			return nil // who saw what tells who was first: the long way
+		}
 	} else {
 		f.Authority = capability.Fold(Persons(root), nil, nil)
 	}

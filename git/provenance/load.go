@@ -40,6 +40,7 @@ type Facts struct {
 
 	overlay map[string]oid.ID // refs as they are proposed to be
 	lines   map[string]*verdict.Line
+	firsts  capability.Sight      // orders delegations that contest a name or key; nil: their times do
 	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
 	commits map[oid.ID]git.Commit // everything the one log brought, range included
 	order   []oid.ID              // the order it came in: parents before children
@@ -105,14 +106,24 @@ func load(ctx context.Context, s *git.Session, root *Root, revs []string, overla
 	if err := f.readLog(s, ledger.Prefix, revs); err != nil {
 		return nil, err
 	}
+	early := slices.Clone(f.Problems)
 	f.assemble()
+	if err := f.read(ctx, s); err != nil || !f.Authority.Contested() {
+		return f, err
+	}
+	// Two agents introduce one name or one key. Who saw what, which tells who was first, is known now: once more.
+	again := newFacts(root)
+	again.overlay, again.Tips, again.commits, again.order, again.firsts, again.Problems = overlay, f.Tips, f.commits, f.order, f.firstSeen, early
+	again.assemble()
+	return again, again.read(ctx, s)
+}
+
+// read opens all ledgers: those that say who may do what go before the others.
+func (f *Facts) read(ctx context.Context, s *git.Session) error {
 	if err := f.readGrants(ctx, s); err != nil {
-		return nil, err
+		return err
 	}
-	if err := f.readSeals(ctx, s); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return f.readSeals(ctx, s)
 }
 
 // loadTopics reads only the ledgers under a prefix of topics, and of those only grants.

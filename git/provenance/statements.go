@@ -226,6 +226,9 @@ func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []s
 			ended = append(ended, capability.Ended{Place: r.place(), Revocation: *st.ended})
 		}
 	}
+	if f.firsts != nil {
+		return capability.FoldSeen(persons, given, ended, f.firsts)
+	}
 	return capability.Fold(persons, given, ended)
 }
 

@@ -466,3 +466,48 @@ func TestRevocationBackdated(t *testing.T) {
 		}
 	}
 }
+
+// Of two agents who introduce one key, or one name, the one that somebody accountable saw first did: nobody takes a
+// helper's place with a date.
+func TestSquatting(t *testing.T) {
+	for _, name := range []string{"helper", "squatter"} { // the helper's name for another key; another name for its key
+		w := newWorld(t, "sha1")
+		w.made("before")
+		w.found()
+		start := w.clock
+		first := w.grant("alice", "coder", func(g *capability.Grant) { g.Delegable = 1 })
+		evil := w.grant("alice", "mallory", func(g *capability.Grant) { g.Delegable = 1 })
+		key := w.keys["helper"].Public()
+		if name == "helper" {
+			other, err := identity.Generate(filepath.Join(t.TempDir(), "k"), "k", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key = other.Public()
+		}
+		w.clock = start.Add(2 * time.Hour)
+		w.grant("coder", "helper", func(g *capability.Grant) { g.Parent = first })
+		id := w.sealedChange("helper", "a")
+		w.clock = start.Add(3 * time.Hour)
+		w.looks("alice")
+		w.clock = start.Add(time.Hour) // a claim
+		g := capability.Grant{
+			Action: capability.Commit, Scope: capability.Whole, Parent: evil, Serial: strings.Repeat("5", 32),
+			Subject: capability.Subject{Accountable: "alice", Emails: []string{}, Key: key.String(), Kind: "agent", Name: name},
+		}
+		if _, err := w.sealer(w.session(), "mallory").Record(context.Background(), provenance.CapabilityTopic, provenance.Item{Type: capability.Granted, Body: g, Subject: "squat"}); err != nil {
+			t.Fatal(err)
+		}
+		w.clock = start.Add(4 * time.Hour)
+		cache := provenance.OpenCache(w.session().Repo(), t.TempDir())
+		for _, o := range []provenance.Options{{}, {Cache: cache}, {Cache: cache}} {
+			if r := w.judged(id, "refs/heads/main", o); r.Verdict != verdict.Sealed || r.Principal.Name != "helper" {
+				t.Errorf("%s, cache %v: %s %+v: %+v", name, o.Cache != nil, codes(r), r.Principal, r.Findings)
+			}
+		}
+		f, err := provenance.Load(context.Background(), w.session(), w.pin)
+		if err != nil || len(f.Problems) != 1 || f.Problems[0].Code != verdict.GrantRefused {
+			t.Errorf("%s: %+v %v", name, f.Problems, err)
+		}
+	}
+}

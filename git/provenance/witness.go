@@ -90,12 +90,13 @@ func (f *Facts) sight() {
 }
 
 // witness tells the authority who saw what.
-func (f *Facts) witness() {
-	f.Authority = f.Authority.Witnessed(func(p capability.Place) (time.Time, bool) {
-		s, ok := f.seenBy(p.Ledger, int(p.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
-		t, err := time.Parse(time.RFC3339, s.Time)
-		return t, ok && err == nil
-	})
+func (f *Facts) witness() { f.Authority = f.Authority.Witnessed(f.firstSeen) }
+
+// firstSeen is [capability.Sight].
+func (f *Facts) firstSeen(p capability.Place) (time.Time, bool) {
+	s, ok := f.seenBy(p.Ledger, int(p.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
+	t, err := time.Parse(time.RFC3339, s.Time)
+	return t, ok && err == nil
 }
 
 // seenBy returns who accountable, other than its writer, first saw the entry at an index of a ledger.
