@@ -1,6 +1,7 @@
 package capability_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -107,6 +108,27 @@ func TestValidate(t *testing.T) {
 	for action, want := range map[string]bool{"repo.commit": true, "repository.x": false, "repo": false, "repo.": true} {
 		if capability.Covers(g.Action, action) != want {
 			t.Errorf("%s covers %s: %v", g.Action, action, !want)
+		}
+	}
+}
+
+func TestCheckValidate(t *testing.T) {
+	good := capability.Check{Action: "repo.commit", Allowed: true, Checkers: []string{}, Grants: []envelope.Digest{}, KeyID: "SHA256:x"}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*capability.Check){
+		"no action":            func(c *capability.Check) { c.Action = "" },
+		"about nobody":         func(c *capability.Check) { c.KeyID = "" },
+		"allowed with reason":  func(c *capability.Check) { c.Reason = "no" },
+		"allowed and refused":  func(c *capability.Check) { c.Refused = envelope.Digest("sha256:" + strings.Repeat("0", 64)) },
+		"a grant that is none": func(c *capability.Check) { c.Grants = []envelope.Digest{"x"} },
+		"very many paths":      func(c *capability.Check) { c.Paths = make([]string, 10_001) },
+	} {
+		c := good
+		change(&c)
+		if err := c.Validate(); !errors.Is(err, capability.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

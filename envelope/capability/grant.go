@@ -197,6 +197,49 @@ func (r *Revocation) Validate() error {
 	return nil
 }
 
+// Checked is the type of the ledger statement that somebody asked the checkers, and kept the answer.
+const Checked = "capability.checked/v1"
+
+// Check is its body. It is evidence of what was asked and answered, and lets nobody do anything.
+type Check struct {
+	Action   string            `json:"action"`
+	Allowed  bool              `json:"allowed"`
+	Checkers []string          `json:"checkers"` // who was asked, in order
+	Grants   []envelope.Digest `json:"grants"`   // relied on, the operator's first
+	Intent   string            `json:"intent,omitempty"`
+	KeyID    string            `json:"key"` // whom it was asked about
+	Paths    []string          `json:"paths,omitempty"`
+	Reason   string            `json:"reason,omitempty"` // of a denial
+	Ref      string            `json:"ref,omitempty"`
+	Refused  envelope.Digest   `json:"refused,omitempty"` // the grant that refused
+	Resource map[string]any    `json:"resource,omitempty"`
+}
+
+// maxPaths is how many paths one question names.
+const maxPaths = 10_000
+
+// ParseCheck reads an opened check.
+func ParseCheck(o *envelope.Opened) (*envelope.Ledger[Check], error) {
+	s, err := envelope.Decode[Check](o, Checked)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Body.Validate()
+}
+
+// Validate reports whether the check is well formed.
+func (c *Check) Validate() error {
+	if c.Action == "" || c.KeyID == "" || len(c.Paths) > maxPaths || c.Allowed && (c.Reason != "" || c.Refused != "") {
+		return fmt.Errorf("%w: check of %.80q", ErrInvalid, c.Action)
+	}
+	for _, g := range c.Grants {
+		if !g.Valid() {
+			return fmt.Errorf("%w: check of %.80q: grant %.80q", ErrInvalid, c.Action, g)
+		}
+	}
+	return nil
+}
+
 // ParseAsked reads an opened request.
 func ParseAsked(o *envelope.Opened) (*envelope.Ledger[Asked], error) {
 	s, err := envelope.Decode[Asked](o, Requested)

@@ -73,3 +73,19 @@ func (k *Sealer) Wish(ctx context.Context, w capability.Asked) (envelope.Digest,
 	}
 	return made[0].ID, nil
 }
+
+// Checked records what was asked and answered, in the hand's ledger of topic audit.
+func (k *Sealer) Checked(ctx context.Context, c capability.Check) (envelope.Digest, error) {
+	if err := c.Validate(); err != nil {
+		return "", err
+	}
+	word := "allow"
+	if !c.Allowed {
+		word = "deny"
+	}
+	made, err := k.Record(ctx, AuditTopic, Item{capability.Checked, c, fmt.Sprintf("capability.checked %s %s", word, c.Action)})
+	if err != nil {
+		return "", err
+	}
+	return made[0].ID, nil
+}

@@ -131,6 +131,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.asked, h = &r.Body, r.Entry
+	case capability.Checked:
+		c, err := capability.ParseCheck(o)
+		if err != nil {
+			return st, h, err
+		}
+		h = c.Entry
 	case trust.Adopted:
 		a, err := trust.ParseAdopted(o)
 		if err != nil {

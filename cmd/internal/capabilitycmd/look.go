@@ -319,6 +319,7 @@ type Answer struct {
 	Reason   string   `json:"reason,omitempty"`
 	Refused  string   `json:"refused,omitempty"` // the grant that refused
 	Needed   string   `json:"needed,omitempty"`  // of explain: the command that an operator would type
+	Entry    string   `json:"entry,omitempty"`   // of check --record: the ledger entry
 }
 
 func (c *court) answer(q *capability.Query, d capability.Decision) Answer {
@@ -334,12 +335,14 @@ func (c *court) answer(q *capability.Query, d capability.Decision) Answer {
 
 func newCheck(env *cli.Env) *cobra.Command {
 	var q asked
-	var asJSON, quiet bool
+	var asJSON, quiet, record bool
 	cmd := &cobra.Command{
 		Use:   "check --as NAME --action ACTION",
 		Short: "Ask whether somebody may do something now",
 		Long: `Ask the checkers whether somebody may do something now. The exit code is 0 when it is
-allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.`,
+allowed, 1 when it is denied and 2 when there is no answer. With --record question and
+answer are an entry of your ledger before you get the answer; what a hook decides is
+always one.`,
 		Example: `  covenant capability check --as coder --action repo.commit --path src/main.go --ref refs/heads/agent/x
   covenant capability check --action repo.push --ref main && git push`,
 		Args: cobra.NoArgs,
@@ -355,6 +358,13 @@ allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.
 			}
 			d := c.decide(query)
 			a := c.answer(query, d)
+			if record {
+				id, err := c.record(cmd.Context(), query, d)
+				if err != nil {
+					return err // what can't be recorded is no answer
+				}
+				a.Entry = string(id)
+			}
 			switch {
 			case asJSON:
 				err = env.JSON(a)
@@ -373,7 +383,29 @@ allowed, 1 when it is denied and 2 when there is no answer. Nothing is recorded.
 	q.bind(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing; the exit code tells")
+	cmd.Flags().BoolVar(&record, "record", false, "record question and answer in your ledger")
 	return cmd
+}
+
+func (c *court) record(ctx context.Context, q *capability.Query, d capability.Decision) (envelope.Digest, error) {
+	k, err := c.Sealer(c.facts)
+	if err != nil {
+		return "", err
+	}
+	body := capability.Check{
+		Action: q.Action, Allowed: d.Allowed, Checkers: d.Checkers, Grants: d.Grants, Intent: q.Intent, KeyID: q.KeyID, Ref: q.Ref, Resource: q.Resource,
+	}
+	if !d.Allowed {
+		body.Reason, body.Refused = d.Reason, d.Refused
+	}
+	if body.Grants == nil {
+		body.Grants = []envelope.Digest{}
+	}
+	for _, x := range q.Changes {
+		body.Paths = append(body.Paths, string(x.Path))
+	}
+	id, err := k.Checked(ctx, body)
+	return id, work.Explain(err)
 }
 
 func (c *court) decide(q *capability.Query) capability.Decision {
