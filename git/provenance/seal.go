@@ -346,19 +346,25 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		return err
 	}
 	defer unlock()
-	for try := 0; ; try++ {
+	renewed := false
+	for {
 		name, err := k.ledger(topic)
 		if err != nil {
 			return err
 		}
 		var heads *sight
-		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, k.takeRefs(), func(tx *ledger.Tx) error {
+		early := k.takeRefs()
+		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, early, func(tx *ledger.Tx) error {
 			if heads, err = k.look(ctx, tx, name); err != nil {
 				return err
 			}
 			return build(tx, name, heads.moved)
 		})
-		if errors.Is(err, errForeign) && try == 0 {
+		if errors.Is(err, errForeign) && early != nil {
+			continue // they were read before the lock was ours: another process of this writer has gone on since
+		}
+		if errors.Is(err, errForeign) && !renewed {
+			renewed = true
 			if err := RenewReplica(k.Session.Repo()); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -317,6 +318,14 @@ func (b *bench) writers() error {
 			return err
 		}
 	}
+	ledgers := func() (int, error) {
+		out, err := b.out(r.dir, r.env, "git", "for-each-ref", "--format=x", "refs/covenant/ledger/provenance")
+		return strings.Count(out, "x"), err
+	}
+	had, err := ledgers()
+	if err != nil {
+		return err
+	}
 	var wg sync.WaitGroup
 	errs := make(chan error, processes*each)
 	start := time.Now()
@@ -353,6 +362,9 @@ func (b *bench) writers() error {
 		sealed += strings.Count(out, `"verdict":"sealed"`)
 	}
 	row("8 processes × 25 commits from 4 worktrees", fmt.Sprintf("%d sealed, %s a commit", sealed, ms(took/(processes*each))), "200 sealed", sealed == processes*each)
+	if have, err := ledgers(); err != nil || have > had+1 {
+		return fmt.Errorf("one key on one clone has %d ledgers, %w", have-had, cmp.Or(err, errors.New("and should have one")))
+	}
 	if sealed != processes*each {
 		return fmt.Errorf("%d of %d commits are sealed", sealed, processes*each)
 	}
