@@ -91,7 +91,11 @@ func describe(env *cli.Env, w *work.Work, o verifyOptions, span provenance.Span,
 		run.Except = append(run.Except, id.String())
 	}
 	if run.Repository = o.source; run.Repository == "" {
-		at, _ := w.Session.Repo().Config().Get("remote." + remote(w, o.remote) + ".url")
+		name := remote(w, o.remote)
+		at, named := w.Session.Repo().Config().Get("remote." + name + ".url")
+		if !named {
+			at = name // a URL, as Git takes one there; of a word repositoryURI makes nothing
+		}
 		run.Repository = repositoryURI(at)
 	} else if u, err := url.Parse(o.source); err != nil || u.Scheme == "" {
 		return run, cli.Usage("--resource-uri takes a URI such as https://example.com/repository, not %s", say.Name(o.source))

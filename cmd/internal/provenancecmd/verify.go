@@ -3,6 +3,7 @@ package provenancecmd
 import (
 	"context"
 	"errors"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -101,6 +102,11 @@ func (o *verifyOptions) check(cmd *cobra.Command) error {
 	}
 	if strings.HasPrefix(o.remote, "-") {
 		return cli.Usage("%s is no name of a remote", say.Name(o.remote))
+	}
+	if u, err := url.Parse(o.remote); err == nil && u.User != nil {
+		if _, secret := u.User.Password(); secret { // what is fetched is told, and would tell it
+			return cli.Usage("--remote takes no URL with a password in it; Git asks a credential helper")
+		}
 	}
 	if o.json {
 		o.format = "json"

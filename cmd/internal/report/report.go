@@ -89,7 +89,7 @@ type Format struct {
 var Formats = []Format{
 	{Name: "sarif", Paths: true, New: newSARIF},
 	{Name: "junit", New: newJUnit},
-	{Name: "github", New: newGitHub},
+	{Name: "github", Paths: true, Seals: true, New: newGitHub}, // for the summary beside it
 	{Name: "gitlab", Paths: true, New: newGitLab},
 	{Name: "markdown", Paths: true, Seals: true, New: newMarkdown},
 	{Name: "html", Paths: true, Seals: true, New: newHTML},

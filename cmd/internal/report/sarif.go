@@ -139,9 +139,9 @@ func newSARIF(w io.Writer, run Run) Encoder {
 	return s
 }
 
-// pathURI is a path as a relative reference (RFC 3986): every byte that is no
-// unreserved character is percent-encoded, so bytes that are not UTF-8 survive, and no
-// path reads as a scheme, a host or a query.
+// pathURI is a path as a relative reference (RFC 3986): a byte that is no character of a
+// path segment is percent-encoded, and ":" too, so bytes that are not UTF-8 survive, and
+// no path reads as a scheme, a host or a query.
 func pathURI(path string) string {
 	rest := strings.TrimLeft(path, "/") // a tree with an empty name has such a path
 	root := strings.Repeat("%2F", len(path)-len(rest))
