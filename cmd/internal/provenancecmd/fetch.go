@@ -54,7 +54,7 @@ func (f *fetcher) name(w *work.Work) string {
 	return f.remote
 }
 
-// record fetches the ledgers and the trust root as the remote has them, but for what is
+// record fetches, whole also in a partial clone, the ledgers and the trust root as the remote has them, but for what is
 // here already; refs/notes/covenant only where it is missing, since it is a view.
 // Nothing here is moved back: where a ledger went another way than here, that is an error.
 func (f *fetcher) record() error {
@@ -93,7 +93,7 @@ func (f *fetcher) record() error {
 	if n == 0 {
 		return nil
 	}
-	if err := f.run(w, strings.NewReader(specs.String()), fmt.Sprintf(" <<< %d refs of refs/covenant and refs/notes/covenant", n), "--stdin", from); err != nil {
+	if err := f.run(w, strings.NewReader(specs.String()), fmt.Sprintf(" <<< %d refs of refs/covenant and refs/notes/covenant", n), "--no-filter", "--stdin", from); err != nil {
 		return cli.Hint(fmt.Errorf("fetch ledgers: %w", err), "see what differs: git ls-remote "+say.Shell(from)+" 'refs/covenant/*'")
 	}
 	return nil

@@ -129,7 +129,7 @@ func remote(w *work.Work, said string) string {
 }
 
 // scpLike is the form host:path of gitremote URLs.
-var scpLike = regexp.MustCompile(`^(?:[^@/:]+@)?([A-Za-z0-9.-]{2,}):([^/\\].*)$`)
+var scpLike = regexp.MustCompile(`^(?:[^@/:]+@)?([A-Za-z0-9.-]{2,}):([^/\\:].*)$`)
 
 // repositoryURI is a remote's URL as a URI, without user, password and query; "" when
 // it is none.

@@ -155,6 +155,10 @@ func pathURI(path string) string {
 	return root + strings.Join(parts, "/")
 }
 
+// message is a plain text message. SARIF has links in these, [text](target), which
+// somebody else's text must not make.
+func message(s string) sarifText { return sarifText{strings.ReplaceAll(s, "](", "] (")} }
+
 func (s *sarif) rule(c verdict.Code) int {
 	i, ok := s.index[c]
 	if !ok {
@@ -172,7 +176,7 @@ func (s *sarif) add(level, lead, path string, at sarifLogical, f verdict.Finding
 		return
 	}
 	s.out.Results = append(s.out.Results, sarifResult{
-		RuleID: string(f.Code), RuleIndex: s.rule(f.Code), Level: level, Message: sarifText{lead + text(f)},
+		RuleID: string(f.Code), RuleIndex: s.rule(f.Code), Level: level, Message: message(lead + text(f)),
 		Locations: []sarifLocation{{
 			// GitHub refuses a file with a result that has a logical location only.
 			Physical: sarifPhysical{sarifArtifact{pathURI(path), "%SRCROOT%"}, sarifRegion{1}},
@@ -219,7 +223,7 @@ func (s *sarif) notice(level, text string) {
 	const most = 1000
 	inv := &s.out.Invocations[0]
 	if len(inv.Notifications) < most {
-		inv.Notifications = append(inv.Notifications, sarifNotice{level, sarifText{text}})
+		inv.Notifications = append(inv.Notifications, sarifNotice{level, message(text)})
 	}
 }
 

@@ -73,6 +73,9 @@ func TestSARIFSchema(t *testing.T) {
 			if rule := run.Tool.Driver.Rules[r.RuleIndex]; rule.ID != r.RuleID || rule.ShortDescription.Text == "" {
 				t.Errorf("%s has the rule %v", r.RuleID, rule)
 			}
+			if strings.Contains(r.Message.Text, "](") {
+				t.Errorf("a message has a link: %q", r.Message.Text)
+			}
 			if len(r.Locations) != 1 || r.Locations[0].Physical.Artifact.URI == "" || r.Locations[0].Logical[0].Full == "" {
 				t.Errorf("GitHub refuses a result like %v", r)
 			}
