@@ -243,6 +243,7 @@ func (l *looker) commit(r *verdict.Result, c *git.Commit, f report.Format) repor
 		out.Paths = l.paths(c)
 	}
 	if f.Seals && r.Seal != nil && r.Seal.Seal != nil {
+		out.Grants = []report.Grant{}
 		for _, id := range r.Seal.Seal.Predicate.Grants {
 			g := report.Grant{ID: id.Short()}
 			if given, ok := l.facts.Grants[id]; ok {

@@ -210,14 +210,17 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return err
 	}
 	publish.tell(env)
-	if sum.Undecided {
-		return cli.Hint(errors.New("a statement was written by a newer release; this one can't decide"), "install the newer one: https://github.com/open-covenant/covenant-git")
+	if sum.Undecided != "" {
+		return cli.Hint(errors.New(sum.Undecided), "install the newer one: https://github.com/open-covenant/covenant-git")
 	}
 	if !sum.OK {
 		return cli.No(nil)
 	}
 	return nil
 }
+
+// newerRelease is why there may be no answer although all was looked at.
+const newerRelease = "a statement was written by a newer release; this one can't decide"
 
 // judge hands all results to the encoder, but for the sum, which it returns.
 func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Report, format report.Format, out report.Encoder) (report.Summary, error) {
@@ -232,7 +235,9 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 		}
 		count(&sum, r.Verdict)
 		for _, f := range r.Findings {
-			sum.Undecided = sum.Undecided || f.Code == verdict.SealNewer || f.Code == verdict.LedgerNewer
+			if f.Code == verdict.SealNewer || f.Code == verdict.LedgerNewer {
+				sum.Undecided = newerRelease
+			}
 		}
 		if err := out.Commit(look.commit(&r, &rep.Commits[i], format)); err != nil {
 			return sum, err
@@ -242,7 +247,9 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 	}
 	bar.Done()
 	for _, p := range rep.Problems {
-		sum.Undecided = sum.Undecided || rep.Facts.Undecided(p)
+		if rep.Facts.Undecided(p) {
+			sum.Undecided = newerRelease
+		}
 		if err := out.Problem(p); err != nil {
 			return sum, err
 		}

@@ -138,7 +138,7 @@ func TestGitLab(t *testing.T) {
 		t.Errorf("nothing wrong is %q, %v", b.String(), err)
 	}
 	b.Reset()
-	if err := newGitLab(&b, testRun("x")).End(Summary{Undecided: true}); err != nil || !strings.Contains(b.String(), "undecided") {
+	if err := newGitLab(&b, testRun("x")).End(Summary{Undecided: "newer"}); err != nil || !strings.Contains(b.String(), "undecided") {
 		t.Errorf("no answer is %q, %v", b.String(), err)
 	}
 }

@@ -110,8 +110,8 @@ func (g *github) End(s Summary) error {
 			g.plain(fmt.Sprintf("%d more of level %s are not shown as annotations; all of them: covenant verify", more, name))
 		}
 	}
-	if s.Undecided {
-		g.plain("no answer: " + undecided)
+	if s.Undecided != "" {
+		g.plain("no answer: " + s.Undecided)
 	}
 	g.plain(fmt.Sprintf("%s: %d commits: %s; trust root %s (%s)", s.answer(), s.Commits, s.Counts(), g.run.Root, g.run.Pinned))
 	return g.err

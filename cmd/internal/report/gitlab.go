@@ -87,8 +87,8 @@ func (g *gitlab) End(s Summary) error {
 	for _, f := range s.Findings {
 		g.add("blocker", "root", "refs/covenant/trust/root", "", f)
 	}
-	if s.Undecided {
-		g.add("blocker", "run", "repository", "", verdict.Finding{Code: "undecided", Message: undecided})
+	if s.Undecided != "" {
+		g.add("blocker", "run", "repository", "", s.undecided())
 	}
 	if !g.some {
 		g.printf("[")

@@ -103,8 +103,8 @@ func (p *page) End(s Summary) error {
 	}
 	class, head := "no", "Refused"
 	switch {
-	case s.Undecided:
-		class, head = "warn", "No answer: "+undecided
+	case s.Undecided != "":
+		class, head = "warn", "No answer: "+s.Undecided
 	case s.OK:
 		class, head = "ok", "Every commit passes"
 	}

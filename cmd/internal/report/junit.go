@@ -94,8 +94,8 @@ func (j *junit) End(s Summary) error {
 	if len(s.Findings) > 0 {
 		j.testcase("covenant.root", "trust root", "root", s.Findings, nil)
 	}
-	if s.Undecided {
-		j.testcase("covenant.run", "answer", "undecided", []verdict.Finding{{Code: "undecided", Message: undecided}}, nil)
+	if s.Undecided != "" {
+		j.testcase("covenant.run", "answer", "undecided", []verdict.Finding{s.undecided()}, nil)
 	}
 	out := sticky{w: j.w}
 	out.printf("%s<testsuites name=\"covenant verify\" tests=\"%d\" failures=\"%d\" errors=\"0\">\n", xml.Header, j.tests, j.failures)

@@ -153,8 +153,8 @@ func (m *markdown) End(s Summary) error {
 	out := sticky{w: m.w}
 	head := map[string]string{"ok": "✅ Every commit passes", "refused": "❌ Refused", "no answer": "❔ No answer"}[s.answer()]
 	out.printf("## Covenant: %s\n\n%s.\n", head, s.Counts())
-	if s.Undecided {
-		out.printf("\n%s.\n", undecided)
+	if s.Undecided != "" {
+		out.printf("\n%s.\n", code(s.Undecided, maxLine))
 	}
 	m.section(&out, "Errors", "", "errors", &m.errors)
 	m.section(&out, "Commits", "| commit | subject | verdict | who | accountable | mode | coverage |\n|---|---|---|---|---|---|---|\n", "commits", &m.commits)
@@ -233,6 +233,10 @@ func authority(c Commit) string {
 		return "none: " + string(c.Verdict)
 	case c.Verdict == verdict.Exempt:
 		return "exempt by the policy"
+	case c.Verdict == verdict.Derived:
+		return "that of the sealed commits it is made of"
+	case c.Grants == nil:
+		return "not known here"
 	case len(c.Grants) == 0:
 		return "operator, by the trust root"
 	}

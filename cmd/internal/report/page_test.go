@@ -175,16 +175,19 @@ func TestLastChange(t *testing.T) {
 		l.add(Commit{Result: &verdict.Result{Commit: id(t, n), Verdict: v, Principal: p}, Grants: grants, Paths: paths})
 	}
 	add(0, verdict.Before, nil, nil, "old")
-	add(1, verdict.Sealed, ada, nil, "a", "b")
+	add(1, verdict.Sealed, ada, []Grant{}, "a", "b")
 	add(2, verdict.Sealed, coder, []Grant{{"g1", "ada"}, {"g2", "lead"}}, "b", "c")
 	add(3, verdict.Unsealed, nil, nil, "c")
 	add(4, verdict.Exempt, ada, nil, "d")
+	add(5, verdict.Derived, nil, nil, "e")
+	add(6, verdict.Sealed, ada, nil, "f")
 	var got []string
 	for _, x := range l.list() {
 		got = append(got, x.path+" "+x.who+" "+x.authority)
 	}
 	want := []string{
 		"a ada operator, by the trust root", "b coder (agent of ada) grant g1 by ada, then g2 by lead", "c nobody known here none: unsealed", "d ada exempt by the policy",
+		"e nobody known here that of the sealed commits it is made of", "f ada not known here",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -48,7 +48,7 @@ type Commit struct {
 	*verdict.Result
 	Subject string
 	Paths   []string // what it changes itself; empty where it can't be known, or nobody asked
-	Grants  []Grant  // what its seal relies on, the operator's first; empty for an operator
+	Grants  []Grant  // what its seal relies on, the operator's first; empty, not nil, for an operator; nil: not known
 }
 
 // A Grant is one that a seal relies on, and who gave it.
@@ -65,7 +65,7 @@ type Summary struct {
 	Commits, Sealed, Derived, Exempt, Unsealed, Invalid, Before int
 
 	OK        bool
-	Undecided bool              // something was written by a newer release: there is no answer
+	Undecided string            // why there is no answer; "" when there is one
 	Findings  []verdict.Finding // about the trust root; then nothing was judged
 }
 
@@ -111,7 +111,7 @@ func short(c Commit) string { return c.Result.Commit.Short() }
 // answer is the verdict of the run in one word.
 func (s Summary) answer() string {
 	switch {
-	case s.Undecided:
+	case s.Undecided != "":
 		return "no answer"
 	case s.OK:
 		return "ok"
@@ -136,8 +136,10 @@ func (s Summary) Counts() string {
 	return strings.Join(parts, ", ")
 }
 
-// undecided says why there is no answer.
-const undecided = "a statement was written by a newer release; this one can't decide"
+// undecided is the finding that there is no answer.
+func (s Summary) undecided() verdict.Finding {
+	return verdict.Finding{Code: "undecided", Message: s.Undecided}
+}
 
 // fingerprint names a finding: the same in every run, whatever else is found, and
 // another for every commit, code, path and object. n tells apart findings that agree

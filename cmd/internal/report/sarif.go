@@ -233,9 +233,9 @@ func (s *sarif) End(sum Summary) error {
 		s.add("error", "", root, sarifLogical{"root", root, "ref"}, f)
 	}
 	inv := &s.out.Invocations[0]
-	if sum.Undecided {
+	if sum.Undecided != "" {
 		inv.Successful = false
-		s.notice("error", undecided)
+		s.notice("error", sum.Undecided)
 	}
 	if s.dropped > 0 {
 		inv.Notifications = append([]sarifNotice{{"warning", sarifText{

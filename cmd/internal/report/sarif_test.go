@@ -82,7 +82,7 @@ func TestSARIFSchema(t *testing.T) {
 		}
 	}
 	valid(t, s, write(t, "sarif", "x", func(r *Run) { r.Repository = "" }))
-	for _, sum := range []Summary{{OK: true}, {Undecided: true}, {Findings: []verdict.Finding{testFinding("x")}}} {
+	for _, sum := range []Summary{{OK: true}, {Undecided: "newer"}, {Findings: []verdict.Finding{testFinding("x")}}} {
 		var b bytes.Buffer
 		if err := newSARIF(&b, testRun("x")).End(sum); err != nil {
 			t.Fatal(err)

@@ -89,7 +89,7 @@ func (v *vsa) Ref(r Ref) error {
 }
 
 func (v *vsa) End(s Summary) error {
-	if s.Undecided {
+	if s.Undecided != "" {
 		return nil // there is no answer to sum up
 	}
 	p := vsaPredicate{

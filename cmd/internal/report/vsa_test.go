@@ -104,7 +104,7 @@ func TestVSA(t *testing.T) {
 
 // TestVSANoAnswer: where nothing can be decided there is no summary to show.
 func TestVSANoAnswer(t *testing.T) {
-	if out := summary(t, testRun("main"), Summary{OK: true, Undecided: true}, nil, verdict.Result{Verdict: verdict.Sealed}); len(out) != 0 {
+	if out := summary(t, testRun("main"), Summary{OK: true, Undecided: "newer"}, nil, verdict.Result{Verdict: verdict.Sealed}); len(out) != 0 {
 		t.Errorf("no answer is %s", out)
 	}
 }
