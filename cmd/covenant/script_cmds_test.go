@@ -186,3 +186,52 @@ func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec(args[1], args[2:]...))
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
 }
+
+// recipeFiles hold shell that people copy, with a comment "# story: NAME" before it.
+var recipeFiles = []string{"../../docs/guide/ci.md", "../../.pre-commit-hooks.yaml"}
+
+// cmdRecipe is "recipe NAME": the shell that follows "# story: NAME" in a guide is
+// written to $WORK/NAME.sh, so that a story runs what people copy.
+func cmdRecipe(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, args, 1, "recipe NAME")
+	for _, file := range recipeFiles {
+		text, err := os.ReadFile(file)
+		ts.Check(err)
+		if shell, ok := recipe(string(text), args[0]); ok {
+			ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), args[0]+".sh"), []byte(shell), 0o644))
+			return
+		}
+	}
+	ts.Fatalf("no recipe %s in %s", args[0], strings.Join(recipeFiles, ", "))
+}
+
+// recipe finds the shell after a mark: a block of YAML ("run: |", "- |"), the value of
+// "entry:", or the rest of the fenced block the mark stands in.
+func recipe(text, name string) (string, bool) {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if strings.TrimSpace(l) != "# story: "+name {
+			continue
+		}
+		indent := func(l string) int { return len(l) - len(strings.TrimLeft(l, " ")) }
+		rest := lines[i+1:]
+		if entry, ok := strings.CutPrefix(strings.TrimSpace(rest[0]), "entry: "); ok {
+			return entry + "\n", true
+		}
+		end := func(l string) bool { return strings.HasPrefix(l, "```") }
+		if strings.HasSuffix(rest[0], "|") {
+			margin := indent(rest[0])
+			rest = rest[1:]
+			end = func(l string) bool { return strings.TrimSpace(l) != "" && indent(l) <= margin }
+		}
+		var b strings.Builder
+		for _, l := range rest {
+			if end(l) {
+				break
+			}
+			b.WriteString(strings.TrimSpace(l) + "\n")
+		}
+		return b.String(), strings.TrimSpace(b.String()) != ""
+	}
+	return "", false
+}

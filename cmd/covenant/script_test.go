@@ -204,6 +204,7 @@ func runScripts(t *testing.T, v variant, files []string, bin string, up *upstrea
 			"tick":      cmdTick,
 			"exits":     cmdExits,
 			"capture":   cmdCapture,
+			"recipe":    cmdRecipe,
 			"json":      cmdJSON,
 			"jsoncount": cmdJSONCount,
 			"jsonvar":   cmdJSONVar,

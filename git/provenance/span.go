@@ -19,6 +19,14 @@ var (
 	ErrShallow    = errors.New("the history of this clone ends inside the range")
 )
 
+// A RevisionError names a revision that is not here. It wraps ErrRevision.
+type RevisionError struct{ Rev string }
+
+func (e *RevisionError) Error() string { return fmt.Sprintf("%v: %q", ErrRevision, e.Rev) }
+
+// Unwrap returns ErrRevision.
+func (e *RevisionError) Unwrap() error { return ErrRevision }
+
 // Span is the commits to look at: those reachable from Tips and not from Except.
 type Span struct {
 	Tips, Except []oid.ID
@@ -130,7 +138,7 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 	}
 	c, err := s.Commit(rev + "^{commit}")
 	if errors.Is(err, git.ErrMissing) {
-		return oid.ID{}, fmt.Errorf("%w: %q", ErrRevision, rev)
+		return oid.ID{}, &RevisionError{rev}
 	}
 	if err != nil {
 		return oid.ID{}, fmt.Errorf("%w: %q: %w", ErrRevision, rev, err)

@@ -40,6 +40,7 @@ var floors = []struct {
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},
+	{"5 shell, reports", []string{"cmd/internal/report"}},
 	{"5 shell", []string{"cmd/internal/cli"}},
 	{"5 shell, what commands share", []string{"cmd/internal/work"}},
 	{"6 commands that others build on", []string{"cmd/internal/hookscmd", "cmd/internal/provenancecmd", "cmd/internal/trustcmd"}},
@@ -64,12 +65,16 @@ var doors = map[string][]string{
 	"github.com/landlock-lsm":          {"runtime/sandbox"},
 	"golang.org/x/term":                {"cmd/internal/cli", "cmd/internal/terminal"},
 	"github.com/rogpeppe/go-internal/": {"git", "cmd/covenant"},
+	// For tests only: what else reads a report.
+	"github.com/santhosh-tekuri/jsonschema": {"cmd/internal/report"},
+	"github.com/yuin/goldmark":              {"cmd/internal/report"},
+	"golang.org/x/net/html":                 {"cmd/internal/report"},
 }
 
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
 	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
-	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say",
+	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
 }
 
 // lean says what a program must not link, directly or not: it is started often, or by

@@ -1,0 +1,87 @@
+package report
+
+import "github.com/open-covenant/covenant-git/envelope/verdict"
+
+// findingsPage is where every code is explained; a rule's section is an anchor there.
+const findingsPage = "https://github.com/open-covenant/covenant-git/blob/main/docs/spec/findings.md"
+
+// A rule is what docs/spec/findings.md says of a code.
+type rule struct{ section, meaning string }
+
+// rules has the codes that verify tells of commits, refs, the trust root and the
+// repository, in the words of docs/spec/findings.md; a test compares them.
+var rules = map[verdict.Code]rule{
+	"seal.missing":          {"seals", "nobody known here sealed the commit"},
+	"seal.signature":        {"seals", "the signature is not one of this payload by this key"},
+	"seal.unknown-key":      {"seals", "the signing key is of nobody the trust root or a grant names"},
+	"seal.syntax":           {"seals", "the envelope parses, and its payload is no seal: not canonical, unknown fields, malformed"},
+	"seal.too-large":        {"seals", "the envelope is over 64 MiB"},
+	"seal.signature-count":  {"seals", "it has not exactly one signature"},
+	"seal.payload-type":     {"seals", "its payload type is none of a ledger's"},
+	"seal.newer":            {"seals", "its version is newer than this program; verify then exits 2, it can't decide"},
+	"seal.repository":       {"seals", "it is a statement of another repository"},
+	"seal.subject":          {"seals", "it seals another commit"},
+	"seal.tree":             {"seals", "it names another tree than the commit has"},
+	"seal.parents":          {"seals", "it names other parents"},
+	"seal.change-missing":   {"seals", "Git shows a change that the seal does not list"},
+	"seal.change-extra":     {"seals", "the seal lists a change that Git does not show"},
+	"seal.change-differs":   {"seals", "status, mode or object of a path are not Git's"},
+	"seal.change-duplicate": {"seals", "the seal lists a path twice"},
+	"seal.content":          {"seals", "a content or patch digest is not that of the content"},
+	"seal.principal":        {"seals", "it names another principal, kind or accountable human than the key's"},
+	"seal.decision":         {"seals", "it says witness, and no decision for this commit precedes it in its ledger"},
+	"seal.grant":            {"seals", "the grants it relies on are no line from an operator's down to this key, or it names none and the signer is no operator"},
+	"seal.gate-bypassed":    {"seals", "the gate refused the commit, the refusal is recorded, and the commit was made all the same"},
+	"seal.authority":        {"seals", "the key may not do this now: no grant, expired, or the committer's address is not the sealer's and it may not vouch"},
+	"seal.not-in-ledger":    {"seals", "only a note has the seal; its ledger is not here"},
+	"seal.conflict":         {"seals", "several good seals; the message says which counts"},
+	"seal.other-refused":    {"seals", "a good seal counts, or the commit is exempt; another seal was refused"},
+	"ledger.fork":           {"ledgers", "another identity stands at a place that a seal, or a note, has seen"},
+	"ledger.rolled-back":    {"ledgers", "a ledger ends before an entry that a seal, or a note, has seen"},
+	"ledger.order":          {"ledgers", "an entry's number or predecessor is not that of its place"},
+	"ledger.damaged":        {"ledgers", "an entry cannot be read: an object is missing, it has two parents, or the statement is malformed"},
+	"ledger.signature":      {"ledgers", "an entry's signature does not verify, or its key is not known"},
+	"ledger.writer":         {"ledgers", "an entry belongs to another ledger, or is signed by another key than the writer's"},
+	"ledger.heads-back":     {"ledgers", "an entry saw less of another ledger than an earlier entry of the same chain"},
+	"ledger.newer":          {"ledgers", "an entry's version is newer than this program"},
+	"ledger.unknown-writer": {"ledgers", "the ref is no name of a ledger, or nobody introduced the key"},
+	"grant.refused":         {"ledgers", "a grant or revocation counts for nothing: its signer had no authority for it, or the key or name is somebody else's already"},
+	"policy.mode":           {"policy", "the seal's mode is not enough on this ref, or for this path"},
+	"policy.path":           {"policy", "a rule says who may change this path, and the sealer is none of them"},
+	"policy.evidence":       {"policy", "required evidence is missing"},
+	"policy.review":         {"policy", "required reviews are missing"},
+	"ref.not-admitted":      {"protected-refs", "nobody with authority admitted that the ref is where it is"},
+	"ref.moved":             {"protected-refs", "the ref is not where its newest admission put it"},
+	"ref.admission-gap":     {"protected-refs", "an admission does not follow the one before it, or two follow one and lead to different places"},
+	"ref.authority":         {"protected-refs", "who signed an admission was not allowed to; it counts for nothing. A warning while the ref is in order without it"},
+	"note.junk":             {"notes", "a line that is no envelope, no seal or is refused; or the view cannot be read"},
+	"note.missing":          {"notes", "the view, or a note, lacks a seal that a ledger has"},
+	"note.unknown-key":      {"notes", "beside a good seal stands a line by an unknown key"},
+	"note.elsewhere":        {"notes", "beside a good seal stands a seal of another commit"},
+	"root.mismatch":         {"trust-root", "the trust root is not the pinned one"},
+	"root.invalid":          {"trust-root", "it cannot be read, is not valid, or is not signed by its operators"},
+	"root.expired":          {"trust-root", "the version in force has expired"},
+	"root.fork":             {"trust-root", "one version has two successors, both signed by enough operators: operators disagree, or keys were stolen. Nothing may be relied on"},
+	"root.missing":          {"trust-root", "the pinned trust root is not in this clone; or an admission was held to a version that is not"},
+	"git.diff":              {"git-hooks-keys", "Git cannot say what the commit changes: a tree is missing, or two different trees show no difference"},
+	"git.object-hash":       {"git-hooks-keys", "an object's content is not what its name says"},
+	"git.object-malformed":  {"git-hooks-keys", "a commit or tree that Git reads and would not write: entries out of order or twice, for instance"},
+	"git.path":              {"git-hooks-keys", "the commit brings a path that Git checks out for nobody: .., .git, an empty name. Who takes it away again has no such finding"},
+}
+
+// ruleOf returns the rule of a code. A code that is not listed, from another release,
+// stands for itself.
+func ruleOf(c verdict.Code) rule {
+	if r, ok := rules[c]; ok {
+		return r
+	}
+	return rule{meaning: string(c)}
+}
+
+// help is where a person reads about a code.
+func (r rule) help() string {
+	if r.section == "" {
+		return findingsPage
+	}
+	return findingsPage + "#" + r.section
+}
