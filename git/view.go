@@ -25,6 +25,9 @@ type view struct {
 	env []string
 }
 
+// Partial reports whether the repository is a partial clone: objects may be missing, and nothing is wrong with that.
+func (r *Repo) Partial() bool { return r.promisor() }
+
 // promisor reports whether the repository is a partial clone.
 func (r *Repo) promisor() bool {
 	if _, ok := r.config.Get("extensions.partialclone"); ok {

@@ -109,10 +109,37 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 		return nil, err
 	}
 	d := a.may(q, asker)
+	foreign := in.foreign(s.Repo(), a.principal)
+	if d.Allowed && foreign != "" {
+		vouch := q
+		if vouch.Action = capability.Vouch; !a.may(vouch, asker).Allowed {
+			d = capability.Decision{Checkers: d.Checkers, Reason: foreign}
+		}
+	}
 	if d.Allowed || a.root.Policy.Exempts(trust.Kind(a.principal.Kind)) { // whether Git's signature stands for a seal is seen when there is one
 		return nil, nil
 	}
-	return nil, in.refuse(ctx, s, a, &q, parents, d)
+	err = in.refuse(ctx, s, a, &q, parents, d)
+	var refused *RefusedError
+	if errors.As(err, &refused) && d.Reason == foreign && len(a.principal.Emails) > 0 {
+		refused.Hint = append([]string{"commit as yourself: git config user.email " + a.principal.Emails[0]}, refused.Hint...)
+	}
+	return nil, err
+}
+
+// foreign says why the commit that is being made would be somebody else's: the committer's address, as far as it is known
+// here, is none of the principal's.
+func (in *Input) foreign(r *git.Repo, p *capability.Principal) string {
+	address, ok := in.lookup("GIT_COMMITTER_EMAIL")
+	for _, key := range []string{"committer.email", "user.email"} {
+		if !ok {
+			address, ok = r.Config().Get(key)
+		}
+	}
+	if !ok || address == "" || slices.ContainsFunc(p.Emails, func(e string) bool { return strings.EqualFold(e, address) }) {
+		return ""
+	}
+	return fmt.Sprintf("the committer's address %s is none of %s's (%s), and to vouch for others' commits takes a grant of %s", address, p.Name, strings.Join(p.Emails, ", "), capability.Vouch)
 }
 
 // stagedChange is what a commit would change, and against which parents.

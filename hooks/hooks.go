@@ -189,6 +189,8 @@ func Mend(err error) string {
 		return "give the agent an identity: COVENANT_IDENTITY=NAME, or in its worktree: covenant identity use NAME --worktree"
 	case errors.Is(err, provenance.ErrNobody):
 		return "an operator introduces it: covenant identity new NAME --kind agent"
+	case errors.Is(err, provenance.ErrUnanswered):
+		return "see who gives no answer: covenant plugin doctor"
 	case errors.Is(err, provenance.ErrDenied):
 		return "see who may do what: covenant identity list"
 	case errors.Is(err, identity.ErrPassphrase):

@@ -148,6 +148,6 @@ func standing(se *hooks.SealError) []string {
 	return []string{
 		"covenant: the commit stands, but it is not sealed: " + say.Line(se.Error()),
 		"hint: " + say.Line(hooks.Mend(se.Err)),
-		"hint: then: covenant provenance seal " + strings.Join(ids, " "),
+		"hint: then, who may vouch for it: covenant provenance seal " + strings.Join(ids, " "),
 	}
 }

@@ -60,6 +60,9 @@ type Decision struct {
 	Checkers []string        // who was asked
 	Reason   string          // for people: why not
 	Refused  envelope.Digest // the grant that refused, when one did
+
+	// Unanswered: it is denied because somebody who must allow it gave no answer. That says nothing of what was asked.
+	Unanswered bool
 }
 
 // Request turns a query into what checkers are asked. The error says why no

@@ -22,6 +22,9 @@ import (
 // ErrDenied says that the checker does not allow what was asked.
 var ErrDenied = errors.New("not allowed")
 
+// ErrUnanswered says that a checker that must allow it gave no answer: nothing is sealed, and nothing was refused.
+var ErrUnanswered = errors.New("the capability checkers gave no answer")
+
 // A DeniedError names what was refused. It wraps ErrDenied.
 type DeniedError struct {
 	Commit  oid.ID // zero when there is none yet
@@ -89,7 +92,8 @@ type draft struct {
 // together or not at all. In mode witness each seal follows a recorded
 // decision. A commit this key has sealed already is passed over, and missing
 // from what is returned. When a commit is denied nothing is sealed, the refusal is
-// recorded, and the error is a *DeniedError.
+// recorded, and the error is a *DeniedError; where somebody gave no answer it wraps [ErrUnanswered],
+// and nothing is held against the commit.
 func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit) ([]Made, error) {
 	drafts := make([]draft, 0, len(commits))
 	for _, c := range commits {
@@ -264,13 +268,16 @@ func (k *Sealer) lock(ctx context.Context) (func(), error) {
 // for what others made passes by no gate: such a record is held against no commit.
 func (k *Sealer) deny(ctx context.Context, mode prov.Mode, d *draft) error {
 	c := d.commit
-	if mode == prov.Vouching {
+	if mode == prov.Vouching || d.answer.Unanswered {
 		c.ID = oid.ID{}
 	}
 	err := k.Deny(ctx, d.action(), d.ref, c, d.answer)
 	var denied *DeniedError
 	if errors.As(err, &denied) {
 		denied.Commit = d.commit.ID
+	}
+	if d.answer.Unanswered {
+		return fmt.Errorf("commit %s: %w: %s", d.commit.ID.Short(), ErrUnanswered, d.answer.Reason)
 	}
 	return err
 }

@@ -17,6 +17,7 @@ var (
 	ErrRevision   = errors.New("unknown revision")
 	ErrEmptyRange = errors.New("there is no commit in this range")
 	ErrShallow    = errors.New("the history of this clone ends inside the range")
+	ErrPartial    = errors.New("this partial clone lacks objects that the answer needs")
 )
 
 // A RevisionError names a revision that is not here. It wraps ErrRevision.

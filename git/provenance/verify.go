@@ -98,6 +98,9 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 		return nil, err
 	}
 	deep, err := facts.deep(s, commits, before, skip, o.Deep)
+	if errors.Is(err, git.ErrMissing) && s.Repo().Partial() {
+		err = fmt.Errorf("%w: %w", ErrPartial, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +163,10 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					list, err, ok := next()
 					if !ok {
 						yield(verdict.Result{}, errors.New("git diff-tree ended early"))
+						return
+					}
+					if errors.Is(err, git.ErrMissing) && s.Repo().Partial() {
+						yield(verdict.Result{}, fmt.Errorf("commit %s: %w: %w", c.ID.Short(), ErrPartial, err))
 						return
 					}
 					if err != nil {

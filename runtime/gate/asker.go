@@ -41,6 +41,7 @@ func (a *Asker) DecideAll(queries []capability.Query) []capability.Decision {
 	decisions, _ := a.Gate.Ask(a.Context, requests) // with an error all are denied, and say why
 	for i, d := range decisions {
 		out[at[i]] = a.Authority.Conclude(&queries[at[i]], requests[i], d.Allowed, d.Chains, d.Checkers, d.Reason, d.Refused)
+		out[at[i]].Unanswered = d.Failure != ""
 	}
 	return out
 }

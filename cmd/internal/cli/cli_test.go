@@ -253,6 +253,10 @@ func TestLines(t *testing.T) {
 	if _, err := env.Lines([]string{"-"}); err == nil {
 		t.Error("a line of 2 MiB is read")
 	}
+	env.In = strings.NewReader("\n\n")
+	if got, err := env.Lines([]string{"a", "-"}); err == nil {
+		t.Errorf("nothing is %q", got)
+	}
 }
 
 func TestColourNeedsATerminal(t *testing.T) {

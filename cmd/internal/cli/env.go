@@ -23,6 +23,7 @@
 package cli
 
 import (
+	"errors"
 	"bufio"
 	"fmt"
 	"io"
@@ -130,7 +131,8 @@ func (e *Env) colour(tty bool) bool {
 
 // Lines returns args, and for an argument "-" the lines of standard input in its
 // place, without their line breaks ("\n" or "\r\n"); empty lines are left out.
-// A line of more than 1 MiB is an error.
+// A line of more than 1 MiB is an error, and so is a "-" that brings none: what a pipe failed to
+// name is not the same as nothing that was named.
 func (e *Env) Lines(args []string) ([]string, error) {
 	var out []string
 	for _, a := range args {
@@ -140,6 +142,7 @@ func (e *Env) Lines(args []string) ([]string, error) {
 		}
 		s := bufio.NewScanner(e.In)
 		s.Buffer(nil, 1<<20)
+		had := len(out)
 		for s.Scan() {
 			if l := s.Text(); l != "" {
 				out = append(out, l)
@@ -147,6 +150,9 @@ func (e *Env) Lines(args []string) ([]string, error) {
 		}
 		if err := s.Err(); err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
+		}
+		if len(out) == had {
+			return nil, Hint(errors.New("standard input named nothing"), "one name a line; without \"-\" the default is taken")
 		}
 	}
 	return out, nil

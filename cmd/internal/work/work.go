@@ -150,6 +150,10 @@ func Explain(err error) error {
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):
 		return cli.Hint(err, "fetch the rest: git fetch --unshallow")
+	case errors.Is(err, provenance.ErrPartial):
+		return cli.Hint(err, "fetch what it left out: git fetch --refetch --no-filter origin")
+	case errors.Is(err, provenance.ErrUnanswered):
+		return cli.Hint(err, hooks.Mend(err))
 	case errors.Is(err, provenance.ErrFreshness):
 		return cli.Hint(err, "this release makes no checkpoints; take the demand out: covenant policy edit")
 	case errors.Is(err, provenance.ErrRevision):
