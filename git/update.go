@@ -106,7 +106,7 @@ func (s *Session) checkUpdates(updates []RefUpdate) error {
 // updater starts a child for one transaction. Each has its own, since one that lives on trusts what
 // it read before (see current.go).
 func (s *Session) updater(msg string) (*process, error) {
-	args := []string{"update-ref"}
+	args := []string{"update-ref", "--no-deref"} // a ref of ours that somebody made another name of a branch moves no branch
 	if msg = strings.ReplaceAll(msg, "\x00", ""); strings.TrimSpace(msg) != "" {
 		args = append(args, "-m", msg)
 	}

@@ -116,7 +116,7 @@ func setup(e *testscript.Env, v variant, bin string) error {
 		return err
 	}
 	sep := string(filepath.ListSeparator)
-	search := bin + sep + e.Getenv("PATH")
+	search := bin + sep + without(e.Getenv("PATH"), "covenant", "covenant-hook")
 	if managers := os.Getenv("COVENANT_MANAGERS"); managers != "" {
 		modules := filepath.Join(managers, "node_modules")
 		search += sep + filepath.Join(modules, ".bin")
@@ -144,6 +144,25 @@ func setup(e *testscript.Env, v variant, bin string) error {
 		e.Setenv(kv[0], kv[1])
 	}
 	return nil
+}
+
+// without takes the directories out of a list that have one of these programs: an installation of
+// the machine's is no part of a story.
+func without(list string, programs ...string) string {
+	var out []string
+	for _, dir := range filepath.SplitList(list) {
+		has := false
+		for _, p := range programs {
+			for _, name := range []string{p, p + ".exe"} {
+				_, err := os.Stat(filepath.Join(dir, name))
+				has = has || err == nil
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "git")); err == nil || !has { // Git itself is needed
+			out = append(out, dir)
+		}
+	}
+	return strings.Join(out, string(filepath.ListSeparator))
 }
 
 // upstreams are the repositories that those of the scripts come from: three base

@@ -218,13 +218,13 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 	return out, nil
 }
 
-// SealedBy returns which of the commits have a seal by this key that holds now.
-func (f *Facts) SealedBy(ctx context.Context, s *git.Session, commits []git.Commit, keyID string, o Options) (map[oid.ID]bool, error) {
+// Sealed returns which of the commits have a seal that holds now, whoever made it.
+func (f *Facts) Sealed(ctx context.Context, s *git.Session, commits []git.Commit, o Options) (map[oid.ID]bool, error) {
 	o.Only = map[oid.ID]bool{}
 	var sp Span
 	for _, c := range commits {
 		for i := range f.Seals[c.ID] {
-			if x := &f.Seals[c.ID][i]; x.KeyID == keyID && x.Seal != nil && !o.Only[c.ID] {
+			if x := &f.Seals[c.ID][i]; x.Seal != nil && !o.Only[c.ID] {
 				o.Only[c.ID] = true
 				sp.Tips, sp.Except = append(sp.Tips, c.ID), append(sp.Except, c.Parents...)
 			}
@@ -251,7 +251,7 @@ func (f *Facts) SealedBy(ctx context.Context, s *git.Session, commits []git.Comm
 		}
 		for i := range f.Seals[r.Commit] { // it holds whichever seal counts
 			x := &f.Seals[r.Commit][i]
-			good[r.Commit] = good[r.Commit] || r.Verdict.OK() && x.KeyID == keyID && x.Seal != nil && !refused[string(x.ID)]
+			good[r.Commit] = good[r.Commit] || r.Verdict.OK() && x.Seal != nil && !refused[string(x.ID)]
 		}
 	}
 	return good, nil

@@ -88,7 +88,7 @@ var known = map[string]moment{
 type Options struct {
 	Binary  string   // absolute path of covenant-hook; it need not exist yet
 	Strict  bool     // a missing covenant-hook fails the hook
-	Shared  bool     // also in a folder that other repositories use
+	Shared  bool     // also in a folder that others use: other repositories, or everybody, where its files are tracked
 	Files   bool     // hook files even where Git has hooks in the configuration
 	Moments []string // nil: [Moments]; for Uninstall all there are
 	Env     []string // what Status probes under, as git.Options.Env
@@ -104,9 +104,14 @@ var ErrOptions = errors.New("bad options")
 type SharedError struct {
 	Dir   string // the folder
 	Scope string // where core.hooksPath is set: "global", "system", …; "" when it is not
+	// Tracked: its files are part of the repository's content. What is written there is committed.
+	Tracked bool
 }
 
 func (e *SharedError) Error() string {
+	if e.Tracked {
+		return fmt.Sprintf("core.hooksPath is %s, whose files are tracked: what is written there is committed, for everybody", e.Dir)
+	}
 	if e.Scope == "" {
 		return fmt.Sprintf("the hooks folder is %s, outside the repository", e.Dir)
 	}
@@ -175,13 +180,19 @@ func Install(ctx context.Context, repo *git.Repo, o Options) (Report, error) {
 	if p.husky != nil {
 		report.Manager = "husky"
 	}
-	if p.shared && !o.Shared {
+	tracked := false
+	if !p.shared && p.husky == nil && p.scope != "" {
+		if tracked, err = p.tracked(ctx); err != nil {
+			return report, err
+		}
+	}
+	if (p.shared || tracked) && !o.Shared {
 		for _, m := range moments {
 			report.Moments = append(report.Moments, Done{
 				Moment: m, Action: Refused, Where: filepath.Join(p.dir, m), Snippet: section(m, o.call(), ""),
 			})
 		}
-		return report, &SharedError{Dir: p.dir, Scope: p.scope}
+		return report, &SharedError{Dir: p.dir, Scope: p.scope, Tracked: tracked}
 	}
 	for _, m := range moments {
 		done, err := p.installFile(m, o.call())

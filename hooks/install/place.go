@@ -81,6 +81,19 @@ func (p *place) inside(dir string) bool {
 	return false
 }
 
+// tracked reports whether Git tracks files of the folder.
+func (p *place) tracked(ctx context.Context) (bool, error) {
+	if p.repo.WorkTree() == "" {
+		return false, nil
+	}
+	rel, err := filepath.Rel(resolve(p.repo.WorkTree()), resolve(p.dir))
+	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return false, nil //nolint:nilerr // it lies elsewhere
+	}
+	out, err := p.repo.Run(ctx, nil, "ls-files", "-z", "--", ":(top,literal)"+filepath.ToSlash(rel))
+	return len(out) > 0, err
+}
+
 // resolve follows the links in path as far as it exists.
 func resolve(path string) string {
 	path = filepath.Clean(path)

@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
@@ -24,6 +25,7 @@ import (
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
+	"github.com/open-covenant/covenant-git/hooks/install"
 )
 
 // New returns the command.
@@ -178,9 +180,63 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	for _, f := range damage {
 		out = append(out, ailment{Finding: f, key: "notes", mend: func() error { return provenance.RebuildNotes(ctx, w.Session, pin, w.Env.Now()) }})
 	}
-	out = append(out, failures(ctx, w, facts)...)
-	out = append(out, unreached(ctx, w)...)
-	return append(out, keys(w)...), nil
+	out = append(out, keys(w)...) // before what they sign
+	failed := failures(ctx, w, facts)
+	out = append(out, failed...)
+	red, err := unverified(ctx, w, pin, failed)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, red...)
+	return append(out, unreached(ctx, w)...), nil
+}
+
+// maxRed is how many commits that do not verify are told one by one.
+const maxRed = 20
+
+// unverified are commits of this branch that do not verify, but for those that were told already. A history that ends too
+// early, or that nobody began, has none to tell.
+func unverified(ctx context.Context, w *work.Work, pin envelope.Digest, told []ailment) ([]ailment, error) {
+	span, err := provenance.ParseSpan(w.Session)
+	if errors.Is(err, provenance.ErrRevision) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	opts := w.Verifying(pin)
+	opts.Cache = w.Cache(false)
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	var out []ailment
+	known := map[string]bool{}
+	for _, a := range told {
+		known[a.Object] = true
+	}
+	more := 0
+	if err == nil {
+		for r, rerr := range rep.Results {
+			if err = rerr; err != nil {
+				break
+			}
+			switch {
+			case r.Verdict.OK() || known[r.Commit.String()]:
+			case len(out) == maxRed:
+				more++
+			default:
+				first := r.Findings[0]
+				out = append(out, ailment{Finding: verdict.Finding{
+					Code: first.Code, Object: r.Commit.String(), Path: first.Path, Message: "it does not verify: " + first.Message, Hint: "covenant show " + r.Commit.Short(),
+				}})
+			}
+		}
+	}
+	if more > 0 {
+		out = append(out, ailment{Finding: verdict.Finding{Code: out[0].Code, Message: fmt.Sprintf("and %d more commits do not verify", more), Hint: "covenant verify -q"}})
+	}
+	if errors.Is(err, provenance.ErrShallow) || errors.Is(err, provenance.ErrEmptyRange) || errors.Is(err, provenance.ErrPartial) || errors.As(err, new(*provenance.RootError)) || errors.Is(err, provenance.ErrFreshness) {
+		err = nil // or what is wrong with the root was told
+	}
+	return out, work.Explain(err)
 }
 
 // root is what time and remotes say of a root that verifies, and operators' keys that its policy does not want.
@@ -276,6 +332,9 @@ func unreached(ctx context.Context, w *work.Work) []ailment {
 	list, err := hookscmd.Unreached(ctx, w.Env, w.Session.Repo())
 	if err != nil {
 		return []ailment{{Finding: verdict.Finding{Code: hookUnreached, Message: err.Error(), Hint: "covenant hooks status"}}}
+	}
+	if _, chosen := w.Session.Repo().Config().Get(provenance.IdentityKey); !chosen && len(list) == len(install.Moments) {
+		return nil // a clone to read in: nobody commits here under a name of ours
 	}
 	var out []ailment
 	for _, m := range list {

@@ -122,11 +122,12 @@ func doInstall(ctx context.Context, r *git.Repo, o install.Options) (install.Rep
 	rep, err := install.Install(ctx, r, o)
 	var shared *install.SharedError
 	if errors.As(err, &shared) {
-		var lines []string
+		names := make([]string, 0, len(rep.Moments))
 		for _, d := range rep.Moments {
-			lines = append(lines, fmt.Sprintf("in %s: %s", d.Moment, d.Snippet))
+			names = append(names, d.Moment)
 		}
-		return rep, cli.Hint(err, append(lines, "or have it written there: covenant hooks install --shared")...)
+		return rep, cli.Hint(err, "have it written there all the same: covenant hooks install --shared",
+			fmt.Sprintf("or put into each of the files %s there: %s MOMENT \"$@\"", strings.Join(names, ", "), say.Shell(o.Binary)))
 	}
 	return rep, err
 }
@@ -220,7 +221,7 @@ push is taken.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&strict, "strict", false, "refuse moves of protected refs on the spot, at the cost of two processes for each moved ref; what can't be answered, a missing covenant-hook included, stops Git")
-	f.BoolVar(&shared, "shared", false, "also write into a hooks folder that other repositories use")
+	f.BoolVar(&shared, "shared", false, "also write into a hooks folder that others use: other repositories, or everybody, where its files are tracked")
 	f.BoolVar(&server, "server", false, "in a bare repository: verify what is pushed to it")
 	f.StringVar(&root, "root", "", "with --server: digest of the trust root to pin, got from somebody you trust")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object per hook")

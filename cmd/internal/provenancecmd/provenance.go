@@ -38,8 +38,8 @@ func newSeal(env *cli.Env) *cobra.Command {
 		Long: `Vouch for commits that have no seal: history from before, or a commit whose hook
 was not there. A seal made now says so: its mode is "vouch", and it needs
 repo.vouch, which operators have. REV is that one commit, A..B all of a range,
-"-" reads revisions from standard input. Commits that you sealed already are passed
-over, so an interrupted run is resumed by starting it again.`,
+"-" reads revisions from standard input. Commits that have a seal which holds, whoever
+made it, are passed over, so an interrupted run is resumed by starting it again.`,
 		Example: `  covenant provenance seal HEAD
   covenant provenance seal v1.0..main`,
 		Args: cobra.ArbitraryArgs,
@@ -93,7 +93,7 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	good, err := f.SealedBy(ctx, w.Session, commits, k.Hand.Signer.Public().ID(), w.Verifying(pin))
+	good, err := f.Sealed(ctx, w.Session, commits, w.Verifying(pin))
 	if err != nil {
 		return work.Explain(err)
 	}
