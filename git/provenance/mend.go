@@ -131,6 +131,10 @@ func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
 			}
 			if !want[object][string(l)] && !f.keeps(l, object) {
 				told++
+				if env, err := envelope.Parse(l); err == nil && f.byID[env.ID()] != (oid.ID{}) { // git notes copies them at a rewrite, where it is told to
+					bad(verdict.NoteElsewhere, object.String(), "its note has a seal of another commit")
+					continue
+				}
 				bad(verdict.NoteJunk, object.String(), "its note has a line that no ledger knows: %.60q", l)
 			}
 		}

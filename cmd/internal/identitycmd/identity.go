@@ -104,7 +104,8 @@ func runNew(ctx context.Context, env *cli.Env, name string, o intro) error {
 	}
 	if _, err := os.Lstat(path); err == nil {
 		return cli.Hint(fmt.Errorf("there is a key for %q already: %s", name, path),
-			fmt.Sprintf("use it here: covenant identity add %s --kind %s --key %s", name, o.kind, say.Shell(path+".pub")))
+			fmt.Sprintf("if it is known here, use it: covenant identity use %s", name),
+			fmt.Sprintf("else introduce it: covenant identity add %s --kind %s --key %s", name, o.kind, say.Shell(path+".pub")))
 	}
 	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
 		var pass []byte

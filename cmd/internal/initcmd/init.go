@@ -79,6 +79,10 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	found, err := provenance.RootDigest(w.Session)
 	switch {
 	case err == nil:
+		if o.operator != "" || o.key != "" || o.expires != "" {
+			return cli.Hint(cli.Usage("this repository is governed already: init only joins it, and makes no operator"),
+				"join it: covenant init --root DIGEST", "its operators add another: covenant trust add NAME --key PUB --operator")
+		}
 		pinned, err := join(ctx, w, o, found)
 		if err != nil {
 			return err
