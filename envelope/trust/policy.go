@@ -39,6 +39,8 @@ const (
 	Own   = "own" // what may cover a commit
 	Blob  = "blob"
 	Patch = "patch"
+	// Partial: a commit may be derived of sealed ones that had more, which it left out.
+	Partial = "partial"
 
 	Ask = "ask" // how operator acts ask for presence
 	SK  = "sk"
@@ -47,7 +49,7 @@ const (
 // Policy says what is demanded where. Its zero value, and a nil *Policy, demand
 // the default. Lists are sorted, but for Rules, all of which count.
 type Policy struct {
-	Coverage         []string `json:"coverage,omitzero"`          // subset of Own, Blob, Patch, always with Own; absent: Own and Blob
+	Coverage         []string `json:"coverage,omitzero"`          // subset of Own, Blob, Partial, Patch, always with Own; absent: Own and Blob
 	Evidence         []string `json:"evidence,omitempty"`         // names of evidence a commit on a protected ref needs
 	Exempt           []string `json:"exempt,omitempty"`           // kinds whose commits need no seal: only Human may be
 	MaxCheckpointAge string   `json:"maxCheckpointAge,omitempty"` // Go duration; absent: no checkpoint is needed
@@ -90,7 +92,7 @@ func (p *Policy) Validate() error {
 		list("protected", p.Protected, maxPatterns, checkRefs),
 		list("exempt", p.Exempt, 1, oneOf(string(Human))),
 		list("modes", p.Modes, 2, oneOf(Witness, Vouch)),
-		list("coverage", p.Coverage, 3, oneOf(Own, Blob, Patch)),
+		list("coverage", p.Coverage, 4, oneOf(Own, Blob, Partial, Patch)),
 		list("operators", p.Operators, maxNames, validAction),
 		list("evidence", p.Evidence, maxNames, validName),
 		count("reviews", p.Reviews),
@@ -291,7 +293,7 @@ func (p *Policy) Accepts(mode string) bool {
 	return slices.Contains(p.Modes, mode)
 }
 
-// CoveredBy reports whether a commit may be covered in this way: Own, Blob or Patch.
+// CoveredBy reports whether a commit may be covered in this way: Own, Blob, Partial or Patch.
 func (p *Policy) CoveredBy(coverage string) bool {
 	if p == nil || p.Coverage == nil {
 		return coverage == Own || coverage == Blob

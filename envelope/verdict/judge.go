@@ -42,6 +42,7 @@ type Exam struct {
 	Signer     string             `json:"signer,omitempty"`
 	Admissions []Admission        `json:"admissions,omitempty"`
 	Denied     []Denial           `json:"denied,omitempty"`
+	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
 }
 
 // ExamSeal is what is true of one seal of a commit.
@@ -175,7 +176,7 @@ func (e Exam) judge(w *World, now time.Time) Result {
 				counts, r.Mode = b.seal, b.mode
 			}
 		}
-		if e.exempt(w, &r, now) {
+		if e.exempt(w, &r, now) || e.derive(w, &r, now) {
 			return r
 		}
 		if r.Verdict == Unsealed {

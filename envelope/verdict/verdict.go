@@ -117,7 +117,8 @@ type Result struct {
 	Commit     oid.ID
 	Verdict    Verdict
 	Mode       provenance.Mode // of the seal that counts
-	Coverage   string          // "own"
+	Coverage   string          // "own", or "blob" of a derived commit
+	Covers     []Cover         // the sealed commits that a derived one is made of
 	Principal  *Principal
 	SealID     envelope.Digest // of the seal that counts, or of the first that was refused
 	Seal       *Candidate      // that seal; nil when only an exam of it was remembered
@@ -180,6 +181,11 @@ const (
 	PolicyPath     Code = "policy.path"
 	PolicyEvidence Code = "policy.evidence"
 	PolicyReview   Code = "policy.review"
+	PolicyCoverage Code = "policy.coverage"
+
+	DerivedUncovered Code = "derived.uncovered"
+	DerivedPartial   Code = "derived.partial"
+	DerivedHistory   Code = "derived.history"
 
 	RefUnadmitted Code = "ref.not-admitted"
 	RefMoved      Code = "ref.moved"

@@ -139,6 +139,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			size = batchOf
 		}
 		judged := func() bool {
+			if o.Cache != nil {
+				exams = append(exams, batch...)
+			}
 			for _, r := range judgeAll(batch, w, o.Now) {
 				if !yield(r, nil) {
 					return false
@@ -147,6 +150,8 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			batch = batch[:0]
 			return true
 		}
+		der := f.deriver(w, sp, before, o.Now)
+		var held []heldExam // from the first commit on that may be derived: that takes a look at all of the history
 		whole := true
 		for _, c := range commits {
 			if ctx.Err() != nil {
@@ -181,13 +186,30 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				}
 			}
 			exam := verdict.Examine(w, &vc)
-			if o.Cache != nil {
-				exams = append(exams, exam)
+			if open := der.open(&vc, &exam); open || len(held) > 0 {
+				h := heldExam{exam: exam}
+				if open {
+					h.commit, h.diffs = c, vc.Diffs
+				}
+				held = append(held, h)
+				continue
 			}
 			if batch = append(batch, exam); len(batch) < size {
 				continue
 			}
 			if !judged() {
+				return
+			}
+		}
+		if len(held) > 0 {
+			stop()
+			if err := der.derive(ctx, s, held); err != nil {
+				yield(verdict.Result{}, err)
+				return
+			}
+		}
+		for i := range held {
+			if batch = append(batch, held[i].exam); len(batch) == batchOf && !judged() {
 				return
 			}
 		}

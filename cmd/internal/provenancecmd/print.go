@@ -21,8 +21,44 @@ type CommitLine struct {
 	Principal  *verdict.Principal `json:"principal,omitempty"`
 	Envelope   string             `json:"envelope,omitempty"`
 	Unattended bool               `json:"unattended,omitempty"`
+	Covers     []CoverLine        `json:"covers,omitempty"` // the sealed commits that a derived one is made of
 	Findings   []verdict.Finding  `json:"findings"`
 	Warnings   []verdict.Finding  `json:"warnings"`
+}
+
+// CoverLine is a sealed commit that a derived one took changes from.
+type CoverLine struct {
+	Commit    string            `json:"commit"`
+	Envelope  string            `json:"envelope"`
+	Principal verdict.Principal `json:"principal"`
+	Mode      string            `json:"mode"`
+	Took      int               `json:"took"`    // of its changes
+	Left      []string          `json:"left"`    // paths of those that were not taken
+	Present   bool              `json:"present"` // the commit is in this clone
+}
+
+func covers(list []verdict.Cover) []CoverLine {
+	var out []CoverLine
+	for _, c := range list {
+		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here}
+		if l.Left == nil {
+			l.Left = []string{}
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// MadeOf says in words what a derived commit took from a sealed one.
+func MadeOf(c *verdict.Cover) string {
+	s := fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), Who(&c.Principal), c.Took, c.Took+len(c.Left))
+	if c.Mode == "vouch" {
+		s += " (vouched)"
+	}
+	if !c.Here {
+		s += ", original not present"
+	}
+	return s
 }
 
 // ProblemLine is a warning about the repository rather than a commit.
@@ -109,7 +145,7 @@ type SummaryLine struct {
 func Line(r *verdict.Result) CommitLine {
 	l := CommitLine{
 		Type: "commit", Commit: r.Commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Coverage: r.Coverage, Principal: r.Principal,
-		Unattended: r.Unattended, Envelope: string(r.SealID), Findings: r.Findings, Warnings: r.Warnings,
+		Unattended: r.Unattended, Envelope: string(r.SealID), Covers: covers(r.Covers), Findings: r.Findings, Warnings: r.Warnings,
 	}
 	if l.Findings == nil {
 		l.Findings = []verdict.Finding{}
@@ -213,6 +249,11 @@ func (l *lines) printResult(r report.Commit) error {
 	}
 	if _, err := fmt.Fprintf(env.Out, "%s %s%s  %s\n", word, r.Result.Commit.Short(), who, say.Line(r.Subject)); err != nil {
 		return err
+	}
+	for i := range r.Covers {
+		if _, err := fmt.Fprintf(env.Out, "         %s\n", MadeOf(&r.Covers[i])); err != nil {
+			return err
+		}
 	}
 	for _, f := range r.Findings {
 		if err := printFinding(env, p.Bad(string(f.Code)), f); err != nil {

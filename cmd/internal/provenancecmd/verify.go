@@ -211,7 +211,11 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	}
 	publish.tell(env)
 	if sum.Undecided != "" {
-		return cli.Hint(errors.New(sum.Undecided), "install the newer one: https://github.com/open-covenant/covenant-git")
+		hint := "install the newer one: https://github.com/open-covenant/covenant-git"
+		if sum.Undecided == cutHistory {
+			hint = "fetch the rest: git fetch --unshallow"
+		}
+		return cli.Hint(errors.New(sum.Undecided), hint)
 	}
 	if !sum.OK {
 		return cli.No(nil)
@@ -221,6 +225,9 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 
 // newerRelease is why there may be no answer although all was looked at.
 const newerRelease = "a statement was written by a newer release; this one can't decide"
+
+// cutHistory is why there is no answer about a commit that may be derived.
+const cutHistory = "what a commit may be made of could have been used before, and the history of this clone ends too early to tell"
 
 // judge hands all results to the encoder, but for the sum, which it returns.
 func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Report, format report.Format, out report.Encoder) (report.Summary, error) {
@@ -237,6 +244,9 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 		for _, f := range r.Findings {
 			if f.Code == verdict.SealNewer || f.Code == verdict.LedgerNewer {
 				sum.Undecided = newerRelease
+			}
+			if f.Code == verdict.DerivedHistory {
+				sum.Undecided = cutHistory
 			}
 		}
 		if err := out.Commit(look.commit(&r, &rep.Commits[i], format)); err != nil {

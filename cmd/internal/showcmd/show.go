@@ -109,6 +109,8 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 	case r.Verdict == verdict.Exempt:
 		t.say("%s by %s: the policy lets this human's commits go without a seal, and Git's signature holds", word, provenancecmd.Who(r.Principal))
 		t.say("  key:         %s", r.Principal.Key)
+	case r.Verdict == verdict.Derived:
+		t.say("%s: nobody sealed it, and every change of it was sealed in another commit", word)
 	case r.Principal == nil:
 		t.say("%s: nobody known here answers for it", word)
 	case r.SealID == "":
@@ -116,6 +118,9 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 		t.say("  key:         %s", r.Principal.Key)
 	default:
 		t.story(rep, r, word)
+	}
+	for i := range r.Covers {
+		t.say("  %s", provenancecmd.MadeOf(&r.Covers[i]))
 	}
 	for _, f := range r.Findings {
 		t.finding(p.Bad(string(f.Code)), f)

@@ -1,0 +1,372 @@
+package provenance_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// press is a repository in which branches are worked on, and brought to main by who knows nothing of us.
+type press struct {
+	*world
+	blobs map[string]string
+}
+
+func newPress(t *testing.T) *press {
+	t.Helper()
+	w := newWorld(t, "sha1")
+	w.write("README", "from before\n")
+	w.git("add", ".")
+	w.made("before")
+	w.found()
+	p := &press{w, map[string]string{}}
+	p.grant("alice", "coder", func(g *capability.Grant) { g.Scope = scope(t, `{"version":1,"paths":["src/**"]}`) })
+	p.grant("alice", "helper", func(g *capability.Grant) { g.Scope = scope(t, `{"version":1,"paths":["docs/**"]}`) })
+	p.sealed("alice", "src/a=ground", "src/b=ground", "docs/d=ground")
+	p.git("tag", "ground")
+	return p
+}
+
+// put makes a commit on HEAD of "path=content"; without content the path goes.
+func (p *press) put(changes ...string) oid.ID {
+	p.t.Helper()
+	for _, c := range changes {
+		path, content, _ := strings.Cut(c, "=")
+		if content == "" {
+			p.git("rm", "-q", path)
+			continue
+		}
+		p.write(path, content+"\n")
+		p.git("add", path)
+	}
+	return p.made(strings.Join(changes, " "))
+}
+
+// sealed is put by somebody who seals it.
+func (p *press) sealed(who string, changes ...string) oid.ID {
+	p.t.Helper()
+	id := p.put(changes...)
+	p.seal(who, prov.Witness, "HEAD")
+	return id
+}
+
+// lies seals HEAD by somebody who may not.
+func (p *press) lies(who string) {
+	p.t.Helper()
+	k := p.sealer(p.session(), who)
+	k.Asker = generous(p.held(who))
+	commits, err := provenance.Commits(k.Session, "HEAD")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := k.Seal(context.Background(), prov.Witness, "refs/heads/main", commits); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// held is a line of grants of somebody's.
+func (p *press) held(who string) generous {
+	p.t.Helper()
+	f, err := provenance.Load(context.Background(), p.session(), p.pin)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, g := range f.Authority.Grants() {
+		if g.Granted.Subject.Name == who {
+			return generous{g.ID}
+		}
+	}
+	p.t.Fatalf("%s holds nothing", who)
+	return nil
+}
+
+func (p *press) on(branch string)       { p.t.Helper(); p.git("switch", "-q", branch) }
+func (p *press) branch(name, at string) { p.t.Helper(); p.git("switch", "-q", "-c", name, at) }
+func (p *press) squash(branch string) oid.ID {
+	p.t.Helper()
+	p.git("merge", "-q", "--squash", branch)
+	return p.made("squash " + branch)
+}
+func (p *press) merge(args ...string) oid.ID {
+	p.t.Helper()
+	p.git(append([]string{"merge", "-q", "--no-ff", "-m", "merge"}, args...)...)
+	return p.head("merge")
+}
+func (p *press) revert(who, rev string) oid.ID {
+	p.t.Helper()
+	p.git("revert", "--no-edit", rev)
+	id := p.head("revert")
+	p.seal(who, prov.Witness, "HEAD")
+	return id
+}
+func (p *press) squashed(work ...string) oid.ID { p.t.Helper(); return p.squashedBy("coder", work...) }
+
+// squashedBy brings a branch of sealed commits to main by a button.
+func (p *press) squashedBy(who string, work ...string) oid.ID {
+	p.t.Helper()
+	p.branch("work", "HEAD")
+	for _, c := range work {
+		p.sealed(who, strings.Fields(c)...)
+	}
+	p.on("main")
+	id := p.squash("work")
+	p.git("branch", "-q", "-D", "work")
+	return id
+}
+
+func (p *press) verdict(id oid.ID, rev string) verdict.Result {
+	p.t.Helper()
+	res, _, err := p.verify(false, rev)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r, ok := res[id]
+	if !ok {
+		p.t.Fatalf("%s is not in %s", id, rev)
+	}
+	return r
+}
+
+// What a button makes of sealed work is derived, and what was undone, left out, chosen or never allowed is not.
+func TestDerived(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many repositories")
+	}
+	const derived, unsealed, invalid = verdict.Derived, verdict.Unsealed, verdict.Invalid
+	for _, c := range []struct {
+		name string
+		make func(p *press) oid.ID // the commit in question
+		want verdict.Verdict
+		code verdict.Code // among findings, or warnings where it is derived; "" any
+	}{
+		{"a squash", func(p *press) oid.ID { return p.squashed("src/a=1", "src/a=2", "src/n=1") }, derived, ""},
+		{"a squash of two people", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("helper", "docs/d=1")
+			p.on("main")
+			return p.squash("work")
+		}, derived, ""},
+		{"a deletion and an addition", func(p *press) oid.ID { return p.squashed("src/b=", "src/c=1") }, derived, ""},
+		{"a squash and a change slipped in", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.git("merge", "-q", "--squash", "work")
+			return p.put("src/evil=1")
+		}, unsealed, verdict.DerivedUncovered},
+		{"a path nobody may", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.put("docs/x=1")
+			p.lies("coder")
+			p.on("main")
+			return p.squash("work")
+		}, unsealed, ""},
+		{"the same again after a revert", func(p *press) oid.ID {
+			p.squashed("src/a=1")
+			p.revert("alice", "HEAD")
+			return p.put("src/a=1")
+		}, unsealed, verdict.SealMissing},
+		{"a discarded draft's twin after a revert", func(p *press) oid.ID {
+			p.branch("draft", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.branch("work", "main")
+			p.sealed("coder", "src/a=1", "src/n=1")
+			p.on("main")
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			return p.put("src/a=1")
+		}, unsealed, verdict.SealMissing},
+		{"a draft on the way after a revert", func(p *press) oid.ID {
+			p.squashed("src/a=1", "src/a=2")
+			p.revert("alice", "HEAD")
+			return p.put("src/a=1")
+		}, unsealed, verdict.SealMissing},
+		{"a draft on the way of a squash that somebody sealed", func(p *press) oid.ID {
+			p.squashed("src/a=1", "src/a=2")
+			p.seal("alice", prov.Witness, "HEAD")
+			p.revert("alice", "HEAD")
+			return p.put("src/a=1")
+		}, unsealed, verdict.SealMissing},
+		{"the end of it, from a draft that somebody sealed again", func(p *press) oid.ID {
+			p.squashed("src/a=1", "src/a=2")
+			p.revert("alice", "HEAD")
+			p.sealed("coder", "src/a=1")
+			return p.put("src/a=2")
+		}, unsealed, verdict.SealMissing},
+		{"a removed file put back", func(p *press) oid.ID {
+			p.squashed("src/n=1", "src/n=2")
+			p.sealed("coder", "src/n=")
+			return p.put("src/n=2")
+		}, unsealed, verdict.SealMissing},
+		{"a removed file put back as a draft", func(p *press) oid.ID {
+			p.squashed("src/n=1", "src/n=2")
+			p.sealed("coder", "src/n=")
+			return p.put("src/n=1")
+		}, unsealed, verdict.SealMissing},
+		{"a deletion again", func(p *press) oid.ID {
+			p.squashed("src/b=")
+			p.sealed("alice", "src/b=ground")
+			return p.put("src/b=")
+		}, unsealed, verdict.SealMissing},
+		{"a revert by a button", func(p *press) oid.ID {
+			p.squashed("src/a=1")
+			return p.squashed("src/a=ground")
+		}, derived, ""},
+		{"a revert by a button, twice", func(p *press) oid.ID {
+			p.squashed("src/a=1")
+			p.squashed("src/a=ground")
+			p.sealed("alice", "src/a=1")
+			return p.put("src/a=ground")
+		}, unsealed, verdict.SealMissing},
+		{"undone by who may not, brought by a seal that can't speak for it", func(p *press) oid.ID {
+			p.squashed("src/a=1")
+			p.revert("alice", "HEAD")
+			id := p.put("src/a=1")
+			p.lies("helper")
+			return id
+		}, invalid, verdict.SealAuthority},
+		{"a seal by who may not on an honest squash", func(p *press) oid.ID {
+			id := p.squashed("src/a=1")
+			p.lies("helper")
+			return id
+		}, derived, verdict.SealRefused},
+		{"a note of junk on an honest squash", func(p *press) oid.ID {
+			id := p.squashed("src/a=1")
+			p.git("notes", "--ref=covenant", "append", "-m", "{junk}", id.String())
+			return id
+		}, derived, ""},
+		{"a seal by an unknown key on an honest squash", func(p *press) oid.ID {
+			id := p.squashed("src/a=1")
+			line := p.git("notes", "--ref=covenant", "show", p.git("rev-parse", "ground"))
+			p.git("notes", "--ref=covenant", "append", "-m", line, id.String())
+			return id
+		}, derived, ""},
+		{"a mode", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/t=1")
+			p.on("main")
+			p.git("merge", "-q", "--squash", "work")
+			p.git("update-index", "--chmod=+x", "src/t")
+			return p.made("x")
+		}, unsealed, verdict.SealMissing},
+		{"a part", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=gate", "src/b=check")
+			p.on("main")
+			p.git("checkout", "-q", "work", "--", "src/a")
+			return p.made("part")
+		}, derived, verdict.DerivedPartial},
+		{"what was undone on the branch is no part left out", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1", "src/b=1")
+			p.sealed("coder", "src/b=ground")
+			p.on("main")
+			return p.squash("work")
+		}, derived, "none"},
+		{"a cherry-pick", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.git("cherry-pick", "work")
+			return p.head("picked")
+		}, derived, "none"},
+		{"to a release, of what main has", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("alice", "VERSION=1")
+			p.on("main")
+			p.sealed("coder", "src/a=1")
+			p.on("release")
+			p.git("cherry-pick", "main")
+			return p.head("picked")
+		}, derived, ""},
+		{"a merge by a button", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			return p.merge("work")
+		}, derived, ""},
+		{"a merge of a squashed and reverted branch", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.sealed("helper", "docs/d=1")
+			return p.merge("work")
+		}, unsealed, verdict.SealMissing},
+		{"the same, the branch first", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.sealed("helper", "docs/d=1")
+			p.on("work")
+			return p.merge("main")
+		}, unsealed, ""},
+		{"a merge that drops main's fix, the branch first", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("coder", "src/a=fix")
+			p.on("work")
+			return p.merge("-s", "ours", "main")
+		}, unsealed, ""},
+		{"a merge with something put in", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			p.git("merge", "-q", "--no-ff", "--no-commit", "work")
+			return p.put("src/evil=1")
+		}, unsealed, verdict.DerivedUncovered},
+		{"a merge of an old branch point to bring a draft", func(p *press) oid.ID {
+			p.squashed("src/a=1", "src/a=2")
+			p.revert("alice", "HEAD")
+			p.branch("old", "ground")
+			p.put("src/a=1")
+			p.on("main")
+			return p.merge("old")
+		}, unsealed, ""},
+		{"a commit a gate refused", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			id := p.squash("work")
+			k := p.sealer(p.session(), "helper")
+			commits, err := provenance.Commits(k.Session, "HEAD")
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			if _, err := k.Seal(context.Background(), prov.Witness, "refs/heads/main", commits); err == nil {
+				p.t.Fatal("it was let through")
+			}
+			return id
+		}, invalid, verdict.SealBypassed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPress(t)
+			id := c.make(p)
+			rev := "HEAD"
+			for range 2 { // all of the history, and a range
+				r := p.verdict(id, rev)
+				all := append(slices.Clone(r.Findings), r.Warnings...)
+				if r.Verdict != c.want || c.code == "none" && len(all) > 0 || c.code != "" && c.code != "none" && !has(all, c.code) {
+					t.Errorf("%s: %s %v %v, want %s %s", rev, r.Verdict, r.Findings, r.Warnings, c.want, c.code)
+				}
+				rev = id.String() + "^1.." + id.String()
+			}
+		})
+	}
+}
