@@ -1,9 +1,13 @@
 package provenancecmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,6 +25,7 @@ import (
 type verifyOptions struct {
 	json, deep, noCache, quiet, fetch         bool
 	root, ref, format, output, remote, source string
+	tips                                      string
 }
 
 // formats are the names of all forms, the two that are printed line by line first.
@@ -80,6 +85,7 @@ uses the network.`,
 	f.StringVar(&o.remote, "remote", "", "remote to fetch from, and whose URL reports name (default: the branch's, else origin)")
 	f.StringVar(&o.source, "resource-uri", "", "URI of the repository, as reports name it (default: the remote's URL)")
 	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
+	f.StringVar(&o.tips, "tips", "", "file that remembers how far each ledger reached: what was taken back since is refused, else the file is renewed")
 	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong (text only)")
 	f.StringVar(&o.ref, "ref", "", "the ref that the commits are for, a full name or a branch (default: the one the revision names)")
@@ -174,7 +180,7 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	}
 	format, document := report.Named(o.format)
 	opts := w.Verifying(pinned.Digest)
-	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache || format.Seals)
+	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache || format.Seals || o.tips != "")
 	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	var refused *provenance.RootError
 	if err != nil && !errors.As(err, &refused) {
@@ -206,6 +212,11 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	if err != nil {
 		return err
 	}
+	if o.tips != "" {
+		if err := remembered(env, o.tips, rep.Facts, out, &sum); err != nil {
+			return err
+		}
+	}
 	if err := out.End(sum); err != nil {
 		return err
 	}
@@ -221,6 +232,48 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return cli.No(nil)
 	}
 	return nil
+}
+
+// remembered holds ledgers and trust root to how far they reached when a file was written, and writes how far they reach
+// now where nothing was taken back. A file that is not there yet is the first one.
+func remembered(env *cli.Env, name string, f *provenance.Facts, out report.Encoder, sum *report.Summary) error {
+	path := env.Path(name)
+	b, err := os.ReadFile(path) //nolint:gosec // the person's own file
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		was, err := provenance.ParseReach(bytes.TrimSuffix(b, []byte("\n")))
+		if err != nil {
+			return cli.Hint(fmt.Errorf("%s: %w", name, err), "if that is no file of ours, name another; if it was damaged, remove it knowingly: what was seen is forgotten with it")
+		}
+		gone, err := f.Lacks(was)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for _, x := range gone {
+			if err := out.Problem(x); err != nil {
+				return err
+			}
+		}
+		if len(gone) > 0 {
+			sum.OK = false
+			return nil
+		}
+	}
+	if b, err = f.Reached().Bytes(); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }()
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	return err
 }
 
 // newerRelease is why there may be no answer although all was looked at.
