@@ -94,11 +94,13 @@ func (p *press) squash(branch string) oid.ID {
 	p.git("merge", "-q", "--squash", branch)
 	return p.made("squash " + branch)
 }
+
 func (p *press) merge(args ...string) oid.ID {
 	p.t.Helper()
 	p.git(append([]string{"merge", "-q", "--no-ff", "-m", "merge"}, args...)...)
 	return p.head("merge")
 }
+
 func (p *press) revert(who, rev string) oid.ID {
 	p.t.Helper()
 	p.git("revert", "--no-edit", rev)
@@ -106,6 +108,7 @@ func (p *press) revert(who, rev string) oid.ID {
 	p.seal(who, prov.Witness, "HEAD")
 	return id
 }
+
 func (p *press) squashed(work ...string) oid.ID { p.t.Helper(); return p.squashedBy("coder", work...) }
 
 // squashedBy brings a branch of sealed commits to main by a button.
