@@ -172,10 +172,10 @@ func consent(ctx context.Context, w *work.Work, remote string, o options) (publi
 		return r.Config().Bool(key, false), 0, nil
 	}
 	pending, err := sync.Pending(ctx, w.Session, remote)
-	if err != nil || len(pending) == 0 {
+	yes := o.yes
+	if err != nil || len(pending) == 0 && !yes {
 		return false, 0, err
 	}
-	yes := o.yes
 	if !yes {
 		url, _ := r.Config().Get("remote." + remote + ".url")
 		if yes, err = terminal.Confirm(sync.Publishing(pending, remote, url)); errors.Is(err, terminal.ErrNone) {
