@@ -66,6 +66,21 @@ func LoadProposed(ctx context.Context, s *git.Session, pin envelope.Digest, over
 	return load(ctx, s, root, nil, overlay)
 }
 
+// LoadProposedAuthority is LoadAuthority with refs as they are proposed to be, as LoadProposed has them.
+func LoadProposedAuthority(ctx context.Context, s *git.Session, pin envelope.Digest, overlay map[string]oid.ID) (*Facts, error) {
+	root, err := openProposed(s, pin, overlay)
+	if err != nil {
+		return nil, err
+	}
+	f := newFacts(root)
+	f.overlay = overlay
+	if err := f.readLog(s, ledger.Prefix+CapabilityTopic+"/", nil); err != nil {
+		return nil, err
+	}
+	f.assemble()
+	return f, f.readGrants(ctx, s)
+}
+
 // openProposed is OpenRoot, of the version that is proposed where one is.
 func openProposed(s *git.Session, pin envelope.Digest, overlay map[string]oid.ID) (*Root, error) {
 	switch id, ok := overlay[RootRef]; {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -192,7 +193,10 @@ func (in *incoming) judge(overlay map[string]oid.ID) error {
 	if id, ok := in.moves[provenance.RootRef]; ok {
 		overlay[provenance.RootRef] = id
 	}
-	var unknown []string
+	unknown, err := in.strangers(overlay)
+	if err != nil {
+		return err
+	}
 	for pass := 1; ; pass++ {
 		facts, err := provenance.LoadProposed(in.ctx, in.qs, in.o.Pin, overlay)
 		if err != nil {
@@ -236,6 +240,96 @@ func (in *incoming) judge(overlay map[string]oid.ID) error {
 		}
 	}
 	return nil
+}
+
+// strangers takes ledgers out of the overlay that need not be read: those that are too large, and those of keys
+// that nobody can have introduced, by their names. It returns the latter.
+func (in *incoming) strangers(overlay map[string]oid.ID) (unknown []string, err error) {
+	budget := in.o.Limits.Bytes
+	grants, others := map[string]oid.ID{}, []string{}
+	for _, ref := range slices.Sorted(maps.Keys(overlay)) {
+		switch n, ok := isLedger(ref); {
+		case !ok:
+			grants[ref] = overlay[ref]
+		case n.Topic != provenance.CapabilityTopic:
+			others = append(others, ref)
+		case in.fits(ref, &budget):
+			grants[ref] = overlay[ref]
+		default:
+			delete(overlay, ref)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b string) int { return in.rank(a) - in.rank(b) })
+	var owners map[string]bool
+	for _, ref := range others {
+		n, _ := isLedger(ref)
+		if in.ours[ref].IsZero() {
+			if owners == nil {
+				if owners, err = in.owners(grants); err != nil {
+					return nil, err
+				}
+			}
+			if !owners[string(n.Writer)[:ownerDigits]] {
+				delete(overlay, ref)
+				in.bad[ref] = true
+				unknown = append(unknown, n.String())
+				continue
+			}
+		}
+		if !in.fits(ref, &budget) {
+			delete(overlay, ref)
+		}
+	}
+	return unknown, nil
+}
+
+// ownerDigits is how many digits of a writer's name tell the key.
+const ownerDigits = 16
+
+// owners returns the beginnings of the writers' names of all who may be known when these ledgers are taken.
+func (in *incoming) owners(grants map[string]oid.ID) (map[string]bool, error) {
+	f, err := provenance.LoadProposedAuthority(in.ctx, in.qs, in.o.Pin, grants)
+	if err != nil {
+		return nil, err
+	}
+	owners := map[string]bool{}
+	add := func(p *capability.Principal) {
+		for _, k := range p.Keys {
+			owners[string(ledger.NewWriter(k.Digest(), [4]byte{}))[:ownerDigits]] = true
+		}
+	}
+	for _, p := range provenance.Persons(f.Root) { // former ones as well
+		add(&p)
+	}
+	for _, p := range f.Authority.Principals() {
+		add(p)
+	}
+	return owners, nil
+}
+
+// fits takes the size of a ledger's new statements from the budget, and tells of it when it is too large for that.
+func (in *incoming) fits(ref string, budget *int64) bool {
+	left := *budget
+	for size, err := range in.qs.Sizes(func(yield func(string) bool) {
+		at := in.there[under(ref)]
+		for parents, ok := in.fresh[at]; ok; parents, ok = in.fresh[at] {
+			if !yield(at.String()+":"+ledger.File) || len(parents) != 1 {
+				return
+			}
+			at = parents[0]
+		}
+	}) {
+		if err != nil {
+			break // it is damaged, which is told when it is read
+		}
+		if left -= size; left < 0 {
+			in.bad[ref] = true
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d MiB of this ledger that is not here; it was left there", in.o.Remote, *budget>>20)
+			return false
+		}
+	}
+	*budget = left
+	return true
 }
 
 // holds returns how far a ledger may be taken: to the end, to the entry before the one where it breaks, or
