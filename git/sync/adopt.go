@@ -459,10 +459,12 @@ func (in *incoming) finish() error {
 			return err
 		}
 		for _, u := range updates {
-			if name, ok := strings.CutPrefix(u.Name, in.at); ok {
-				in.tracked[name] = u.New
-			} else {
-				in.ours[u.Name] = u.New
+			refs, name := in.ours, u.Name
+			if there, ok := strings.CutPrefix(u.Name, in.at); ok {
+				refs, name = in.tracked, there
+			}
+			if refs[name] = u.New; u.New.IsZero() {
+				delete(refs, name)
 			}
 		}
 		in.rep.Adopted = append(in.rep.Adopted, moved...)
@@ -520,6 +522,13 @@ func (in *incoming) updates(view func() (oid.ID, error)) ([]git.RefUpdate, []Mov
 	for name, id := range in.tracked {
 		if _, there := in.there[name]; strings.HasPrefix(name, trackedStaged) && !there {
 			out = append(out, git.RefUpdate{Name: in.at + name, Old: id})
+		}
+	}
+	if in.rep.Root != nil {
+		for ref, id := range in.ours {
+			if n, ok := stagedNumber(under(ref)); ok && n <= in.rep.Root.Version {
+				out = append(out, git.RefUpdate{Name: ref, Old: id})
+			}
 		}
 	}
 	return out, moved, nil

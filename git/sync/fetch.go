@@ -207,7 +207,7 @@ func (in *incoming) later(here *provenance.Root, theirs oid.ID) error {
 		if i < len(here.Versions)-1 {
 			in.stop = true
 			next := other.Versions[1]
-			in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST",
+			in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.o.Remote+" +"+provenance.RootRef,
 				"%s has another version %d of the trust root (%s, signed by %s) than this clone (%s): nothing of it was adopted",
 				in.o.Remote, next.Version, next.ID, strings.Join(next.Signers, ", "), here.Versions[i+1].ID)
 			return nil

@@ -56,6 +56,7 @@ func (r *run) publish() error {
 	together := true
 	for try := 1; ; try++ {
 		records, view := r.pending()
+		records = append(records, r.settled()...)
 		send := records
 		if together || len(records) == 0 {
 			send = append(slices.Clone(records), view...)
@@ -113,13 +114,40 @@ func (r *run) publish() error {
 	}
 }
 
+// settled lists the drafts at the remote that nobody signs any more: a version of that number is in force.
+func (r *run) settled() []string {
+	var out []string
+	version := 0
+	for name := range r.there {
+		n, ok := stagedNumber(name)
+		if !ok {
+			continue
+		}
+		if version == 0 {
+			root, err := provenance.OpenRoot(r.s, r.o.Pin)
+			if err != nil {
+				return nil
+			}
+			version = root.Version
+		}
+		if n <= version {
+			out = append(out, covenant+name)
+		}
+	}
+	return out
+}
+
 // push sends refs, each only forward, and returns those that were not taken.
 func (r *run) push(refs []string) (refused []string, err error) {
 	args := []string{
 		"-c", "push.recurseSubmodules=no", "-c", "remote." + r.o.Remote + ".mirror=false", "push", "--porcelain", "--quiet", "--no-verify", "--no-follow-tags", "--no-signed", "--", r.o.Remote,
 	}
 	for _, ref := range refs {
-		args = append(args, r.ours[ref].String()+":"+ref)
+		from := ""
+		if id := r.ours[ref]; !id.IsZero() {
+			from = id.String()
+		}
+		args = append(args, from+":"+ref)
 	}
 	out, err := r.s.Repo().Run(r.ctx, nil, args...)
 	var failed *git.CommandError
@@ -150,6 +178,14 @@ func (r *run) push(refs []string) (refused []string, err error) {
 			continue
 		}
 		to, name := r.ours[ref], under(ref)
+		if to.IsZero() {
+			delete(r.there, name)
+			if old := r.tracked[name]; !old.IsZero() {
+				updates = append(updates, git.RefUpdate{Name: r.at + name, Old: old})
+				delete(r.tracked, name)
+			}
+			continue
+		}
 		r.rep.Published = append(r.rep.Published, Move{Name: strings.TrimPrefix(ref, ledger.Prefix), From: r.known(ref), To: to})
 		if r.there != nil {
 			r.there[name] = to

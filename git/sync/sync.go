@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -254,6 +255,13 @@ func under(ref string) string {
 		return trackedNotes
 	}
 	return strings.TrimPrefix(ref, covenant)
+}
+
+// stagedNumber reads the number of a draft from its name among tracking refs.
+func stagedNumber(name string) (int, bool) {
+	text, ok := strings.CutPrefix(name, trackedStaged)
+	n, err := strconv.Atoi(text)
+	return n, ok && err == nil
 }
 
 // pause waits a random time that grows with the number of tries.
