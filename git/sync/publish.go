@@ -65,12 +65,16 @@ func (r *run) publish() error {
 			return nil
 		}
 		knew := r.there
+		told := &r.rep.Rejected
+		if len(records) == 0 {
+			told = &r.rep.NoView
+		}
 		refused, err := r.push(send)
 		if r.ctx.Err() != nil {
 			return err
 		}
 		if len(refused) == 0 && err == nil {
-			r.rep.Rejected = nil
+			r.rep.Rejected, r.rep.NoView = nil, nil
 			if together || len(view) == 0 {
 				return nil
 			}
@@ -80,11 +84,8 @@ func (r *run) publish() error {
 			}
 			return nil
 		}
-		r.rep.Rejected = err
-		if try == maxTries {
-			return nil
-		}
-		if len(refused) == 0 { // nobody answered
+		*told = err
+		if try == maxTries || len(refused) == 0 { // the latter when nobody answered
 			return nil
 		}
 		if err := r.pause(try); err != nil {
@@ -103,7 +104,7 @@ func (r *run) publish() error {
 		records, view = r.pending()
 		switch {
 		case len(records)+len(view) == 0: // what was refused is there, or was of no use
-			r.rep.Rejected = nil
+			*told = nil
 			return nil
 		case raced:
 		case together && len(view) > 0 && len(records) > 0:

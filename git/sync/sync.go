@@ -105,7 +105,8 @@ type Report struct {
 	Unknown   []string          // ledgers by writers whom nobody introduced; they were left there
 	Refused   []verdict.Finding // not adopted: rolled back, forked, broken, another root
 	Warnings  []verdict.Finding
-	Rejected  error // why the remote did not take what it was sent; nil when it did
+	Rejected  error // why the remote did not take the records it was sent; nil when it did
+	NoView    error // why it did not take the notes view, which it need not
 	Children  int   // git processes
 }
 

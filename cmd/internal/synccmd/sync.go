@@ -197,6 +197,9 @@ func explain(err error, remote string) error {
 
 func tell(env *cli.Env, w *work.Work, rep *sync.Report, pin envelope.Digest, withheld int, asJSON bool) error {
 	root, _ := provenance.RootDigest(w.Session)
+	if rep.NoView != nil {
+		env.Talk().Note("%s did not take the notes view; who clones it makes one of the ledgers: covenant doctor --fix", rep.Remote)
+	}
 	if other := env.Value("COVENANT_ROOT"); rep.Root != nil && other != "" && other != string(rep.Root.Digest) {
 		env.Talk().Note("version %d of the trust root is in force; COVENANT_ROOT still says %s", rep.Root.Version, pin)
 	}
