@@ -198,7 +198,7 @@ func (in *incoming) judge(overlay map[string]oid.ID) error {
 		return err
 	}
 	for pass := 1; ; pass++ {
-		facts, err := provenance.LoadProposed(in.ctx, in.qs, in.o.Pin, overlay)
+		facts, err := provenance.LoadOnly(in.ctx, in.qs, in.o.Pin, overlay)
 		if err != nil {
 			return err
 		}
@@ -261,15 +261,17 @@ func (in *incoming) strangers(overlay map[string]oid.ID) (unknown []string, err 
 	}
 	slices.SortStableFunc(others, func(a, b string) int { return in.rank(a) - in.rank(b) })
 	var owners map[string]bool
+	asked := false
 	for _, ref := range others {
 		n, _ := isLedger(ref)
 		if in.ours[ref].IsZero() {
-			if owners == nil {
+			if !asked {
+				asked = true
 				if owners, err = in.owners(grants); err != nil {
 					return nil, err
 				}
 			}
-			if !owners[string(n.Writer)[:ownerDigits]] {
+			if owners != nil && !owners[string(n.Writer)[:ownerDigits]] {
 				delete(overlay, ref)
 				in.bad[ref] = true
 				unknown = append(unknown, n.String())
@@ -286,11 +288,15 @@ func (in *incoming) strangers(overlay map[string]oid.ID) (unknown []string, err 
 // ownerDigits is how many digits of a writer's name tell the key.
 const ownerDigits = 16
 
-// owners returns the beginnings of the writers' names of all who may be known when these ledgers are taken.
+// owners returns the beginnings of the writers' names of all who may be known when these ledgers are taken; nil when that
+// can't be told.
 func (in *incoming) owners(grants map[string]oid.ID) (map[string]bool, error) {
 	f, err := provenance.LoadProposedAuthority(in.ctx, in.qs, in.o.Pin, grants)
 	if err != nil {
 		return nil, err
+	}
+	if f.Authority.Contested() {
+		return nil, nil // who holds a key that two introduce is not told by grants alone
 	}
 	owners := map[string]bool{}
 	add := func(p *capability.Principal) {
@@ -369,7 +375,7 @@ func (in *incoming) forks(refs []string) error {
 		overlay[ref] = in.there[under(ref)]
 	}
 	maps.Copy(overlay, in.moves)
-	f, err := provenance.LoadProposed(in.ctx, in.qs, in.o.Pin, overlay)
+	f, err := provenance.LoadOnly(in.ctx, in.qs, in.o.Pin, overlay)
 	if err != nil {
 		return err
 	}

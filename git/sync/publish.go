@@ -65,24 +65,22 @@ func (r *run) publish() error {
 			return nil
 		}
 		knew := r.there
-		told := &r.rep.Rejected
-		if len(records) == 0 {
-			told = &r.rep.NoView
-		}
 		refused, err := r.push(send)
 		if r.ctx.Err() != nil {
 			return err
 		}
+		r.rep.Rejected, r.rep.NoView = nil, nil
 		if len(refused) == 0 && err == nil {
-			r.rep.Rejected, r.rep.NoView = nil, nil
-			if together || len(view) == 0 {
+			if together || len(view) == 0 || try == maxTries {
 				return nil
 			}
 			together = true // the records are there; now the view
-			if try < maxTries {
-				continue
-			}
-			return nil
+			continue
+		}
+		told := &r.rep.Rejected
+		r.unsettled = r.unsettled || slices.ContainsFunc(refused, func(ref string) bool { return r.ours[ref].IsZero() })
+		if len(refused) > 0 && !slices.ContainsFunc(refused, func(ref string) bool { return ref != notesRef && !r.ours[ref].IsZero() }) {
+			told = &r.rep.NoView
 		}
 		*told = err
 		if try == maxTries || len(refused) == 0 { // the latter when nobody answered
@@ -121,7 +119,7 @@ func (r *run) settled() []string {
 	version := 0
 	for name := range r.there {
 		n, ok := stagedNumber(name)
-		if !ok {
+		if !ok || r.unsettled {
 			continue
 		}
 		if version == 0 {

@@ -196,6 +196,8 @@ type run struct {
 	bad     map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
 	stop    bool              // the remote has another root: nothing goes there
 	noView  bool              // the remote's notes view was not joined with ours
+
+	unsettled bool // the remote lets nobody delete drafts
 }
 
 // Run syncs with a remote: it fetches, checks and adopts, then publishes. A push that

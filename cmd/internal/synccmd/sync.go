@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -123,7 +124,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return err
 	}
+	done := ticking(env, remote)
 	rep, err := sync.Run(ctx, w.Session, sync.Options{Remote: remote, Pin: pin, Now: env.Now(), Limits: limits, Fetch: !o.pushOnly, Publish: publish})
+	done()
 	if errors.Is(err, sync.ErrTooMuch) {
 		return cli.Hint(err, "if that is what you expect: covenant sync "+say.Shell(remote)+" --limit "+next(limits))
 	}
@@ -143,6 +146,25 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			"send them, now and from now on: covenant sync "+say.Shell(remote)+" --yes", "or never: git config "+sync.PublishKey(remote)+" false")
 	}
 	return nil
+}
+
+// ticking shows that something goes on, since Git says nothing of how far it has come.
+func ticking(env *cli.Env, remote string) (done func()) {
+	p := env.Talk().Progress("syncing with "+remote+", seconds:", 0)
+	stop := make(chan struct{})
+	go func() {
+		t := time.NewTicker(time.Second)
+		defer t.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-t.C:
+				p.Add(1)
+			}
+		}
+	}()
+	return func() { close(stop); p.Done() }
 }
 
 // join puts the pinned root in force where it is not here yet.
