@@ -23,8 +23,8 @@
 package cli
 
 import (
-	"errors"
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
