@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/gittest"
@@ -113,5 +114,38 @@ func TestIncomingLimit(t *testing.T) {
 	}
 	if _, err := os.Stat(r.StateDir()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A quarantine that a dead process left is removed by the next one, and one that may be in use is not.
+func TestIncomingLeft(t *testing.T) {
+	here := gittest.New(t)
+	r := here.Open()
+	first, err := r.Quarantine(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(r.StateDir(), "incoming-dead")
+	if err := os.Mkdir(old, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	yesterday := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.Quarantine(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("what a dead process left is there")
+	}
+	for _, q := range []*git.Quarantine{first, second} {
+		if _, err := q.Session(ctx).Refs("refs/"); err != nil {
+			t.Errorf("one that is in use: %v", err)
+		}
+		if err := q.Remove(); err != nil {
+			t.Error(err)
+		}
 	}
 }
