@@ -94,7 +94,7 @@ func Theirs(ctx context.Context, s *git.Session, remote string) ([]git.Ref, erro
 // the remote is known to have.
 func Purge(ctx context.Context, s *git.Session, remote string, refs []git.Ref) error {
 	for chunk := range slices.Chunk(refs, 1000) {
-		args := []string{"-c", "push.recurseSubmodules=no", "-c", "remote." + remote + ".mirror=false", "push", "--quiet", "--no-verify", "--no-follow-tags", "--no-signed"}
+		args := pushArgs(s.Repo(), remote)
 		for _, ref := range chunk {
 			args = append(args, "--force-with-lease="+ref.Name+":"+ref.ID.String())
 		}

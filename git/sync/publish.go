@@ -136,11 +136,18 @@ func (r *run) settled() []string {
 	return out
 }
 
+// pushArgs begin a push of ours: of what is named and nothing else.
+func pushArgs(r *git.Repo, remote string) []string {
+	args := []string{"-c", "push.recurseSubmodules=no"}
+	if mirror := "remote." + remote + ".mirror"; r.Config().Bool(mirror, false) { // such a remote takes no refspecs
+		args = append(args, "-c", mirror+"=false")
+	}
+	return append(args, "push", "--quiet", "--no-verify", "--no-follow-tags", "--no-signed")
+}
+
 // push sends refs, each only forward, and returns those that were not taken.
 func (r *run) push(refs []string) (refused []string, err error) {
-	args := []string{
-		"-c", "push.recurseSubmodules=no", "-c", "remote." + r.o.Remote + ".mirror=false", "push", "--porcelain", "--quiet", "--no-verify", "--no-follow-tags", "--no-signed", "--", r.o.Remote,
-	}
+	args := append(pushArgs(r.s.Repo(), r.o.Remote), "--porcelain", "--", r.o.Remote)
 	for _, ref := range refs {
 		from := ""
 		if id := r.ours[ref]; !id.IsZero() {
