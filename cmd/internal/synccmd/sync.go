@@ -257,28 +257,38 @@ func tell(env *cli.Env, w *work.Work, rep *sync.Report, pin envelope.Digest, wit
 }
 
 func tellJSON(env *cli.Env, rep *sync.Report, root envelope.Digest, withheld int) error {
-	for where, moves := range map[string][]sync.Move{"here": rep.Adopted, "there": rep.Published} {
-		for _, m := range moves {
-			l := Line{Type: "moved", Where: where, Name: m.Name, To: m.To.String(), Entries: m.Entries}
-			if !m.From.IsZero() {
-				l.From = m.From.String()
-			}
-			if err := env.JSON(l); err != nil {
-				return err
-			}
+	for _, m := range rep.Adopted {
+		if err := env.JSON(line("here", m)); err != nil {
+			return err
 		}
 	}
-	for typ, list := range map[string][]verdict.Finding{"finding": rep.Refused, "warning": rep.Warnings} {
-		for _, f := range list {
-			if err := env.JSON(FindingLine{typ, f}); err != nil {
-				return err
-			}
+	for _, m := range rep.Published {
+		if err := env.JSON(line("there", m)); err != nil {
+			return err
+		}
+	}
+	for _, f := range rep.Refused {
+		if err := env.JSON(FindingLine{"finding", f}); err != nil {
+			return err
+		}
+	}
+	for _, f := range rep.Warnings {
+		if err := env.JSON(FindingLine{"warning", f}); err != nil {
+			return err
 		}
 	}
 	return env.JSON(Summary{
 		Type: "summary", Remote: rep.Remote, Adopted: len(rep.Adopted), Sent: len(rep.Published), Root: string(root),
 		Unknown: append([]string{}, rep.Unknown...), Withheld: withheld, OK: rep.OK(),
 	})
+}
+
+func line(where string, m sync.Move) Line {
+	l := Line{Type: "moved", Where: where, Name: m.Name, To: m.To.String(), Entries: m.Entries}
+	if !m.From.IsZero() {
+		l.From = m.From.String()
+	}
+	return l
 }
 
 func kind(name string) string {
