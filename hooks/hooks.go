@@ -107,9 +107,9 @@ var moments = map[string]moment{
 	"reference-transaction": {gate: true, input: true, do: transaction},
 	"pre-push":              {gate: true, input: true, do: push},
 	"post-commit":           {do: after},
-	"post-merge":            {do: after},
+	"post-merge":            {do: merged},
 	"post-applypatch":       {do: after},
-	"post-rewrite":          {input: true, do: after},
+	"post-rewrite":          {input: true, do: merged},
 	"pre-receive":           {gate: true, input: true, closed: true, do: receive},
 	"post-receive":          {input: true, do: received},
 }

@@ -5,30 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/ledger"
-	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
-
-// PublishKey is the configuration variable that says whether our refs go to a remote with a
-// push: "true", "false", or nothing when nobody was asked yet.
-func PublishKey(remote string) string { return "covenant." + remote + ".publish" }
-
-// Pushing is set in the environment of the push that sends our refs, so that its hook does nothing.
-const Pushing = "COVENANT_PUSHING"
 
 // maxTold is how many commits a refusal names.
 const maxTold = 5
 
 // push verifies what is pushed, as the remote ref it goes to, and sends our refs first.
 func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
-	if v, _ := in.lookup(Pushing); v != "" || len(in.Args) == 0 {
+	if len(in.Args) == 0 {
 		return nil, nil
 	}
 	remote := in.Args[0]
@@ -49,10 +39,10 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 			return nil, err
 		}
 	}
-	if !code {
-		return nil, nil
+	if code {
+		in.publish(ctx, s, pin, remote)
 	}
-	return nil, in.publish(ctx, s, remote)
+	return nil, nil
 }
 
 // readPush reads lines of "<local ref> SP <local oid> SP <remote ref> SP <remote oid>".
@@ -147,94 +137,6 @@ func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Diges
 		Err:  fmt.Errorf("%s: what is pushed does not verify: %s", m.ref, strings.Join(bad, "; ")),
 		Hint: []string{"see all of it: covenant verify " + except + tip.ID.Short(), "push it all the same: git push --no-verify (who verifies later will find the same)"},
 	}
-}
-
-// publish sends ledgers and trust root before the code, in a push of its own that can't
-// make the code's fail, and the notes view after them as a convenience.
-func (in *Input) publish(ctx context.Context, s *git.Session, remote string) error {
-	r := s.Repo()
-	allowed, asked := r.Config().Get(PublishKey(remote))
-	refs, err := s.Refs(ledger.Prefix, provenance.RootRef, notes.Ref)
-	if err != nil || len(refs) == 0 {
-		return err
-	}
-	url := remote
-	if len(in.Args) > 1 {
-		url = in.Args[1]
-	}
-	if !asked {
-		if in.Confirm == nil {
-			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", PublishKey(remote))
-			return nil
-		}
-		yes, err := in.Confirm(publishing(refs, url))
-		if err != nil {
-			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", PublishKey(remote))
-			return nil //nolint:nilerr // there is no terminal to ask on
-		}
-		allowed = fmt.Sprint(yes)
-		if _, err := r.Run(ctx, nil, "config", PublishKey(remote), allowed); err != nil {
-			return err
-		}
-	}
-	if allowed != "true" {
-		return nil
-	}
-	records := []string{ledger.Prefix + "*:" + ledger.Prefix + "*"}
-	var view []string
-	for _, ref := range refs {
-		switch ref.Name {
-		case provenance.RootRef:
-			records = append(records, ref.Name+":"+ref.Name)
-		case notes.Ref:
-			view = append(view, ref.Name+":"+ref.Name)
-		}
-	}
-	for _, specs := range [][]string{records, view} {
-		if len(specs) == 0 {
-			continue
-		}
-		args := append([]string{"-c", "push.recurseSubmodules=no", "push", "--porcelain", "--no-verify", "--no-follow-tags", remote}, specs...)
-		out, err := r.Run(ctx, nil, args...)
-		if err != nil && !onlyBehind(string(out)) {
-			in.say("the remote did not take the records of these commits: %v", err)
-		}
-	}
-	return nil
-}
-
-// onlyBehind reports whether all that a push was refused are refs of which the remote has
-// more: others, the server among them, have written on, and a fetch brings it.
-func onlyBehind(porcelain string) bool {
-	refused := false
-	for line := range strings.Lines(porcelain) {
-		if !strings.HasPrefix(line, "!") {
-			continue
-		}
-		refused = true
-		if !strings.Contains(line, "[rejected] (fetch first)") && !strings.Contains(line, "[rejected] (non-fast-forward)") {
-			return false
-		}
-	}
-	return refused
-}
-
-// publishing says what becomes public.
-func publishing(refs []git.Ref, url string) string {
-	var names []string
-	ledgers := 0
-	for _, r := range refs {
-		if n, ok := ledger.ParseRef(r.Name); ok {
-			ledgers++
-			names = append(names, n.Topic)
-		}
-	}
-	slices.Sort(names)
-	return fmt.Sprintf(`This push would send the records of this repository to %s:
-%d ledgers (%s), the trust root and the notes on commits.
-They name persons, agents, their keys and e-mail addresses, and the paths and digests
-of every sealed commit, those on branches you do not push included. What is published
-can't be taken back. Send them now, and with every push from now on?`, url, ledgers, strings.Join(slices.Compact(names), ", "))
 }
 
 func (in *Input) say(format string, a ...any) {

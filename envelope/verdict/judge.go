@@ -306,7 +306,7 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 	for _, d := range h.Heads {
 		switch id, ok := w.At(d.Ledger, d.Seq); {
 		case !ok:
-			add(LedgerRolledBack, "", "git fetch <remote> 'refs/covenant/*:refs/covenant/*'", "it saw entry %d of ledger %s, which is not there", d.Seq, d.Ledger)
+			add(LedgerRolledBack, "", "covenant sync", "it saw entry %d of ledger %s, which is not there", d.Seq, d.Ledger)
 		case id != d.ID:
 			add(LedgerFork, "", "covenant doctor", "it saw %s as entry %d of ledger %s; %s stands there", d.ID.Short(), d.Seq, d.Ledger, id.Short())
 		}
@@ -482,7 +482,7 @@ func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Ti
 // unledgered says what a seal that only a note holds means: its ledger lacks it.
 func unledgered(w *World, cand *Candidate) Finding {
 	h := cand.Header
-	f := Finding{Object: string(cand.ID), Hint: "git fetch <remote> 'refs/covenant/*:refs/covenant/*'"}
+	f := Finding{Object: string(cand.ID), Hint: "covenant sync"}
 	switch id, ok := w.At(h.Ledger(), h.Seq); {
 	case ok && id != cand.ID:
 		f.Code, f.Message = LedgerFork, fmt.Sprintf("the note has it as entry %d of ledger %s; %s stands there", h.Seq, h.Ledger(), id.Short())

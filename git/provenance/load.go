@@ -39,6 +39,7 @@ type Facts struct {
 	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
 	overlay map[string]oid.ID // refs as they are proposed to be
+	only    bool              // ledgers outside of the overlay are left out
 	lines   map[string]*verdict.Line
 	firsts  capability.Sight      // orders delegations that contest a name or key; nil: their times do
 	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
@@ -64,6 +65,40 @@ func LoadProposed(ctx context.Context, s *git.Session, pin envelope.Digest, over
 		return nil, err
 	}
 	return load(ctx, s, root, nil, overlay)
+}
+
+// LoadOnly is LoadProposed without the ledgers that the overlay does not name, but for those of grants. What it says of entries
+// and their writers holds; what ledgers say of each other, and [Facts.Problems], do not.
+func LoadOnly(ctx context.Context, s *git.Session, pin envelope.Digest, overlay map[string]oid.ID) (*Facts, error) {
+	root, err := openProposed(s, pin, overlay)
+	if err != nil {
+		return nil, err
+	}
+	f := newFacts(root)
+	f.overlay, f.only = overlay, true
+	if err := f.readLog(s, ledger.Prefix, nil); err != nil {
+		return nil, err
+	}
+	f.assemble()
+	if err := f.read(ctx, s); err != nil || !f.Authority.Contested() {
+		return f, err
+	}
+	return load(ctx, s, root, nil, overlay) // who was first is told by all of them
+}
+
+// LoadProposedAuthority is LoadAuthority with refs as they are proposed to be, as LoadProposed has them.
+func LoadProposedAuthority(ctx context.Context, s *git.Session, pin envelope.Digest, overlay map[string]oid.ID) (*Facts, error) {
+	root, err := openProposed(s, pin, overlay)
+	if err != nil {
+		return nil, err
+	}
+	f := newFacts(root)
+	f.overlay = overlay
+	if err := f.readLog(s, ledger.Prefix+CapabilityTopic+"/", nil); err != nil {
+		return nil, err
+	}
+	f.assemble()
+	return f, f.readGrants(ctx, s)
 }
 
 // openProposed is OpenRoot, of the version that is proposed where one is.
@@ -215,7 +250,9 @@ func (f *Facts) readProposed(s *git.Session, under string, revs []string, take f
 		return err
 	}
 	for _, ref := range refs {
-		f.Tips[ref.Name] = ref.ID
+		if !f.only || strings.HasPrefix(ref.Name, ledger.Prefix+CapabilityTopic+"/") {
+			f.Tips[ref.Name] = ref.ID
+		}
 	}
 	for ref, id := range f.overlay {
 		if !strings.HasPrefix(ref, under) {

@@ -18,10 +18,15 @@ import (
 
 // wanted is the notes view that the ledgers call for, in the order in which it would have grown.
 func (f *Facts) wanted(s *git.Session) ([]notes.Add, error) {
+	return f.NotesOf(s, func(string, int) bool { return true })
+}
+
+// NotesOf returns what the notes view should show of the entries that want selects, by ledger and index.
+func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool) ([]notes.Add, error) {
 	var cands []verdict.Candidate
 	for _, list := range f.Seals {
 		for _, c := range list {
-			if c.Seal != nil {
+			if c.Seal != nil && want(c.Ledger, c.Index) {
 				cands = append(cands, c)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
 )
 
 // Replica is this clone: it makes a key's ledger one writer's only. It is bound
@@ -27,24 +28,42 @@ type Replica struct {
 // OpenReplica reads the replica's id, and makes one when there is none or when it was made at another place.
 // The caller holds the repository's lock.
 func OpenReplica(r *git.Repo) ([4]byte, error) {
-	var id [4]byte
-	file := filepath.Join(r.StateDir(), "replica")
 	here, err := place(r.CommonDir())
 	if err != nil {
+		return [4]byte{}, err
+	}
+	if id, ok, err := readReplica(r, here); err != nil || ok {
 		return id, err
 	}
-	b, err := os.ReadFile(file) //nolint:gosec // our own state file
-	if err == nil {
-		var known Replica
-		if json.Unmarshal(b, &known) == nil && known.Host == here.Host && known.Path == here.Path && known.Inode == here.Inode {
-			if n, err := hex.Decode(id[:], []byte(known.ID)); err == nil && n == len(id) && len(known.ID) == 8 {
-				return id, nil
-			}
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return id, fmt.Errorf("replica: %w", err)
-	}
 	return newReplica(r, here)
+}
+
+// Own reports whether a ledger is one that this clone writes.
+func Own(r *git.Repo, n ledger.Name) (bool, error) {
+	here, err := place(r.CommonDir())
+	if err != nil {
+		return false, err
+	}
+	id, ok, err := readReplica(r, here)
+	return ok && strings.HasSuffix(string(n.Writer), "-"+hex.EncodeToString(id[:])), err
+}
+
+// readReplica reads the id that was made here, if one was.
+func readReplica(r *git.Repo, here Replica) (id [4]byte, ok bool, err error) {
+	b, err := os.ReadFile(filepath.Join(r.StateDir(), "replica"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, false, nil
+	}
+	if err != nil {
+		return id, false, fmt.Errorf("replica: %w", err)
+	}
+	var known Replica
+	if json.Unmarshal(b, &known) == nil && known.Host == here.Host && known.Path == here.Path && known.Inode == here.Inode {
+		if n, err := hex.Decode(id[:], []byte(known.ID)); err == nil && n == len(id) && len(known.ID) == 8 {
+			return id, true, nil
+		}
+	}
+	return id, false, nil
 }
 
 // RenewReplica makes this clone a new replica: its keys go on in ledgers of their

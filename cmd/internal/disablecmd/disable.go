@@ -29,7 +29,7 @@ given. Your private keys are not in the repository and are not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, refs) },
 	}
-	cmd.Flags().BoolVar(&refs, "refs", false, "also delete this clone's copy of the record: refs/covenant/* and refs/notes/covenant")
+	cmd.Flags().BoolVar(&refs, "refs", false, "also delete this clone's copy of the record: refs/covenant/*, refs/covenant-remote/* and refs/notes/covenant")
 	return cmd
 }
 
@@ -76,7 +76,7 @@ func run(ctx context.Context, env *cli.Env, refs bool) error {
 }
 
 func deleteRefs(s *git.Session) error {
-	list, err := s.Refs("refs/covenant/", notes.Ref)
+	list, err := s.Refs("refs/covenant/", "refs/covenant-remote/", notes.Ref)
 	if err != nil {
 		return err
 	}

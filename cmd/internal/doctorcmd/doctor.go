@@ -160,7 +160,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		if errors.Is(err, provenance.ErrRootMissing) {
 			return append(out, ailment{Finding: verdict.Finding{
 				Code: verdict.RootMissing, Object: provenance.RootRef, Message: "the pinned trust root is not here",
-				Hint: "git fetch origin 'refs/covenant/*:refs/covenant/*'",
+				Hint: "covenant sync",
 			}}), nil
 		}
 		return out, work.Explain(err)

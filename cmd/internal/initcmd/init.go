@@ -15,7 +15,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
-	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -24,8 +23,9 @@ import (
 type options struct {
 	operator, key, root string
 	expires             string
+	remote              string
 	noHooks, passphrase bool
-	json                bool
+	noFetch, json       bool
 }
 
 // New returns the command.
@@ -40,11 +40,16 @@ History up to now stays as it is, and is told as "before".
 
 The operator's key is the one Git signs with already (user.signingkey, in a file
 or in ssh-agent, when gpg.format is ssh), else a new one in your configuration
-directory. In a clone of a repository that is governed already, init pins the
-trust root that was fetched, when --root names it.`,
+directory.
+
+In a clone of a repository that is governed already, init joins it: it fetches the
+trust root, shows its digest and operators, and pins it when you say that you
+compared it, or when --root names it. A file .covenant of the work tree is shown,
+and believed by nobody.`,
 		Example: `  covenant init
   covenant init --operator alice --key ~/.ssh/id_ed25519
-  covenant init --key agent`,
+  covenant init --key agent
+  covenant init --root sha256:…`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
 	}
@@ -53,6 +58,8 @@ trust root that was fetched, when --root names it.`,
 	f.StringVar(&o.key, "key", "", "private key file, \"agent\" for the key in ssh-agent, or openpgp:FINGERPRINT for one of gpg (default: user.signingkey, else a new key)")
 	f.StringVar(&o.root, "root", "", "in a clone of a governed repository: the digest of its trust root, got from somebody you trust")
 	f.StringVar(&o.expires, "expires", "", "when the trust root expires, such as 2027-01-31 or 365d (default: never)")
+	f.StringVar(&o.remote, "remote", "", "where to look whether the repository is governed already (default: the branch's remote, else origin)")
+	f.BoolVar(&o.noFetch, "no-fetch", false, "do not look: use no network")
 	f.BoolVar(&o.noHooks, "no-hooks", false, "do not install hooks")
 	f.BoolVar(&o.passphrase, "passphrase", false, "ask for a passphrase for the new key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
@@ -89,9 +96,17 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 		}
 		made.Root, made.Joined = string(pinned), true
 	case errors.Is(err, provenance.ErrNotGoverned):
+		pinned, err := joinRemote(ctx, w, o)
+		if err != nil {
+			return err
+		}
+		if pinned != "" {
+			made.Root, made.Joined = string(pinned), true
+			break
+		}
 		if pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey); ok {
 			return cli.Hint(fmt.Errorf("this clone pins trust root %s, which is not here", pinned),
-				"fetch it: git fetch origin 'refs/covenant/*:refs/covenant/*'", "or give the pin up: git config --unset covenant.root")
+				"fetch it from a remote that has it: covenant sync REMOTE", "or give the pin up: git config --unset covenant.root")
 		}
 		if err := establish(ctx, w, o, &made); err != nil {
 			return err
@@ -119,40 +134,10 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	return err
 }
 
-// join pins a root that is here already: the newest version, after the chain was verified from the one that was named.
-func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (envelope.Digest, error) {
-	pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey)
-	text := o.root
-	if text == "" && ok {
-		text = pinned
-	}
-	if text == "" {
-		return "", cli.Hint(fmt.Errorf("this repository has a trust root already: %s", found),
-			"compare it with the digest that an operator tells you, then: covenant init --root "+string(found))
-	}
-	want, err := envelope.ParseDigest(text)
-	if err != nil {
-		return "", err
-	}
-	root, err := provenance.OpenRoot(w.Session, want)
-	if errors.Is(err, provenance.ErrRootMismatch) {
-		return "", cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s: %w", found, want, err), "ask an operator; do not pin what you did not compare"))
-	}
-	if err != nil {
-		return "", work.Explain(err)
-	}
-	if ok && pinned != text { // a pin is given up knowingly, or not at all
-		if _, err := provenance.OpenRoot(w.Session, envelope.Digest(pinned)); errors.Is(err, provenance.ErrRootMismatch) {
-			return "", cli.No(cli.Hint(fmt.Errorf("this clone pins %s, which the trust root here does not contain", pinned), "if an operator you know stands by the other one: covenant trust pin "+text))
-		}
-	}
-	return root.Digest, work.Explain(w.SetConfig(ctx, false, provenance.PinKey, string(root.Digest)))
-}
-
 // establish writes version 1.
 func establish(ctx context.Context, w *work.Work, o options, made *Made) error {
 	if o.root != "" {
-		return cli.Hint(fmt.Errorf("there is no trust root here to hold to %s", o.root), "fetch it: git fetch origin 'refs/covenant/*:refs/covenant/*'")
+		return cli.Hint(fmt.Errorf("there is no trust root here to hold to %s", o.root), "name a remote that has it: covenant init --remote REMOTE")
 	}
 	cfg := w.Session.Repo().Config()
 	name := o.operator

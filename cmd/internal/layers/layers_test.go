@@ -36,7 +36,8 @@ var floors = []struct {
 		"envelope/intent", "envelope/event", "envelope/review", "envelope/receipt", "git/ledger", "git/notes",
 	}},
 	{"2b judgement", []string{"envelope/verdict"}},
-	{"3 services", []string{"git/provenance", "git/sync", "memory", "runtime/gate"}},
+	{"3 services", []string{"git/provenance", "memory", "runtime/gate"}},
+	{"3 services, upper half", []string{"git/sync"}},
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},
@@ -74,7 +75,7 @@ var doors = map[string][]string{
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
 	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
-	"git/ledger", "git/notes", "git/provenance", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
+	"git/ledger", "git/notes", "git/provenance", "git/sync", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
 }
 
 // lean says what a program must not link, directly or not: it is started often, or by

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,7 +155,7 @@ func TestRules(t *testing.T) {
 			section = strings.ToLower(strings.NewReplacer(" ", "-", ",", "", "\n", "").Replace(title))
 		}
 		m := row.FindStringSubmatch(line)
-		if m == nil || strings.TrimSpace(m[2]) == "doctor" {
+		if m == nil || slices.Contains([]string{"doctor", "sync"}, strings.TrimSpace(m[2])) {
 			continue
 		}
 		found++

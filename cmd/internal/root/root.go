@@ -20,6 +20,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/showcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statuscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/synccmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/trustcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/versioncmd"
 )
@@ -57,6 +58,7 @@ that is not listed here is looked for as a program covenant-COMMAND.`,
 		showcmd.New(env),
 		statscmd.New(env),
 		statuscmd.New(env),
+		synccmd.New(env),
 		trustcmd.New(env),
 		versioncmd.New(env),
 	)

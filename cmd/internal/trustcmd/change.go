@@ -214,9 +214,9 @@ func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, c
 				t.Note("%d more of the operators of version %d must sign: %s", tally.Need-len(tally.Signed), tally.Version, strings.Join(tally.Missing, ", "))
 			}
 		}
-		t.Hint("publish it: git push origin 'refs/covenant/*:refs/covenant/*'", fmt.Sprintf("they fetch it, and: covenant trust sign %d", n))
+		t.Hint("publish it: covenant sync", fmt.Sprintf("they fetch it, and: covenant trust sign %d", n))
 	} else {
-		t.Hint("publish it: git push origin 'refs/covenant/*:refs/covenant/*'")
+		t.Hint("publish it: covenant sync")
 	}
 	t.Hint(hints...)
 	return nil

@@ -288,9 +288,9 @@ func newSign(env *cli.Env) *cobra.Command {
 		Long: `Sign the version N of the trust root that is staged, here or as fetched from a
 remote; the default is the next version. Where drafts differ, name one by its digest. What it
 changes is printed. With enough signatures it comes into force.`,
-		Example: `  git fetch origin 'refs/covenant/*:refs/covenant/*'
+		Example: `  covenant sync
   covenant trust sign
-  git push origin 'refs/covenant/*:refs/covenant/*'`,
+  covenant sync`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			which := ""
@@ -331,7 +331,7 @@ func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error
 
 // choose finds the draft that is meant by a version number, the beginning of a digest, or nothing.
 func (o *opened) choose(which string) (provenance.Staged, error) {
-	fetch := "fetch what others staged: git fetch origin 'refs/covenant/*:refs/covenant/*'"
+	fetch := "fetch what others staged: covenant sync"
 	list, err := provenance.Drafts(o.w.Session, o.root)
 	if err != nil {
 		return provenance.Staged{}, err

@@ -131,9 +131,9 @@ func Explain(err error) error {
 	case errors.Is(err, git.ErrNotRepository):
 		return cli.Hint(err, "change into one, or make one with: git init")
 	case errors.Is(err, provenance.ErrNotGoverned):
-		return cli.Hint(err, "govern it with: covenant init", "or, in a clone of a governed one: git fetch origin 'refs/covenant/*:refs/covenant/*'")
+		return cli.Hint(err, "govern it with: covenant init", "in a clone of a governed repository the same command joins it")
 	case errors.Is(err, provenance.ErrRootMissing):
-		return cli.Hint(err, "fetch it: git fetch origin 'refs/covenant/*:refs/covenant/*'")
+		return cli.Hint(err, "fetch it: covenant sync")
 	case errors.Is(err, provenance.ErrNotPinned):
 		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):

@@ -1,0 +1,172 @@
+package initcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
+)
+
+// patience is how long a remote may take to say whether the repository is governed.
+const patience = 10 * time.Second
+
+// join pins a root that is here already: the newest version, after the chain was verified from the one that was named.
+func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (envelope.Digest, error) {
+	pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey)
+	text := o.root
+	if text == "" && ok {
+		text = pinned
+	}
+	if text == "" {
+		return "", cli.Hint(fmt.Errorf("this repository has a trust root already: %s", found),
+			"compare it with the digest that an operator tells you, then: covenant init --root "+string(found))
+	}
+	want, err := envelope.ParseDigest(text)
+	if err != nil {
+		return "", err
+	}
+	root, err := provenance.OpenRoot(w.Session, want)
+	if errors.Is(err, provenance.ErrRootMismatch) {
+		return "", cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s: %w", found, want, err), "ask an operator; do not pin what you did not compare"))
+	}
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	if ok && pinned != text { // a pin is given up knowingly, or not at all
+		if _, err := provenance.OpenRoot(w.Session, envelope.Digest(pinned)); errors.Is(err, provenance.ErrRootMismatch) {
+			return "", cli.No(cli.Hint(fmt.Errorf("this clone pins %s, which the trust root here does not contain", pinned), "if an operator you know stands by the other one: covenant trust pin "+text))
+		}
+	}
+	return root.Digest, work.Explain(w.SetConfig(ctx, false, provenance.PinKey, string(root.Digest)))
+}
+
+// joinRemote joins a repository that a remote knows as governed: the pin, or nothing when no remote does.
+func joinRemote(ctx context.Context, w *work.Work, o options) (envelope.Digest, error) {
+	remote := o.remote
+	if remote == "" && !o.noFetch {
+		remote, _ = sync.Choose(w.Session)
+	}
+	if o.noFetch || remote == "" {
+		return "", nil
+	}
+	want, err := wanted(w, o)
+	if err != nil {
+		return "", err
+	}
+	found, err := look(ctx, w, remote)
+	if err != nil && (want != "" || o.remote != "" || ctx.Err() != nil) {
+		return "", cli.Hint(err, "see whether Git reaches it: git ls-remote "+say.Shell(remote))
+	}
+	if err != nil {
+		w.Env.Talk().Warn("it is not known whether %s is governed already: %v", remote, err)
+		return "", nil
+	}
+	if found == nil {
+		return "", nil
+	}
+	if want == "" {
+		if want, err = compare(w, remote, found); err != nil {
+			return "", err
+		}
+	}
+	root, err := sync.Join(w.Session, found, want)
+	if errors.Is(err, provenance.ErrRootMismatch) {
+		return "", cli.No(cli.Hint(fmt.Errorf("the trust root of %s is %s, not %s: %w", remote, found.Digest, want, err), "ask an operator; do not pin what you did not compare"))
+	}
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	if err := w.SetConfig(ctx, false, provenance.PinKey, string(root.Digest)); err != nil {
+		return "", err
+	}
+	rep, err := sync.Run(ctx, w.Session, sync.Options{Remote: remote, Pin: root.Digest, Now: w.Env.Now(), Fetch: true})
+	if err != nil {
+		w.Env.Talk().Warn("the records of %s were not fetched: %v", remote, err)
+		w.Env.Talk().Hint("fetch them: covenant sync " + say.Shell(remote))
+	} else if !rep.OK() {
+		w.Env.Talk().Warn("%s has records that were not adopted: %s: %s", remote, rep.Refused[0].Code, rep.Refused[0].Message)
+		w.Env.Talk().Hint("see all of it: covenant sync " + say.Shell(remote))
+	}
+	return root.Digest, nil
+}
+
+// wanted is the digest that somebody named: on the command line, in the environment, or earlier.
+func wanted(w *work.Work, o options) (envelope.Digest, error) {
+	if _, pinned := w.Session.Repo().Config().Get(provenance.PinKey); o.root == "" && !pinned && w.Env.Value("COVENANT_ROOT") == "" {
+		return "", nil
+	}
+	return w.Pin(o.root)
+}
+
+// look asks a remote for its trust root, and not for long.
+func look(ctx context.Context, w *work.Work, remote string) (*sync.Found, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s did not answer within %s", remote, patience))
+	defer cancel()
+	return sync.Look(ctx, w.Session, remote)
+}
+
+// compare shows a trust root and asks whether it is the right one. Without a terminal there is no answer.
+func compare(w *work.Work, remote string, found *sync.Found) (envelope.Digest, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s is governed. Its trust root says of itself:\n  digest     %s\n", say.Name(remote), found.Digest)
+	if r := found.Root; r != nil {
+		fmt.Fprintf(&b, "  version    %d, created %s\n  operators  %s (%d must agree)\n", r.Version, r.Created, say.Line(strings.Join(r.Operators, ", ")), r.Threshold)
+	}
+	if named := advised(w); named != "" {
+		fmt.Fprintf(&b, "  .covenant  names %s, which anybody who commits here may write\n", say.Line(named))
+	}
+	yes, err := terminal.Confirm(b.String() + "Nothing proves it until you compared the digest with an operator, by another way.\nDid you, and is it the same?")
+	switch {
+	case errors.Is(err, terminal.ErrNone):
+		w.Env.Talk().Note("%s", b.String())
+		return "", cli.Hint(fmt.Errorf("%s is governed already, and there is no terminal to ask on whether trust root %s is the right one", remote, found.Digest),
+			"compare it with the digest that an operator tells you, then: covenant init --root "+string(found.Digest),
+			"found a repository of your own all the same: covenant init --no-fetch")
+	case err != nil:
+		return "", err
+	case !yes:
+		return "", cli.No(errors.New("nothing was pinned"))
+	}
+	return found.Digest, nil
+}
+
+// advised is the digest that the file .covenant of the work tree names, "" when there is none: a line "root DIGEST".
+func advised(w *work.Work) string {
+	top := w.Session.Repo().WorkTree()
+	if top == "" {
+		return ""
+	}
+	path := filepath.Join(top, ".covenant")
+	if st, err := os.Lstat(path); err != nil || !st.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.Open(path) //nolint:gosec // shown, not believed
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "root" {
+			if d, err := envelope.ParseDigest(f[1]); err == nil {
+				return string(d)
+			}
+		}
+	}
+	return ""
+}

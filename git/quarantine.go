@@ -1,0 +1,194 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// ErrQuarantineFull says that what came into a quarantine exceeds the limit. Nothing of it is in the repository.
+var ErrQuarantineFull = errors.New("more came than is taken at once")
+
+// QuarantineRefs is where the refs of a quarantine are: no other reader of the repository sees them.
+const QuarantineRefs = "refs/worktree/"
+
+// A Quarantine holds objects and refs that came from elsewhere and are not believed yet. The
+// repository does not have them, and a crash leaves a directory behind that nothing refers to; the next
+// quarantine removes it.
+//
+// As a [Repo] it is the repository it was made of, with what is in quarantine besides: its
+// children write objects to the quarantine, and see and write refs under [QuarantineRefs] that are its own.
+type Quarantine struct {
+	*Repo
+	home *Repo
+	dir  string
+}
+
+const (
+	quarantinePrefix = "incoming-"
+	quarantineStale  = 24 * time.Hour
+	smallPack        = 100 // objects; as git-fetch unpacks what is smaller (fetch.unpackLimit)
+)
+
+// Quarantine makes an empty one. The caller removes it.
+func (r *Repo) Quarantine(ctx context.Context) (*Quarantine, error) {
+	if _, err := r.lockFile(); err != nil { // makes the state directory with the right mode
+		return nil, fmt.Errorf("make a quarantine: %w", err)
+	}
+	r.sweep()
+	dir, err := os.MkdirTemp(r.StateDir(), quarantinePrefix)
+	if err != nil {
+		return nil, fmt.Errorf("make a quarantine: %w", err)
+	}
+	q := &Quarantine{home: r, dir: dir}
+	// A git directory of a worktree that is not registered: configuration and refs are the repository's.
+	for name, text := range map[string]string{"HEAD": "ref: refs/heads/.invalid\n", "commondir": r.commonDir + "\n"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	for _, name := range []string{"objects", "refs", "out", "reftable"} {
+		err = errors.Join(err, os.Mkdir(filepath.Join(dir, name), 0o700))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a quarantine: %w", err), q.Remove())
+	}
+	others := r.objectDir()
+	if v, _ := lookupEnv(r.base, "GIT_ALTERNATE_OBJECT_DIRECTORIES"); v != "" {
+		others += string(filepath.ListSeparator) + v
+	}
+	env := withEnv(r.base, "GIT_DIR="+dir, "GIT_OBJECT_DIRECTORY="+filepath.Join(dir, "objects"), "GIT_ALTERNATE_OBJECT_DIRECTORIES="+others,
+		"GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_REFLOG_ACTION")
+	at := r.workTree
+	if at == "" {
+		at = r.commonDir
+	}
+	if q.Repo, err = Open(ctx, Options{Dir: at, Env: env}); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a quarantine: %w", err), q.Remove())
+	}
+	return q, nil
+}
+
+// sweep removes what processes that died left.
+func (r *Repo) sweep() {
+	old, err := filepath.Glob(filepath.Join(r.StateDir(), quarantinePrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range old {
+		if st, err := os.Stat(dir); err == nil && time.Since(st.ModTime()) > quarantineStale {
+			_ = os.RemoveAll(dir) // the next one tries again
+		}
+	}
+}
+
+// Remove takes away the quarantine and all that was not kept.
+func (q *Quarantine) Remove() error {
+	if err := os.RemoveAll(q.dir); err != nil {
+		return fmt.Errorf("remove a quarantine: %w", err)
+	}
+	return nil
+}
+
+// Fetch runs git-fetch with args into the quarantine, and stops it with [ErrQuarantineFull] when that holds more than so many
+// bytes or files. Tags, submodules, filters, FETCH_HEAD and maintenance are left out.
+func (q *Quarantine) Fetch(ctx context.Context, bytes int64, files int, args ...string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(50 * time.Millisecond)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			if q.exceeds(bytes, files) {
+				cancel(ErrQuarantineFull)
+			}
+		}
+	}()
+	all := []string{
+		"-c", "core.hooksPath=" + os.DevNull, "-c", "fetch.recurseSubmodules=false", "-c", "fetch.writeCommitGraph=false",
+		"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-prune", "--refmap=", "--no-show-forced-updates",
+	}
+	if q.promisor() {
+		all = append(all, "--no-filter")
+	}
+	_, err := q.Run(ctx, nil, append(all, args...)...)
+	cause := context.Cause(ctx)
+	cancel(nil)
+	<-done
+	if errors.Is(cause, ErrQuarantineFull) || err == nil && q.exceeds(bytes, files) {
+		return ErrQuarantineFull
+	}
+	return err
+}
+
+func (q *Quarantine) exceeds(bytes int64, files int) bool {
+	err := filepath.WalkDir(q.dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil //nolint:nilerr // Git moves and removes files meanwhile
+		}
+		if info, err := d.Info(); err == nil {
+			bytes -= info.Size()
+		}
+		if files--; files < 0 || bytes < 0 {
+			return ErrQuarantineFull
+		}
+		return nil
+	})
+	return err != nil
+}
+
+// Keep brings what tips reach and except does not into the repository. Refs do not move.
+func (q *Quarantine) Keep(ctx context.Context, tips, except []oid.ID) error {
+	if len(tips) == 0 {
+		return nil
+	}
+	var in strings.Builder
+	for _, id := range tips {
+		fmt.Fprintln(&in, id)
+	}
+	fmt.Fprintln(&in, "--not")
+	for _, id := range except {
+		fmt.Fprintln(&in, id)
+	}
+	out, err := q.Run(ctx, strings.NewReader(in.String()), "-c", "pack.packSizeLimit=0", "pack-objects", "-q", "--revs", "--non-empty", "--delta-base-offset", filepath.Join(q.dir, "out", "pack"))
+	if err != nil {
+		return fmt.Errorf("keep what was fetched: %w", err)
+	}
+	for name := range strings.FieldsSeq(string(out)) {
+		if err := q.bring(ctx, filepath.Join(q.dir, "out", "pack-"+name+".pack")); err != nil {
+			return fmt.Errorf("keep what was fetched: %w", err)
+		}
+	}
+	return nil
+}
+
+// bring adds a pack to the repository: its objects one by one when they are few, as Git does.
+func (q *Quarantine) bring(ctx context.Context, pack string) error {
+	f, err := os.Open(pack) //nolint:gosec // Git has just written it
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, 12) // "PACK", version, number of objects
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return err
+	}
+	args := []string{"unpack-objects", "-q"}
+	if n := uint32(head[8])<<24 | uint32(head[9])<<16 | uint32(head[10])<<8 | uint32(head[11]); n >= smallPack {
+		args = []string{"index-pack", "--stdin"}
+	}
+	_, err = q.home.Run(ctx, f, args...)
+	return err
+}

@@ -1,0 +1,541 @@
+package sync
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// LedgerTooLong says that a ledger has more news than is taken at once.
+const LedgerTooLong verdict.Code = "ledger.too-long"
+
+// maxPasses bounds how often authority is folded anew without what an earlier pass refused.
+const maxPasses = 8
+
+// ledgers judges what the remote has of each ledger.
+func (in *incoming) ledgers() error {
+	var differ []string
+	for _, name := range slices.Sorted(maps.Keys(in.there)) {
+		if !strings.HasPrefix(name, trackedLedgers) {
+			continue
+		}
+		if ref := covenant + name; in.ours[ref] == in.there[name] {
+			in.keep[name] = in.there[name]
+		} else {
+			differ = append(differ, ref)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.tracked)) {
+		ref := covenant + name
+		if was := in.tracked[name]; strings.HasPrefix(name, trackedLedgers) && in.there[name].IsZero() && !in.ours[ref].IsZero() {
+			in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
+				"%s had this ledger up to %s, and has nothing of it now", in.o.Remote, in.entry(in.s, was))
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	differ, err := in.news(differ)
+	if err != nil {
+		return err
+	}
+	overlay, forked, err := in.sort(differ)
+	if err != nil {
+		return err
+	}
+	if err := in.judge(overlay); err != nil {
+		return err
+	}
+	return in.forks(forked)
+}
+
+// news reads which entries are new, within the limit, and returns the ledgers that may be looked at.
+func (in *incoming) news(refs []string) ([]string, error) {
+	// Ledgers that are here first, and among those that are not the ones that introduce others.
+	slices.SortStableFunc(refs, func(a, b string) int { return in.rank(a) - in.rank(b) })
+	take := func(refs []string, most int) (map[oid.ID][]oid.ID, error) {
+		q := git.LogQuery{Max: most + 1}
+		for _, ref := range refs {
+			q.Revs = append(q.Revs, in.there[under(ref)].String())
+			if id := in.ours[ref]; !id.IsZero() {
+				q.Revs = append(q.Revs, "^"+id.String())
+			}
+		}
+		got := map[oid.ID][]oid.ID{}
+		for c, err := range in.qs.Log(q) {
+			if err != nil {
+				return nil, err
+			}
+			got[c.ID] = c.Parents
+		}
+		return got, nil
+	}
+	got, err := take(refs, in.o.Limits.Entries)
+	if err == nil && len(got) <= in.o.Limits.Entries {
+		in.fresh = got
+		return refs, nil
+	}
+	// Too much, or one that is no ledger at all: each by itself, so that none stands in the way of another.
+	left := in.o.Limits.Entries
+	var out []string
+	for _, ref := range refs {
+		got, err := take([]string{ref}, left)
+		switch {
+		case in.ctx.Err() != nil:
+			return nil, err
+		case err != nil:
+			in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "", "what %s has under this name is no ledger; it was left there", in.o.Remote)
+			in.bad[ref] = true
+		case len(got) > left:
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d entries of this ledger that are not here; it was left there", in.o.Remote, left)
+			in.bad[ref] = true
+		default:
+			left -= len(got)
+			maps.Copy(in.fresh, got)
+			out = append(out, ref)
+		}
+	}
+	return out, nil
+}
+
+func (in *incoming) rank(ref string) int {
+	n, _ := isLedger(ref)
+	switch {
+	case !in.ours[ref].IsZero():
+		return 0
+	case n.Topic == provenance.CapabilityTopic:
+		return 1
+	}
+	return 2
+}
+
+// sort tells ledgers that go on from ours, or are new, from those that do neither. Those that are behind ours are done with.
+func (in *incoming) sort(refs []string) (forward map[string]oid.ID, forked []string, err error) {
+	forward = map[string]oid.ID{}
+	for _, ref := range refs {
+		ours, theirs := in.ours[ref], in.there[under(ref)]
+		at := theirs
+		for n := 0; n <= len(in.fresh) && at != ours; n++ {
+			parents, ok := in.fresh[at]
+			if !ok || len(parents) != 1 {
+				break
+			}
+			at = parents[0]
+		}
+		switch {
+		case ours.IsZero(), at == ours:
+			forward[ref] = theirs
+		default:
+			behind, err := in.behind(ref)
+			if err != nil {
+				return nil, nil, err
+			}
+			if !behind {
+				forked = append(forked, ref)
+			}
+		}
+	}
+	return forward, forked, nil
+}
+
+// behind reports whether the remote has a beginning of our ledger, and tells when it had more of it.
+func (in *incoming) behind(ref string) (bool, error) {
+	name := under(ref)
+	theirs, was := in.there[name], in.tracked[name]
+	if _, elsewhere := in.fresh[theirs]; elsewhere {
+		return false, nil
+	}
+	if theirs == was {
+		in.keep[name] = theirs
+		return true, nil
+	}
+	chain, err := in.chain(ref)
+	if err != nil {
+		return false, err
+	}
+	at, before := slices.Index(chain, theirs), slices.Index(chain, was)
+	if at < 0 {
+		return false, nil
+	}
+	if in.keep[name] = theirs; before > at {
+		in.keep[name] = was
+		in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
+			"%s had %d entries of this ledger (%s), and has %d now (%s)", in.o.Remote, before+1, in.entry(in.s, was), at+1, in.entry(in.s, theirs))
+	}
+	return true, nil
+}
+
+// chain lists our entries of a ledger, oldest first.
+func (in *incoming) chain(ref string) ([]oid.ID, error) {
+	var out []oid.ID
+	for c, err := range in.s.Log(git.LogQuery{Revs: []string{in.ours[ref].String()}}) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c.ID)
+	}
+	return out, nil
+}
+
+// judge takes what holds of the ledgers that go on. Who may write is told by the capability ledgers that
+// are adopted with them: so authority is folded again until nothing more is refused.
+func (in *incoming) judge(overlay map[string]oid.ID) error {
+	if len(overlay) == 0 {
+		return nil
+	}
+	if id, ok := in.moves[provenance.RootRef]; ok {
+		overlay[provenance.RootRef] = id
+	}
+	unknown, err := in.strangers(overlay)
+	if err != nil {
+		return err
+	}
+	for pass := 1; ; pass++ {
+		facts, err := provenance.LoadOnly(in.ctx, in.qs, in.o.Pin, overlay)
+		if err != nil {
+			return err
+		}
+		in.facts = facts
+		again := false
+		for _, ref := range slices.Sorted(maps.Keys(overlay)) {
+			n, ok := isLedger(ref)
+			if !ok {
+				continue
+			}
+			to, known := in.holds(facts, ref, n)
+			if to == overlay[ref] {
+				continue
+			}
+			again = again || n.Topic == provenance.CapabilityTopic
+			in.bad[ref] = true
+			delete(overlay, ref)
+			switch {
+			case !known:
+				unknown = append(unknown, n.String())
+			case !to.IsZero() && to != in.ours[ref]:
+				overlay[ref] = to
+			}
+		}
+		if !again {
+			break
+		}
+		if pass == maxPasses {
+			in.rep.warn(verdict.LedgerUnknown, in.o.Remote, "", "so many ledgers of %s hang on refused ones that none was taken", in.o.Remote)
+			clear(overlay)
+			break
+		}
+	}
+	in.rep.Unknown = unknown
+	for ref, to := range overlay {
+		if n, ok := isLedger(ref); ok {
+			in.moves[ref], in.keep[under(ref)] = to, to
+			in.copied(n)
+		}
+	}
+	return nil
+}
+
+// strangers takes ledgers out of the overlay that need not be read: those that are too large, and those of keys
+// that nobody can have introduced, by their names. It returns the latter.
+func (in *incoming) strangers(overlay map[string]oid.ID) (unknown []string, err error) {
+	budget := in.o.Limits.Bytes
+	grants, others := map[string]oid.ID{}, []string{}
+	for _, ref := range slices.Sorted(maps.Keys(overlay)) {
+		switch n, ok := isLedger(ref); {
+		case !ok:
+			grants[ref] = overlay[ref]
+		case n.Topic != provenance.CapabilityTopic:
+			others = append(others, ref)
+		case in.fits(ref, &budget):
+			grants[ref] = overlay[ref]
+		default:
+			delete(overlay, ref)
+		}
+	}
+	slices.SortStableFunc(others, func(a, b string) int { return in.rank(a) - in.rank(b) })
+	var owners map[string]bool
+	asked := false
+	for _, ref := range others {
+		n, _ := isLedger(ref)
+		if in.ours[ref].IsZero() {
+			if !asked {
+				asked = true
+				if owners, err = in.owners(grants); err != nil {
+					return nil, err
+				}
+			}
+			if owners != nil && !owners[string(n.Writer)[:ownerDigits]] {
+				delete(overlay, ref)
+				in.bad[ref] = true
+				unknown = append(unknown, n.String())
+				continue
+			}
+		}
+		if !in.fits(ref, &budget) {
+			delete(overlay, ref)
+		}
+	}
+	return unknown, nil
+}
+
+// ownerDigits is how many digits of a writer's name tell the key.
+const ownerDigits = 16
+
+// owners returns the beginnings of the writers' names of all who may be known when these ledgers are taken; nil when that
+// can't be told.
+func (in *incoming) owners(grants map[string]oid.ID) (map[string]bool, error) {
+	f, err := provenance.LoadProposedAuthority(in.ctx, in.qs, in.o.Pin, grants)
+	if err != nil {
+		return nil, err
+	}
+	if f.Authority.Contested() {
+		return nil, nil // who holds a key that two introduce is not told by grants alone
+	}
+	owners := map[string]bool{}
+	add := func(p *capability.Principal) {
+		for _, k := range p.Keys {
+			owners[string(ledger.NewWriter(k.Digest(), [4]byte{}))[:ownerDigits]] = true
+		}
+	}
+	for _, p := range provenance.Persons(f.Root) { // former ones as well
+		add(&p)
+	}
+	for _, p := range f.Authority.Principals() {
+		add(p)
+	}
+	return owners, nil
+}
+
+// fits takes the size of a ledger's new statements from the budget, and tells of it when it is too large for that.
+func (in *incoming) fits(ref string, budget *int64) bool {
+	left := *budget
+	for size, err := range in.qs.Sizes(func(yield func(string) bool) {
+		at := in.there[under(ref)]
+		for parents, ok := in.fresh[at]; ok; parents, ok = in.fresh[at] {
+			if !yield(at.String()+":"+ledger.File) || len(parents) != 1 {
+				return
+			}
+			at = parents[0]
+		}
+	}) {
+		if err != nil {
+			break // it is damaged, which is told when it is read
+		}
+		if left -= size; left < 0 {
+			in.bad[ref] = true
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d MiB of this ledger that is not here; it was left there", in.o.Remote, *budget>>20)
+			return false
+		}
+	}
+	*budget = left
+	return true
+}
+
+// holds returns how far a ledger may be taken: to the end, to the entry before the one where it breaks, or
+// not at all. known says that somebody introduced its writer.
+func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oid.ID, known bool) {
+	theirs := in.there[under(ref)]
+	c := f.Chains[n.String()]
+	if c == nil || len(c.Entries) == 0 {
+		return oid.ID{}, true // of a repository that this one replaces: it says nothing
+	}
+	if _, ok := f.Authority.ByKey(c.Entries[0].KeyID); !ok {
+		return oid.ID{}, false
+	}
+	if c.Broken == nil {
+		return c.Entries[len(c.Entries)-1].Commit, true
+	}
+	if in.ours[ref].IsZero() || slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == theirs }) {
+		in.rep.refuse(c.Broken.Code, n.String(), c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.o.Remote, c.Broken.Message)
+	}
+	if c.From == 0 {
+		return oid.ID{}, true
+	}
+	to = c.Entries[c.From-1].Commit
+	if ours := in.ours[ref]; slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == ours }) {
+		to = ours // it is broken here already
+	}
+	return to, true
+}
+
+// forks tells of ledgers that go another way than ours: with both entries, where the other one is signed by its writer.
+func (in *incoming) forks(refs []string) error {
+	if len(refs) == 0 {
+		return nil
+	}
+	overlay := map[string]oid.ID{}
+	for _, ref := range refs {
+		overlay[ref] = in.there[under(ref)]
+	}
+	maps.Copy(overlay, in.moves)
+	f, err := provenance.LoadOnly(in.ctx, in.qs, in.o.Pin, overlay)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		in.bad[ref] = true
+		n, _ := isLedger(ref)
+		ours, err := in.chain(ref)
+		if err != nil {
+			return err
+		}
+		c := f.Chains[n.String()]
+		i := 0
+		for c != nil && i < len(ours) && i < len(c.Entries) && c.Entries[i].Commit == ours[i] {
+			i++
+		}
+		if c == nil || i >= len(c.Entries) || i >= len(ours) || !c.Whole(i) || c.Entries[i].Err != nil {
+			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.o.Remote, "what %s has under this name is not this ledger: it was not adopted", in.o.Remote)
+			continue
+		}
+		evidence := trackedForks + n.String() // it stays
+		in.keep[evidence] = in.there[under(ref)]
+		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+in.at+evidence,
+			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, ours[i]), c.Entries[i].ID, in.o.Remote)
+		in.copied(n)
+	}
+	return nil
+}
+
+// copied notes that somebody else writes, or wrote, as this clone.
+func (in *incoming) copied(n ledger.Name) {
+	if in.mine(n.Ref()) {
+		in.renew = true
+		in.rep.warn(LedgerCopied, n.String(), "", "%s has entries of this ledger that this clone wrote no more: it was copied, or restored; from now on it writes ledgers of its own", in.o.Remote)
+	}
+}
+
+// finish brings what is kept into the repository and moves refs, in one transaction.
+func (in *incoming) finish() error {
+	var tips, except []oid.ID
+	have := map[oid.ID]bool{}
+	for _, refs := range []map[string]oid.ID{in.ours, in.tracked} {
+		for _, id := range refs {
+			if !have[id] {
+				have[id] = true
+				except = append(except, id)
+			}
+		}
+	}
+	view, err := in.view()
+	if err != nil {
+		return err
+	}
+	for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
+		for _, id := range refs {
+			if !have[id] {
+				have[id] = true
+				tips = append(tips, id)
+			}
+		}
+	}
+	if err := in.q.Keep(in.ctx, tips, except); err != nil {
+		return err
+	}
+	unlock, err := in.s.Repo().Lock(in.ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if in.renew {
+		if err := provenance.RenewReplica(in.s.Repo()); err != nil {
+			return err
+		}
+	}
+	first := true
+	return git.Retry(in.ctx, func() error {
+		if !first {
+			if err := in.look(); err != nil {
+				return err
+			}
+		}
+		first = false
+		updates, moved, err := in.updates(view)
+		if err != nil || len(updates) == 0 {
+			return err
+		}
+		if err := in.s.Update("covenant sync", updates...); err != nil {
+			return err
+		}
+		for _, u := range updates {
+			refs, name := in.ours, u.Name
+			if there, ok := strings.CutPrefix(u.Name, in.at); ok {
+				refs, name = in.tracked, there
+			}
+			if refs[name] = u.New; u.New.IsZero() {
+				delete(refs, name)
+			}
+		}
+		in.rep.Adopted = append(in.rep.Adopted, moved...)
+		return in.pin()
+	})
+}
+
+// pin moves the pin of the configuration forward, along the chain that was verified from it.
+func (in *incoming) pin() error {
+	if in.rep.Root == nil {
+		return nil
+	}
+	if was, _ := in.s.Repo().Config().Get(provenance.PinKey); was != string(in.o.Pin) {
+		return nil // it was pinned elsewhere
+	}
+	_, err := in.s.Repo().Run(in.ctx, nil, "config", "--local", provenance.PinKey, string(in.rep.Root.Digest))
+	return err
+}
+
+// updates is the transaction: what moved here meanwhile is left to the next time.
+func (in *incoming) updates(view func() (oid.ID, error)) ([]git.RefUpdate, []Move, error) {
+	var out []git.RefUpdate
+	var moved []Move
+	for _, ref := range slices.Sorted(maps.Keys(in.moves)) {
+		to := in.moves[ref]
+		if now := in.ours[ref]; now != in.from[ref] || now == to {
+			continue
+		}
+		out = append(out, git.RefUpdate{Name: ref, New: to, Old: in.from[ref]})
+		m := Move{Name: strings.TrimPrefix(ref, ledger.Prefix), From: in.from[ref], To: to}
+		for at := to; !at.IsZero() && at != m.From; {
+			parents, ok := in.fresh[at]
+			if !ok {
+				break
+			}
+			m.Entries++
+			if at = (oid.ID{}); len(parents) == 1 {
+				at = parents[0]
+			}
+		}
+		moved = append(moved, m)
+	}
+	tip, err := view()
+	if err != nil {
+		return nil, nil, err
+	}
+	if now := in.ours[notesRef]; !tip.IsZero() && tip != now {
+		out = append(out, git.RefUpdate{Name: notesRef, New: tip, Old: now})
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.keep)) {
+		if id := in.keep[name]; in.tracked[name] != id {
+			out = append(out, git.RefUpdate{Name: in.at + name, New: id, Old: in.tracked[name]})
+		}
+	}
+	for name, id := range in.tracked {
+		if _, there := in.there[name]; strings.HasPrefix(name, trackedStaged) && !there {
+			out = append(out, git.RefUpdate{Name: in.at + name, Old: id})
+		}
+	}
+	if in.rep.Root != nil {
+		for ref, id := range in.ours {
+			if n, ok := stagedNumber(under(ref)); ok && n <= in.rep.Root.Version {
+				out = append(out, git.RefUpdate{Name: ref, Old: id})
+			}
+		}
+	}
+	return out, moved, nil
+}

@@ -1,0 +1,232 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Pending returns what a remote is not known to have of what is here, as far as that can be told
+// without asking it, by full names of refs.
+func Pending(ctx context.Context, s *git.Session, remote string) ([]string, error) {
+	r := &run{ctx: ctx, s: s, at: Tracked(s.Repo(), remote), bad: map[string]bool{}}
+	if err := r.look(); err != nil {
+		return nil, err
+	}
+	records, view := r.pending()
+	return append(records, view...), nil
+}
+
+// pending lists the refs that the remote lacks or has shorter: records, then the view.
+func (r *run) pending() (records, view []string) {
+	for _, ref := range slices.Sorted(maps.Keys(r.ours)) {
+		_, isLedger := isLedger(ref)
+		if r.bad[ref] || r.known(ref) == r.ours[ref] {
+			continue
+		}
+		switch {
+		case ref == notesRef:
+			if !r.noView {
+				view = append(view, ref)
+			}
+		case strings.HasPrefix(ref, provenance.StagedPrefix):
+			if was := r.known(ref); !was.IsZero() { // who signed at the same time joins them: covenant trust sign
+				if ok, err := provenance.Forward(r.ctx, r.s, was, r.ours[ref]); err != nil || !ok {
+					continue
+				}
+			}
+			records = append(records, ref)
+		case isLedger, ref == provenance.RootRef:
+			records = append(records, ref)
+		}
+	}
+	return records, view
+}
+
+// publish sends what the remote lacks. Who was raced fetches and tries again; who was refused, and not
+// raced, is not.
+func (r *run) publish() error {
+	together := true
+	for try := 1; ; try++ {
+		records, view := r.pending()
+		records = append(records, r.settled()...)
+		send := records
+		if together || len(records) == 0 {
+			send = append(slices.Clone(records), view...)
+		}
+		if len(send) == 0 {
+			return nil
+		}
+		knew := r.there
+		refused, err := r.push(send)
+		if r.ctx.Err() != nil {
+			return err
+		}
+		r.rep.Rejected, r.rep.NoView = nil, nil
+		if len(refused) == 0 && err == nil {
+			if together || len(view) == 0 || try == maxTries {
+				return nil
+			}
+			together = true // the records are there; now the view
+			continue
+		}
+		told := &r.rep.Rejected
+		r.unsettled = r.unsettled || slices.ContainsFunc(refused, func(ref string) bool { return r.ours[ref].IsZero() })
+		if len(refused) > 0 && !slices.ContainsFunc(refused, func(ref string) bool { return ref != notesRef && !r.ours[ref].IsZero() }) {
+			told = &r.rep.NoView
+		}
+		*told = err
+		if try == maxTries || len(refused) == 0 { // the latter when nobody answered
+			return nil
+		}
+		if err := r.pause(try); err != nil {
+			return err
+		}
+		if err := r.look(); err != nil {
+			return err
+		}
+		if err := r.fetch(); err != nil {
+			return err
+		}
+		if r.stop {
+			return nil
+		}
+		raced := knew == nil || !maps.Equal(knew, r.there)
+		records, view = r.pending()
+		switch {
+		case len(records)+len(view) == 0: // what was refused is there, or was of no use
+			*told = nil
+			return nil
+		case raced:
+		case together && len(view) > 0 && len(records) > 0:
+			together = false // perhaps it is the view that is not taken
+		case try > 1:
+			return nil
+		}
+	}
+}
+
+// settled lists the drafts at the remote that nobody signs any more: a version of that number is in force.
+func (r *run) settled() []string {
+	var out []string
+	version := 0
+	for name := range r.there {
+		n, ok := stagedNumber(name)
+		if !ok || r.unsettled {
+			continue
+		}
+		if version == 0 {
+			root, err := provenance.OpenRoot(r.s, r.o.Pin)
+			if err != nil {
+				return nil
+			}
+			version = root.Version
+		}
+		if n <= version {
+			out = append(out, covenant+name)
+		}
+	}
+	return out
+}
+
+// pushArgs begin a push of ours: of what is named and nothing else.
+func pushArgs(r *git.Repo, remote string) []string {
+	args := []string{"-c", "push.recurseSubmodules=no"}
+	if mirror := "remote." + remote + ".mirror"; r.Config().Bool(mirror, false) { // such a remote takes no refspecs
+		args = append(args, "-c", mirror+"=false")
+	}
+	return append(args, "push", "--quiet", "--no-verify", "--no-follow-tags", "--no-signed")
+}
+
+// push sends refs, each only forward, and returns those that were not taken.
+func (r *run) push(refs []string) (refused []string, err error) {
+	args := append(pushArgs(r.s.Repo(), r.o.Remote), "--porcelain", "--", r.o.Remote)
+	for _, ref := range refs {
+		from := ""
+		if id := r.ours[ref]; !id.IsZero() {
+			from = id.String()
+		}
+		args = append(args, from+":"+ref)
+	}
+	out, err := r.s.Repo().Run(r.ctx, nil, args...)
+	var failed *git.CommandError
+	if err != nil && !errors.As(err, &failed) {
+		return nil, err
+	}
+	done := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
+		if len(f) != 3 {
+			continue
+		}
+		_, ref, _ := strings.Cut(f[1], ":")
+		if f[0] == "!" {
+			refused = append(refused, ref)
+		} else {
+			done[ref] = true
+		}
+	}
+	if err == nil {
+		for _, ref := range refs { // with --quiet Git does not name what went well
+			done[ref] = !slices.Contains(refused, ref)
+		}
+	}
+	var updates []git.RefUpdate
+	for _, ref := range refs {
+		if !done[ref] {
+			continue
+		}
+		to, name := r.ours[ref], under(ref)
+		if to.IsZero() {
+			delete(r.there, name)
+			if old := r.tracked[name]; !old.IsZero() {
+				updates = append(updates, git.RefUpdate{Name: r.at + name, Old: old})
+				delete(r.tracked, name)
+			}
+			continue
+		}
+		r.rep.Published = append(r.rep.Published, Move{Name: strings.TrimPrefix(ref, ledger.Prefix), From: r.known(ref), To: to})
+		if r.there != nil {
+			r.there[name] = to
+		}
+		if old := r.tracked[name]; old != to {
+			updates = append(updates, git.RefUpdate{Name: r.at + name, New: to, Old: old})
+			r.tracked[name] = to
+		}
+	}
+	if uerr := r.s.Update("covenant sync", updates...); uerr != nil {
+		var conflict *git.ConflictError
+		if !errors.As(uerr, &conflict) { // somebody else has just learned more
+			return refused, errors.Join(err, uerr)
+		}
+	}
+	return refused, err
+}
+
+// Publishing says, as a question, what becomes public when refs are sent to a remote.
+func Publishing(refs []string, remote, url string) string {
+	var names []string
+	ledgers := 0
+	for _, ref := range refs {
+		if n, ok := isLedger(ref); ok {
+			ledgers++
+			names = append(names, n.Topic)
+		}
+	}
+	slices.Sort(names)
+	if url == "" {
+		url = remote
+	}
+	return fmt.Sprintf(`This would send the records of this repository to %s:
+%d ledgers (%s), the trust root and the notes on commits.
+They name persons, agents, their keys and e-mail addresses, and the paths and digests
+of every sealed commit, those on branches you do not push included. What is published
+can't be taken back. Send them now, and with every push from now on?`, url, ledgers, strings.Join(slices.Compact(names), ", "))
+}

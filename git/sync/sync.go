@@ -1,0 +1,283 @@
+// Package sync moves ledgers, the trust root and the notes view between a clone and a remote.
+//
+// What a remote has is fetched into a quarantine (git.Quarantine), checked there as verification would
+// check it, and only then brought into the clone: ledgers and root where they follow what is here, entry by
+// entry, by writers whom the root or a grant introduced. Everything else is told, with the
+// evidence, and not taken. Nothing is ever pushed but what follows what the remote has.
+//
+// The refs under refs/covenant-remote/<remote>/ say what a remote is known to have: of a ledger the furthest entry, so
+// that a remote that goes back is found out.
+package sync
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Configuration variables.
+const (
+	// AutoKey turns off, when false, what happens by itself with a push and a pull.
+	AutoKey = "covenant.sync"
+	// publishKey, with the remote's name between, says whether our refs go to a remote.
+	publishBefore, publishAfter = "covenant.", ".publish"
+)
+
+// PublishKey is the configuration variable that says whether our refs go to a remote:
+// "true", "false", or nothing when nobody was asked yet.
+func PublishKey(remote string) string { return publishBefore + remote + publishAfter }
+
+// Codes of findings that only a comparison with a remote yields.
+const (
+	LedgerCopied   verdict.Code = "ledger.copied"    // a remote has more of a ledger of this clone's than the clone
+	RootRolledBack verdict.Code = "root.rolled-back" // a remote had a later version of the trust root than it has now
+)
+
+// Errors of a whole run.
+var (
+	// ErrTooMuch says that the remote has more news than is taken at once; nothing was taken. Raise the limits, if the remote is to be believed.
+	ErrTooMuch = errors.New("the remote has more news than is taken at once")
+	// ErrNoRemote says that no remote was named and none can be chosen.
+	ErrNoRemote = errors.New("no remote to sync with")
+)
+
+// Limits bound what one fetch may bring. Zero fields have the values of [Default].
+type Limits struct {
+	Bytes   int64 // in quarantine, packed
+	Ledgers int
+	Entries int // new ones
+}
+
+// Default are limits far above what a team makes in a year.
+var Default = Limits{Bytes: 256 << 20, Ledgers: 4096, Entries: 200_000}
+
+// Up to returns limits in proportion to so many bytes.
+func (l Limits) Up(bytes int64) Limits {
+	if bytes <= l.Bytes {
+		l.Bytes = bytes
+		return l
+	}
+	times := int(bytes/l.Bytes) + 1
+	return Limits{bytes, l.Ledgers * times, l.Entries * times}
+}
+
+// maxTries is how often a push is tried that others race.
+const maxTries = 12
+
+// Options say what to do.
+type Options struct {
+	Remote  string // a configured name, or a URL
+	Pin     envelope.Digest
+	Now     time.Time
+	Limits  Limits
+	Fetch   bool
+	Publish bool
+}
+
+// A Move is a ledger or other ref that moved, here or at the remote.
+type Move struct {
+	Name    string // of a ledger "<topic>/<writer>", else the ref's
+	From    oid.ID // zero when it was not there
+	To      oid.ID
+	Entries int // new ones; 0 when not known
+}
+
+// Report is what a run did and found.
+type Report struct {
+	Remote    string
+	Adopted   []Move
+	Published []Move
+	Root      *provenance.Root  // a version that came into force here; nil when none did
+	Unknown   []string          // ledgers by writers whom nobody introduced; they were left there
+	Refused   []verdict.Finding // not adopted: rolled back, forked, broken, another root
+	Warnings  []verdict.Finding
+	Rejected  error // why the remote did not take the records it was sent; nil when it did
+	NoView    error // why it did not take the notes view, which it need not
+	Children  int   // git processes
+}
+
+// OK reports whether nothing was refused.
+func (r *Report) OK() bool { return len(r.Refused) == 0 }
+
+func (r *Report) refuse(code verdict.Code, object, hint, format string, a ...any) {
+	r.Refused = add(r.Refused, verdict.Finding{Code: code, Object: object, Message: fmt.Sprintf(format, a...), Hint: hint})
+}
+
+func (r *Report) warn(code verdict.Code, object, hint, format string, a ...any) {
+	r.Warnings = add(r.Warnings, verdict.Finding{Code: code, Object: object, Message: fmt.Sprintf(format, a...), Hint: hint})
+}
+
+// add tells each thing once: a run may fetch several times.
+func add(list []verdict.Finding, f verdict.Finding) []verdict.Finding {
+	if slices.ContainsFunc(list, func(x verdict.Finding) bool { return x.Code == f.Code && x.Object == f.Object }) {
+		return list
+	}
+	return append(list, f)
+}
+
+// Choose returns the remote that is meant when none is named: the one the branch follows, else
+// origin, else the only one. The error is ErrNoRemote.
+func Choose(s *git.Session) (string, error) {
+	cfg := s.Repo().Config()
+	if branch, err := s.HeadRef(); err == nil {
+		if name, ok := cfg.Get("branch." + strings.TrimPrefix(branch, "refs/heads/") + ".remote"); ok && name != "." {
+			return name, nil
+		}
+	}
+	list := Remotes(s.Repo())
+	switch {
+	case slices.Contains(list, "origin"):
+		return "origin", nil
+	case len(list) == 1:
+		return list[0], nil
+	case len(list) == 0:
+		return "", fmt.Errorf("%w: this clone has none", ErrNoRemote)
+	}
+	return "", fmt.Errorf("%w: there are %s", ErrNoRemote, strings.Join(list, ", "))
+}
+
+// Remotes returns the names of the configured remotes, sorted.
+func Remotes(r *git.Repo) []string {
+	var list []string
+	for _, key := range r.Config().Keys("remote.") {
+		if name, ok := strings.CutSuffix(strings.TrimPrefix(key, "remote."), ".url"); ok {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// Tracked returns the prefix of the refs that say what a remote has.
+func Tracked(r *git.Repo, remote string) string {
+	if _, ok := r.Config().Get("remote." + remote + ".url"); !ok { // a URL is no name of a ref
+		sum := sha256.Sum256([]byte(remote))
+		remote = fmt.Sprintf("url-%x", sum[:6])
+	}
+	return provenance.RemotePrefix + remote + "/"
+}
+
+// Where things are under [Tracked], and in a quarantine.
+const (
+	trackedLedgers = "ledger/"
+	trackedRoot    = "trust/root"
+	trackedStaged  = "trust/staged/"
+	trackedNotes   = "notes"
+	trackedForks   = "fork/" // <ledger>: the other way that one of a remote went
+	covenant       = "refs/covenant/"
+	quarantined    = git.QuarantineRefs + "covenant/"
+)
+
+// run is one sync.
+type run struct {
+	ctx context.Context //nolint:containedctx // a run is one call
+	s   *git.Session
+	o   Options
+	at  string // prefix of tracking refs
+	rep *Report
+
+	ours    map[string]oid.ID // our refs, by full name
+	tracked map[string]oid.ID // what the remote was known to have, by the name under at
+	there   map[string]oid.ID // what it has, by the same names; nil when it was not asked
+	bad     map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
+	stop    bool              // the remote has another root: nothing goes there
+	noView  bool              // the remote's notes view was not joined with ours
+
+	unsettled bool // the remote lets nobody delete drafts
+}
+
+// Run syncs with a remote: it fetches, checks and adopts, then publishes. A push that
+// others race is repeated after another fetch.
+//
+// The error wraps ErrTooMuch, or says that the remote could not be reached or the root not be opened. What the remote has
+// and should not is in the report, and what it did not take is in its Rejected.
+func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
+	if o.Limits == (Limits{}) {
+		o.Limits = Default
+	}
+	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), rep: &Report{Remote: o.Remote}, bad: map[string]bool{}}
+	before := s.Children()
+	defer func() { r.rep.Children = s.Children() - before }()
+	if err := r.look(); err != nil {
+		return r.rep, err
+	}
+	if o.Fetch {
+		if err := r.fetch(); err != nil {
+			return r.rep, err
+		}
+	}
+	if !o.Publish || r.stop {
+		return r.rep, nil
+	}
+	return r.rep, r.publish()
+}
+
+// look reads our refs and what the remote is known to have.
+func (r *run) look() error {
+	refs, err := r.s.Refs(covenant, notes.Ref, strings.TrimSuffix(r.at, "/"))
+	if err != nil {
+		return err
+	}
+	r.ours, r.tracked = map[string]oid.ID{}, map[string]oid.ID{}
+	for _, ref := range refs {
+		if name, ok := strings.CutPrefix(ref.Name, r.at); ok {
+			r.tracked[name] = ref.ID
+		} else {
+			r.ours[ref.Name] = ref.ID
+		}
+	}
+	return nil
+}
+
+// known returns where the remote is known to have a ref of ours.
+func (r *run) known(ref string) oid.ID {
+	at := r.there
+	if at == nil {
+		at = r.tracked
+	}
+	return at[under(ref)]
+}
+
+// under is the name of a ref of ours among tracking refs.
+func under(ref string) string {
+	if ref == notes.Ref {
+		return trackedNotes
+	}
+	return strings.TrimPrefix(ref, covenant)
+}
+
+// stagedNumber reads the number of a draft from its name among tracking refs.
+func stagedNumber(name string) (int, bool) {
+	text, ok := strings.CutPrefix(name, trackedStaged)
+	n, err := strconv.Atoi(text)
+	return n, ok && err == nil
+}
+
+// pause waits a random time that grows with the number of tries.
+func (r *run) pause(try int) error {
+	wait := 50 * time.Millisecond << min(try, 5)
+	t := time.NewTimer(wait/4 + rand.N(wait)) //nolint:gosec // jitter
+	defer t.Stop()
+	select {
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+func isLedger(ref string) (ledger.Name, bool) { return ledger.ParseRef(ref) }

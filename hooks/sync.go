@@ -1,0 +1,104 @@
+package hooks
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
+)
+
+// How long the record may keep the person waiting who pushes or pulls.
+const (
+	pushPatience = 2 * time.Minute
+	pullPatience = 30 * time.Second
+)
+
+// maxRefusals is how many findings about a remote a moment tells.
+const maxRefusals = 5
+
+// publish sends the record before the code, in a push of its own. Whatever becomes of it is said, and
+// nothing of it keeps the code from being pushed.
+func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Digest, remote string) {
+	r := s.Repo()
+	if !r.Config().Bool(sync.AutoKey, true) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pushPatience)
+	defer cancel()
+	allowed, asked := r.Config().Get(sync.PublishKey(remote))
+	if !asked {
+		refs, err := sync.Pending(ctx, s, remote)
+		if err != nil || len(refs) == 0 {
+			return
+		}
+		url := remote
+		if len(in.Args) > 1 {
+			url = in.Args[1]
+		}
+		yes, err := false, error(nil)
+		if in.Confirm != nil {
+			yes, err = in.Confirm(sync.Publishing(refs, remote, url))
+		}
+		if in.Confirm == nil || err != nil { // there is nobody to ask
+			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", sync.PublishKey(remote))
+			return
+		}
+		allowed = fmt.Sprint(yes)
+		if _, err := r.Run(ctx, nil, "config", sync.PublishKey(remote), allowed); err != nil {
+			in.say("your answer could not be kept: %v", err)
+		}
+	}
+	if allowed != "true" {
+		return
+	}
+	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Publish: true})
+	if err == nil {
+		err = rep.Rejected
+	}
+	if err != nil {
+		in.say("the remote did not take the records of these commits: %v", err)
+	}
+	in.findings(rep)
+}
+
+// pulled fetches the record after a pull, from where the branch comes from: the person is on the network anyway.
+func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest) {
+	action, _ := in.lookup("GIT_REFLOG_ACTION")
+	if word, _, _ := strings.Cut(action, " "); word != "pull" || !s.Repo().Config().Bool(sync.AutoKey, true) {
+		return
+	}
+	remote, err := sync.Choose(s)
+	if err != nil {
+		return // it came from an address
+	}
+	ctx, cancel := context.WithTimeout(ctx, pullPatience)
+	defer cancel()
+	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Fetch: true})
+	if err != nil {
+		in.say("the records of what was pulled were not fetched: %v", err)
+	}
+	in.findings(rep)
+}
+
+// findings tells what a remote has and should not.
+func (in *Input) findings(rep *sync.Report) {
+	for i, f := range rep.Refused {
+		if i == maxRefusals {
+			in.say("and %d more; see all: covenant sync %s", len(rep.Refused)-i, rep.Remote)
+			break
+		}
+		in.say("%s: %s: %s", f.Code, plain(f.Object), plain(f.Message))
+	}
+}
+
+// merged is after, and what follows a pull.
+func merged(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
+	made, err := after(ctx, in, s, pin)
+	in.pulled(ctx, s, pin)
+	return made, err
+}
