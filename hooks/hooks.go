@@ -14,6 +14,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -45,6 +46,7 @@ type Input struct {
 	GPG func(identity.PublicKey) (identity.Signer, error) // nil: OpenPGP is not linked
 	Now func() time.Time
 
+	pairs []prov.Rewrite            // of a post-rewrite, once read
 	moves []move                    // of a reference transaction, once read
 	refs  func() ([]git.Ref, error) // ledgers and notes that are being read already
 	last  git.Commit                // that was read last

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +90,50 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 			return nil, nil
 		}
 	}
+	if err == nil && in.Moment == "post-commit" && len(commits) == 1 {
+		in.picked(s, commits[0].ID)
+	}
+	if err == nil {
+		err = in.link(ctx, k)
+	}
 	return made, err
+}
+
+// picked notes what a commit was picked from, as git cherry-pick leaves it while it commits. A rebase picks too, and says
+// itself what became of what.
+func (in *Input) picked(s *git.Session, id oid.ID) {
+	dir := s.Repo().GitDir()
+	for _, rebase := range []string{"rebase-merge", "rebase-apply"} {
+		if _, err := os.Stat(filepath.Join(dir, rebase)); err == nil {
+			return
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "CHERRY_PICK_HEAD")) //nolint:gosec // Git's own file
+	if err != nil || len(b) > 256 {
+		return
+	}
+	if from, err := oid.Parse(strings.TrimSpace(string(b))); err == nil && from != id && from.Format() == id.Format() {
+		in.pairs, in.Args = []prov.Rewrite{{New: id, Old: from}}, []string{"cherry-pick"}
+	}
+}
+
+// link records what commits came to be out of.
+func (in *Input) link(ctx context.Context, k *provenance.Sealer) error {
+	if len(in.pairs) == 0 {
+		return nil
+	}
+	command := "rewrite"
+	if len(in.Args) > 0 && in.Args[0] != "" && len(in.Args[0]) <= 64 {
+		command = in.Args[0]
+	}
+	var items []provenance.Item
+	for pairs := range slices.Chunk(in.pairs, prov.MaxRewrites) {
+		items = append(items, provenance.Item{
+			Type: prov.Rewritten, Body: prov.Rewriting{Command: command, Pairs: pairs}, Subject: fmt.Sprintf("commit.rewritten %s %d", command, len(pairs)),
+		})
+	}
+	_, err := k.Record(ctx, prov.Topic, items...)
+	return err
 }
 
 // cache is what was remembered of this clone, nil where nothing remembered is believed.
@@ -212,11 +257,15 @@ func (in *Input) rewritten(s *git.Session) ([]oid.ID, error) {
 		if n == maxRewritten {
 			return nil, fmt.Errorf("%w: over %d rewritten commits; seal them with: covenant provenance seal", ErrMoment, maxRewritten)
 		}
-		_, rest, ok := strings.Cut(sc.Text(), " ")
+		from, rest, ok := strings.Cut(sc.Text(), " ")
 		to, _, _ := strings.Cut(rest, " ")
 		id, err := oid.Parse(to)
-		if !ok || err != nil || id.Format() != s.Repo().Format() {
+		old, oerr := oid.Parse(from)
+		if !ok || err != nil || oerr != nil || id.Format() != s.Repo().Format() || old.Format() != id.Format() {
 			return nil, fmt.Errorf("post-rewrite: line %d is no pair of commits", n+1)
+		}
+		if old != id {
+			in.pairs = append(in.pairs, prov.Rewrite{New: id, Old: old})
 		}
 		if !seen[id] {
 			seen[id] = true

@@ -35,6 +35,7 @@ type Facts struct {
 	Wishes    []capability.Wish                    // requests for grants, oldest first
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
+	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
 	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
 	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
@@ -45,6 +46,13 @@ type Facts struct {
 	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
 	commits map[oid.ID]git.Commit // everything the one log brought, range included
 	order   []oid.ID              // the order it came in: parents before children
+}
+
+// Origin is a commit that became another by an amend or a rebase.
+type Origin struct {
+	Commit  oid.ID // it may be gone
+	By      string // key id of who rewrote it
+	Command string // Git's word for it
 }
 
 // Load reads trust root and ledgers.
@@ -175,7 +183,7 @@ func newFacts(root *Root) *Facts {
 	return &Facts{
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
-		Denied: map[oid.ID][]verdict.Denial{}, byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
+		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
 	}
 }
 

@@ -62,6 +62,7 @@ type statement struct {
 	grant     *capability.Grant
 	ended     *capability.Revocation
 	asked     *capability.Asked
+	rewriting *prov.Rewriting
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -113,6 +114,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.admission, h = &a.Body, a.Entry
+	case prov.Rewritten:
+		r, err := prov.ParseRewriting(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.rewriting, h = &r.Body, r.Entry
 	case capability.Granted:
 		g, err := capability.Parse(o)
 		if err != nil {
@@ -149,7 +156,7 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 		}
 		// What a capability ledger says and we can't read could be the end of a grant.
 		newer := h.Topic == CapabilityTopic
-		for _, known := range []string{prov.Decided, prov.Admitted} {
+		for _, known := range []string{prov.Decided, prov.Admitted, prov.Rewritten} {
 			newer = newer || errors.Is(envelope.VersionError(kind, known), envelope.ErrNewer)
 		}
 		if newer {
@@ -301,6 +308,10 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
 		case st.admission != nil && r.chain.Whole(r.i):
 			f.Admitted = append(f.Admitted, Admission{Place: r.place(), Admission: *st.admission})
+		case st.rewriting != nil && r.chain.Whole(r.i):
+			for _, pair := range st.rewriting.Pairs {
+				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command})
+			}
 		case st.decision != nil:
 			if d := st.decision; !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
 				f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})

@@ -18,6 +18,7 @@ import (
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -122,6 +123,7 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 	for i := range r.Covers {
 		t.say("  %s", provenancecmd.MadeOf(&r.Covers[i]))
 	}
+	t.origins(rep.Facts, c.ID)
 	for _, f := range r.Findings {
 		t.finding(p.Bad(string(f.Code)), f)
 	}
@@ -129,6 +131,34 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 		t.finding(p.Warn("warning: "+string(f.Code)), f)
 	}
 	return t.err
+}
+
+// maxOrigins is how many commits are told that one came to be out of.
+const maxOrigins = 50
+
+// origins tells what a commit came to be out of, who made that, and who rewrote it.
+func (t *teller) origins(f *provenance.Facts, id oid.ID) {
+	name := func(keyID string) string {
+		if p, ok := f.Authority.ByKey(keyID); ok {
+			return provenancecmd.Who(&verdict.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable})
+		}
+		return say.Line(keyID)
+	}
+	list := f.Rewritten[id]
+	for i, o := range list {
+		if i == maxOrigins {
+			t.say("  rewritten:   and from %d more", len(list)-maxOrigins)
+			return
+		}
+		made := ", which nobody sealed"
+		for j := range f.Seals[o.Commit] {
+			if s := &f.Seals[o.Commit][j]; s.Err == nil && s.Seal != nil {
+				made = ", sealed by " + name(s.KeyID)
+				break
+			}
+		}
+		t.say("  rewritten:   from %s%s; %s by %s", o.Commit.Short(), made, say.Line(o.Command), name(o.By))
+	}
 }
 
 type teller struct {
