@@ -5,23 +5,30 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
-// A deriver finds the sealed changes that commits without a good seal may be made of. What
-// the history has done once was done: a step that a commit took, or may have been made of, covers nothing after it.
+// A deriver finds the sealed changes that commits without a good seal may be made of. What stood at a path and
+// was left comes back only by who sealed it knowing that.
 type deriver struct {
 	f      *Facts
 	w      *verdict.World // who may do what by the built-in checker
 	span   Span
+	ref    string // under review, "" when it is not known
 	before map[oid.ID]bool
 	now    time.Time
 	offers *verdict.Offers // nil: nobody needed them yet
+	h      *history        // likewise
+	here   map[oid.ID]bool // sealed commits that are in this clone
+	lost   string          // a ledger that lacks entries
+	built  map[oid.ID][]verdict.Seen
 }
 
 // heldExam is a commit that waits for its derivation, or for that of an earlier one.
@@ -31,13 +38,13 @@ type heldExam struct {
 	diffs  [][]prov.Raw // against each parent; nil: it is not derived
 }
 
-// maxSteps bounds the work of finding out what a history may have been made of: past it nothing more is derived.
+// maxSteps bounds the work of finding out what stood at one path: past it nothing of it is derived.
 const maxSteps = 20_000_000
 
-func (f *Facts) deriver(w *verdict.World, sp Span, before map[oid.ID]bool, now time.Time) *deriver {
+func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID]bool, now time.Time) *deriver {
 	plain := *w
 	plain.Authority = f.Authority
-	return &deriver{f: f, w: &plain, span: sp, before: before, now: now}
+	return &deriver{f: f, w: &plain, span: sp, ref: ref, before: before, now: now}
 }
 
 // open reports whether sealed changes of other commits could make a difference to the verdict of a commit.
@@ -53,14 +60,10 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 	if d.offers == nil {
 		d.offers = verdict.NewOffers(d.w, d.f.candidates)
 	}
-	for _, list := range c.Diffs {
-		for i := range list {
-			if d.offers.Reaches(&list[i]) {
-				return true
-			}
-		}
+	if len(c.Parents) == 2 && len(c.Diffs[0]) == 0 {
+		return true // it takes in nothing
 	}
-	return false
+	return slices.ContainsFunc(c.Diffs[0], func(r prov.Raw) bool { return d.offers.Reaches(&r) })
 }
 
 // candidates are the seals of all ledgers, in the order of their commits' names and then of ledgers.
@@ -74,118 +77,237 @@ func (f *Facts) candidates(yield func(*verdict.Candidate) bool) {
 	}
 }
 
-// derive finds what may cover the commits that wait for it.
-func (d *deriver) derive(ctx context.Context, s *git.Session, held []heldExam) error {
-	h, err := d.history(s)
-	if err != nil {
+// prepare reads the history and what it did at the paths of the commits that wait.
+func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) error {
+	var err error
+	if d.h, err = d.history(s); err != nil {
 		return err
 	}
 	paths := map[string]bool{}
 	for i := range held {
 		for _, list := range held[i].diffs {
 			for j := range list {
-				if d.offers.Weight(list[j].Path) > 0 {
-					paths[list[j].Path] = true
-				}
+				paths[list[j].Path] = true
 			}
 		}
 	}
-	if err := d.spend(ctx, s, h, paths); err != nil {
+	if err := d.leave(ctx, s, paths); err != nil {
 		return err
 	}
-	here, err := d.here(s)
-	if err != nil {
-		return err
+	for i := range d.f.Problems {
+		if d.f.Problems[i].Code == verdict.LedgerRolledBack {
+			d.lost = d.f.Problems[i].Object
+		}
 	}
-	for i := range held {
-		x := &held[i]
-		if x.diffs == nil {
-			continue
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		parts, err := d.parts(s, h, x)
-		if err != nil {
+	d.builders()
+	d.here, err = d.present(s)
+	return err
+}
+
+// derive finds what may cover a commit.
+func (d *deriver) derive(s *git.Session, x *heldExam) error {
+	c := &x.commit
+	q := &verdict.Question{
+		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { return d.here[id] },
+		Continues: func(later, earlier *verdict.Candidate) bool { return d.continues(later, earlier.Seal.Commit()) },
+	}
+	if len(c.Parents) == 2 {
+		var err error
+		if q.Chosen, err = d.merged(s, c, x.diffs); err != nil {
 			return err
 		}
-		if x.exam.Derived = d.offers.Derive(parts, func(id oid.ID) bool { return here[id] }); len(x.exam.Derived.Sources) == 0 {
-			x.exam.Derived = nil
-			continue
+		shown := map[string]bool{}
+		for i := range q.Changes {
+			shown[q.Changes[i].Path] = true
 		}
-		x.exam.Derived.Cut = h.cut
-		for p := range h.over {
-			if slices.ContainsFunc(x.exam.Derived.Changes, func(c verdict.DerivedChange) bool { return string(c.Change.Path) == p }) {
-				x.exam.Derived.Over = p
+		q.Changes = slices.Clone(q.Changes)
+		for i := range x.diffs[1] { // what its maker chose, as the other side sees it
+			if r := x.diffs[1][i]; q.Chosen[r.Path] && !shown[r.Path] {
+				q.Changes = append(q.Changes, r)
 			}
+		}
+	}
+	past := d.h.walks[0].from(d.h, c.Parents[0])
+	place, placed := d.h.index[c.ID]
+	q.Usable = func(path string, o verdict.Offer) bool {
+		id := o.Seal.Seal.Commit()
+		at, known := d.h.index[id]
+		if d.h.over[path] || id == c.ID || d.before[id] || d.h.before[id] || known && past(at) || d.refused(o.Seal) || placed && d.knows(o.Seal, place) {
+			return false // it is no part of this one, or came after it
+		}
+		left := d.h.left[path][o.To]
+		var own *line
+		for i := len(left) - 1; i >= 0; i-- { // what was done last is nearest
+			k := left[i]
+			if !past(k) && !d.h.excepted[k] || d.knows(o.Seal, k) {
+				continue
+			}
+			if own == nil {
+				own = d.line(o.Seal, path)
+			}
+			if len(d.f.Seals[d.h.order[k]]) > 0 || !own.did(d.h.moves[path][k]) {
+				return false // it was left by somebody whom the signer did not know
+			}
+		}
+		return !d.offers.TakenBack(path, o, func(y *verdict.Candidate) bool {
+			return !d.offers.Renames(y, path) && (!placed || !d.knows(y, place) && !d.leftAfter(path, o.To, place))
+		})
+	}
+	x.exam.Derived = d.offers.Derive(q)
+	v := x.exam.Derived
+	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(d.h.over) == 0 {
+		x.exam.Derived = nil
+		return nil
+	}
+	v.Cut, v.Lost, v.Built = d.h.cut, d.lost, d.built[c.ID]
+	for i := range v.Changes {
+		if p := string(v.Changes[i].Change.Path); d.h.over[p] {
+			v.Over = append(v.Over, p)
 		}
 	}
 	return nil
 }
 
-// parts are what a commit changes against each of its parents, held to the history of that parent.
-func (d *deriver) parts(s *git.Session, h *history, x *heldExam) ([]verdict.Part, error) {
-	c := &x.commit
-	var chosen map[string]bool
-	if len(c.Parents) == 2 {
-		var err error
-		if chosen, err = h.merged(s, c, x.diffs); err != nil {
-			return nil, err
+// leftAfter reports whether what a commit brought was left again by one that follows it.
+func (d *deriver) leftAfter(path string, n verdict.Node, place int) bool {
+	for _, k := range d.h.left[path][n] {
+		if k > place && d.h.pastOf(k)(place) {
+			return true
 		}
 	}
-	out := make([]verdict.Part, 0, len(c.Parents))
-	for i, p := range c.Parents {
-		past := h.walks[i].from(h, p)
-		out = append(out, verdict.Part{
-			Changes: x.diffs[i], Own: chosen, Second: i == 1,
-			Usable: func(cand *verdict.Candidate) bool {
-				id := cand.Seal.Commit()
-				at, known := h.index[id]
-				return id != c.ID && !d.before[id] && !h.before[id] && !(known && past(at))
-			},
-			Spent: func(path string, move verdict.Move) bool {
-				if h.over[path] {
-					return true
-				}
-				list := h.spent[path][move]
-				for i := len(list) - 1; i >= 0; i-- { // what was done last is nearest
-					if past(list[i]) {
-						return true
-					}
-				}
-				return false
-			},
-		})
-	}
-	return out, nil
+	return false
 }
 
-// history is all that the commits of a span continue, since governance began.
+// A line is what the signer of a seal had sealed at a path before, in work that is not in the history under its own name.
+type line struct {
+	from map[verdict.Node][]verdict.Node
+	work int
+}
+
+// line collects it, by what the signer says it went on from.
+func (d *deriver) line(c *verdict.Candidate, path string) *line {
+	l := &line{from: map[verdict.Node][]verdict.Node{}}
+	d.trail(c, func(id oid.ID) bool {
+		if _, in := d.h.index[id]; in {
+			return true
+		}
+		for i := range d.f.Seals[id] {
+			x := &d.f.Seals[id][i]
+			if x.Err != nil || x.Seal == nil || x.KeyID != c.KeyID {
+				continue
+			}
+			for _, o := range d.offers.At(path, x) {
+				l.from[o.From] = append(l.from[o.From], o.To)
+			}
+		}
+		return true
+	})
+	return l
+}
+
+// did reports whether the line goes from one node to another, for each of some moves, and takes what it goes out of it:
+// what somebody did once accounts for one that did the same.
+func (l *line) did(moves []verdict.Move) bool {
+	for _, m := range moves {
+		came := map[verdict.Node]verdict.Node{m.From: m.From}
+		for todo := []verdict.Node{m.From}; len(todo) > 0; todo = todo[1:] {
+			for _, to := range l.from[todo[0]] {
+				if _, seen := came[to]; !seen {
+					came[to] = todo[0]
+					todo = append(todo, to)
+				}
+			}
+			if l.work++; l.work > maxTrail {
+				return false
+			}
+		}
+		if _, ok := came[m.To]; !ok || m.From == m.To {
+			return false
+		}
+		for at := m.To; at != m.From; at = came[at] {
+			list := l.from[came[at]]
+			i := slices.Index(list, at)
+			l.from[came[at]] = slices.Delete(list, i, i+1)
+		}
+	}
+	return len(moves) > 0
+}
+
+// refused reports whether the gate of a seal's own signer refused its commit.
+func (d *deriver) refused(c *verdict.Candidate) bool {
+	return slices.ContainsFunc(d.f.Denied[c.Seal.Commit()], func(x verdict.Denial) bool { return x.KeyID == c.KeyID })
+}
+
+// sized are the touched paths of a diff, with the sizes that were found for all of the commit.
+func sized(diff []prov.Raw, touched []pluginapi.Change) []pluginapi.Change {
+	size := make(map[string]int64, len(touched))
+	for i := range touched {
+		size[string(touched[i].Path)] = touched[i].Size
+	}
+	out := prov.Touched([][]prov.Raw{diff})
+	for i := range out {
+		out[i].Size = size[string(out[i].Path)]
+	}
+	return out
+}
+
+// builders finds who made a sealed commit on top of which others, and so knew them.
+func (d *deriver) builders() {
+	d.built = map[oid.ID][]verdict.Seen{}
+	for cand := range d.f.candidates {
+		if cand.Err != nil || cand.Seal == nil || cand.InNote {
+			continue
+		}
+		by := verdict.Seen{KeyID: cand.KeyID, Time: cand.Header.Time}
+		if p, ok := d.f.Authority.ByKey(cand.KeyID); !ok || p.Accountable != p.Name { // whose times are claims: when it was seen
+			if by, ok = d.f.seenBy(cand.Ledger, cand.Index); !ok {
+				continue
+			}
+		}
+		for _, p := range cand.Seal.Predicate.Parents {
+			d.built[p] = append(d.built[p], by)
+		}
+	}
+	for _, list := range d.built {
+		slices.SortFunc(list, func(a, b verdict.Seen) int { return strings.Compare(a.Time, b.Time) })
+	}
+}
+
+// history is all that the commits of a span continue, and what a range leaves out.
 type history struct {
-	f      *Facts
-	order  []oid.ID // parents before children
-	index  map[oid.ID]int
-	above  [][]int // the places of a commit's parents
-	walks  [2]walk
-	before map[oid.ID]bool                   // older than governance: what was sealed since was not done then
-	cut    oid.ID                            // where it can't be read further; zero when it can
-	spent  map[string]map[verdict.Move][]int // the places of who made a move, or may have been made of it
-	over   map[string]bool                   // paths of which there is too much to look at
+	f        *Facts
+	order    []oid.ID // parents before children
+	index    map[oid.ID]int
+	above    [][]int // the places of a commit's parents
+	walks    [4]walk
+	at       map[int]*walk    // further ones, by where they start
+	entries  map[string][]int // where the work of a seal's signer left the history
+	excepted map[int]bool     // left out of the range
+	before   map[oid.ID]bool  // older than governance
+	cut      oid.ID           // where it can't be read further; zero when it can
+	left     map[string]map[verdict.Node][]int
+	moved    map[string][]int                  // who changed a path at all
+	moves    map[string]map[int][]verdict.Move // and how
+	over     map[string]bool                   // paths of which there is too much to look at
+	work     map[string]int
 }
 
 // history reads what a range leaves out, as far as it is here.
 func (d *deriver) history(s *git.Session) (*history, error) {
 	full := *d.f
 	full.commits = maps.Clone(d.f.commits)
-	h := &history{f: &full, index: map[oid.ID]int{}, before: map[oid.ID]bool{}, spent: map[string]map[verdict.Move][]int{}, over: map[string]bool{}}
+	h := &history{
+		f: &full, index: map[oid.ID]int{}, before: map[oid.ID]bool{}, left: map[string]map[verdict.Node][]int{}, moved: map[string][]int{}, moves: map[string]map[int][]verdict.Move{}, over: map[string]bool{},
+		work: map[string]int{}, at: map[int]*walk{}, entries: map[string][]int{}, excepted: map[int]bool{},
+	}
 	order := d.f.order
+	in := map[oid.ID]bool{}
 	if len(d.span.Except) > 0 {
 		shallow, err := s.Repo().Shallow()
 		if err != nil {
 			return nil, err
 		}
 		var past []oid.ID
-		in := map[oid.ID]bool{}
 		for c, err := range s.Log(git.LogQuery{Revs: tips(d.span.Except)}) {
 			if err != nil {
 				return nil, err
@@ -194,21 +316,22 @@ func (d *deriver) history(s *git.Session) (*history, error) {
 			full.commits[c.ID] = c
 			past = append(past, c.ID)
 		}
-		var since []oid.ID
-		for _, g := range d.f.Root.Governed {
-			since = append(since, g.Commit)
-		}
-		h.before = full.reach(since)
+		h.before = full.reach(d.since(""))
 		for _, id := range past {
 			if shallow[id] && !h.before[id] {
 				h.cut = id
 			}
 		}
 		order = append(past, slices.DeleteFunc(slices.Clone(order), func(id oid.ID) bool { return in[id] })...)
+	} else {
+		h.before = d.before
 	}
 	reached := full.reach(d.span.Tips)
 	for _, id := range order {
-		if reached[id] {
+		if reached[id] || in[id] {
+			if in[id] {
+				h.excepted[len(h.order)] = true
+			}
 			h.index[id] = len(h.order)
 			h.order = append(h.order, id)
 		}
@@ -224,6 +347,17 @@ func (d *deriver) history(s *git.Session) (*history, error) {
 	return h, nil
 }
 
+// since are the commits at which a ref, or any, came to be governed.
+func (d *deriver) since(ref string) []oid.ID {
+	var out []oid.ID
+	for _, g := range d.f.Root.Governed {
+		if ref == "" || g.Ref == ref {
+			out = append(out, g.Commit)
+		}
+	}
+	return out
+}
+
 func tips(ids []oid.ID) []string {
 	out := make([]string, len(ids))
 	for i, id := range ids {
@@ -232,12 +366,13 @@ func tips(ids []oid.ID) []string {
 	return out
 }
 
-// spend finds out what the commits of the history did at some paths, whoever made them, against each of their parents, and
-// what each of it may have been made of.
-func (d *deriver) spend(ctx context.Context, s *git.Session, h *history, paths map[string]bool) error {
+// leave finds out what the commits of the history did at some paths since governance began, whoever made them, against each
+// of their parents: what stood there, or stood there on the way if they were made of sealed changes, and was left.
+func (d *deriver) leave(ctx context.Context, s *git.Session, paths map[string]bool) error {
+	h := d.h
 	var commits []git.Commit
 	for _, id := range h.order {
-		if !d.before[id] && !h.before[id] {
+		if !h.before[id] {
 			commits = append(commits, h.f.commits[id])
 		}
 	}
@@ -246,13 +381,11 @@ func (d *deriver) spend(ctx context.Context, s *git.Session, h *history, paths m
 		return err
 	}
 	type went struct {
-		path string
-		step verdict.Move
+		path     string
+		from, to verdict.Node
 	}
-	made := map[went][]verdict.Move{}
-	work := 0
-	next := 0 // the commit, and which of its parents
-	parent := 0
+	passed := map[went][]verdict.Node{}
+	next, parent := 0, 0 // the commit, and which of its parents
 	for list, err := range s.Diffs(treePairs(commits, nil, trees)) {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -261,7 +394,6 @@ func (d *deriver) spend(ctx context.Context, s *git.Session, h *history, paths m
 			break
 		}
 		c := &commits[next]
-		place := h.index[c.ID]
 		if parent++; parent >= len(c.Parents) {
 			next, parent = next+1, 0
 		}
@@ -269,32 +401,40 @@ func (d *deriver) spend(ctx context.Context, s *git.Session, h *history, paths m
 			h.cut = c.ID // what it did is not known
 			continue
 		}
+		place := h.index[c.ID]
 		for _, r := range RawChanges(list) {
 			if !paths[r.Path] || h.over[r.Path] {
 				continue
 			}
-			w := went{r.Path, verdict.Move{From: verdict.Node{Mode: r.OldMode, ID: r.Old}, To: verdict.Node{Mode: r.NewMode, ID: r.New}}}
-			steps, known := made[w]
+			if m := h.moved[r.Path]; len(m) == 0 || m[len(m)-1] != place {
+				h.moved[r.Path] = append(m, place)
+			}
+			if h.moves[r.Path] == nil {
+				h.moves[r.Path] = map[int][]verdict.Move{}
+			}
+			h.moves[r.Path][place] = append(h.moves[r.Path][place], verdict.Move{From: verdict.Node{Mode: r.OldMode, ID: r.Old}, To: verdict.Node{Mode: r.NewMode, ID: r.New}})
+			w := went{r.Path, verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}}
+			nodes, known := passed[w]
+			work := len(nodes)
 			if !known {
-				if work += d.offers.Weight(r.Path); work > maxSteps {
-					h.over[r.Path] = true
-					continue
-				}
-				steps = d.offers.Moves(r.Path, w.step.From, w.step.To)
-				made[w] = steps
+				nodes, work = d.offers.Passed(r.Path, w.from, w.to)
+				passed[w] = nodes
 			}
-			at := h.spent[r.Path]
-			if at == nil {
-				at = map[verdict.Move][]int{}
-				h.spent[r.Path] = at
-			}
-			if work += len(steps); work > maxSteps {
+			if h.work[r.Path] += work + 1; h.work[r.Path] > maxSteps {
 				h.over[r.Path] = true
 				continue
 			}
-			for _, st := range steps {
-				if n := len(at[st]); n == 0 || at[st][n-1] != place {
-					at[st] = append(at[st], place)
+			at := h.left[r.Path]
+			if at == nil {
+				at = map[verdict.Node][]int{}
+				h.left[r.Path] = at
+			}
+			for _, n := range nodes {
+				if n == w.to {
+					continue
+				}
+				if m := at[n]; len(m) == 0 || m[len(m)-1] != place {
+					at[n] = append(m, place)
 				}
 			}
 		}
@@ -307,6 +447,7 @@ type walk struct {
 	seen        []int // who came by last
 	round       int
 	todo, later []int
+	past        func(int) bool // of one that starts at one place only
 }
 
 // from returns what tells whether a place is that of a commit or of an ancestor of it, until the next call.
@@ -315,6 +456,10 @@ func (w *walk) from(h *history, tip oid.ID) func(int) bool {
 	if !ok {
 		return func(int) bool { return false }
 	}
+	return w.start(h, start)
+}
+
+func (w *walk) start(h *history, start int) func(int) bool {
 	if w.seen == nil {
 		w.seen = make([]int, len(h.order))
 	}
@@ -345,8 +490,87 @@ func (w *walk) from(h *history, tip oid.ID) func(int) bool {
 	}
 }
 
-// here tells which sealed commits are in this clone.
-func (d *deriver) here(s *git.Session) (map[oid.ID]bool, error) {
+// Limits of following what a signer says it went on from.
+const (
+	maxTrail = 10_000
+	maxWalks = 64
+)
+
+// trail calls visit with each commit that the signer of a seal says it went on from, by the parents it named there and
+// in its other seals, until one is in the history; those it returns.
+func (d *deriver) trail(c *verdict.Candidate, visit func(oid.ID) bool) []int {
+	var out []int
+	seen := map[oid.ID]bool{}
+	todo := slices.Clone(c.Seal.Predicate.Parents)
+	for len(todo) > 0 && len(seen) < maxTrail {
+		id := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		if visit != nil && !visit(id) {
+			return out
+		}
+		if at, in := d.h.index[id]; in {
+			out = append(out, at)
+			continue
+		}
+		for i := range d.f.Seals[id] {
+			if x := &d.f.Seals[id][i]; x.Err == nil && x.Seal != nil && x.KeyID == c.KeyID {
+				todo = append(todo, x.Seal.Predicate.Parents...)
+			}
+		}
+	}
+	return out
+}
+
+// continues reports whether the signer of a seal went on from a commit.
+func (d *deriver) continues(c *verdict.Candidate, from oid.ID) bool {
+	found := false
+	for _, at := range d.trail(c, func(id oid.ID) bool { found = id == from; return !found }) {
+		if to, in := d.h.index[from]; !found && in {
+			found = d.h.walks[3].start(d.h, at)(to)
+		}
+	}
+	return found
+}
+
+// knows reports whether the signer of a seal went on from the commit at a place, and so knew what it did.
+func (d *deriver) knows(c *verdict.Candidate, place int) bool {
+	k := string(c.ID)
+	list, known := d.h.entries[k]
+	if !known {
+		list = d.trail(c, nil)
+		d.h.entries[k] = list
+	}
+	for _, at := range list {
+		if at < place {
+			continue
+		}
+		if d.h.pastOf(at)(place) {
+			return true
+		}
+	}
+	return false
+}
+
+// pastOf returns what tells whether a place is another, or that of an ancestor of it.
+func (h *history) pastOf(at int) func(int) bool {
+	w := h.at[at]
+	if w == nil {
+		if len(h.at) >= maxWalks {
+			clear(h.at)
+		}
+		w = &walk{}
+		w.past = w.start(h, at)
+		h.at[at] = w
+	}
+	return w.past
+}
+
+// present tells which sealed commits are in this clone.
+func (d *deriver) present(s *git.Session) (map[oid.ID]bool, error) {
 	ids := slices.SortedFunc(maps.Keys(d.f.Seals), oid.ID.Compare)
 	out := make(map[oid.ID]bool, len(ids))
 	i := 0
@@ -362,19 +586,35 @@ func (d *deriver) here(s *git.Session) (map[oid.ID]bool, error) {
 	return out, nil
 }
 
-// merged returns the paths at which the result of a merge of two is not what either side alone made of it: those its
-// maker chose. Where the two have no one common ancestor to tell that by, that is everything. What one side changed and the
-// result lacks is a change against that side's parent.
-func (h *history) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map[string]bool, error) {
+// merged returns the paths at which the result of a merge of two is not what one side alone made of it: those its
+// maker chose. What the other side changed and took back since they parted is among them: whether it is to come again is
+// for somebody to say. So is all, where the two have no one common ancestor, or the first side has commits that
+// nobody judges on this ref.
+func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map[string]bool, error) {
+	h := d.h
 	chosen := map[string]bool{}
-	base, ok := h.base(c.Parents[0], c.Parents[1])
-	if !ok {
+	all := func() (map[string]bool, error) {
 		for _, list := range diffs {
 			for i := range list {
 				chosen[list[i].Path] = true
 			}
 		}
 		return chosen, nil
+	}
+	base, ok := h.base(c.Parents[0], c.Parents[1])
+	if !ok {
+		return all()
+	}
+	common := h.walks[1].from(h, base)
+	sides := [2]func(int) bool{h.walks[2].from(h, c.Parents[0]), h.walks[3].from(h, c.Parents[1])}
+	own := map[oid.ID]bool{}
+	if d.ref != "" {
+		own = h.f.reach(d.since(d.ref))
+	}
+	for i := h.index[c.Parents[0]]; i >= 0; i-- {
+		if id := h.order[i]; sides[0](i) && !common(i) && h.before[id] && !own[id] {
+			return all() // older than governance, and not of this ref: it was judged nowhere
+		}
 	}
 	trees, err := h.f.parentTrees(s, []git.Commit{*c, {Parents: []oid.ID{base}}})
 	if err != nil {
@@ -395,8 +635,15 @@ func (h *history) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 		for _, r := range diffs[i] {
 			_, both := side[i][r.Path]
 			there, changed := side[1-i][r.Path]
-			if both || !changed || there.New != r.New || there.NewMode != r.NewMode {
+			if both || !changed || there.New != r.New || there.NewMode != r.NewMode || h.over[r.Path] {
 				chosen[r.Path] = true
+				continue
+			}
+			for j := len(h.moved[r.Path]) - 1; j >= 0; j-- {
+				if k := h.moved[r.Path][j]; sides[i](k) && !common(k) {
+					chosen[r.Path] = true
+					break
+				}
 			}
 		}
 	}

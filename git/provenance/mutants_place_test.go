@@ -251,12 +251,14 @@ func (l *lab) historyMutants() []mutant {
 		id := moved(l, l.git("rev-parse", "main^{tree}"), "main~1")
 		l.note(id, p.line)
 	}, verdict.SealSubject)
+	out[len(out)-1].derived = true
 	add("unsealed commit whose message imitates trailers", func(l *lab) {
 		c := l.git("commit-tree", "-p", "main", "-m", "x\n\nCovenant-Principal: alice\nCovenant-Seal: "+l.commit["last"].String()+"\n", l.git("rev-parse", "main^{tree}"))
 		l.git("update-ref", "refs/heads/main", c)
 	}, verdict.SealMissing)
 	add("merge -s ours without a seal", func(l *lab) {
-		c := l.git("commit-tree", "-p", "main", "-p", "side", "-m", "merge", l.git("rev-parse", "main^{tree}"))
+		dropped := l.git("commit-tree", "-p", "main~1", "-m", "dropped", l.git("rev-parse", "main~2^{tree}"))
+		c := l.git("commit-tree", "-p", "main", "-p", dropped, "-m", "merge", l.git("rev-parse", "main^{tree}"))
 		l.git("update-ref", "refs/heads/main", c)
 	}, verdict.SealMissing)
 	for name, at := range map[string]string{"case": "SRC/a.txt", "normalisation": "cafe\u0301"} {

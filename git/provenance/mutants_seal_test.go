@@ -43,7 +43,7 @@ func (l *lab) resignedMutants() []mutant {
 	var out []mutant
 	lie := func(p placed, name string, value any, want []verdict.Code) {
 		out = append(out, mutant{
-			name: "resigned " + p.subject + name, commit: p.subject, deep: true, want: want,
+			name: "resigned " + p.subject + name, commit: p.subject, deep: true, want: want, derived: strings.HasPrefix(name, ".subject[0].digest"),
 			apply: func(l *lab) { l.replace(p, l.sign(p.who, p.typ, value)) },
 		})
 	}

@@ -26,6 +26,8 @@ type mutant struct {
 	commit string         // subject of the commit that must be refused; "": some commit must be
 	want   []verdict.Code // one of these must be among its findings
 	deep   bool
+	// derived: all that it changes may be sealed in a commit of another name. Then it passes as that, and what is wrong is a warning.
+	derived bool
 }
 
 // fewestMutants is the number of mutants below which the test itself is broken.
@@ -180,6 +182,9 @@ func (l *lab) refuses(m mutant) bool {
 		return false
 	}
 	for id, r := range res {
+		if m.derived && r.Verdict == verdict.Derived && len(r.Warnings) > 0 && (m.commit == "" || id == l.commit[m.commit]) {
+			return true
+		}
 		if r.Verdict.OK() || (m.commit != "" && id != l.commit[m.commit]) {
 			continue
 		}

@@ -150,7 +150,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			batch = batch[:0]
 			return true
 		}
-		der := f.deriver(w, sp, before, o.Now)
+		der := f.deriver(w, sp, ref, before, o.Now)
 		var held []heldExam // from the first commit on that may be derived: that takes a look at all of the history
 		whole := true
 		for _, c := range commits {
@@ -203,13 +203,33 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 		}
 		if len(held) > 0 {
 			stop()
-			if err := der.derive(ctx, s, held); err != nil {
+			if !judged() {
+				return
+			}
+			if err := der.prepare(ctx, s, held); err != nil {
 				yield(verdict.Result{}, err)
 				return
 			}
 		}
+		edges := 0
 		for i := range held {
-			if batch = append(batch, held[i].exam); len(batch) == batchOf && !judged() {
+			x := &held[i]
+			if ctx.Err() != nil {
+				yield(verdict.Result{}, ctx.Err())
+				return
+			}
+			if x.diffs != nil {
+				if err := der.derive(s, x); err != nil {
+					yield(verdict.Result{}, err)
+					return
+				}
+				if edges += x.exam.Derived.Weight(); edges > maxKeptEdges && o.Cache != nil {
+					exams, whole, o.Cache = nil, false, nil // too much to remember
+				}
+			}
+			batch = append(batch, x.exam)
+			*x = heldExam{}
+			if len(batch) >= size && !judged() {
 				return
 			}
 		}
@@ -221,6 +241,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 		}
 	}
 }
+
+// maxKeptEdges is how many edges of derivations are remembered at most.
+const maxKeptEdges = 1_000_000
 
 // unsealed returns what is older than governance and is not looked at: what somebody sealed all the same is, where its
 // parents are here.

@@ -1,0 +1,487 @@
+package verdict
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// Node is what stands at a path: a mode of six octal digits and an object. The zero Node is nothing.
+type Node struct {
+	Mode string `json:"mode,omitempty"`
+	ID   oid.ID `json:"id,omitzero"`
+}
+
+// Limits of what is looked at. One key's seals can't crowd out another's.
+const (
+	maxOfKey  = 64   // seals of one key that make the same change
+	maxOfWay  = 1024 // edges of one key that are looked at for one change
+	maxUndone = 4096 // edges of one key that are followed to see whether it took one back
+)
+
+// Offers are the seals that may cover commits, by path.
+type Offers struct {
+	w      *World
+	byPath map[string]*ways
+	exams  map[*Candidate]*ExamSeal // nil: it covers nothing
+}
+
+// An Offer is one change that a seal lists.
+type Offer struct {
+	From, To Node
+	Seal     *Candidate
+	list     int // against which parent
+}
+
+// A Move leads from what stands at a path to what stands there next.
+type Move struct{ From, To Node }
+
+// At returns what a seal lists of a path.
+func (o *Offers) At(path string, c *Candidate) []Move {
+	var out []Move
+	if c.Seal == nil {
+		return nil
+	}
+	for _, list := range c.Seal.Predicate.Changes {
+		for i := range list {
+			if list[i].PathBytes() == path {
+				out = append(out, Move{node(list[i].OldMode, list[i].Old), node(list[i].NewMode, list[i].New)})
+			}
+		}
+	}
+	return out
+}
+
+// Renames reports whether a seal takes a path away and puts what stood there elsewhere.
+func (o *Offers) Renames(c *Candidate, path string) bool {
+	for _, m := range o.At(path, c) {
+		if m.To != (Node{}) {
+			continue
+		}
+		for _, list := range c.Seal.Predicate.Changes {
+			for i := range list {
+				if list[i].Old == "" && node(list[i].NewMode, list[i].New) == m.From {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// ways are the offers for one path, and where they begin and end.
+type ways struct {
+	list     []Offer
+	from, to map[Node][]int
+	of       map[signedEdge]int // how many there are
+	rank     map[Node]int       // later where it can't lead back; nil: not known yet
+}
+
+type signedEdge struct {
+	from, to Node
+	keyID    string
+}
+
+func (w *ways) add(x Offer) {
+	e := signedEdge{x.From, x.To, x.Seal.KeyID}
+	if w.of[e]++; w.of[e] > maxOfKey {
+		return
+	}
+	w.from[x.From] = append(w.from[x.From], len(w.list))
+	w.to[x.To] = append(w.to[x.To], len(w.list))
+	w.list = append(w.list, x)
+}
+
+// NewOffers takes the seals that ledgers hold, with what they list against each parent.
+func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
+	o := &Offers{w: w, byPath: map[string]*ways{}, exams: map[*Candidate]*ExamSeal{}}
+	for cand := range seals {
+		if cand.Err != nil || cand.Seal == nil || cand.InNote {
+			continue
+		}
+		for n, list := range cand.Seal.Predicate.Changes {
+			for i := range list {
+				c := &list[i]
+				p := c.PathBytes()
+				if o.byPath[p] == nil {
+					o.byPath[p] = &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
+				}
+				o.byPath[p].add(Offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand, n})
+			}
+		}
+	}
+	return o
+}
+
+func node(mode, id string) Node {
+	n, err := oid.Parse(id)
+	if id == "" || err != nil {
+		return Node{}
+	}
+	return Node{mode, n}
+}
+
+// Reaches reports whether any seal brings a path where a change brings it.
+func (o *Offers) Reaches(c *provenance.Raw) bool {
+	w := o.byPath[c.Path]
+	return w != nil && len(w.to[Node{c.NewMode, c.New}]) > 0
+}
+
+// Has reports whether any seal changes a path.
+func (o *Offers) Has(path string) bool { return o.byPath[path] != nil }
+
+// Passed returns what stood at a path when a commit brought it from one node to another, if it was made of sealed
+// changes: every node on every way, also on those through nothing and back again; both ends are among them. work is
+// how much was looked at.
+func (o *Offers) Passed(path string, from, to Node) (nodes []Node, work int) {
+	w := o.byPath[path]
+	if w == nil {
+		return []Node{from, to}, 1
+	}
+	w.order()
+	first, last := w.place(from), w.place(to)
+	if first < 0 || last < first {
+		return []Node{from, to}, 1
+	}
+	within := func(n Node) bool { r := w.rank[n]; return first <= r && r <= last }
+	walk := func(start Node, at map[Node][]int, next func(int) Node) map[Node]bool {
+		seen := map[Node]bool{start: true}
+		for todo := []Node{start}; len(todo) > 0; {
+			n := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			for _, i := range at[n] {
+				work++
+				if b := next(i); !seen[b] && within(b) {
+					seen[b] = true
+					todo = append(todo, b)
+				}
+			}
+		}
+		return seen
+	}
+	ahead := walk(from, w.from, func(i int) Node { return w.list[i].To })
+	if !ahead[to] {
+		return []Node{from, to}, work
+	}
+	back := walk(to, w.to, func(i int) Node { return w.list[i].From })
+	for n := range ahead {
+		if back[n] {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, work + len(nodes)
+}
+
+func (w *ways) place(n Node) int {
+	if r, ok := w.rank[n]; ok {
+		return r
+	}
+	return -1
+}
+
+// order ranks the nodes: where a way leads from one to another, and none back, the other's rank is higher; nodes that lead to
+// each other have one rank (Tarjan, "Depth-first search and linear graph algorithms", 1972).
+func (w *ways) order() {
+	if w.rank != nil {
+		return
+	}
+	w.rank = map[Node]int{}
+	type frame struct {
+		n    Node
+		next int
+	}
+	index, low, on := map[Node]int{}, map[Node]int{}, map[Node]bool{}
+	var stack []Node
+	var groups [][]Node
+	for start := range w.from {
+		if _, seen := index[start]; seen {
+			continue
+		}
+		calls := []frame{{n: start}}
+		for len(calls) > 0 {
+			f := &calls[len(calls)-1]
+			if f.next == 0 {
+				index[f.n], low[f.n] = len(index), len(index)
+				stack, on[f.n] = append(stack, f.n), true
+			}
+			if edges := w.from[f.n]; f.next < len(edges) {
+				to := w.list[edges[f.next]].To
+				f.next++
+				if _, seen := index[to]; !seen {
+					calls = append(calls, frame{n: to})
+				} else if on[to] {
+					low[f.n] = min(low[f.n], index[to])
+				}
+				continue
+			}
+			n := f.n
+			if calls = calls[:len(calls)-1]; len(calls) > 0 {
+				above := calls[len(calls)-1].n
+				low[above] = min(low[above], low[n])
+			}
+			if low[n] != index[n] {
+				continue
+			}
+			var group []Node
+			for {
+				top := stack[len(stack)-1]
+				stack = stack[:len(stack)-1]
+				on[top] = false
+				group = append(group, top)
+				if top == n {
+					break
+				}
+			}
+			groups = append(groups, group)
+		}
+	}
+	for i, g := range groups { // the first group leads nowhere but into itself
+		for _, n := range g {
+			w.rank[n] = len(groups) - i
+		}
+	}
+}
+
+// between returns the edges that lie on a way from one node to another. "Nothing" may begin or end
+// a way; none passes it: a file that was deleted and put back is another change.
+func (w *ways) between(from, to Node) []Offer {
+	ahead := reach(from, to, w.from, func(i int) Node { return w.list[i].To })
+	if !ahead[to] {
+		return nil
+	}
+	back := reach(to, from, w.to, func(i int) Node { return w.list[i].From })
+	var out []Offer
+	for n := range ahead {
+		for _, i := range w.from[n] {
+			switch x := w.list[i]; {
+			case !back[x.To] || x.From == to || x.To == from:
+			case x.From == (Node{}) && from != (Node{}), x.To == (Node{}) && to != (Node{}):
+			default:
+				out = append(out, x)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Offer) int { return cmp.Or(cmp.Compare(a.Seal.ID, b.Seal.ID), cmp.Compare(a.list, b.list)) })
+	return out
+}
+
+// reach returns the nodes that lead from start without passing end, or nothing.
+func reach(start, end Node, from map[Node][]int, next func(int) Node) map[Node]bool {
+	seen := map[Node]bool{start: true}
+	todo := []Node{start}
+	for len(todo) > 0 {
+		n := todo[0]
+		todo = todo[1:]
+		if n == end || n == (Node{}) && n != start {
+			continue
+		}
+		for _, i := range from[n] {
+			if b := next(i); !seen[b] {
+				seen[b] = true
+				todo = append(todo, b)
+			}
+		}
+	}
+	return seen
+}
+
+// TakenBack reports whether the signer of an offer led the path back to where it was, by later seals of the same ledger
+// that count.
+func (o *Offers) TakenBack(path string, x Offer, counts func(*Candidate) bool) bool {
+	w := o.byPath[path]
+	seen := map[Node]bool{x.To: true}
+	work := 0
+	for todo := []Node{x.To}; len(todo) > 0; {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for _, i := range w.from[n] {
+			y := &w.list[i]
+			if y.Seal.KeyID != x.Seal.KeyID || y.Seal.Ledger != x.Seal.Ledger || y.Seal.Index <= x.Seal.Index {
+				continue
+			}
+			if work++; work > maxUndone {
+				return true // too much to look at: it covers nothing
+			}
+			if seen[y.To] || !counts(y.Seal) {
+				continue
+			}
+			if y.To == x.From {
+				return true
+			}
+			seen[y.To] = true
+			todo = append(todo, y.To)
+		}
+	}
+	return false
+}
+
+// exam looks at a seal for what it is without its commit, which may be gone; nil when it covers nothing.
+func (o *Offers) exam(cand *Candidate) *ExamSeal {
+	if e, ok := o.exams[cand]; ok {
+		return e
+	}
+	s := cand.Seal
+	// As if the commit were what the seal says: what can't be held to Git is what its signer answers for.
+	diffs := make([][]provenance.Raw, len(s.Predicate.Changes))
+	for i := range diffs {
+		diffs[i] = raws(s.Predicate.Changes[i])
+	}
+	e := examine(o.w, &Commit{ID: s.Commit(), Tree: s.Tree(), Parents: s.Predicate.Parents, Diffs: diffs}, cand)
+	e.candidate = nil
+	o.exams[cand] = &e
+	if len(e.Findings) > 0 {
+		o.exams[cand] = nil
+	}
+	return o.exams[cand]
+}
+
+// raws is the diff that a list of changes speaks of; a list with a path twice speaks of none.
+func raws(list []provenance.Change) []provenance.Raw {
+	out := make([]provenance.Raw, len(list))
+	for i := range list {
+		c := &list[i]
+		from, to := node(c.OldMode, c.Old), node(c.NewMode, c.New)
+		out[i] = provenance.Raw{Path: c.PathBytes(), OldMode: from.Mode, NewMode: to.Mode, Old: from.ID, New: to.ID}
+		if c.Status != "" {
+			out[i].Status = c.Status[0]
+		}
+	}
+	return out
+}
+
+// Question is a commit whose changes are looked for.
+type Question struct {
+	Changes []provenance.Raw   // against its first parent
+	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
+	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
+	Usable  func(path string, x Offer) bool
+	Here    func(oid.ID) bool // whether a sealed commit is in this clone
+	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
+	Continues func(later, earlier *Candidate) bool
+}
+
+// Derive finds what may cover the changes of a commit.
+func (o *Offers) Derive(q *Question) *Derivation {
+	d := &Derivation{}
+	type listed struct {
+		seal *Candidate
+		list int
+	}
+	at := map[listed]int{}
+	source := func(x Offer) (int, bool) {
+		i, ok := at[listed{x.Seal, x.list}]
+		if ok {
+			return i, i >= 0
+		}
+		exam := o.exam(x.Seal)
+		if exam == nil {
+			at[listed{x.Seal, x.list}] = -1
+			return -1, false
+		}
+		c := x.Seal.Seal.Commit()
+		s := Source{ExamSeal: *exam, Commit: c, Here: q.Here(c)}
+		s.Seen = Seen{} // that it was seen says nothing of when it was brought here
+		list := x.Seal.Seal.Predicate.Changes[x.list]
+		for i := range list {
+			s.All = append(s.All, PathEdge{Path: []byte(list[i].PathBytes()), From: node(list[i].OldMode, list[i].Old), To: node(list[i].NewMode, list[i].New)})
+		}
+		at[listed{x.Seal, x.list}] = len(d.Sources)
+		d.Sources = append(d.Sources, s)
+		return len(d.Sources) - 1, true
+	}
+	byPath := make(map[string]pluginapi.Change, len(q.Touched))
+	for _, t := range q.Touched {
+		byPath[string(t.Path)] = t
+	}
+	for i := range q.Changes {
+		c := &q.Changes[i]
+		dc := DerivedChange{Change: byPath[c.Path], From: Node{c.OldMode, c.Old}, To: Node{c.NewMode, c.New}}
+		if dc.Change.Path == nil {
+			dc.Change.Path = []byte(c.Path)
+		}
+		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
+			of := map[string]int{}
+			for _, x := range o.byPath[c.Path].between(dc.From, dc.To) {
+				if of[x.Seal.KeyID] == maxOfWay {
+					continue
+				}
+				of[x.Seal.KeyID]++
+				if !q.Usable(c.Path, x) {
+					continue
+				}
+				if n, ok := source(x); ok {
+					dc.Edges = append(dc.Edges, Edge{x.From, x.To, n})
+				}
+			}
+		}
+		d.Changes = append(d.Changes, dc)
+	}
+	d.prefer()
+	taken := map[string]bool{}
+	for _, in := range d.within() {
+		for k := range in {
+			taken[k] = true
+		}
+	}
+	for l, i := range at {
+		if i < 0 {
+			continue
+		}
+		for j := range d.Sources[i].All {
+			e := &d.Sources[i].All[j]
+			path := string(e.Path)
+			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.TakenBack(path, Offer{e.From, e.To, l.seal, l.list}, func(y *Candidate) bool {
+				return q.Continues(y, l.seal) && o.only(y, path, taken)
+			})
+		}
+	}
+	return d
+}
+
+// only reports whether all that a seal lists but for one path was taken.
+func (o *Offers) only(y *Candidate, path string, taken map[string]bool) bool {
+	for _, list := range y.Seal.Predicate.Changes {
+		for i := range list {
+			c := &list[i]
+			if p := c.PathBytes(); p != path && !taken[key([]byte(p), node(c.OldMode, c.Old), node(c.NewMode, c.New))] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// prefer puts the edges first whose sources come whole: of two drafts of one change the one that was taken.
+func (d *Derivation) prefer() {
+	in := d.within()
+	part := func(i int) int {
+		if len(in[i]) < len(d.Sources[i].All) {
+			return 1
+		}
+		return 0
+	}
+	for i := range d.Changes {
+		slices.SortStableFunc(d.Changes[i].Edges, func(a, b Edge) int {
+			x, y := &d.Sources[a.Source], &d.Sources[b.Source]
+			return cmp.Or(cmp.Compare(part(a.Source), part(b.Source)), cmp.Compare(y.Time, x.Time), cmp.Compare(x.ID, y.ID))
+		})
+	}
+}
+
+// within returns what of each source lies on the ways of the commit's changes, as key names it.
+func (d *Derivation) within() []map[string]bool {
+	in := make([]map[string]bool, len(d.Sources))
+	for i := range in {
+		in[i] = map[string]bool{}
+	}
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		for _, e := range c.Edges {
+			in[e.Source][key(c.Change.Path, e.From, e.To)] = true
+		}
+	}
+	return in
+}
