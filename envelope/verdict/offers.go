@@ -134,9 +134,9 @@ func (o *Offers) Reaches(c *provenance.Raw) bool {
 func (o *Offers) Has(path string) bool { return o.byPath[path] != nil }
 
 // Passed returns what stood at a path when a commit brought it from one node to another, if it was made of sealed
-// changes: every node on every way, also on those through nothing and back again; both ends are among them. work is
-// how much was looked at.
-func (o *Offers) Passed(path string, from, to Node) (nodes []Node, work int) {
+// changes that count: every node on every way, also on those through nothing and back again; both ends are among them. work
+// is how much was looked at.
+func (o *Offers) Passed(path string, from, to Node, counts func(*Candidate) bool) (nodes []Node, work int) {
 	w := o.byPath[path]
 	if w == nil {
 		return []Node{from, to}, 1
@@ -154,7 +154,7 @@ func (o *Offers) Passed(path string, from, to Node) (nodes []Node, work int) {
 			todo = todo[:len(todo)-1]
 			for _, i := range at[n] {
 				work++
-				if b := next(i); !seen[b] && within(b) {
+				if b := next(i); !seen[b] && within(b) && counts(w.list[i].Seal) {
 					seen[b] = true
 					todo = append(todo, b)
 				}

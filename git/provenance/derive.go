@@ -132,7 +132,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	q.Usable = func(path string, o verdict.Offer) bool {
 		id := o.Seal.Seal.Commit()
 		at, known := d.h.index[id]
-		if d.h.over[path] || id == c.ID || d.before[id] || d.h.before[id] || known && past(at) || d.refused(o.Seal) || placed && d.knows(o.Seal, place) {
+		if d.h.over[path] || id == c.ID || d.before[id] || d.h.before[id] || known && past(at) || d.refused(o.Seal) || placed && d.follows(o.Seal, place) {
 			return false // it is no part of this one, or came after it
 		}
 		left := d.h.left[path][o.To]
@@ -171,7 +171,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 // leftAfter reports whether what a commit brought was left again by one that follows it.
 func (d *deriver) leftAfter(path string, n verdict.Node, place int) bool {
 	for _, k := range d.h.left[path][n] {
-		if k > place && d.h.pastOf(k)(place) {
+		if k > place && (d.h.chain[k] == d.h.chain[place] || d.h.pastOf(k)(place)) {
 			return true
 		}
 	}
@@ -187,7 +187,7 @@ type line struct {
 // line collects it, by what the signer says it went on from.
 func (d *deriver) line(c *verdict.Candidate, path string) *line {
 	l := &line{from: map[verdict.Node][]verdict.Node{}}
-	d.trail(c, func(id oid.ID) bool {
+	d.trail(c, false, func(id oid.ID) bool {
 		if _, in := d.h.index[id]; in {
 			return true
 		}
@@ -279,6 +279,7 @@ type history struct {
 	order    []oid.ID // parents before children
 	index    map[oid.ID]int
 	above    [][]int // the places of a commit's parents
+	chain    []int   // commits of one chain follow each other by first parents
 	walks    [4]walk
 	at       map[int]*walk    // further ones, by where they start
 	entries  map[string][]int // where the work of a seal's signer left the history
@@ -336,8 +337,16 @@ func (d *deriver) history(s *git.Session) (*history, error) {
 			h.order = append(h.order, id)
 		}
 	}
-	h.above = make([][]int, len(h.order))
+	h.above, h.chain = make([][]int, len(h.order)), make([]int, len(h.order))
+	ends := map[int]int{} // chain → its last commit
 	for i, id := range h.order {
+		h.chain[i] = i
+		if p := full.commits[id].Parents; len(p) > 0 {
+			if at, here := h.index[p[0]]; here && ends[h.chain[at]] == at {
+				h.chain[i] = h.chain[at]
+			}
+		}
+		ends[h.chain[i]] = i
 		for _, p := range full.commits[id].Parents {
 			if at, here := h.index[p]; here {
 				h.above[i] = append(h.above[i], at)
@@ -380,11 +389,6 @@ func (d *deriver) leave(ctx context.Context, s *git.Session, paths map[string]bo
 	if err != nil {
 		return err
 	}
-	type went struct {
-		path     string
-		from, to verdict.Node
-	}
-	passed := map[went][]verdict.Node{}
 	next, parent := 0, 0 // the commit, and which of its parents
 	for list, err := range s.Diffs(treePairs(commits, nil, trees)) {
 		if ctx.Err() != nil {
@@ -412,14 +416,10 @@ func (d *deriver) leave(ctx context.Context, s *git.Session, paths map[string]bo
 			if h.moves[r.Path] == nil {
 				h.moves[r.Path] = map[int][]verdict.Move{}
 			}
-			h.moves[r.Path][place] = append(h.moves[r.Path][place], verdict.Move{From: verdict.Node{Mode: r.OldMode, ID: r.Old}, To: verdict.Node{Mode: r.NewMode, ID: r.New}})
-			w := went{r.Path, verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}}
-			nodes, known := passed[w]
-			work := len(nodes)
-			if !known {
-				nodes, work = d.offers.Passed(r.Path, w.from, w.to)
-				passed[w] = nodes
-			}
+			from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
+			h.moves[r.Path][place] = append(h.moves[r.Path][place], verdict.Move{From: from, To: to})
+			// What was sealed by who went on from there is no part of it.
+			nodes, work := d.offers.Passed(r.Path, from, to, func(c *verdict.Candidate) bool { return !d.knows(c, place) })
 			if h.work[r.Path] += work + 1; h.work[r.Path] > maxSteps {
 				h.over[r.Path] = true
 				continue
@@ -430,7 +430,7 @@ func (d *deriver) leave(ctx context.Context, s *git.Session, paths map[string]bo
 				h.left[r.Path] = at
 			}
 			for _, n := range nodes {
-				if n == w.to {
+				if n == to {
 					continue
 				}
 				if m := at[n]; len(m) == 0 || m[len(m)-1] != place {
@@ -498,7 +498,9 @@ const (
 
 // trail calls visit with each commit that the signer of a seal says it went on from, by the parents it named there and
 // in its other seals, until one is in the history; those it returns.
-func (d *deriver) trail(c *verdict.Candidate, visit func(oid.ID) bool) []int {
+//
+// With anybody's seals it finds more, and proves less: who made up a commit between may have named what it likes.
+func (d *deriver) trail(c *verdict.Candidate, anybody bool, visit func(oid.ID) bool) []int {
 	var out []int
 	seen := map[oid.ID]bool{}
 	todo := slices.Clone(c.Seal.Predicate.Parents)
@@ -517,7 +519,7 @@ func (d *deriver) trail(c *verdict.Candidate, visit func(oid.ID) bool) []int {
 			continue
 		}
 		for i := range d.f.Seals[id] {
-			if x := &d.f.Seals[id][i]; x.Err == nil && x.Seal != nil && x.KeyID == c.KeyID {
+			if x := &d.f.Seals[id][i]; x.Err == nil && x.Seal != nil && (anybody || x.KeyID == c.KeyID) {
 				todo = append(todo, x.Seal.Predicate.Parents...)
 			}
 		}
@@ -528,7 +530,7 @@ func (d *deriver) trail(c *verdict.Candidate, visit func(oid.ID) bool) []int {
 // continues reports whether the signer of a seal went on from a commit.
 func (d *deriver) continues(c *verdict.Candidate, from oid.ID) bool {
 	found := false
-	for _, at := range d.trail(c, func(id oid.ID) bool { found = id == from; return !found }) {
+	for _, at := range d.trail(c, false, func(id oid.ID) bool { found = id == from; return !found }) {
 		if to, in := d.h.index[from]; !found && in {
 			found = d.h.walks[3].start(d.h, at)(to)
 		}
@@ -537,18 +539,26 @@ func (d *deriver) continues(c *verdict.Candidate, from oid.ID) bool {
 }
 
 // knows reports whether the signer of a seal went on from the commit at a place, and so knew what it did.
-func (d *deriver) knows(c *verdict.Candidate, place int) bool {
+func (d *deriver) knows(c *verdict.Candidate, place int) bool { return d.after(c, place, false) }
+
+// follows reports whether a seal seems to have been made after the commit at a place.
+func (d *deriver) follows(c *verdict.Candidate, place int) bool { return d.after(c, place, true) }
+
+func (d *deriver) after(c *verdict.Candidate, place int, anybody bool) bool {
 	k := string(c.ID)
+	if anybody {
+		k += " anybody"
+	}
 	list, known := d.h.entries[k]
 	if !known {
-		list = d.trail(c, nil)
+		list = d.trail(c, anybody, nil)
 		d.h.entries[k] = list
 	}
 	for _, at := range list {
 		if at < place {
 			continue
 		}
-		if d.h.pastOf(at)(place) {
+		if d.h.chain[at] == d.h.chain[place] || d.h.pastOf(at)(place) {
 			return true
 		}
 	}

@@ -434,6 +434,17 @@ func TestDerived(t *testing.T) {
 			p.squash("work")
 			return p.put("src/a=evil")
 		}, unsealed, verdict.SealMissing},
+		{"a squash of what went in a circle", func(p *press) oid.ID { return p.squashed("src/a=evil", "src/a=ground", "src/a=2") }, derived, ""},
+		{"the same, taken back by another", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=evil")
+			p.sealed("alice", "src/a=ground")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			id := p.squash("work")
+			p.revert("alice", "HEAD")
+			return id
+		}, derived, ""},
 		{"a draft that went in a circle, after a revert", func(p *press) oid.ID {
 			p.squashed("src/a=evil", "src/a=ground", "src/a=2")
 			p.revert("alice", "HEAD")
