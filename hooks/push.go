@@ -106,6 +106,9 @@ func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Diges
 	if err != nil {
 		return err
 	}
+	if err := rep.Condemned(); err != nil {
+		return &RefusedError{Err: fmt.Errorf("%s: %w", m.ref, err), Hint: []string{"fetch it from who has it: covenant sync", "push it all the same: git push --no-verify (who verifies later will find the same)"}}
+	}
 	var bad []string
 	more := 0
 	i := 0

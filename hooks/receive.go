@@ -423,6 +423,11 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 	err = provenance.Verified(ctx, p.s, sp, provenance.Options{
 		Pin: p.pin, Now: p.in.Now(), Overlay: p.overlay, Facts: p.facts, Asker: p.in.askers(p.s.Repo()),
 	})
+	var all *provenance.CondemnedError
+	if errors.As(err, &all) {
+		p.refuse("who has it sends it: covenant sync; until then nothing here can be judged", "%s: %v", m.ref, all)
+		return nil
+	}
 	var bad *provenance.UnverifiedError
 	if !errors.As(err, &bad) {
 		return err

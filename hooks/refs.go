@@ -182,6 +182,9 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 	if err != nil {
 		return err
 	}
+	if err := rep.Condemned(); err != nil {
+		return &RefusedError{Err: fmt.Errorf("%s is protected: %w", m.ref, err), Hint: []string{"fetch it from who has it: covenant sync"}}
+	}
 	i := 0
 	for r, err := range rep.Results {
 		if err != nil {

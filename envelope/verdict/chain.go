@@ -25,6 +25,8 @@ type Chain struct {
 	Entries []Entry
 	Broken  *Finding // the first thing wrong with it
 	From    int      // index of the first entry that Broken affects; entries before it stand
+	Lost    *Finding // of the first entry that saw more of a ledger of the trust root's keys than is here; nil for none
+	LostAt  int      // index of that entry: it and all later ones were made by who had seen it
 }
 
 // Break records that entries from index i on cannot be believed. The earliest break stays.

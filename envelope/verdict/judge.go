@@ -303,6 +303,11 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 	if chain := w.Chains[cand.Ledger]; chain != nil && !chain.Whole(cand.Index) {
 		e.Findings = append(e.Findings, *chain.Broken)
 	}
+	if chain := w.Chains[cand.Ledger]; chain != nil && chain.Lost != nil && cand.Index > chain.LostAt {
+		f := *chain.Lost
+		f.Object = string(cand.ID)
+		e.Findings = append(e.Findings, f)
+	}
 	for _, d := range h.Heads {
 		switch id, ok := w.At(d.Ledger, d.Seq); {
 		case !ok:

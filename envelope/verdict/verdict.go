@@ -163,6 +163,7 @@ const (
 	LedgerUnknown    Code = "ledger.unknown-writer"
 	LedgerWriter     Code = "ledger.writer"
 	LedgerRolledBack Code = "ledger.rolled-back"
+	LedgerWithheld   Code = "ledger.withheld" // of a ledger that others rest on: nothing here can be relied on
 	LedgerHeads      Code = "ledger.heads-back"
 	LedgerNewer      Code = "ledger.newer"
 	GrantRefused     Code = "grant.refused"
@@ -198,6 +199,10 @@ const (
 	ObjectMalformed Code = "git.object-malformed"
 	PathUnsafe      Code = "git.path"
 )
+
+// Condemns reports whether what a problem of the repository says leaves nothing to rely on, whatever the verdicts of
+// commits are: what ended an authority, or took a ref somewhere, may be among what is missing.
+func (c Code) Condemns() bool { return c == LedgerWithheld }
 
 // CodeOf names the refusal an error of opening or reading a seal stands for.
 func CodeOf(err error) Code {

@@ -47,17 +47,38 @@ func (e *UnverifiedError) Error() string {
 // Unwrap returns ErrUnverified.
 func (e *UnverifiedError) Unwrap() error { return ErrUnverified }
 
+// A CondemnedError says that nothing here can be relied on, whatever the verdicts of commits are. It wraps ErrUnverified.
+type CondemnedError struct{ Problem verdict.Finding }
+
+func (e *CondemnedError) Error() string {
+	return fmt.Sprintf("%s: %s: %s", e.Problem.Code, e.Problem.Object, e.Problem.Message)
+}
+
+// Unwrap returns ErrUnverified.
+func (e *CondemnedError) Unwrap() error { return ErrUnverified }
+
+// Condemned returns a *CondemnedError where what is wrong with the repository leaves nothing to rely on.
+func (r *Report) Condemned() error {
+	if i := slices.IndexFunc(r.Problems, func(p verdict.Finding) bool { return p.Code.Condemns() }); i >= 0 {
+		return &CondemnedError{r.Problems[i]}
+	}
+	return nil
+}
+
 // maxUnverified bounds the results an UnverifiedError carries.
 const maxUnverified = 16
 
 // Verified judges a span whose ref under review is named, and returns nil when every commit
-// of it passes, or there is none; else an *UnverifiedError.
+// of it passes, or there is none; else an *UnverifiedError, or a *CondemnedError.
 func Verified(ctx context.Context, s *git.Session, sp Span, o Options) error {
 	rep, err := Verify(ctx, s, sp, o)
 	if errors.Is(err, ErrEmptyRange) {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := rep.Condemned(); err != nil {
 		return err
 	}
 	bad := &UnverifiedError{Ref: sp.Ref}

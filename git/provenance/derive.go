@@ -95,7 +95,7 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 		return err
 	}
 	for i := range d.f.Problems {
-		if d.f.Problems[i].Code == verdict.LedgerRolledBack {
+		if c := d.f.Problems[i].Code; c == verdict.LedgerRolledBack || c == verdict.LedgerWithheld {
 			d.lost = d.f.Problems[i].Object
 		}
 	}

@@ -338,23 +338,95 @@ func (f *Facts) Undecided(p verdict.Finding) bool {
 	return false
 }
 
-// lost tells of ledgers that lack what somebody saw there.
+// lost tells of ledgers that lack what somebody saw there. Of a ledger that a key of the trust root writes, and that
+// another entry by persons or automation of the root shows to have been longer, nothing that is left can be relied
+// on: what is missing may be a revocation, or where a protected ref was put. Agents can plant no such finding.
 func (f *Facts) lost() {
 	w := verdict.World{Chains: f.Chains}
-	far := map[string]envelope.Head{}
+	far, sure := map[string]envelope.Head{}, map[string]envelope.Head{}
+	rooted := f.rooted()
+	see := func(into map[string]envelope.Head, h envelope.Head) {
+		if h.Seq > into[h.Ledger].Seq {
+			into[h.Ledger] = h
+		}
+	}
 	for _, c := range f.Chains {
-		for _, e := range c.Entries {
+		for i, e := range c.Entries {
 			for _, h := range e.Header.Heads {
-				if _, ok := w.At(h.Ledger, h.Seq); !ok && h.Seq > far[h.Ledger].Seq {
-					far[h.Ledger] = h
+				if _, ok := w.At(h.Ledger, h.Seq); ok {
+					continue
+				}
+				see(far, h)
+				end, of := rooted[writerKey(h.Ledger)]
+				if !of || e.Err != nil || !c.Whole(i) {
+					continue
+				}
+				if seq, ended := end.reached(h.Ledger); ended && h.Seq > seq {
+					continue // the operators who removed the key said where it ended
+				}
+				if c.Lost == nil {
+					c.LostAt, c.Lost = i, &verdict.Finding{
+						Code: verdict.LedgerRolledBack, Hint: "covenant sync",
+						Message: fmt.Sprintf("its writer had seen entry %d of ledger %s, which is not there", h.Seq, h.Ledger),
+					}
+				}
+				if p, ok := f.Authority.ByKey(e.KeyID); ok && p.Accountable == p.Name && p.Kind != "agent" && p.Until.IsZero() {
+					see(sure, h)
 				}
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(far)) {
-		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",
-			far[name].Seq, far[name].ID.Short(), len(entriesOf(f.Chains[name])))
+	for _, x := range f.Root.Former {
+		for _, h := range x.Seen {
+			if _, ok := w.At(h.Ledger, h.Seq); !ok {
+				see(far, h)
+				see(sure, h)
+			}
+		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(far)) {
+		h, here := far[name], len(entriesOf(f.Chains[name]))
+		if s, ok := sure[name]; ok {
+			f.problem(verdict.LedgerWithheld, name, "fetch it from who has it: covenant sync; if nobody has, its writer takes another key: covenant trust rotate",
+				"it had %d entries when keys of the trust root saw it (%s), and has %d now: what is missing may be a revocation", s.Seq, s.ID.Short(), here)
+			continue
+		}
+		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",
+			h.Seq, h.ID.Short(), here)
+	}
+}
+
+// ending is where the ledgers of a key end, as the operators said who removed it; nil where they did not.
+type ending []envelope.Head
+
+// reached returns the last entry of a ledger that counts; false where nobody said.
+func (e ending) reached(name string) (uint64, bool) {
+	for _, h := range e {
+		if h.Ledger == name {
+			return h.Seq, true
+		}
+	}
+	return 0, e != nil
+}
+
+// rooted returns the keys of persons and automation of the trust root, present and former, by the digits that begin the
+// names of their ledgers.
+func (f *Facts) rooted() map[string]ending {
+	out := map[string]ending{}
+	for _, p := range Persons(f.Root) {
+		for _, k := range p.Keys {
+			d := k.Digest()
+			out[fmt.Sprintf("%x", d[:8])] = p.Seen
+		}
+	}
+	return out
+}
+
+// writerKey returns the digits of the writer's key in the name of a ledger.
+func writerKey(name string) string {
+	_, writer, _ := strings.Cut(name, "/")
+	key, _, _ := strings.Cut(writer, "-")
+	return key
 }
 
 func entriesOf(c *verdict.Chain) []verdict.Entry {

@@ -61,9 +61,9 @@ func MadeOf(c *verdict.Cover) string {
 	return s
 }
 
-// ProblemLine is a warning about the repository rather than a commit.
+// ProblemLine is about the repository rather than a commit.
 type ProblemLine struct {
-	Type string `json:"type"` // "warning"
+	Type string `json:"type"` // "warning", or "finding" where all of it is refused
 	verdict.Finding
 }
 
@@ -193,12 +193,18 @@ func (l *lines) Commit(c report.Commit) error {
 }
 
 // Problem prints a warning about the repository.
-func (l *lines) Problem(f verdict.Finding) error {
+func (l *lines) Problem(f verdict.Finding, refused bool) error {
+	if l.json && refused {
+		return l.env.JSON(ProblemLine{"finding", f})
+	}
 	if l.json {
 		return l.env.JSON(ProblemLine{"warning", f})
 	}
 	if f.Object != "" {
 		f.Message = f.Object + ": " + f.Message
+	}
+	if refused {
+		return printFinding(l.env, l.env.Palette().Bad(string(f.Code)), f)
 	}
 	return printFinding(l.env, l.env.Palette().Warn("warning: "+string(f.Code)), f)
 }

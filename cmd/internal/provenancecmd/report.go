@@ -200,7 +200,9 @@ type both [2]report.Encoder
 func (b both) Commit(c report.Commit) error { return errors.Join(b[0].Commit(c), b[1].Commit(c)) }
 
 // Problem hands on.
-func (b both) Problem(f verdict.Finding) error { return errors.Join(b[0].Problem(f), b[1].Problem(f)) }
+func (b both) Problem(f verdict.Finding, refused bool) error {
+	return errors.Join(b[0].Problem(f, refused), b[1].Problem(f, refused))
+}
 
 // Ref hands on.
 func (b both) Ref(r report.Ref) error { return errors.Join(b[0].Ref(r), b[1].Ref(r)) }

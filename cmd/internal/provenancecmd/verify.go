@@ -252,7 +252,7 @@ func remembered(env *cli.Env, name string, f *provenance.Facts, out report.Encod
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		for _, x := range gone {
-			if err := out.Problem(x); err != nil {
+			if err := out.Problem(x, true); err != nil {
 				return err
 			}
 		}
@@ -284,7 +284,7 @@ const cutHistory = "what a commit may be made of could have been used before, an
 
 // judge hands all results to the encoder, but for the sum, which it returns.
 func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Report, format report.Format, out report.Encoder) (report.Summary, error) {
-	var sum report.Summary
+	sum := report.Summary{OK: true}
 	bar := env.Talk().Progress("verifying", len(rep.Commits))
 	defer bar.Done()
 	look := looker{session: w.Session, facts: rep.Facts}
@@ -313,11 +313,12 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 		if rep.Facts.Undecided(p) {
 			sum.Undecided = newerRelease
 		}
-		if err := out.Problem(p); err != nil {
+		if err := out.Problem(p, p.Code.Condemns()); err != nil {
 			return sum, err
 		}
+		sum.OK = sum.OK && !p.Code.Condemns()
 	}
-	sum.OK = sum.Unsealed+sum.Invalid == 0
+	sum.OK = sum.OK && sum.Unsealed+sum.Invalid == 0
 	head, whole, err := span.Head(w.Session)
 	if err != nil {
 		return sum, work.Explain(err)

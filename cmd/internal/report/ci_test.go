@@ -119,7 +119,7 @@ func TestGitLab(t *testing.T) {
 		if err := json.Unmarshal(write(t, "gitlab", s, nil), &issues); err != nil {
 			t.Fatalf("%.40q: %v", s, err)
 		}
-		if len(issues) != 12 {
+		if len(issues) != 13 {
 			t.Errorf("%d issues", len(issues))
 		}
 		seen := map[string]bool{}
@@ -184,7 +184,7 @@ func TestJUnit(t *testing.T) {
 		if err := xml.Unmarshal(out, &x); err != nil {
 			t.Fatal(err)
 		}
-		if x.Tests != 7 || x.Failures != 3 || len(x.Suites) != 1 || len(x.Suites[0].Cases) != 7 {
+		if x.Tests != 8 || x.Failures != 4 || len(x.Suites) != 1 || len(x.Suites[0].Cases) != 8 {
 			t.Errorf("%.40q: %d tests, %d failures", s, x.Tests, x.Failures)
 		}
 	}

@@ -86,8 +86,12 @@ func (g *github) Commit(c Commit) error {
 	return g.err
 }
 
-func (g *github) Problem(f verdict.Finding) error {
-	g.annotate(levelWarning, string(f.Code), about(f))
+func (g *github) Problem(f verdict.Finding, refused bool) error {
+	level := levelWarning
+	if refused {
+		level = levelError
+	}
+	g.annotate(level, string(f.Code), about(f))
 	return g.err
 }
 

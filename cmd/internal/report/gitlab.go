@@ -67,8 +67,12 @@ func (g *gitlab) Commit(c Commit) error {
 	return g.err
 }
 
-func (g *gitlab) Problem(f verdict.Finding) error {
-	g.add("minor", "", "repository", "", about(f))
+func (g *gitlab) Problem(f verdict.Finding, refused bool) error {
+	severity := "minor"
+	if refused {
+		severity = "blocker"
+	}
+	g.add(severity, "", "repository", "", about(f))
 	return g.err
 }
 

@@ -78,8 +78,8 @@ func (p *page) Commit(c Commit) error {
 	return nil
 }
 
-func (p *page) Problem(f verdict.Finding) error {
-	p.finding(false, "", about(f))
+func (p *page) Problem(f verdict.Finding, refused bool) error {
+	p.finding(refused, "", about(f))
 	return nil
 }
 

@@ -80,7 +80,11 @@ func (j *junit) Commit(c Commit) error {
 	return nil
 }
 
-func (j *junit) Problem(f verdict.Finding) error {
+func (j *junit) Problem(f verdict.Finding, refused bool) error {
+	if refused {
+		j.testcase("covenant.repository", string(f.Code)+" "+f.Object, "repository", []verdict.Finding{about(f)}, nil)
+		return nil
+	}
 	j.testcase("covenant.repository", string(f.Code)+" "+f.Object, "warning", nil, []verdict.Finding{about(f)})
 	return nil
 }

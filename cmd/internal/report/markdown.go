@@ -128,8 +128,12 @@ func (m *markdown) Commit(c Commit) error {
 	return nil
 }
 
-func (m *markdown) Problem(f verdict.Finding) error {
-	m.finding(&m.warnings, "", about(f))
+func (m *markdown) Problem(f verdict.Finding, refused bool) error {
+	where := &m.warnings
+	if refused {
+		where = &m.errors
+	}
+	m.finding(where, "", about(f))
 	return nil
 }
 

@@ -72,7 +72,7 @@ type Summary struct {
 // An Encoder writes one report.
 type Encoder interface {
 	Commit(Commit) error
-	Problem(verdict.Finding) error // a warning about the repository
+	Problem(f verdict.Finding, refused bool) error // about the repository: a warning, or why all of it is refused
 	Ref(Ref) error
 	End(Summary) error
 }

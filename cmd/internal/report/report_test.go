@@ -112,7 +112,8 @@ func write(t testing.TB, name string, s string, change func(*Run)) []byte {
 		}
 		check(e.Commit(Commit{Result: r, Subject: s, Paths: []string{s, s + "x"}, Grants: []Grant{{ID: "0123456789ab", By: s}}}))
 	}
-	check(e.Problem(testFinding(s)))
+	check(e.Problem(testFinding(s), false))
+	check(e.Problem(testFinding(s), true))
 	check(e.Ref(Ref{RefState: &verdict.RefState{Ref: "refs/heads/" + s, Findings: []verdict.Finding{testFinding(s)}, Warnings: []verdict.Finding{testFinding(s)}}}))
 	sum.Commits, sum.Sealed, sum.Exempt, sum.Unsealed, sum.Invalid, sum.Before = 5, 1, 1, 1, 1, 1
 	check(e.End(sum))

@@ -202,7 +202,12 @@ func (s *sarif) Commit(c Commit) error {
 	return nil
 }
 
-func (s *sarif) Problem(f verdict.Finding) error {
+func (s *sarif) Problem(f verdict.Finding, refused bool) error {
+	if refused {
+		name := say.Line(f.Object)
+		s.add("error", name+": ", f.Object, sarifLogical{name, name, "ref"}, f)
+		return nil
+	}
 	s.notice("warning", string(f.Code)+": "+text(about(f)))
 	return nil
 }

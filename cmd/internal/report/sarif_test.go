@@ -60,7 +60,7 @@ func TestSARIFSchema(t *testing.T) {
 	for _, text := range hostile {
 		log := valid(t, s, write(t, "sarif", text, nil))
 		run := log.Runs[0]
-		if len(run.Results) != 11 {
+		if len(run.Results) != 12 {
 			t.Errorf("%d results", len(run.Results))
 		}
 		seen := map[string]bool{}

@@ -81,7 +81,7 @@ func (v *vsa) Commit(c Commit) error {
 }
 
 // Problem does nothing: a warning never changes an answer.
-func (v *vsa) Problem(verdict.Finding) error { return nil }
+func (v *vsa) Problem(verdict.Finding, bool) error { return nil }
 
 func (v *vsa) Ref(r Ref) error {
 	v.admitted = r.OK() && r.Newest != nil
