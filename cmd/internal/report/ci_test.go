@@ -39,9 +39,9 @@ func commands(t *testing.T, out string, lines int) (found []string) {
 func TestGitHub(t *testing.T) {
 	for _, s := range hostile {
 		out := string(write(t, "github", s, nil))
-		// A line for each commit that is judged, 13 annotations, and the sum.
-		got := commands(t, out, 4+5+6+1)
-		if len(got) != 11 {
+		// A line for each commit that is judged, 12 annotations, and the sum.
+		got := commands(t, out, 4+5+7+1)
+		if len(got) != 12 {
 			t.Errorf("%.40q: %d commands", s, len(got))
 		}
 	}

@@ -38,7 +38,7 @@ var rules = map[verdict.Code]rule{
 	"seal.other-refused":    {"seals", "a good seal counts, or the commit is exempt; another seal was refused"},
 	"ledger.fork":           {"ledgers", "another identity stands at a place that a seal, or a note, has seen; or a remote has another entry of that number, signed by the same writer"},
 	"ledger.rolled-back":    {"ledgers", "a ledger ends before an entry that a seal, or a note, has seen; or a remote had more of it than it has now"},
-	"ledger.withheld":      {"ledgers", "a ledger that a key of the trust root writes ends before an entry that persons or automation of the root saw, or that the root names: a revocation, or an admission, may be among what is missing"},
+	"ledger.withheld":       {"ledgers", "a ledger that a key of the trust root writes ends before an entry that persons or automation of the root saw, or that the root names: a revocation, or an admission, may be among what is missing"},
 	"ledger.order":          {"ledgers", "an entry's number or predecessor is not that of its place"},
 	"ledger.damaged":        {"ledgers", "an entry cannot be read: an object is missing, it has two parents, or the statement is malformed"},
 	"ledger.signature":      {"ledgers", "an entry's signature does not verify, or its key is not known"},
