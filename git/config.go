@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,6 +42,20 @@ func parseConfig(b []byte) (Config, error) {
 		c.entries = append(c.entries, setting{string(f[0]), string(f[1]), key, value, !ok})
 	}
 	return c, nil
+}
+
+// without returns the configuration without what the command line and the environment say of keys that begin with one
+// of the prefixes.
+func (c Config) without(prefixes []string) Config {
+	out := Config{index: map[string][]int{}}
+	for _, s := range c.entries {
+		if s.scope == "command" && slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(s.key, p) }) {
+			continue
+		}
+		out.index[s.key] = append(out.index[s.key], len(out.entries))
+		out.entries = append(out.entries, s)
+	}
+	return out
 }
 
 // canonical returns key as Git prints it: section and variable name in lower case, the subsection

@@ -52,6 +52,9 @@ type Options struct {
 	// Reads says that a [Session] follows at once that reads objects: its child gets ready while the
 	// configuration is read.
 	Reads bool
+	// Stored are the beginnings of configuration keys, in the form of [Config.Keys], of which only what files say
+	// counts: neither "git -c" nor the environment.
+	Stored []string
 }
 
 // Repo is an opened repository. It is immutable and safe for concurrent use.
@@ -92,6 +95,9 @@ func Open(ctx context.Context, o Options) (*Repo, error) {
 	if err := r.discover(ctx, o.Reads); err != nil {
 		r.unready()
 		return nil, fmt.Errorf("open repository %s: %w", dir, err)
+	}
+	if len(o.Stored) > 0 {
+		r.config = r.config.without(o.Stored)
 	}
 	if r.promisor() {
 		r.unready() // such a child would ask the remote

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/git"
@@ -65,8 +67,19 @@ func ForgetFailures(r *git.Repo) error {
 	return nil
 }
 
+var (
+	errProbed  = errors.New("this hook is probed")
+	errNoProbe = errors.New(ProbeVariable + " names no probe")
+)
+
 func answerProbe(file, moment string) error {
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // status named it
+	if filepath.Base(file) != "answer" || !strings.HasPrefix(filepath.Base(filepath.Dir(file)), "covenant-probe-") {
+		return errNoProbe
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0) //nolint:gosec // of a probe
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNoProbe
+	}
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}

@@ -4,6 +4,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// ProbeVariable names the file to which a probed hook adds its moment, and does nothing else.
+// ProbeVariable names the file to which a probed hook adds its moment, and does nothing else. The file is there, is
+// called answer, and its folder begins with covenant-probe-. At a gate nobody passes by a probe: the
+// environment of a server's hooks may be that of who pushes.
 const ProbeVariable = "COVENANT_PROBE"
 
 // Input is one moment.
@@ -97,6 +100,7 @@ type moment struct {
 	// closed says that Git does not go on without an answer either, whatever the
 	// mode: whoever sent something is not the one who answers for this repository.
 	closed bool
+	strict bool // it is installed in strict mode only: without an answer Git does not go on
 	// do is called where the repository is governed.
 	do func(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error)
 }
@@ -106,7 +110,7 @@ var moments = map[string]moment{
 	"pre-merge-commit":      {gate: true, quiet: true, do: before},
 	"pre-applypatch":        {gate: true, quiet: true, do: before},
 	"commit-msg":            {quiet: true, do: message},
-	"reference-transaction": {gate: true, input: true, do: transaction},
+	"reference-transaction": {gate: true, input: true, strict: true, do: transaction},
 	"pre-push":              {gate: true, input: true, do: push},
 	"post-commit":           {do: after},
 	"post-merge":            {do: merged},
@@ -130,12 +134,18 @@ func Quiet(moment string) bool { return moments[moment].quiet }
 // stand and were not sealed, which is remembered for doctor; anything else says that
 // there was no answer, which stops Git in strict mode only.
 func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
-	if file, ok := in.lookup(ProbeVariable); ok && file != "" {
-		return nil, answerProbe(file, in.Moment)
-	}
 	m, ok := moments[in.Moment]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q", ErrMoment, in.Moment)
+	}
+	if file, ok := in.lookup(ProbeVariable); ok && file != "" {
+		err := answerProbe(file, in.Moment)
+		if m.gate {
+			return nil, &RefusedError{Err: cmp.Or(err, errProbed), Hint: []string{"take " + ProbeVariable + " out of the environment"}}
+		}
+		if !errors.Is(err, errNoProbe) {
+			return nil, err
+		}
 	}
 	if in.Moment == "reference-transaction" && in.idle() {
 		return nil, nil
@@ -149,10 +159,11 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 }
 
 func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
-	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env, Reads: in.Moment != "commit-msg"})
+	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env, Reads: in.Moment != "commit-msg", Stored: stored})
 	if err != nil {
-		return nil, err
+		return nil, m.unanswered(err, m.strict)
 	}
+	strict := m.strict || m.gate && Strict(repo)
 	s := repo.Session(ctx)
 	defer func() { _ = s.Close() }()
 	pin, err := provenance.Pin(s, "")
@@ -160,14 +171,22 @@ func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
 		if errors.Is(err, provenance.ErrNotGoverned) && !m.closed {
 			return nil, nil
 		}
-		return nil, err
+		return nil, m.unanswered(err, strict)
 	}
 	made, err := m.do(ctx, in, s, pin)
+	return made, m.unanswered(err, strict)
+}
+
+// stored are the settings that no command line and no environment changes for a hook: they say what is held to what.
+var stored = []string{provenance.PinKey, StrictKey, "covenant.plugin."}
+
+// unanswered makes a refusal of an error where strict says so.
+func (m *moment) unanswered(err error, strict bool) error {
 	var refused *RefusedError
-	if err != nil && m.gate && !errors.As(err, &refused) && Strict(repo) {
-		return made, &RefusedError{Err: err, Hint: []string{Mend(err)}}
+	if err == nil || !strict || errors.As(err, &refused) {
+		return err
 	}
-	return made, err
+	return &RefusedError{Err: err, Hint: []string{Mend(err)}}
 }
 
 // StrictKey is the configuration variable that strict mode sets.

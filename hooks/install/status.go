@@ -167,6 +167,9 @@ func (p *place) prove(ctx context.Context, s *MomentStatus, env []string) error 
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	answer := filepath.Join(dir, "answer")
+	if err := os.WriteFile(answer, nil, 0o600); err != nil { // hooks make none
+		return err
+	}
 	settings := []string{ProbeVariable + "=" + answer}
 	config := p.othersOff(s.Moment)
 	if strings.HasPrefix(s.Where, configKey("")) {
