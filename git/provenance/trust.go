@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -74,11 +75,15 @@ func ExpiryFinding(r *Root, now time.Time) (verdict.Finding, bool) {
 	return f, false
 }
 
-// Rivals looks for another valid successor among the roots fetched from remotes. The
-// error is a *trust.ForkError: nothing may be relied on until one of the two is
-// pinned. Roots that are behind, invalid, or do not contain the pin are no rivals.
+// RejectedKey is the configuration variable that names, apart by spaces, versions of the root which have enough
+// signatures and which somebody decided against here: see [Rivals].
+const RejectedKey = "covenant.rejected"
+
+// Rivals looks for another valid successor, of whichever version, among the roots fetched from remotes. The
+// error is a *trust.ForkError: nothing may be relied on until somebody decides for one of the two, which is
+// written down under [RejectedKey]. Roots that are behind, ahead or invalid are no rivals.
 func Rivals(s *git.Session, r *Root) error {
-	refs, err := s.Refs(strings.TrimSuffix(RemotePrefix, "/"))
+	refs, err := s.Refs(RootRef, strings.TrimSuffix(RemotePrefix, "/"))
 	if err != nil {
 		return err
 	}
@@ -86,19 +91,74 @@ func Rivals(s *git.Session, r *Root) error {
 }
 
 func rivals(s *git.Session, r *Root, refs []git.Ref) error {
-	for _, ref := range refs {
-		if _, ours, ok := cutRemote(ref.Name); !ok || ours != RootRef {
-			continue
-		}
-		other, err := OpenRootAt(s, ref.Name, r.pin)
-		if err != nil {
-			continue
-		}
-		if err := trust.Conflict(r.Versions, other.Versions); err != nil {
-			return fmt.Errorf("%s: %w", ref.Name, err)
+	text, _ := s.Repo().Config().Get(RejectedKey)
+	rejected := strings.Fields(text)
+	for ref, fork := range forks(s, r, refs) {
+		if !slices.Contains(rejected, string(fork.B.ID)) {
+			return fmt.Errorf("%s: %w", ref, fork)
 		}
 	}
 	return nil
+}
+
+// Against returns the versions that whoever decides for one of ours, or what follows it, decides against.
+func Against(s *git.Session, r *Root, target envelope.Digest) ([]envelope.Digest, error) {
+	refs, err := s.Refs(RootRef, strings.TrimSuffix(RemotePrefix, "/"))
+	if err != nil {
+		return nil, err
+	}
+	var out []envelope.Digest
+	for _, fork := range forks(s, r, refs) {
+		at := slices.IndexFunc(r.Versions, func(v *trust.Version) bool { return v.ID == target })
+		if at >= 0 && r.Versions[at].Version >= fork.A.Version && !slices.Contains(out, fork.B.ID) {
+			out = append(out, fork.B.ID)
+		}
+	}
+	return out, nil
+}
+
+// forks returns, by the ref of the other one, where roots of remotes go another way than ours. A of each is ours.
+func forks(s *git.Session, r *Root, refs []git.Ref) iter.Seq2[string, *trust.ForkError] {
+	return func(yield func(string, *trust.ForkError) bool) {
+		i := slices.IndexFunc(refs, func(ref git.Ref) bool { return ref.Name == RootRef })
+		here, whole := r.Versions, false
+		for _, ref := range refs {
+			if _, there, ok := cutRemote(ref.Name); !ok || there != RootRef || i >= 0 && ref.ID == refs[i].ID {
+				continue
+			}
+			if !whole {
+				whole = true
+				if all, err := OpenHistory(s, r.pin); err == nil && len(all.Versions) > len(here) {
+					here = all.Versions
+				}
+			}
+			var fork *trust.ForkError
+			if _, err := Beyond(s, ref.Name, here); errors.As(err, &fork) && !yield(ref.Name, fork) {
+				return
+			}
+		}
+	}
+}
+
+// Beyond opens the chain at a ref from the newest of the versions here that it holds on: it is the same as ours, or
+// behind, where it has one version, ahead where it has more. The error is a *trust.ForkError where it goes another
+// way, that of [OpenRootAt] where it holds none of them, or does not verify.
+func Beyond(s *git.Session, ref string, here []*trust.Version) (*Root, error) {
+	list, err := versionsAt(s, ref, here[0].ID, false)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(here) - 1; i >= 0; i-- {
+		if !slices.ContainsFunc(list, func(e *envelope.Envelope) bool { return e.ID() == here[i].ID }) {
+			continue
+		}
+		other, err := OpenRootAt(s, ref, here[i].ID)
+		if err == nil && i < len(here)-1 && len(other.Versions) > 1 {
+			return nil, &trust.ForkError{A: here[i+1], B: other.Versions[1]}
+		}
+		return other, err
+	}
+	return OpenRootAt(s, ref, here[len(here)-1].ID)
 }
 
 // cutRemote splits the name of a fetched ref into the remote's name and the name it has there. The

@@ -208,9 +208,18 @@ func TestRivals(t *testing.T) {
 	if _, err := w.propose(nil, "alice"); !errors.Is(err, trust.ErrFork) {
 		t.Errorf("a change on one side of a fork: %v", err)
 	}
-	w.pin = b.Digest // somebody decided
+	w.pin = b.Digest // which comes by itself, and decides nothing
+	if err := provenance.Rivals(s, w.rootOf(s)); !errors.Is(err, trust.ErrFork) {
+		t.Errorf("pinned behind the fork: %v", err)
+	}
+	against, err := provenance.Against(s, w.rootOf(s), b.Digest)
+	if err != nil || !slices.Equal(against, []envelope.Digest{a.Digest}) {
+		t.Fatalf("against %v, %v", against, err)
+	}
+	w.git("config", provenance.RejectedKey, string(a.Digest))
+	s = w.session()
 	if err := provenance.Rivals(s, w.rootOf(s)); err != nil {
-		t.Errorf("re-pinned: %v", err)
+		t.Errorf("decided: %v", err)
 	}
 	w.adopted(nil, "alice")
 }

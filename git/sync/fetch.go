@@ -112,7 +112,9 @@ func (in *incoming) close() {
 
 // idle reports whether the remote has what it was known to have, and nothing that we might not.
 func (r *run) idle() bool {
-	if !maps.Equal(r.there, r.tracked) {
+	known := maps.Clone(r.tracked)
+	maps.DeleteFunc(known, func(name string, _ oid.ID) bool { return strings.HasPrefix(name, trackedForks) })
+	if !maps.Equal(r.there, known) {
 		return false
 	}
 	for name, id := range r.there {
@@ -194,34 +196,27 @@ func (in *incoming) root() error {
 
 // later judges a root that is none of the versions here.
 func (in *incoming) later(here *provenance.Root, theirs oid.ID) error {
-	in.keep[trackedRoot] = theirs // as evidence, and for covenant trust to stop at
-	var refused error
-	for i := len(here.Versions) - 1; i >= 0; i-- {
-		other, err := provenance.OpenRootAt(in.qs, theirs.String(), here.Versions[i].ID)
-		if err != nil {
-			if refused == nil {
-				refused = err
-			}
-			continue
-		}
-		if i < len(here.Versions)-1 {
-			in.stop = true
-			next := other.Versions[1]
-			in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.o.Remote+" +"+provenance.RootRef,
-				"%s has another version %d of the trust root (%s, signed by %s) than this clone (%s): nothing of it was adopted",
-				in.o.Remote, next.Version, next.ID, strings.Join(next.Signers, ", "), here.Versions[i+1].ID)
-			return nil
-		}
+	in.keep[trackedRoot] = theirs // for covenant trust to stop at
+	other, err := provenance.Beyond(in.qs, theirs.String(), here.Versions)
+	var fork *trust.ForkError
+	switch {
+	case errors.As(err, &fork):
+		in.stop = true
+		in.keep[trackedForks+trackedRoot] = theirs // as evidence: it stays, whatever the remote has later
+		in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.o.Remote+" +"+provenance.RootRef,
+			"%s has another version %d of the trust root (%s, signed by %s) than this clone (%s): nothing of it was adopted",
+			in.o.Remote, fork.B.Version, fork.B.ID, strings.Join(fork.B.Signers, ", "), fork.A.ID)
+	case err == nil:
 		in.moves[provenance.RootRef] = theirs
 		in.rep.Root = other
-		return nil
+	default:
+		in.stop = true
+		code, hint := verdict.RootInvalid, "ask who keeps "+in.o.Remote
+		if errors.Is(err, provenance.ErrRootMismatch) {
+			code, hint = verdict.RootMismatch, "ask an operator; if the repository began anew, see: covenant trust pin --help"
+		}
+		in.rep.refuse(code, provenance.RootRef, hint, "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.o.Remote, err)
 	}
-	in.stop = true
-	code, hint := verdict.RootInvalid, "ask who keeps "+in.o.Remote
-	if errors.Is(refused, provenance.ErrRootMismatch) {
-		code, hint = verdict.RootMismatch, "ask an operator; if the repository began anew, see: covenant trust pin --help"
-	}
-	in.rep.refuse(code, provenance.RootRef, hint, "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.o.Remote, refused)
 	return nil
 }
 

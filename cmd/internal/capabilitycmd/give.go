@@ -179,7 +179,7 @@ func give(ctx context.Context, env *cli.Env, who string, asJSON bool, build func
 		return err
 	}
 	if k.Hand.Principal.Operator {
-		if err := c.Presence(c.facts.Root.Policy, k.Hand.Signer.Public(), "grant "+g.Action+" to "+g.Subject.Name); err != nil {
+		if err := c.Presence(c.facts.Root, k.Hand.Signer.Public(), "grant "+g.Action+" to "+g.Subject.Name); err != nil {
 			return err
 		}
 	}
@@ -354,7 +354,7 @@ func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Dig
 		}
 	}
 	if k.Hand.Principal.Operator {
-		if err := c.Presence(c.facts.Root.Policy, k.Hand.Signer.Public(), "revoke grant "+id.Short()); err != nil {
+		if err := c.Presence(c.facts.Root, k.Hand.Signer.Public(), "revoke grant "+id.Short()); err != nil {
 			return err
 		}
 	}

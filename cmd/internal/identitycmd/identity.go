@@ -188,7 +188,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		return cli.Hint(fmt.Errorf("the key %s is %s's already", pub.ID(), p.Name), "see who is known here: covenant identity list")
 	}
 	g.Subject.Key = pub.String()
-	if err := w.Presence(f.Root.Policy, k.Hand.Signer.Public(), "introduce "+name); err != nil {
+	if err := w.Presence(f.Root, k.Hand.Signer.Public(), "introduce "+name); err != nil {
 		return err
 	}
 	id, err := k.Grant(ctx, g)

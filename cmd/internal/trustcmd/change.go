@@ -82,7 +82,7 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if err := next.Validate(); err != nil {
 		return explain(o.root, env.Now(), fmt.Errorf("version %d would not be valid: %w", next.Version, err))
 	}
-	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
+	if err := o.w.Presence(o.root, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
 		return err
 	}
 	out, err := provenance.Propose(ctx, o.w.Session, o.root, next, env.Now(), append([]identity.Signer{h.Signer}, extra...)...)

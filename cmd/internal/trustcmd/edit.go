@@ -319,7 +319,7 @@ func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error
 		return err
 	}
 	changes := trust.Changes(o.root.Root, d.Draft.Root)
-	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", d.Version, strings.Join(changes, "; "))); err != nil {
+	if err := o.w.Presence(o.root, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", d.Version, strings.Join(changes, "; "))); err != nil {
 		return err
 	}
 	out, err := provenance.Countersign(ctx, o.w.Session, o.root, d, env.Now(), h.Signer)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +36,8 @@ func newPin(env *cli.Env) *cobra.Command {
 		Long: `Pin a version of the trust root in this clone (git config covenant.root). Without
 DIGEST the pin goes forward along the verified chain to the version in force, so that a server
 can never roll it back behind that. With DIGEST it must be a version of the root that is here;
-compare it with what an operator tells you. Going back is refused without --force.`,
+compare it with what an operator tells you. Where a remote has another version in the place of it,
+or of one before it, DIGEST decides against that one. Going back is refused without --force.`,
 		Example: "  covenant trust pin\n  covenant trust pin sha256:…",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,6 +73,11 @@ func runPin(ctx context.Context, env *cli.Env, text string, force, asJSON bool) 
 	if err := w.SetConfig(ctx, false, provenance.PinKey, string(target)); err != nil {
 		return err
 	}
+	if text != "" {
+		if err := decide(ctx, w, target); err != nil {
+			return work.Explain(err)
+		}
+	}
 	if other := w.Env.Value("COVENANT_ROOT"); other != "" && other != string(target) {
 		env.Talk().Warn("COVENANT_ROOT says %s; as long as it does, no command decides anything", other)
 	}
@@ -84,6 +91,31 @@ func runPin(ctx context.Context, env *cli.Env, text string, force, asJSON bool) 
 	}
 	_, err = fmt.Fprintf(env.Out, "%s: version %d %s\n", env.Palette().Good(word), version, target)
 	return err
+}
+
+// decide writes down that who names a version means it, and not another one that remotes have in the place of it or of
+// one before.
+func decide(ctx context.Context, w *work.Work, target envelope.Digest) error {
+	root, err := provenance.OpenHistory(w.Session, target)
+	if err != nil {
+		return err
+	}
+	against, err := provenance.Against(w.Session, root, target)
+	if err != nil {
+		return err
+	}
+	text, _ := w.Session.Repo().Config().Get(provenance.RejectedKey)
+	all := strings.Fields(text)
+	for _, id := range against {
+		if !slices.Contains(all, string(id)) {
+			all = append(all, string(id))
+			w.Env.Talk().Note("decided against %s; where it was found, operators put theirs in its place", id)
+		}
+	}
+	if len(all) == len(strings.Fields(text)) {
+		return nil
+	}
+	return w.SetConfig(ctx, false, provenance.RejectedKey, strings.Join(all, " "))
 }
 
 // chooseTarget finds the version to pin, and holds it to what is pinned.

@@ -9,6 +9,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // ErrAbsent says that the policy wants a person to be present, and none showed.
@@ -19,9 +20,12 @@ var ErrAbsent = errors.New("nobody showed to be present")
 // that signs a root, a grant, a revocation or an approval calls it right before.
 // With presence "ask" somebody at the terminal must say yes; with "sk" the key must
 // be one of a security key, which is touched for each signature. A refusal wraps
-// ErrAbsent.
-func (w *Work) Presence(policy *trust.Policy, key identity.PublicKey, act string) error {
-	switch policy.AsksPresence() {
+// ErrAbsent. Nobody acts on a root that a remote has another successor for (trust.ErrFork).
+func (w *Work) Presence(root *provenance.Root, key identity.PublicKey, act string) error {
+	if err := provenance.Rivals(w.Session, root); err != nil {
+		return Explain(err)
+	}
+	switch root.Policy.AsksPresence() {
 	case trust.Ask:
 		yes, err := terminal.Confirm(act + "?")
 		if errors.Is(err, terminal.ErrNone) {
