@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 	"github.com/open-covenant/covenant-git/plugins/pluginwire"
 	"github.com/open-covenant/covenant-git/runtime/gate"
@@ -56,6 +58,14 @@ func (obedient) Check(_ context.Context, rs []*pluginapi.Request) ([]pluginapi.A
 			as = append(as, pluginapi.Deny(r, strconv.Itoa(os.Getpid())))
 		case "hang":
 			time.Sleep(time.Hour)
+		case "descriptors":
+			said := ""
+			for fd := range 64 {
+				if name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil {
+					said += name + "\n"
+				}
+			}
+			as = append(as, pluginapi.Deny(r, said))
 		case "die":
 			os.Exit(1)
 		default:
@@ -115,6 +125,29 @@ func ask1(t *testing.T, g *gate.Gate, r *pluginapi.Request) gate.Decision {
 		t.Fatal(err)
 	}
 	return ds[0]
+}
+
+// TestNoDescriptors: a plugin gets no file that somebody before us left open.
+func TestNoDescriptors(t *testing.T) {
+	if _, err := os.Readlink("/proc/self/fd/0"); err != nil {
+		t.Skip(err)
+	}
+	name := filepath.Join(t.TempDir(), "secret")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if flags, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(flags, err)
+	}
+	out, err := exec.Command("ls", "-l", "/proc/self/fd").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), name) {
+		t.Fatalf("a child does not inherit it: %s, %v", out, err)
+	}
+	if d := ask1(t, newGate(t, plugin(t, "look", "descriptors")), operator()); !strings.Contains(d.Reason, "/dev/null") || strings.Contains(d.Reason, "secret") {
+		t.Errorf("open in a plugin:\n%s", d.Reason)
+	}
 }
 
 func TestColdDecisions(t *testing.T) {

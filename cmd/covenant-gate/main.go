@@ -35,6 +35,7 @@ func main() {
 		pluginwire.Serve(capability.Checker{})
 		return
 	case len(args) == 1 && args[0] == "decide":
+		closeInherited()
 		debug.SetGCPercent(1600) // it is gone before that is worth while
 		debug.SetMemoryLimit(256 << 20)
 		err = decide(os.Stdin, os.Stdout)

@@ -213,7 +213,7 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, nil
 }
 
-// closeInherited closes what our starter had open. Git waits for the other end of its
+// closeInherited closes what our starter had open: a checker has no use for it, and Git waits for the other end of its
 // pipes. All that Go opened itself is marked to be closed at an exec.
 func closeInherited() {
 	fds, err := os.ReadDir("/dev/fd")
