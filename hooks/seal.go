@@ -113,7 +113,7 @@ func (in *Input) picked(s *git.Session, id oid.ID) {
 		return
 	}
 	if from, err := oid.Parse(strings.TrimSpace(string(b))); err == nil && from != id && from.Format() == id.Format() {
-		in.pairs, in.Args = []prov.Rewrite{{New: id, Old: from}}, []string{"cherry-pick"}
+		in.pairs, in.Args = []prov.Rewrite{{New: id, Old: from}}, []string{prov.CherryPick}
 	}
 }
 

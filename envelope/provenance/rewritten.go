@@ -11,9 +11,12 @@ import (
 // amend, a rebase, a filter. It says who rewrote, beside the seals that say who made them; it lends nobody anything.
 const Rewritten = "commit.rewritten/v1"
 
+// CherryPick is the command of a rewriting that leaves the old commit where it was.
+const CherryPick = "cherry-pick"
+
 // Rewriting is its body.
 type Rewriting struct {
-	Command string    `json:"command"` // Git's word for it: "amend", "rebase"
+	Command string    `json:"command"` // Git's word for it: "amend", "rebase", or CherryPick
 	Pairs   []Rewrite `json:"pairs"`   // in Git's order; several old ones may have become one
 }
 

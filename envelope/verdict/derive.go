@@ -138,6 +138,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	}
 	r.Mode = provenance.Witness
 	within := d.within()
+	unattended := false
 	for i := range d.Sources {
 		if took[i] == nil {
 			continue
@@ -169,6 +170,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			}
 		}
 		r.Covers = append(r.Covers, c)
+		unattended = unattended || !s.Attended && who.Kind == string(trust.Human)
 	}
 	slices.SortFunc(r.Covers, func(a, b Cover) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seal, b.Seal)) })
 	if len(findings) == 0 && (!d.Cut.IsZero() || d.Lost != "") && len(d.Changes) > 0 {
@@ -203,7 +205,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			most, r.Principal = made[c.Principal.Name], &c.Principal
 		}
 	}
-	r.Verdict, r.Coverage, r.Findings, r.SealID = Derived, "blob", nil, ""
+	r.Verdict, r.Coverage, r.Findings, r.SealID, r.Unattended = Derived, "blob", nil, "", unattended
 	return true
 }
 

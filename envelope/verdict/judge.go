@@ -43,6 +43,7 @@ type Exam struct {
 	Admissions []Admission        `json:"admissions,omitempty"`
 	Denied     []Denial           `json:"denied,omitempty"`
 	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
+	Closed     bool               `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
 }
 
 // ExamSeal is what is true of one seal of a commit.

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope/provenance"
@@ -17,7 +18,7 @@ type Node struct {
 
 // Limits of what is looked at. One key's seals can't crowd out another's.
 const (
-	maxOfKey  = 64   // seals of one key that make the same change
+	maxOfKey  = 256  // seals of one key that make the same change
 	maxOfWay  = 1024 // edges of one key that are looked at for one change
 	maxUndone = 4096 // edges of one key that are followed to see whether it took one back
 )
@@ -33,50 +34,76 @@ type Offers struct {
 type Offer struct {
 	From, To Node
 	Seal     *Candidate
-	list     int // against which parent
+	list     int  // against which parent
+	aside    bool // of a merge that has what another parent has: it takes its side, and brings nothing of its own
 }
 
 // A Move leads from what stands at a path to what stands there next.
 type Move struct{ From, To Node }
 
-// At returns what a seal lists of a path.
-func (o *Offers) At(path string, c *Candidate) []Move {
-	var out []Move
-	if c.Seal == nil {
-		return nil
+// RawOf is the diff that a change speaks of.
+func RawOf(c *provenance.Change) provenance.Raw {
+	from, to := node(c.OldMode, c.Old), node(c.NewMode, c.New)
+	out := provenance.Raw{Path: c.PathBytes(), OldMode: from.Mode, NewMode: to.Mode, Old: from.ID, New: to.ID}
+	if c.Status != "" {
+		out.Status = c.Status[0]
 	}
-	for _, list := range c.Seal.Predicate.Changes {
-		for i := range list {
-			if list[i].PathBytes() == path {
-				out = append(out, Move{node(list[i].OldMode, list[i].Old), node(list[i].NewMode, list[i].New)})
-			}
+	return out
+}
+
+// Moved returns the paths to which a seal puts what it takes away from the path of an offer.
+func (x Offer) Moved(n Node) []string {
+	var out []string
+	list := x.Seal.Seal.Predicate.Changes[x.list]
+	for i := range list {
+		if list[i].Old == "" && node(list[i].NewMode, list[i].New) == n {
+			out = append(out, list[i].PathBytes())
 		}
 	}
 	return out
 }
 
-// Renames reports whether a seal takes a path away and puts what stood there elsewhere.
-func (o *Offers) Renames(c *Candidate, path string) bool {
-	for _, m := range o.At(path, c) {
-		if m.To != (Node{}) {
-			continue
-		}
-		for _, list := range c.Seal.Predicate.Changes {
-			for i := range list {
-				if list[i].Old == "" && node(list[i].NewMode, list[i].New) == m.From {
-					return true
+// From returns what leads a path from a node, the sides that merges took among it.
+func (o *Offers) From(path string, n Node) iter.Seq[Offer] {
+	return func(yield func(Offer) bool) {
+		if w := o.byPath[path]; w != nil {
+			for _, i := range w.out[n] {
+				if !yield(w.list[i]) {
+					return
 				}
 			}
 		}
 	}
-	return false
+}
+
+// To returns what leads a path to a node.
+func (o *Offers) To(path string, n Node) iter.Seq[Offer] {
+	return func(yield func(Offer) bool) {
+		if w := o.byPath[path]; w != nil {
+			for _, i := range w.to[n] {
+				if !yield(w.list[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Crowded returns a seal of each key that makes one change of a path so often that not all of it is looked at.
+func (o *Offers) Crowded(path string) []*Candidate {
+	if w := o.byPath[path]; w != nil {
+		return w.crowded
+	}
+	return nil
 }
 
 // ways are the offers for one path, and where they begin and end.
 type ways struct {
 	list     []Offer
 	from, to map[Node][]int
+	out      map[Node][]int     // like from, with the sides that merges took
 	of       map[signedEdge]int // how many there are
+	crowded  []*Candidate       // one of each key of which there are too many
 	rank     map[Node]int       // later where it can't lead back; nil: not known yet
 }
 
@@ -88,10 +115,16 @@ type signedEdge struct {
 func (w *ways) add(x Offer) {
 	e := signedEdge{x.From, x.To, x.Seal.KeyID}
 	if w.of[e]++; w.of[e] > maxOfKey {
+		if !slices.ContainsFunc(w.crowded, func(c *Candidate) bool { return c.KeyID == x.Seal.KeyID }) {
+			w.crowded = append(w.crowded, x.Seal)
+		}
 		return
 	}
-	w.from[x.From] = append(w.from[x.From], len(w.list))
-	w.to[x.To] = append(w.to[x.To], len(w.list))
+	w.out[x.From] = append(w.out[x.From], len(w.list))
+	if !x.aside {
+		w.from[x.From] = append(w.from[x.From], len(w.list))
+		w.to[x.To] = append(w.to[x.To], len(w.list))
+	}
 	w.list = append(w.list, x)
 }
 
@@ -102,14 +135,24 @@ func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
 		if cand.Err != nil || cand.Seal == nil || cand.InNote {
 			continue
 		}
-		for n, list := range cand.Seal.Predicate.Changes {
+		lists := cand.Seal.Predicate.Changes
+		var in map[string]int // path → against how many parents of a merge it differs
+		if len(lists) > 1 {
+			in = map[string]int{}
+			for _, list := range lists {
+				for i := range list {
+					in[list[i].PathBytes()]++
+				}
+			}
+		}
+		for n, list := range lists {
 			for i := range list {
 				c := &list[i]
 				p := c.PathBytes()
 				if o.byPath[p] == nil {
-					o.byPath[p] = &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
+					o.byPath[p] = &ways{from: map[Node][]int{}, to: map[Node][]int{}, out: map[Node][]int{}, of: map[signedEdge]int{}}
 				}
-				o.byPath[p].add(Offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand, n})
+				o.byPath[p].add(Offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand, n, in != nil && in[p] < len(lists)})
 			}
 		}
 	}
@@ -288,9 +331,8 @@ func reach(start, end Node, from map[Node][]int, next func(int) Node) map[Node]b
 	return seen
 }
 
-// TakenBack reports whether the signer of an offer led the path back to where it was, by later seals of the same ledger
-// that count.
-func (o *Offers) TakenBack(path string, x Offer, counts func(*Candidate) bool) bool {
+// undone reports whether the signer of an offer led the path back to where it was, by later seals that count.
+func (o *Offers) undone(path string, x Offer, counts func(*Candidate) bool) bool {
 	w := o.byPath[path]
 	seen := map[Node]bool{x.To: true}
 	work := 0
@@ -299,11 +341,11 @@ func (o *Offers) TakenBack(path string, x Offer, counts func(*Candidate) bool) b
 		todo = todo[:len(todo)-1]
 		for _, i := range w.from[n] {
 			y := &w.list[i]
-			if y.Seal.KeyID != x.Seal.KeyID || y.Seal.Ledger != x.Seal.Ledger || y.Seal.Index <= x.Seal.Index {
+			if y.Seal.KeyID != x.Seal.KeyID || y.Seal == x.Seal {
 				continue
 			}
 			if work++; work > maxUndone {
-				return true // too much to look at: it covers nothing
+				return false
 			}
 			if seen[y.To] || !counts(y.Seal) {
 				continue
@@ -342,12 +384,7 @@ func (o *Offers) exam(cand *Candidate) *ExamSeal {
 func raws(list []provenance.Change) []provenance.Raw {
 	out := make([]provenance.Raw, len(list))
 	for i := range list {
-		c := &list[i]
-		from, to := node(c.OldMode, c.Old), node(c.NewMode, c.New)
-		out[i] = provenance.Raw{Path: c.PathBytes(), OldMode: from.Mode, NewMode: to.Mode, Old: from.ID, New: to.ID}
-		if c.Status != "" {
-			out[i].Status = c.Status[0]
-		}
+		out[i] = RawOf(&list[i])
 	}
 	return out
 }
@@ -433,7 +470,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		for j := range d.Sources[i].All {
 			e := &d.Sources[i].All[j]
 			path := string(e.Path)
-			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.TakenBack(path, Offer{e.From, e.To, l.seal, l.list}, func(y *Candidate) bool {
+			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
 				return q.Continues(y, l.seal) && o.only(y, path, taken)
 			})
 		}

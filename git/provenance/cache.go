@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v4"
+const cacheVersion = "covenant-exam/v5"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -262,12 +262,19 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if o.Asker != nil {
 		w.Authority = o.Asker(f.Root, f.Authority)
 	}
+	results := make([]verdict.Result, 0, len(snap.Exams))
+	for exams := range slices.Chunk(snap.Exams, batchOf) {
+		for i, r := range judgeAll(exams, w, o.Now) {
+			if exams[i].Closed && !r.Verdict.OK() {
+				return nil // it held without others' seals when it was examined, and does no more
+			}
+			results = append(results, r)
+		}
+	}
 	r.Results = func(yield func(verdict.Result, error) bool) {
-		for exams := range slices.Chunk(snap.Exams, batchOf) {
-			for _, r := range judgeAll(exams, w, o.Now) {
-				if !yield(r, nil) {
-					return
-				}
+		for i := range results {
+			if !yield(results[i], nil) {
+				return
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -27,8 +26,14 @@ type deriver struct {
 	offers *verdict.Offers // nil: nobody needed them yet
 	h      *history        // likewise
 	here   map[oid.ID]bool // sealed commits that are in this clone
+	signed map[oid.ID]bool // of those that nobody sealed, where the policy exempts who signed them
 	lost   string          // a ledger that lacks entries
 	built  map[oid.ID][]verdict.Seen
+
+	descents map[*verdict.Candidate]*descent
+	goods    map[*verdict.Candidate]bool
+	allowed  map[sealedPath]bool
+	ledgers  map[string][]*verdict.Candidate // seals by ledger, in their order; nil: nobody needed them yet
 }
 
 // heldExam is a commit that waits for its derivation, or for that of an earlier one.
@@ -38,13 +43,13 @@ type heldExam struct {
 	diffs  [][]prov.Raw // against each parent; nil: it is not derived
 }
 
-// maxSteps bounds the work of finding out what stood at one path: past it nothing of it is derived.
-const maxSteps = 20_000_000
-
 func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID]bool, now time.Time) *deriver {
 	plain := *w
 	plain.Authority = f.Authority
-	return &deriver{f: f, w: &plain, span: sp, ref: ref, before: before, now: now}
+	return &deriver{
+		f: f, w: &plain, span: sp, ref: ref, before: before, now: now, signed: map[oid.ID]bool{},
+		descents: map[*verdict.Candidate]*descent{}, goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{},
+	}
 }
 
 // open reports whether sealed changes of other commits could make a difference to the verdict of a commit.
@@ -54,6 +59,7 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 	}
 	if len(e.Seals) > 0 || e.Signer != "" {
 		if e.Judge(d.w, d.now).Verdict.OK() {
+			e.Closed = true // whoever remembers it looks again when that does not hold any more
 			return false
 		}
 	}
@@ -94,6 +100,9 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 	if err := d.leave(ctx, s, paths); err != nil {
 		return err
 	}
+	if err := d.exempted(s); err != nil {
+		return err
+	}
 	for i := range d.f.Problems {
 		if c := d.f.Problems[i].Code; c == verdict.LedgerRolledBack || c == verdict.LedgerWithheld {
 			d.lost = d.f.Problems[i].Object
@@ -104,12 +113,31 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 	return err
 }
 
+// exempted finds out which commits that nobody sealed, and that chose something, may need no seal.
+func (d *deriver) exempted(s *git.Session) error {
+	var open []git.Commit
+	seen := map[int]bool{}
+	for _, p := range d.h.paths {
+		for _, k := range p.moved {
+			if id := d.h.order[k]; !seen[k] && len(d.f.Seals[id]) == 0 {
+				seen[k] = true
+				open = append(open, d.h.f.commits[id])
+			}
+		}
+	}
+	signers, err := d.f.signers(s, open, nil, nil)
+	for id := range signers {
+		d.signed[id] = true
+	}
+	return err
+}
+
 // derive finds what may cover a commit.
 func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	c := &x.commit
 	q := &verdict.Question{
 		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { return d.here[id] },
-		Continues: func(later, earlier *verdict.Candidate) bool { return d.continues(later, earlier.Seal.Commit()) },
+		Continues: func(later, earlier *verdict.Candidate) bool { return d.holds(later, earlier.Seal.Commit()) },
 	}
 	if len(c.Parents) == 2 {
 		var err error
@@ -127,110 +155,60 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 			}
 		}
 	}
-	past := d.h.walks[0].from(d.h, c.Parents[0])
-	place, placed := d.h.index[c.ID]
-	q.Usable = func(path string, o verdict.Offer) bool {
-		id := o.Seal.Seal.Commit()
-		at, known := d.h.index[id]
-		if d.h.over[path] || id == c.ID || d.before[id] || d.h.before[id] || known && past(at) || d.refused(o.Seal) || placed && d.follows(o.Seal, place) {
-			return false // it is no part of this one, or came after it
-		}
-		left := d.h.left[path][o.To]
-		var own *line
-		for i := len(left) - 1; i >= 0; i-- { // what was done last is nearest
-			k := left[i]
-			if !past(k) && !d.h.excepted[k] || d.knows(o.Seal, k) {
-				continue
-			}
-			if own == nil {
-				own = d.line(o.Seal, path)
-			}
-			if len(d.f.Seals[d.h.order[k]]) > 0 || !own.did(d.h.moves[path][k]) {
-				return false // it was left by somebody whom the signer did not know
-			}
-		}
-		return !d.offers.TakenBack(path, o, func(y *verdict.Candidate) bool {
-			return !d.offers.Renames(y, path) && (!placed || !d.knows(y, place) && !d.leftAfter(path, o.To, place))
-		})
-	}
+	q.Usable = d.usable(c, q.Changes, x.exam.Side)
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
-	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(d.h.over) == 0 {
+	for i := range v.Changes {
+		if d.over(string(v.Changes[i].Change.Path)) {
+			v.Over = append(v.Over, string(v.Changes[i].Change.Path))
+			v.Changes[i].Edges = nil
+		}
+	}
+	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(v.Over) == 0 {
 		x.exam.Derived = nil
 		return nil
 	}
 	v.Cut, v.Lost, v.Built = d.h.cut, d.lost, d.built[c.ID]
-	for i := range v.Changes {
-		if p := string(v.Changes[i].Change.Path); d.h.over[p] {
-			v.Over = append(v.Over, p)
-		}
-	}
 	return nil
 }
 
-// leftAfter reports whether what a commit brought was left again by one that follows it.
-func (d *deriver) leftAfter(path string, n verdict.Node, place int) bool {
-	for _, k := range d.h.left[path][n] {
-		if k > place && (d.h.chain[k] == d.h.chain[place] || d.h.pastOf(k)(place)) {
-			return true
+// over reports whether there is more about a path than is looked at.
+func (d *deriver) over(path string) bool {
+	return d.h.steps <= 0 || slices.ContainsFunc(d.offers.Crowded(path), func(c *verdict.Candidate) bool { return d.may(c, path) })
+}
+
+// usable tells which offers may cover a commit's changes, whoever may bring them.
+func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool) func(string, verdict.Offer) bool {
+	h := d.h
+	place := h.index[c.ID]
+	var parents []int
+	for _, p := range c.Parents {
+		if at, in := h.index[p]; in {
+			parents = append(parents, at)
 		}
 	}
-	return false
-}
-
-// A line is what the signer of a seal had sealed at a path before, in work that is not in the history under its own name.
-type line struct {
-	from map[verdict.Node][]verdict.Node
-	work int
-}
-
-// line collects it, by what the signer says it went on from.
-func (d *deriver) line(c *verdict.Candidate, path string) *line {
-	l := &line{from: map[verdict.Node][]verdict.Node{}}
-	d.trail(c, false, func(id oid.ID) bool {
-		if _, in := d.h.index[id]; in {
-			return true
-		}
-		for i := range d.f.Seals[id] {
-			x := &d.f.Seals[id][i]
-			if x.Err != nil || x.Seal == nil || x.KeyID != c.KeyID {
-				continue
-			}
-			for _, o := range d.offers.At(path, x) {
-				l.from[o.From] = append(l.from[o.From], o.To)
-			}
-		}
-		return true
-	})
-	return l
-}
-
-// did reports whether the line goes from one node to another, for each of some moves, and takes what it goes out of it:
-// what somebody did once accounts for one that did the same.
-func (l *line) did(moves []verdict.Move) bool {
-	for _, m := range moves {
-		came := map[verdict.Node]verdict.Node{m.From: m.From}
-		for todo := []verdict.Node{m.From}; len(todo) > 0; todo = todo[1:] {
-			for _, to := range l.from[todo[0]] {
-				if _, seen := came[to]; !seen {
-					came[to] = todo[0]
-					todo = append(todo, to)
-				}
-			}
-			if l.work++; l.work > maxTrail {
-				return false
-			}
-		}
-		if _, ok := came[m.To]; !ok || m.From == m.To {
+	past := func(k int) bool { return len(parents) > 0 && h.reaches(parents[0], k) }
+	// Where it is to come to the ref under review, what that ref has counts too; but what a merge took in along with the rest.
+	counts := func(k int) bool {
+		return past(k) || d.span.Ref != "" && h.excepted[k] && !(len(parents) == 2 && h.reaches(parents[1], k))
+	}
+	from := map[string]verdict.Node{}
+	for i := range changes {
+		from[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
+	}
+	return func(path string, o verdict.Offer) bool {
+		id := o.Seal.Seal.Commit()
+		at, known := h.index[id]
+		switch {
+		case !h.take(1), id == c.ID, d.before[id], h.before[id], known && past(at), d.refused(o.Seal):
+			return false
+		case !side && !d.may(o.Seal, path):
+			return false
+		case d.knows(o.Seal, place): // it came after it
 			return false
 		}
-		for at := m.To; at != m.From; at = came[at] {
-			list := l.from[came[at]]
-			i := slices.Index(list, at)
-			l.from[came[at]] = slices.Delete(list, i, i+1)
-		}
+		return d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path])
 	}
-	return len(moves) > 0
 }
 
 // refused reports whether the gate of a seal's own signer refused its commit.
@@ -259,10 +237,8 @@ func (d *deriver) builders() {
 			continue
 		}
 		by := verdict.Seen{KeyID: cand.KeyID, Time: cand.Header.Time}
-		if p, ok := d.f.Authority.ByKey(cand.KeyID); !ok || p.Accountable != p.Name { // whose times are claims: when it was seen
-			if by, ok = d.f.seenBy(cand.Ledger, cand.Index); !ok {
-				continue
-			}
+		if p, ok := d.f.Authority.ByKey(cand.KeyID); !ok || p.Accountable != p.Name || p.Kind == "agent" {
+			continue // whose times are claims
 		}
 		for _, p := range cand.Seal.Predicate.Parents {
 			d.built[p] = append(d.built[p], by)
@@ -271,312 +247,6 @@ func (d *deriver) builders() {
 	for _, list := range d.built {
 		slices.SortFunc(list, func(a, b verdict.Seen) int { return strings.Compare(a.Time, b.Time) })
 	}
-}
-
-// history is all that the commits of a span continue, and what a range leaves out.
-type history struct {
-	f        *Facts
-	order    []oid.ID // parents before children
-	index    map[oid.ID]int
-	above    [][]int // the places of a commit's parents
-	chain    []int   // commits of one chain follow each other by first parents
-	walks    [4]walk
-	at       map[int]*walk    // further ones, by where they start
-	entries  map[string][]int // where the work of a seal's signer left the history
-	excepted map[int]bool     // left out of the range
-	before   map[oid.ID]bool  // older than governance
-	cut      oid.ID           // where it can't be read further; zero when it can
-	left     map[string]map[verdict.Node][]int
-	moved    map[string][]int                  // who changed a path at all
-	moves    map[string]map[int][]verdict.Move // and how
-	over     map[string]bool                   // paths of which there is too much to look at
-	work     map[string]int
-}
-
-// history reads what a range leaves out, as far as it is here.
-func (d *deriver) history(s *git.Session) (*history, error) {
-	full := *d.f
-	full.commits = maps.Clone(d.f.commits)
-	h := &history{
-		f: &full, index: map[oid.ID]int{}, before: map[oid.ID]bool{}, left: map[string]map[verdict.Node][]int{}, moved: map[string][]int{}, moves: map[string]map[int][]verdict.Move{}, over: map[string]bool{},
-		work: map[string]int{}, at: map[int]*walk{}, entries: map[string][]int{}, excepted: map[int]bool{},
-	}
-	order := d.f.order
-	in := map[oid.ID]bool{}
-	if len(d.span.Except) > 0 {
-		shallow, err := s.Repo().Shallow()
-		if err != nil {
-			return nil, err
-		}
-		var past []oid.ID
-		for c, err := range s.Log(git.LogQuery{Revs: tips(d.span.Except)}) {
-			if err != nil {
-				return nil, err
-			}
-			in[c.ID] = true
-			full.commits[c.ID] = c
-			past = append(past, c.ID)
-		}
-		h.before = full.reach(d.since(""))
-		for _, id := range past {
-			if shallow[id] && !h.before[id] {
-				h.cut = id
-			}
-		}
-		order = append(past, slices.DeleteFunc(slices.Clone(order), func(id oid.ID) bool { return in[id] })...)
-	} else {
-		h.before = d.before
-	}
-	reached := full.reach(d.span.Tips)
-	for _, id := range order {
-		if reached[id] || in[id] {
-			if in[id] {
-				h.excepted[len(h.order)] = true
-			}
-			h.index[id] = len(h.order)
-			h.order = append(h.order, id)
-		}
-	}
-	h.above, h.chain = make([][]int, len(h.order)), make([]int, len(h.order))
-	ends := map[int]int{} // chain → its last commit
-	for i, id := range h.order {
-		h.chain[i] = i
-		if p := full.commits[id].Parents; len(p) > 0 {
-			if at, here := h.index[p[0]]; here && ends[h.chain[at]] == at {
-				h.chain[i] = h.chain[at]
-			}
-		}
-		ends[h.chain[i]] = i
-		for _, p := range full.commits[id].Parents {
-			if at, here := h.index[p]; here {
-				h.above[i] = append(h.above[i], at)
-			}
-		}
-	}
-	return h, nil
-}
-
-// since are the commits at which a ref, or any, came to be governed.
-func (d *deriver) since(ref string) []oid.ID {
-	var out []oid.ID
-	for _, g := range d.f.Root.Governed {
-		if ref == "" || g.Ref == ref {
-			out = append(out, g.Commit)
-		}
-	}
-	return out
-}
-
-func tips(ids []oid.ID) []string {
-	out := make([]string, len(ids))
-	for i, id := range ids {
-		out[i] = id.String()
-	}
-	return out
-}
-
-// leave finds out what the commits of the history did at some paths since governance began, whoever made them, against each
-// of their parents: what stood there, or stood there on the way if they were made of sealed changes, and was left.
-func (d *deriver) leave(ctx context.Context, s *git.Session, paths map[string]bool) error {
-	h := d.h
-	var commits []git.Commit
-	for _, id := range h.order {
-		if !h.before[id] {
-			commits = append(commits, h.f.commits[id])
-		}
-	}
-	trees, err := h.f.parentTrees(s, commits)
-	if err != nil {
-		return err
-	}
-	next, parent := 0, 0 // the commit, and which of its parents
-	for list, err := range s.Diffs(treePairs(commits, nil, trees)) {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if next == len(commits) {
-			break
-		}
-		c := &commits[next]
-		if parent++; parent >= len(c.Parents) {
-			next, parent = next+1, 0
-		}
-		if err != nil {
-			h.cut = c.ID // what it did is not known
-			continue
-		}
-		place := h.index[c.ID]
-		for _, r := range RawChanges(list) {
-			if !paths[r.Path] || h.over[r.Path] {
-				continue
-			}
-			if m := h.moved[r.Path]; len(m) == 0 || m[len(m)-1] != place {
-				h.moved[r.Path] = append(m, place)
-			}
-			if h.moves[r.Path] == nil {
-				h.moves[r.Path] = map[int][]verdict.Move{}
-			}
-			from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
-			h.moves[r.Path][place] = append(h.moves[r.Path][place], verdict.Move{From: from, To: to})
-			// What was sealed by who went on from there is no part of it.
-			nodes, work := d.offers.Passed(r.Path, from, to, func(c *verdict.Candidate) bool { return !d.knows(c, place) })
-			if h.work[r.Path] += work + 1; h.work[r.Path] > maxSteps {
-				h.over[r.Path] = true
-				continue
-			}
-			at := h.left[r.Path]
-			if at == nil {
-				at = map[verdict.Node][]int{}
-				h.left[r.Path] = at
-			}
-			for _, n := range nodes {
-				if n == to {
-					continue
-				}
-				if m := at[n]; len(m) == 0 || m[len(m)-1] != place {
-					at[n] = append(m, place)
-				}
-			}
-		}
-	}
-	return ctx.Err()
-}
-
-// A walk goes back from a commit, as far as it is asked. It is used again and again.
-type walk struct {
-	seen        []int // who came by last
-	round       int
-	todo, later []int
-	past        func(int) bool // of one that starts at one place only
-}
-
-// from returns what tells whether a place is that of a commit or of an ancestor of it, until the next call.
-func (w *walk) from(h *history, tip oid.ID) func(int) bool {
-	start, ok := h.index[tip]
-	if !ok {
-		return func(int) bool { return false }
-	}
-	return w.start(h, start)
-}
-
-func (w *walk) start(h *history, start int) func(int) bool {
-	if w.seen == nil {
-		w.seen = make([]int, len(h.order))
-	}
-	w.round++
-	w.todo, w.later = w.todo[:0], append(w.later[:0], start)
-	low := start + 1 // everything from here on was seen
-	return func(at int) bool {
-		if at > start {
-			return false
-		}
-		if at < low {
-			w.todo, w.later = append(w.todo, w.later...), w.later[:0]
-			for len(w.todo) > 0 {
-				x := w.todo[len(w.todo)-1]
-				w.todo = w.todo[:len(w.todo)-1]
-				switch {
-				case w.seen[x] == w.round:
-				case x < at:
-					w.later = append(w.later, x)
-				default:
-					w.seen[x] = w.round
-					w.todo = append(w.todo, h.above[x]...)
-				}
-			}
-			low = at
-		}
-		return w.seen[at] == w.round
-	}
-}
-
-// Limits of following what a signer says it went on from.
-const (
-	maxTrail = 10_000
-	maxWalks = 64
-)
-
-// trail calls visit with each commit that the signer of a seal says it went on from, by the parents it named there and
-// in its other seals, until one is in the history; those it returns.
-//
-// With anybody's seals it finds more, and proves less: who made up a commit between may have named what it likes.
-func (d *deriver) trail(c *verdict.Candidate, anybody bool, visit func(oid.ID) bool) []int {
-	var out []int
-	seen := map[oid.ID]bool{}
-	todo := slices.Clone(c.Seal.Predicate.Parents)
-	for len(todo) > 0 && len(seen) < maxTrail {
-		id := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if seen[id] {
-			continue
-		}
-		seen[id] = true
-		if visit != nil && !visit(id) {
-			return out
-		}
-		if at, in := d.h.index[id]; in {
-			out = append(out, at)
-			continue
-		}
-		for i := range d.f.Seals[id] {
-			if x := &d.f.Seals[id][i]; x.Err == nil && x.Seal != nil && (anybody || x.KeyID == c.KeyID) {
-				todo = append(todo, x.Seal.Predicate.Parents...)
-			}
-		}
-	}
-	return out
-}
-
-// continues reports whether the signer of a seal went on from a commit.
-func (d *deriver) continues(c *verdict.Candidate, from oid.ID) bool {
-	found := false
-	for _, at := range d.trail(c, false, func(id oid.ID) bool { found = id == from; return !found }) {
-		if to, in := d.h.index[from]; !found && in {
-			found = d.h.walks[3].start(d.h, at)(to)
-		}
-	}
-	return found
-}
-
-// knows reports whether the signer of a seal went on from the commit at a place, and so knew what it did.
-func (d *deriver) knows(c *verdict.Candidate, place int) bool { return d.after(c, place, false) }
-
-// follows reports whether a seal seems to have been made after the commit at a place.
-func (d *deriver) follows(c *verdict.Candidate, place int) bool { return d.after(c, place, true) }
-
-func (d *deriver) after(c *verdict.Candidate, place int, anybody bool) bool {
-	k := string(c.ID)
-	if anybody {
-		k += " anybody"
-	}
-	list, known := d.h.entries[k]
-	if !known {
-		list = d.trail(c, anybody, nil)
-		d.h.entries[k] = list
-	}
-	for _, at := range list {
-		if at < place {
-			continue
-		}
-		if d.h.chain[at] == d.h.chain[place] || d.h.pastOf(at)(place) {
-			return true
-		}
-	}
-	return false
-}
-
-// pastOf returns what tells whether a place is another, or that of an ancestor of it.
-func (h *history) pastOf(at int) func(int) bool {
-	w := h.at[at]
-	if w == nil {
-		if len(h.at) >= maxWalks {
-			clear(h.at)
-		}
-		w = &walk{}
-		w.past = w.start(h, at)
-		h.at[at] = w
-	}
-	return w.past
 }
 
 // present tells which sealed commits are in this clone.
@@ -615,8 +285,12 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 	if !ok {
 		return all()
 	}
-	common := h.walks[1].from(h, base)
-	sides := [2]func(int) bool{h.walks[2].from(h, c.Parents[0]), h.walks[3].from(h, c.Parents[1])}
+	of := func(id oid.ID) func(int) bool {
+		at := h.index[id]
+		return func(k int) bool { return h.reaches(at, k) }
+	}
+	common := of(base)
+	sides := [2]func(int) bool{of(c.Parents[0]), of(c.Parents[1])}
 	own := map[oid.ID]bool{}
 	if d.ref != "" {
 		own = h.f.reach(d.since(d.ref))
@@ -645,12 +319,13 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 		for _, r := range diffs[i] {
 			_, both := side[i][r.Path]
 			there, changed := side[1-i][r.Path]
-			if both || !changed || there.New != r.New || there.NewMode != r.NewMode || h.over[r.Path] {
+			if both || !changed || there.New != r.New || there.NewMode != r.NewMode {
 				chosen[r.Path] = true
 				continue
 			}
-			for j := len(h.moved[r.Path]) - 1; j >= 0; j-- {
-				if k := h.moved[r.Path][j]; sides[i](k) && !common(k) {
+			moved := h.paths[r.Path].moved
+			for j := len(moved) - 1; j >= 0; j-- {
+				if k := moved[j]; sides[i](k) && !common(k) {
 					chosen[r.Path] = true
 					break
 				}
@@ -658,51 +333,4 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 		}
 	}
 	return chosen, nil
-}
-
-// base returns the one best common ancestor of two commits; false when there is none, or more than one.
-func (h *history) base(a, b oid.ID) (oid.ID, bool) {
-	const left, right, stale = 1, 2, 4
-	flags := map[oid.ID]int{}
-	var queue []oid.ID // by their place in the history, the last first
-	open := 0          // of the queue: not stale
-	push := func(id oid.ID, flag int) {
-		if _, here := h.index[id]; !here {
-			return
-		}
-		was, queued := flags[id]
-		flags[id] = was | flag
-		switch {
-		case !queued:
-			at, _ := slices.BinarySearchFunc(queue, id, func(x, y oid.ID) int { return cmp.Compare(h.index[x], h.index[y]) })
-			queue = slices.Insert(queue, at, id)
-			if flag&stale == 0 {
-				open++
-			}
-		case was&stale == 0 && flag&stale != 0:
-			open--
-		}
-	}
-	push(a, left)
-	push(b, right)
-	var best []oid.ID
-	for open > 0 {
-		id := queue[len(queue)-1]
-		queue = queue[:len(queue)-1]
-		flag := flags[id]
-		if flag&stale == 0 {
-			open--
-			if flag == left|right {
-				best = append(best, id)
-				flag |= stale
-			}
-		}
-		for _, p := range h.f.commits[id].Parents {
-			push(p, flag)
-		}
-	}
-	if len(best) != 1 {
-		return oid.ID{}, false
-	}
-	return best[0], true
 }

@@ -18,7 +18,8 @@ import (
 // press is a repository in which branches are worked on, and brought to main by who knows nothing of us.
 type press struct {
 	*world
-	blobs map[string]string
+	ranges  []string // that are looked at besides
+	tipOnly bool     // nothing but all of the history is
 }
 
 func newPress(t *testing.T) *press {
@@ -28,7 +29,7 @@ func newPress(t *testing.T) *press {
 	w.git("add", ".")
 	w.made("before")
 	w.found()
-	p := &press{w, map[string]string{}}
+	p := &press{world: w}
 	p.grant("alice", "coder", func(g *capability.Grant) { g.Scope = scope(t, `{"version":1,"paths":["src/**"]}`) })
 	p.grant("alice", "helper", func(g *capability.Grant) { g.Scope = scope(t, `{"version":1,"paths":["docs/**"]}`) })
 	p.sealed("alice", "src/a=ground", "src/b=ground", "docs/d=ground")

@@ -1,0 +1,601 @@
+package provenance_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// gone squashes a branch by a button and deletes it.
+func (p *press) gone(branch string) oid.ID {
+	p.t.Helper()
+	id := p.squash(branch)
+	p.git("branch", "-q", "-D", branch)
+	return id
+}
+
+// takes makes a commit of what a branch has at some paths, as a squash of a branch that another one's squash is below.
+func (p *press) takes(branch string, paths ...string) oid.ID {
+	p.t.Helper()
+	p.git(append([]string{"checkout", "-q", branch, "--"}, paths...)...)
+	return p.made("squash " + branch)
+}
+
+// everywhere gives mallory all that coder has.
+func (p *press) everywhere() {
+	p.t.Helper()
+	p.grant("alice", "mallory", nil)
+}
+
+// A claim is a change that a seal of a commit which never was lists.
+func claim(path, from, to string) prov.Change {
+	return prov.Change{Path: path, Status: "M", Old: from, New: to, OldMode: "100644", NewMode: "100644"}
+}
+
+// Whoever may push, and has no key, brings nothing back; and whoever has a key for something else takes nothing away.
+func TestDerivedAttacked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many repositories")
+	}
+	rows(t, []row{
+		{"back and forth on the branch, reverted by another's button, and forth again", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=evil")
+			p.sealed("coder", "src/a=ground")
+			p.sealed("coder", "src/a=evil", "src/n=1")
+			p.on("main")
+			p.gone("work")
+			p.squashedBy("alice", "src/a=ground")
+			return p.put("src/a=evil")
+		}, verdict.Unsealed},
+		{"the same, forth again after the squash", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=evil")
+			p.on("main")
+			p.squash("work")
+			p.on("work")
+			p.sealed("coder", "src/a=ground")
+			p.sealed("coder", "src/a=evil")
+			p.git("branch", "-m", "old")
+			p.on("main")
+			p.squashedBy("alice", "src/a=ground")
+			return p.put("src/a=evil")
+		}, verdict.Unsealed},
+		{"a fix by a button, undone by what another had tried before", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=hole")
+			p.sealed("coder", "src/a=fixed")
+			p.sealed("coder", "src/a=hole")
+			p.on("main")
+			p.gone("work")
+			p.squashedBy("alice", "src/a=fixed")
+			p.sealed("helper", "docs/d=1")
+			return p.put("src/a=hole")
+		}, verdict.Unsealed},
+		{"one's own fix, undone by a step before it", func(p *press) oid.ID {
+			p.squashed("src/a=fixed", "src/a=hole", "src/a=fixed")
+			return p.put("src/a=hole")
+		}, verdict.Unsealed},
+		{"a step that was taken back, by two commits", func(p *press) oid.ID {
+			p.squashed("src/a=evil", "src/a=evil2", "src/b=1", "src/a=ground")
+			p.put("src/a=evil")
+			return p.put("src/a=evil2")
+		}, verdict.Unsealed},
+		{"the first of the two", func(p *press) oid.ID {
+			p.squashed("src/a=evil", "src/a=evil2", "src/b=1", "src/a=ground")
+			id := p.put("src/a=evil")
+			p.put("src/a=evil2")
+			return id
+		}, verdict.Unsealed},
+		{"a file that was added and deleted, by two commits", func(p *press) oid.ID {
+			p.squashed("src/n=evil src/b=1", "src/n=evil2", "src/n=")
+			p.put("src/n=evil")
+			return p.put("src/n=evil2")
+		}, verdict.Unsealed},
+		{"a file that was added, moved and deleted", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/tool=evil", "src/b=1")
+			p.git("mv", "src/tool", "src/attic")
+			p.made("mv")
+			p.seal("coder", prov.Witness, "HEAD")
+			p.sealed("coder", "src/attic=")
+			p.on("main")
+			p.gone("work")
+			return p.put("src/tool=evil")
+		}, verdict.Unsealed},
+		{"taken back with another's step between", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=evil", "src/b=1")
+			p.sealed("alice", "src/a=eviL")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			p.gone("work")
+			return p.put("src/a=eviL")
+		}, verdict.Unsealed},
+		{"taken back by a merge that takes the other side", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=evil", "src/b=1")
+			p.on("main")
+			p.sealed("coder", "src/g=1")
+			p.on("work")
+			p.git("merge", "-q", "--no-ff", "--no-commit", "main")
+			p.git("checkout", "-q", "main", "--", "src/a")
+			p.made("merge, and leave it out")
+			p.seal("coder", prov.Witness, "HEAD")
+			p.on("main")
+			p.takes("work", "src/b")
+			return p.put("src/a=evil")
+		}, verdict.Unsealed},
+		{"what a merge kept that knew of its revert", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=evil")
+			p.on("main")
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.sealed("coder", "src/b=9")
+			p.on("work")
+			p.merge("main")
+			p.seal("coder", prov.Witness, "HEAD")
+			p.on("main")
+			p.git("branch", "-q", "-D", "work")
+			return p.put("src/a=evil")
+		}, verdict.Unsealed},
+		{"the draft of what was edited while it was squashed, and reverted", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			p.git("merge", "-q", "--squash", "work")
+			p.write("src/a", "2 and a word\n")
+			p.git("add", ".")
+			p.made("squash with an edit")
+			p.seal("alice", prov.Witness, "HEAD")
+			p.revert("alice", "HEAD")
+			return p.put("src/a=2")
+		}, verdict.Unsealed},
+		{"a step of a squash, after a revert of what came after it", func(p *press) oid.ID {
+			p.squashed("src/a=1", "src/a=2", "src/a=3")
+			p.sealed("alice", "src/a=1")
+			return p.put("src/a=2")
+		}, verdict.Unsealed},
+		{"a grant that ended, and somebody built on it who could not", func(p *press) oid.ID {
+			p.grant("alice", "mallory", func(g *capability.Grant) { g.Expires = envelope.Timestamp(p.clock.Add(time.Hour)) })
+			p.branch("work", "HEAD")
+			p.sealed("mallory", "src/a=draft")
+			p.on("main")
+			p.sealed("alice", "docs/d=0")
+			p.branch("local", "main")
+			id := p.put("src/a=draft")
+			p.sealed("helper", "docs/d=1")
+			p.looks("alice")
+			p.on("main")
+			p.git("branch", "-q", "-D", "local")
+			p.clock = p.clock.Add(1000 * time.Hour)
+			p.git("merge", "-q", "--ff-only", id.String())
+			return id
+		}, verdict.Unsealed},
+		{"the same parent twice", func(p *press) oid.ID {
+			p.squashed("src/a=evil")
+			p.revert("alice", "HEAD")
+			return p.joined("src/a", "evil", "HEAD", "HEAD")
+		}, verdict.Unsealed},
+		{"a merge with the past of one's own", func(p *press) oid.ID {
+			p.squashed("src/a=evil")
+			p.revert("alice", "HEAD")
+			return p.joined("src/a", "evil", "HEAD", "HEAD~1")
+		}, verdict.Unsealed},
+		{"the same, the past first", func(p *press) oid.ID {
+			p.squashed("src/a=evil")
+			p.revert("alice", "HEAD")
+			p.sealed("alice", "docs/d=3")
+			return p.joined("src/a", "evil", "HEAD~2", "HEAD")
+		}, verdict.Unsealed},
+		// Whose grant is for something else.
+		{"lies about a commit of another's, to have it come later", func(p *press) oid.ID {
+			p.agent()
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			first := p.head("first")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			id := p.gone("work")
+			p.claims("mallory", "refs/heads/agent/x", provenance.Claim{Commit: git.Commit{ID: first, Tree: p.tree(), Parents: []oid.ID{id}}, Changes: [][]prov.Change{{}}})
+			return id
+		}, verdict.Derived},
+		{"seals ways past a stacked squash", func(p *press) oid.ID {
+			p.agent()
+			p.branch("one", "main")
+			p.sealed("coder", "src/a=1")
+			p.branch("two", "HEAD")
+			p.sealed("alice", "src/a=2")
+			p.on("main")
+			p.squash("one")
+			id := p.takes("two", "src/a")
+			p.branch("agent/x", "ground")
+			p.sealedOn("mallory", "refs/heads/agent/x", "src/a=2")
+			p.sealedOn("mallory", "refs/heads/agent/x", "src/a=1")
+			p.on("main")
+			return id
+		}, verdict.Derived},
+		{"seals a commit in the middle of what went back and forth", func(p *press) oid.ID {
+			p.agent()
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/a=2")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			p.git("cherry-pick", "main..work")
+			id := p.head("picked")
+			p.git("switch", "-q", "--detach", "HEAD~1")
+			p.lies("mallory")
+			p.on("main")
+			return id
+		}, verdict.Derived},
+	})
+}
+
+// What people do every day with buttons, and what is not refused for it.
+func TestDerivedEveryDay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many repositories")
+	}
+	rows(t, []row{
+		{"a branch updated by a button, seen by itself", func(p *press) oid.ID {
+			p.sealed("alice", "src/a=1")
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/a=2")
+			p.sealed("alice", "src/a=3")
+			p.on("work")
+			id := p.merge("main")
+			p.ranges = append(p.ranges, "main..work")
+			return id
+		}, verdict.Derived},
+		{"main's work taken back in a branch that a button updated", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/a=1")
+			p.on("work")
+			p.merge("main")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Derived},
+		{"the same, in one that a forge rebased", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/a=1")
+			p.on("work")
+			p.git("rebase", "-q", "main")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Derived},
+		{"a revert of one's own backport says nothing of main", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.on("main")
+			id := p.squashed("src/a=1")
+			p.on("release")
+			p.sealed("coder", "src/a=1", "src/r=1")
+			p.revert("coder", "HEAD")
+			p.on("main")
+			return id
+		}, verdict.Derived},
+		{"two agents on one branch, of whom the second turns something on again", func(p *press) oid.ID {
+			p.everywhere()
+			p.squashed("src/a=on")
+			p.squashed("src/a=ground")
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.sealed("mallory", "src/a=on")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Derived},
+		{"a rebase by a forge, of a branch where one takes back what another did", func(p *press) oid.ID {
+			p.everywhere()
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("mallory", "src/a=2")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			p.git("cherry-pick", "main..work")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"an older fix picked to a release", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("alice", "VERSION=1")
+			p.on("main")
+			p.sealed("coder", "src/a=1")
+			fix := p.head("fix")
+			p.sealed("coder", "src/a=2")
+			p.on("release")
+			p.git("cherry-pick", fix.String())
+			p.ranges = append(p.ranges, "main..release")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"stacked branches", func(p *press) oid.ID {
+			p.branch("one", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.branch("two", "HEAD")
+			p.sealed("coder", "src/b=2")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			p.squash("one")
+			return p.takes("two", "src/a", "src/b")
+		}, verdict.Derived},
+		{"a long branch, squashed twice", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/a=2")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.squash("work")
+			p.on("work")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			return p.takes("work", "src/a")
+		}, verdict.Derived},
+		{"its first squash, after the second", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			id := p.squash("work")
+			p.on("work")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			p.takes("work", "src/a")
+			p.tipOnly = true // before that nobody could know that it was brought
+			return id
+		}, verdict.Derived},
+		{"on and off, picked to a release", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.on("main")
+			p.sealed("coder", "src/a=on")
+			p.sealed("alice", "src/a=ground")
+			p.on("release")
+			p.sealed("alice", "VERSION=1")
+			p.git("cherry-pick", "ground..main")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"the revert of a squash, picked to a release that picked the squash", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("alice", "VERSION=1")
+			p.on("main")
+			feature := p.squashed("src/a=1")
+			revert := p.revert("alice", "HEAD")
+			p.on("release")
+			p.git("cherry-pick", feature.String(), revert.String())
+			return p.head("picked")
+		}, verdict.Derived},
+		{"reverts of reverts, by two agents in turn", func(p *press) oid.ID {
+			p.everywhere()
+			p.squashed("src/a=1")
+			p.squashedBy("mallory", "src/a=ground")
+			p.squashed("src/a=1")
+			p.squashedBy("mallory", "src/a=ground")
+			return p.squashed("src/a=1")
+		}, verdict.Derived},
+		{"something tried on the old branch after somebody built on its squash", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			id := p.squash("work")
+			p.sealed("alice", "docs/d=2")
+			p.on("work")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			return id
+		}, verdict.Derived},
+		{"a merge by a button after main changed the file again that the branch had taken in", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.on("work")
+			p.merge("main")
+			p.on("main")
+			p.sealed("coder", "src/a=3")
+			return p.merge("work")
+		}, verdict.Derived},
+		{"a merge by a button after an older branch was merged", func(p *press) oid.ID {
+			p.branch("old", "HEAD")
+			p.sealed("coder", "src/g=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.branch("work", "main")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.merge("old")
+			return p.merge("work")
+		}, verdict.Derived},
+		{"a revert that was open while an older branch was merged", func(p *press) oid.ID {
+			p.branch("old", "HEAD")
+			p.sealed("coder", "src/g=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.branch("work", "main")
+			p.sealed("alice", "src/a=ground")
+			p.on("main")
+			p.merge("old")
+			return p.gone("work")
+		}, verdict.Derived},
+		{"a release merged forward twice", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			p.merge("release")
+			p.on("release")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.sealed("helper", "docs/d=2")
+			return p.merge("release")
+		}, verdict.Derived},
+		{"a branch updated twice by a button, and squashed", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.on("work")
+			p.merge("main")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.sealed("coder", "src/c=3")
+			p.on("work")
+			p.merge("main")
+			p.sealed("coder", "src/a=4")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Derived},
+	})
+}
+
+type row struct {
+	name string
+	make func(p *press) oid.ID
+	want verdict.Verdict
+}
+
+// rows holds for each commit that all of history and a range, with a memory and without, say the same.
+func rows(t *testing.T, list []row) {
+	for _, c := range list {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPress(t)
+			id := c.make(p)
+			if !p.tipOnly {
+				p.ranges = append(p.ranges, id.String()+"^1.."+id.String())
+			}
+			for _, rev := range append(p.ranges, "HEAD") {
+				for _, how := range []string{"fresh", "first", "remembered"} {
+					if r := p.look(id, rev, how != "fresh"); r.Verdict != c.want {
+						t.Errorf("%s, %s: %s %v, want %s", rev, how, r.Verdict, r.Findings, c.want)
+					}
+				}
+			}
+		})
+	}
+}
+
+func (p *press) look(id oid.ID, rev string, remember bool) verdict.Result {
+	p.t.Helper()
+	s := p.session()
+	span, err := provenance.ParseSpan(s, rev)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	o := provenance.Options{Pin: p.pin, Now: p.clock}
+	if remember {
+		o.Cache = provenance.OpenCache(s.Repo(), filepath.Join(p.home, "memory"))
+	}
+	rep, err := provenance.Verify(context.Background(), s, span, o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var out verdict.Result
+	for r, err := range rep.Results {
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if r.Commit == id {
+			out = r
+		}
+	}
+	return out
+}
+
+// A seal whose grant ends while another's draft covers the commit: who remembers it says the same as who looks.
+func TestDerivedRemembered(t *testing.T) {
+	p := newPress(t)
+	p.grant("alice", "mallory", func(g *capability.Grant) { g.Expires = envelope.Timestamp(p.clock.Add(time.Hour)) })
+	p.branch("work", "HEAD")
+	p.sealed("coder", "src/a=1")
+	p.on("main")
+	p.sealed("helper", "docs/d=5")
+	id := p.sealed("mallory", "src/a=1")
+	for _, want := range []verdict.Verdict{verdict.Sealed, verdict.Derived} {
+		for _, remember := range []bool{true, true, false} {
+			if r := p.look(id, "main", remember); r.Verdict != want {
+				t.Errorf("remembered %t: %s %v, want %s", remember, r.Verdict, r.Findings, want)
+			}
+		}
+		p.clock = p.clock.Add(5 * time.Hour)
+	}
+}
+
+// Who flips something hundreds of times is not followed for ever, and brings nothing by it.
+func TestDerivedFlood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many seals")
+	}
+	for _, n := range []int{400, 1200} { // below, and past, what is looked at
+		p := newPress(t)
+		p.grant("alice", "coder", func(g *capability.Grant) { g.Action = capability.Vouch })
+		off, on := p.gitIn("ground\n", "hash-object", "-w", "--stdin"), p.gitIn("evil\n", "hash-object", "-w", "--stdin")
+		var list []provenance.Claim
+		at := p.head("base")
+		for i := range n {
+			c := git.Commit{ID: p.never(i), Tree: p.tree(), Parents: []oid.ID{at}}
+			change := claim("src/a", off, on)
+			if i%2 == 1 {
+				change = claim("src/a", on, off)
+			}
+			list, at = append(list, provenance.Claim{Commit: c, Changes: [][]prov.Change{{change}}}), c.ID
+		}
+		p.claims("coder", "refs/heads/main", list...)
+		if r := p.verdict(p.put("src/a=evil"), "HEAD"); r.Verdict != verdict.Unsealed {
+			t.Errorf("%d flips that end with off: %s", n, r.Verdict)
+		}
+	}
+}
+
+// never returns a name that no commit has.
+func (p *press) never(i int) oid.ID {
+	p.t.Helper()
+	return p.parse(p.gitIn(strings.Repeat("never\n", i+1), "hash-object", "--stdin"))
+}
+
+func (p *press) parse(text string) oid.ID {
+	p.t.Helper()
+	id, err := oid.Parse(text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return id
+}
+
+func (p *press) tree() oid.ID { p.t.Helper(); return p.parse(p.git("rev-parse", "HEAD^{tree}")) }
+
+// claims seals commits of which only the ledger knows.
+func (p *press) claims(who, ref string, list ...provenance.Claim) {
+	p.t.Helper()
+	p.sealer(p.session(), who).Claims(p.t, ref, p.held(who), list)
+}
+
+// joined makes a merge of two commits with some content at a path.
+func (p *press) joined(path, content, first, second string) oid.ID {
+	p.t.Helper()
+	p.write(path, content+"\n")
+	p.git("add", ".")
+	tree := p.git("write-tree")
+	who := " A <alice@example.org> 1772366400 +0000\n"
+	id := p.gitIn("tree "+tree+"\nparent "+p.git("rev-parse", first)+"\nparent "+p.git("rev-parse", second)+"\nauthor"+who+"committer"+who+"\nm\n", "hash-object", "-t", "commit", "-w", "--stdin")
+	p.git("reset", "-q", "--hard", id)
+	return p.parse(id)
+}
