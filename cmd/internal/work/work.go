@@ -160,6 +160,10 @@ func Explain(err error) error {
 		return cli.Hint(err, "see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrEmptyRange):
 		return cli.Hint(err, "A..B is what B has and A has not; see it with: git log A..B")
+	case errors.Is(err, provenance.ErrKeyRemoved):
+		return cli.Hint(err, "see what changed, and try again: covenant trust log")
+	case errors.Is(err, provenance.ErrRootMoved):
+		return cli.Hint(err, "look at it, and try again: covenant trust show")
 	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNoAgent), errors.Is(err, identity.ErrPassphrase),
 		errors.Is(err, provenance.ErrNoIdentity), errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
 		return cli.Hint(err, hooks.Mend(err))
