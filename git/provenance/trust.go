@@ -218,6 +218,9 @@ type Outcome struct {
 func Propose(ctx context.Context, s *git.Session, r *Root, next *trust.Root, now time.Time, by ...identity.Signer) (*Outcome, error) {
 	gone := removed(r.Root, next)
 	return putDraft(ctx, s, r, now, func() (*trust.Draft, []git.RefUpdate, error) {
+		if err := checkTaken(ctx, s, r, next); err != nil {
+			return nil, nil, err
+		}
 		seen, err := lookBack(ctx, s, r, next, gone)
 		if err != nil {
 			return nil, nil, err
@@ -233,6 +236,9 @@ func Countersign(ctx context.Context, s *git.Session, r *Root, staged Staged, no
 		return nil, staged.Err
 	}
 	return putDraft(ctx, s, r, now, func() (*trust.Draft, []git.RefUpdate, error) {
+		if err := checkTaken(ctx, s, r, staged.Draft.Root); err != nil {
+			return nil, nil, err
+		}
 		d, err := staged.Draft.Sign(r.Current(), by...)
 		return d, nil, err
 	})

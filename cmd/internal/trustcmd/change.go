@@ -139,9 +139,16 @@ func both(a, b *trust.Root) *trust.Root {
 // explain adds what to type next to a refused change.
 func explain(r *provenance.Root, now time.Time, err error) error {
 	var staged *provenance.StagedError
+	var taken *provenance.TakenError
 	switch {
 	case len(cli.Hints(err)) > 0:
 		return err
+	case errors.As(err, &taken):
+		who := "see who it is: covenant identity show " + taken.Owner
+		if taken.KeyID == "" {
+			return cli.Hint(err, "choose another name", who)
+		}
+		return cli.Hint(err, "a key is one principal's only; make one for "+taken.Person+": ssh-keygen -t ed25519 -f FILE", who)
 	case errors.As(err, &staged):
 		return cli.Hint(err, fmt.Sprintf("look at it, and sign it: covenant trust show, covenant trust sign %d", staged.Staged.Version),
 			fmt.Sprintf("or give it up: git update-ref -d %s%d", provenance.StagedPrefix, staged.Staged.Version))

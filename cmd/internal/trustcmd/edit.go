@@ -65,7 +65,10 @@ agents do not, see "covenant identity new".`,
 					keys = append(keys, k)
 				}
 				if err := r.Add(name, trust.Kind(o.kind), o.emails, keys...); err != nil {
-					return nil, cli.Hint(err, "name the public key with: --key PUB")
+					if len(keys) == 0 {
+						return nil, cli.Hint(err, "name the public key with: --key PUB")
+					}
+					return nil, err
 				}
 				if o.operator {
 					if err := r.Promote(name); err != nil {
