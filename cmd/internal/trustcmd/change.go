@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +27,8 @@ type Change struct {
 	// Edit makes the change in the draft of the next version. What else must sign, beside the
 	// operator's own key, is returned.
 	Edit func(*Hand, *trust.Root) ([]identity.Signer, error)
-	// Adopted is called when the version came into force here.
-	Adopted func(*Hand, *provenance.Outcome) error
-	// Staged are further hints for when it did not.
-	Staged func(*Hand) []string
+	// Key says where the operator's private key is once the version is in force; nil: where it was.
+	Key func() string
 }
 
 // Hand is the operator who acts, and the root as it is.
@@ -85,20 +84,52 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
 		return err
 	}
+	keys := o.nextKeys()
+	if c.Key != nil { // before the version: whatever comes in between, the operator's key is found
+		keys[h.Name] = c.Key()
+		if err := o.w.SetConfig(ctx, false, provenance.NextKeyOf(h.Name), c.Key()); err != nil {
+			return err
+		}
+	}
 	out, err := provenance.Propose(ctx, o.w.Session, o.root, next, env.Now(), append([]identity.Signer{h.Signer}, extra...)...)
 	if err != nil {
 		return explain(o.root, env.Now(), err)
 	}
-	if out.Adopted && c.Adopted != nil {
-		if err := c.Adopted(h, out); err != nil {
-			return err
+	if c.Key != nil && !out.Adopted {
+		env.Talk().Warn("until it is in force you act with the key you have; what that signs from now on counts for nothing afterwards")
+	}
+	return o.finish(ctx, h, out, changes, c.JSON, keys)
+}
+
+// nextKeys are the keys that versions which were not in force yet were to give to persons of this clone, by name.
+func (o *opened) nextKeys() map[string]string {
+	out := map[string]string{}
+	for _, p := range o.root.Persons {
+		if where, ok := o.w.Session.Repo().Config().Get(provenance.NextKeyOf(p.Name)); ok {
+			out[p.Name] = where
 		}
 	}
-	var hints []string
-	if !out.Adopted && c.Staged != nil {
-		hints = c.Staged(h)
+	return out
+}
+
+// settle writes down which keys persons of this clone have under a version that came into force.
+func (o *opened) settle(ctx context.Context, root *provenance.Root, keys map[string]string) {
+	authority := capability.Fold(provenance.Persons(root), nil, nil)
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		p, ok := authority.ByName(name)
+		if !ok || !o.w.Choice().Holds(p, keys[name]) {
+			continue // of a version that is not in force yet
+		}
+		err := o.w.SetConfig(ctx, false, provenance.KeyOf(name), keys[name])
+		if err == nil {
+			err = o.w.UnsetConfig(ctx, provenance.NextKeyOf(name))
+		}
+		if err != nil {
+			t := o.w.Env.Talk()
+			t.Warn("it is in force, and this clone's configuration still names the key before it: %v", err)
+			t.Hint(append(cli.Hints(err), "then: covenant identity use "+name+" --key "+say.Shell(keys[name]))...)
+		}
 	}
-	return o.finish(ctx, h, out, changes, c.JSON, hints)
 }
 
 // hand finds the operator who acts here: one of the version in force, or of doc.
@@ -110,6 +141,9 @@ func (o *opened) hand(ctx context.Context, doc *trust.Root) (*Hand, error) {
 		return nil, work.Explain(err)
 	}
 	hand, err := provenance.ChooseHand(o.w.Session.Repo(), authority, o.w.Choice())
+	if errors.Is(err, provenance.ErrOtherKey) {
+		return nil, work.Explain(err)
+	}
 	if err != nil {
 		return nil, cli.Hint(err, "act with your key: COVENANT_IDENTITY=PATH-OF-YOUR-PRIVATE-KEY covenant trust …",
 			"or choose it for this clone: git config covenant.identity NAME, and git config covenant.NAME.key PATH")
@@ -181,15 +215,18 @@ func (o *opened) record(ctx context.Context, h *Hand, out *provenance.Outcome) e
 	return err
 }
 
-// finish tells what became of a draft, and takes the pin of the configuration along.
-func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, changes []string, asJSON bool, hints []string) error {
+// finish tells what became of a draft, and takes the pin of the configuration along, and the keys of persons here. What is in
+// force is so whether or not these could be written: the pin is a floor, and keys are found without.
+func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, changes []string, asJSON bool, keys map[string]string) error {
 	env := o.w.Env
 	if out.Adopted && o.pin.Source == work.Config {
 		if err := o.w.SetConfig(ctx, false, provenance.PinKey, string(out.Root.Digest)); err != nil {
-			return err
+			env.Talk().Warn("version %d is in force, and only the pin could not be written: %v", out.Root.Version, err)
+			env.Talk().Hint(append(cli.Hints(err), "then: covenant trust pin")...)
 		}
 	}
 	if out.Adopted {
+		o.settle(ctx, out.Root, keys)
 		if err := o.record(ctx, h, out); err != nil {
 			env.Talk().Warn("it is in force, and no ledger says so: %v", err)
 		}
@@ -225,6 +262,5 @@ func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, c
 	} else {
 		t.Hint("publish it: covenant sync")
 	}
-	t.Hint(hints...)
 	return nil
 }
