@@ -193,3 +193,56 @@ func TestLedgersHoldStill(t *testing.T) {
 		t.Errorf("the ref that was to hold still is at %s", out)
 	}
 }
+
+// TestLate: what a removed key signed beyond what was known of it is told until it is done again.
+func TestLate(t *testing.T) {
+	w := newWorld(t, "sha1")
+	w.made("before")
+	w.found()
+	w.introduce("coder")
+	late := func() []provenance.Late {
+		t.Helper()
+		s := w.session()
+		f, err := provenance.Load(context.Background(), s, w.pin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := f.Late(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	change, fresh := w.rotate("alice-2")
+	w.keys["fresh"] = fresh
+	old := w.git("rev-parse", provenance.RootRef)
+	w.adopted(change, "alice", "fresh")
+	if list := late(); len(list) > 0 {
+		t.Errorf("late, and nothing was: %+v", list)
+	}
+	rotated := w.git("rev-parse", provenance.RootRef)
+	w.git("update-ref", provenance.RootRef, old) // as another clone still has it
+	w.made("late")
+	w.seal("alice", "vouch", "HEAD")
+	w.introduce("helper")
+	w.git("update-ref", provenance.RootRef, rotated)
+	list := late()
+	commits, grants := 0, 0
+	for _, l := range list {
+		commits, grants = commits+len(l.Commits), grants+len(l.Grants)
+		if f := l.Finding(); f.Code != provenance.LedgerLate || f.Hint == "" || l.Name != "alice" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if commits != 1 || grants != 1 {
+		t.Fatalf("%d commits, %d grants: %+v", commits, grants, list)
+	}
+	w.keys["alice"] = fresh
+	w.seal("alice", "vouch", "HEAD")
+	w.introduce("helper")
+	for _, l := range late() {
+		if l.Left() {
+			t.Errorf("it was done again: %+v", l)
+		}
+	}
+}

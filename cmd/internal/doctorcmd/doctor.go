@@ -172,8 +172,20 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	out = append(out, about...)
+	tardy, err := late(w, facts)
+	if err != nil {
+		return out, work.Explain(err)
+	}
+	out = append(out, tardy...)
 	for _, f := range facts.Problems {
-		out = append(out, ailment{Finding: f})
+		if f.Code != verdict.GrantRefused {
+			out = append(out, ailment{Finding: f})
+		}
+	}
+	for _, err := range facts.Authority.Refused {
+		if !errors.Is(err, capability.ErrLate) { // told with the ledger it stands in
+			out = append(out, ailment{Finding: verdict.Finding{Code: verdict.GrantRefused, Message: err.Error(), Hint: "covenant capability list"}})
+		}
 	}
 	damage, err := facts.NotesDamage(w.Session)
 	if err != nil {
@@ -269,6 +281,18 @@ func root(w *work.Work, r *provenance.Root) ([]ailment, error) {
 		}
 	}
 	return out, nil
+}
+
+// late is what keys signed and nobody who removed them knew of. It counts for nothing until it is done again.
+func late(w *work.Work, f *provenance.Facts) ([]ailment, error) {
+	list, err := f.Late(w.Session)
+	var out []ailment
+	for _, l := range list {
+		if l.Left() {
+			out = append(out, ailment{Finding: l.Finding()})
+		}
+	}
+	return out, err
 }
 
 // former are keys that are chosen for somebody here and are none of theirs any more.

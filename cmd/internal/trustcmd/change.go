@@ -81,6 +81,9 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if err := next.Validate(); err != nil {
 		return explain(o.root, env.Now(), fmt.Errorf("version %d would not be valid: %w", next.Version, err))
 	}
+	if err := o.warnOfLeaving(ctx, next); err != nil {
+		return explain(o.root, env.Now(), err)
+	}
 	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
 		return err
 	}
@@ -130,6 +133,47 @@ func (o *opened) settle(ctx context.Context, root *provenance.Root, keys map[str
 			t.Hint(append(cli.Hints(err), "then: covenant identity use "+name+" --key "+say.Shell(keys[name]))...)
 		}
 	}
+}
+
+// warnOfLeaving tells, before it is signed, what becomes of work that keys signed in other clones when a version removes them.
+func (o *opened) warnOfLeaving(ctx context.Context, next *trust.Root) error {
+	list, err := provenance.Leaves(ctx, o.w.Session, o.root, next)
+	if err != nil {
+		return err
+	}
+	t := o.w.Env.Talk()
+	told := false
+	remotes := o.w.Session.Repo().Config().Keys("remote.")
+	for _, l := range list {
+		if len(l.Elsewhere) == 0 && len(remotes) == 0 {
+			continue // there is no sign of another clone
+		}
+		told = true
+		t.Warn("what %s's key %s signed in other clones, and is not in this one yet, counts for nothing from version %d on", l.Name, l.KeyID, next.Version)
+		for _, e := range l.Elsewhere {
+			t.Note("of %s, written elsewhere, entries up to %d of %s are here, and stand", e.Ledger, e.Seq, e.Time)
+		}
+	}
+	if told {
+		t.Hint("first let the other clones publish, and fetch it here: covenant sync, there and then here")
+	}
+	return nil
+}
+
+// warnOfLate tells, before a draft is signed, what keys that it removes signed after it was made.
+func (o *opened) warnOfLate(ctx context.Context, next *trust.Root) error {
+	f, err := provenance.Load(ctx, o.w.Session, o.pin.Digest)
+	if err != nil {
+		return err
+	}
+	late, err := f.LateUnder(o.w.Session, next)
+	for _, l := range late {
+		o.w.Env.Talk().Warn("what %s's key %s signed after version %d was made counts for nothing once it is in force: entries %d to %d of %s", l.Name, l.KeyID, next.Version, l.From, l.To, l.Ledger)
+	}
+	if len(late) > 0 {
+		o.w.Env.Talk().Hint("do it again with the new key when the version is in force; see what it is: covenant doctor")
+	}
+	return err
 }
 
 // hand finds the operator who acts here: one of the version in force, or of doc.

@@ -350,6 +350,9 @@ func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error
 	if err := o.w.Presence(o.root.Policy, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", d.Version, strings.Join(changes, "; "))); err != nil {
 		return err
 	}
+	if err := o.warnOfLate(ctx, d.Draft.Root); err != nil {
+		return explain(o.root, env.Now(), err)
+	}
 	out, err := provenance.Countersign(ctx, o.w.Session, o.root, d, env.Now(), h.Signer)
 	if err != nil {
 		return explain(o.root, env.Now(), err)
