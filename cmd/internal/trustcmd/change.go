@@ -228,7 +228,7 @@ func explain(r *provenance.Root, now time.Time, err error) error {
 		}
 		return cli.Hint(err, "a key is one principal's only; make one for "+taken.Person+": ssh-keygen -t ed25519 -f FILE", who)
 	case errors.As(err, &staged):
-		return cli.Hint(err, fmt.Sprintf("look at it, and sign it: covenant trust show, covenant trust sign %d", staged.Staged.Version),
+		return cli.Hint(err, "look at it: covenant trust show", "sign it: covenant trust sign "+string(staged.Staged.ID),
 			fmt.Sprintf("or give it up: git update-ref -d %s%d", provenance.StagedPrefix, staged.Staged.Version))
 	case errors.Is(err, provenance.ErrRootMoved):
 		return cli.Hint(err, "look at it, and try again: covenant trust show")

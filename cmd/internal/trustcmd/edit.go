@@ -362,22 +362,23 @@ func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error
 
 // choose finds the draft that is meant by a version number, the beginning of a digest, or nothing.
 func (o *opened) choose(which string) (provenance.Staged, error) {
-	fetch := "fetch what others staged: covenant sync"
 	list, err := provenance.Drafts(o.w.Session, o.root)
 	if err != nil {
 		return provenance.Staged{}, err
 	}
-	next := o.root.Version + 1
-	n, number := next, which == ""
+	n, number := o.root.Version+1, which == ""
 	if v, err := strconv.Atoi(which); err == nil {
 		n, number = v, true
 	}
-	if number && n <= o.root.Version {
+	switch {
+	case number && n <= o.root.Version:
 		return provenance.Staged{}, cli.Hint(fmt.Errorf("version %d is in force already, as version %d is", n, o.root.Version), "see what is in force: covenant trust show")
+	case !number && (!strings.HasPrefix(which, "sha256:") || len(which) < len("sha256:")+8):
+		return provenance.Staged{}, cli.Hint(cli.Usage("%q is neither the number of a version nor the beginning of a digest, sha256: and 8 digits of it", which), "see what is staged: covenant trust show")
 	}
 	var fit []provenance.Staged
 	for _, d := range list {
-		if number && d.Version == n || !number && len(which) >= len("sha256:")+8 && strings.HasPrefix(string(d.ID), which) {
+		if number && d.Version == n || !number && strings.HasPrefix(string(d.ID), which) {
 			fit = append(fit, d)
 		}
 	}
@@ -386,17 +387,23 @@ func (o *opened) choose(which string) (provenance.Staged, error) {
 	case len(good) == 1:
 		return good[0], nil
 	case len(good) > 1:
-		var digests []string
+		hints := []string{"look at them: covenant trust show"}
 		for _, d := range good {
-			digests = append(digests, fmt.Sprintf("%s (by %s)", d.ID, strings.Join(d.Draft.Signed(), ", ")))
+			hints = append(hints, fmt.Sprintf("sign that of %s: covenant trust sign %s", strings.Join(d.Draft.Signed(), ", "), d.ID))
 		}
-		return provenance.Staged{}, cli.Hint(fmt.Errorf("there are %d drafts of version %d: %s", len(good), n, strings.Join(digests, "; ")), "look at them: covenant trust show", "name the one you mean: covenant trust sign DIGEST")
+		return provenance.Staged{}, cli.Hint(fmt.Errorf("there are %d drafts of version %d, and one can come into force", len(good), good[0].Version), hints...)
 	case len(fit) > 0:
 		return provenance.Staged{}, cli.No(cli.Hint(fmt.Errorf("the draft at %s can't be signed: %w", strings.Join(fit[0].Refs, ", "), fit[0].Err), "ask who staged it; it counts for nothing"))
 	}
-	what := "version " + strconv.Itoa(n)
-	if !number {
-		what = which
+	what := which
+	if number {
+		what = "version " + strconv.Itoa(n)
 	}
-	return provenance.Staged{}, cli.Hint(fmt.Errorf("%w: %s", provenance.ErrNoDraft, what), fetch)
+	hints := []string{"fetch what others staged: covenant sync"}
+	for _, d := range list {
+		if d.Err == nil {
+			hints = append(hints, fmt.Sprintf("or sign version %d, which is staged here: covenant trust sign %s", d.Version, d.ID))
+		}
+	}
+	return provenance.Staged{}, cli.Hint(fmt.Errorf("%w: %s", provenance.ErrNoDraft, what), hints...)
 }
