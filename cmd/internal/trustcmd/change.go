@@ -27,6 +27,8 @@ type Change struct {
 	// Edit makes the change in the draft of the next version. What else must sign, beside the
 	// operator's own key, is returned.
 	Edit func(*Hand, *trust.Root) ([]identity.Signer, error)
+	// Base is the version that the change was made from: under another one it is refused. "" is any.
+	Base envelope.Digest
 	// Key says where the operator's private key is once the version is in force; nil: where it was.
 	Key func() string
 }
@@ -65,6 +67,9 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	h, err := o.hand(ctx, o.root.Root)
 	if err != nil {
 		return err
+	}
+	if c.Base != "" && c.Base != o.root.Digest {
+		return explain(o.root, env.Now(), fmt.Errorf("%w: %s", provenance.ErrRootMoved, o.root.Digest))
 	}
 	next, err := o.root.Current().Next(envelope.Timestamp(env.Now()))
 	if err != nil {
