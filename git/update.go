@@ -14,7 +14,8 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// RefUpdate moves one ref. A zero Old says that the ref must not exist, a zero New deletes it.
+// RefUpdate moves one ref. A zero Old says that the ref must not exist, a zero New deletes it. Where both
+// are the same the ref stays as it is, and must be so for the others to move.
 type RefUpdate struct {
 	Name     string
 	New, Old oid.ID
@@ -123,7 +124,7 @@ func transact(r *Repo, p *process, updates []RefUpdate) (committing bool, err er
 			fmt.Fprintf(p.w, "create %s %s\n", u.Name, u.New)
 		case u.New.IsZero():
 			fmt.Fprintf(p.w, "delete %s %s\n", u.Name, u.Old)
-		default:
+		default: // also where nothing moves: hooks take Git's "verify" for a deletion
 			fmt.Fprintf(p.w, "update %s %s %s\n", u.Name, u.New, u.Old)
 		}
 	}
@@ -181,17 +182,20 @@ func (s *Session) diagnose(updates []RefUpdate, committing bool) (done bool, cau
 		at[r.Name] = r.ID
 	}
 	var conflict ConflictError
-	moved := 0
+	moved, all := 0, 0
 	for _, u := range updates {
 		now := at[u.Name]
-		if same(now, u.New) {
-			moved++
+		if u.New != u.Old {
+			all++
+			if same(now, u.New) {
+				moved++
+			}
 		}
 		if !same(now, u.Old) {
 			conflict.Refs = append(conflict.Refs, u.Name)
 		}
 	}
-	if committing && moved == len(updates) {
+	if committing && moved == all {
 		return true, nil
 	}
 	if committing && moved > 0 {

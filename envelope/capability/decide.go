@@ -73,7 +73,7 @@ func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
 		return nil, fmt.Errorf("nobody here has the key %s", q.KeyID)
 	}
 	if p.Gone(q.At) {
-		return nil, fmt.Errorf("%s, or this key, was removed from the trust root", p.Name)
+		return nil, fmt.Errorf("%s, or this key, was removed from the trust root%s", p.Name, at(p.Until))
 	}
 	r := &pluginapi.Request{
 		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
@@ -96,6 +96,14 @@ func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
 		r.Chains = over[:min(len(over), maxTold)]
 	}
 	return r, nil
+}
+
+// at is a moment in a sentence, "" when there was none.
+func at(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return " at " + envelope.Timestamp(t)
 }
 
 // maxTold is how many chains that are not in force are shown to checkers, for the reason they give.

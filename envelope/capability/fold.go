@@ -59,6 +59,23 @@ func (p *Principal) left(at Place) bool {
 	return true
 }
 
+// ErrLate says that a statement was signed by a key that had been removed, or that was removed before anybody
+// who removed it knew of the statement. Who may says the same again with a key that is there.
+var ErrLate = errors.New("its signer's key was removed")
+
+// tooLate says why a statement of one who left counts for nothing.
+func (p *Principal) tooLate(at Place) error {
+	switch {
+	case !p.Compromised.IsZero() && !at.Time.Before(p.Compromised):
+		return fmt.Errorf("%w: %s's, compromised since %s", ErrLate, p.Name, envelope.Timestamp(p.Compromised))
+	case at.Ledger == "":
+		return fmt.Errorf("%w: %s's, at %s", ErrLate, p.Name, envelope.Timestamp(p.Until))
+	case p.Seen == nil:
+		return fmt.Errorf("%w: %s's, at %s, and it is dated %s", ErrLate, p.Name, envelope.Timestamp(p.Until), envelope.Timestamp(at.Time))
+	}
+	return fmt.Errorf("%w: %s's, at %s; entry %d of %s was not known to who removed it", ErrLate, p.Name, envelope.Timestamp(p.Until), at.Seq, at.Ledger)
+}
+
 // Place is where a statement stands.
 type Place struct {
 	ID     envelope.Digest `json:"id"`
@@ -229,7 +246,7 @@ func (a *Authority) admit(g Given) error {
 		return bad("signed by %s, whom nobody introduced", g.KeyID)
 	}
 	if by.left(g.Place) {
-		return bad("%s, who signed it, had been removed", by.Name)
+		return bad("%w", by.tooLate(g.Place))
 	}
 	s := g.Granted.Subject
 	answers := by.Name
@@ -316,7 +333,7 @@ func (a *Authority) mayEnd(e Ended) error {
 		return fmt.Errorf("%w: of grant %s, which is not known here, or counts for nothing", ErrInvalid, e.Revocation.Grant.Short())
 	}
 	if by.left(e.Place) {
-		return fmt.Errorf("%w: %s, who signed it, had been removed", ErrInvalid, by.Name)
+		return fmt.Errorf("%w: %w", ErrInvalid, by.tooLate(e.Place))
 	}
 	if by.Operator || g.Granted.Subject.Name == by.Name {
 		return nil

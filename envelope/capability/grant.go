@@ -89,6 +89,17 @@ func validAction(s string) bool {
 	return len(s) <= 128
 }
 
+// CheckAction reports why s is no action that could be granted or asked for. The error wraps ErrInvalid.
+func CheckAction(s string) error {
+	if !validAction(s) {
+		return fmt.Errorf("%w: action %.80q", ErrInvalid, s)
+	}
+	if Namespace(s) == "repo" && !slices.Contains(repoActions, s) {
+		return fmt.Errorf("%w: action %.80q: those on the repository are %s", ErrInvalid, s, strings.Join(repoActions, ", "))
+	}
+	return nil
+}
+
 func validSerial(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
@@ -103,11 +114,8 @@ func (g *Grant) Validate() error {
 	bad := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, a...))
 	}
-	if !validAction(g.Action) {
-		return bad("action %q", g.Action)
-	}
-	if Namespace(g.Action) == "repo" && !slices.Contains(repoActions, g.Action) {
-		return bad("action %q: those on the repository are %s", g.Action, strings.Join(repoActions, ", "))
+	if err := CheckAction(g.Action); err != nil {
+		return err
 	}
 	if err := g.Scope.Validate(g.Action); err != nil {
 		return err

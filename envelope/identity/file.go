@@ -114,6 +114,9 @@ func decrypt(b []byte, path string, ask Passphrase) (any, error) {
 	}
 	pass, err := ask(path)
 	if err != nil {
+		if errors.Is(err, ErrPassphrase) {
+			return nil, fmt.Errorf("nobody can be asked for its passphrase: %w", err)
+		}
 		return nil, fmt.Errorf("asking for the passphrase: %w", err)
 	}
 	defer clear(pass)

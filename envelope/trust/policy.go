@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/git/pattern"
 )
@@ -84,6 +85,9 @@ type Plugin struct {
 // Validate reports what makes the policy unusable, the first thing first. The
 // error wraps ErrPolicy and names the field.
 func (p *Policy) Validate() error {
+	if p.Version > 1 {
+		return newerPolicy(p.Version)
+	}
 	if p.Version != 1 {
 		return badPolicy("version %d; this program reads version 1", p.Version)
 	}
@@ -174,6 +178,10 @@ func (p *Policy) checkPlugins() error {
 		}
 	}
 	return nil
+}
+
+func newerPolicy(version int) error {
+	return fmt.Errorf("%w: %w: version %d; this program reads version 1", ErrPolicy, envelope.ErrNewer, version)
 }
 
 func badPolicy(format string, a ...any) error {
@@ -323,7 +331,7 @@ func (p *Policy) CheckpointAge() (time.Duration, bool) {
 
 // ParsePolicy reads a policy as a person writes it: any JSON form, lists in any
 // order, defaults spelled out or left out. Unknown and repeated names are refused,
-// and so is what Validate refuses. It returns nil for a policy that is the default.
+// and so is what Validate refuses; of a newer version the error wraps envelope.ErrNewer. It returns nil for a policy that is the default.
 func ParsePolicy(text []byte) (*Policy, error) {
 	if len(text) > maxPolicyText {
 		return nil, badPolicy("%d bytes, at most %d may be", len(text), maxPolicyText)
@@ -340,6 +348,12 @@ func ParsePolicy(text []byte) (*Policy, error) {
 	doc, err := canonical.Marshal(raw) // refuses names that occur twice
 	if err != nil {
 		return nil, badPolicy("%w", err)
+	}
+	var said struct {
+		Version int `json:"version"`
+	}
+	if json.Unmarshal(doc, &said) == nil && said.Version > 1 {
+		return nil, newerPolicy(said.Version) // its fields may be new, too
 	}
 	var p Policy
 	if err := canonical.Unmarshal(doc, &p); err != nil {

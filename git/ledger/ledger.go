@@ -233,6 +233,13 @@ func (tx *Tx) Append(n Name, write func(seq uint64, prev envelope.Digest) (Entry
 // Set moves another ref with the ledgers, after them.
 func (tx *Tx) Set(ref string, to oid.ID) { tx.move(ref, to) }
 
+// Hold makes what is to move do so only while a ref, which is there, is as it was when the transaction began.
+func (tx *Tx) Hold(ref string) {
+	if _, ok := tx.at[ref]; !ok && len(tx.updates) > 0 {
+		tx.move(ref, tx.refs[ref])
+	}
+}
+
 func (tx *Tx) move(ref string, to oid.ID) {
 	if i, ok := tx.at[ref]; ok {
 		tx.updates[i].New = to

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -203,52 +202,6 @@ func ChoosePrincipal(r *git.Repo, a *capability.Authority, c Choice) (*capabilit
 		keys = append(keys, k.ID())
 	}
 	return p, keys, nil
-}
-
-// KeyOf is the configuration variable that says where the private key of an
-// identity is: a path, "agent" for ssh-agent, or "openpgp" for gpg.
-func KeyOf(name string) string { return "covenant." + name + ".key" }
-
-func findKey(r *git.Repo, p *capability.Principal, c Choice) (identity.Signer, error) {
-	where, configured := r.Config().Get(KeyOf(p.Name))
-	if !configured {
-		where = filepath.Join(KeysDir(c.ConfigDir), p.Name)
-		if _, err := os.Lstat(where); err != nil {
-			where = "agent"
-		}
-	}
-	switch {
-	case where == "agent":
-		if c.AgentSock == "" {
-			return nil, fmt.Errorf("%w: %s, and there is no ssh-agent", identity.ErrNoKey, filepath.Join(KeysDir(c.ConfigDir), p.Name))
-		}
-		var last error = identity.ErrNoKey
-		for _, k := range p.Keys {
-			s, err := identity.FromAgent(c.AgentSock, k.ID())
-			if err == nil {
-				return s, nil
-			}
-			last = err
-		}
-		return nil, last
-	case where == "openpgp":
-		for _, k := range p.Keys {
-			if strings.HasPrefix(k.ID(), "openpgp:") && c.GPG != nil {
-				return c.GPG(k)
-			}
-		}
-		return nil, fmt.Errorf("%w: OpenPGP", identity.ErrKeyType)
-	}
-	s, err := c.LoadKey(where)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range p.Keys {
-		if k.ID() == s.Public().ID() {
-			return s, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: %s has %s", ErrOtherKey, where, s.Public().ID())
 }
 
 // LoadKey returns the signer of a private key file. One that a passphrase keeps, or a security key, is

@@ -39,8 +39,9 @@ type Facts struct {
 	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
 	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
-	overlay map[string]oid.ID // refs as they are proposed to be
-	only    bool              // ledgers outside of the overlay are left out
+	former  []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
+	overlay map[string]oid.ID       // refs as they are proposed to be
+	only    bool                    // ledgers outside of the overlay are left out
 	lines   map[string]*verdict.Line
 	firsts  capability.Sight      // orders delegations that contest a name or key; nil: their times do
 	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
@@ -106,6 +107,7 @@ func LoadProposedAuthority(ctx context.Context, s *git.Session, pin envelope.Dig
 		return nil, err
 	}
 	f.assemble()
+	f.readFormer(ctx, s)
 	return f, f.readGrants(ctx, s)
 }
 
@@ -163,6 +165,7 @@ func load(ctx context.Context, s *git.Session, root *Root, revs []string, overla
 
 // read opens all ledgers: those that say who may do what go before the others.
 func (f *Facts) read(ctx context.Context, s *git.Session) error {
+	f.readFormer(ctx, s)
 	if err := f.readGrants(ctx, s); err != nil {
 		return err
 	}
@@ -176,7 +179,36 @@ func loadTopics(ctx context.Context, s *git.Session, root *Root, under string) (
 		return nil, err
 	}
 	f.assemble()
+	f.readFormer(ctx, s)
 	return f, f.readGrants(ctx, s)
+}
+
+// readFormer reads who the principals of the repositories were that this one replaces, as far as their roots are
+// here. Nothing they signed counts; it is known by their keys for what it is.
+func (f *Facts) readFormer(ctx context.Context, s *git.Session) {
+	for _, p := range f.Root.Succeeds {
+		root, err := OpenRootAt(s, FormerPrefix+p.Repository.Short(), p.Head)
+		if err != nil || root.ID != p.Repository {
+			continue
+		}
+		old := newFacts(root)
+		if old.readLog(s, ledger.Prefix+CapabilityTopic+"/", nil) != nil {
+			continue
+		}
+		old.assemble()
+		if old.readGrants(ctx, s) == nil {
+			f.former = append(f.former, old.Authority)
+		}
+	}
+}
+
+// ring finds the keys of all principals, and of those of replaced repositories.
+func (f *Facts) ring(keyID string) (envelope.Key, bool) {
+	k, ok := f.Authority.Ring(keyID)
+	for i := 0; !ok && i < len(f.former); i++ {
+		k, ok = f.former[i].Ring(keyID)
+	}
+	return k, ok
 }
 
 func newFacts(root *Root) *Facts {

@@ -147,8 +147,8 @@ func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
 	return out, nil
 }
 
-// keeps reports whether a line that no ledger calls for may stay all the same:
-// a seal by a known key, which proves that its ledger lost an entry.
+// keeps reports whether a line that no ledger calls for may stay all the same: a seal by a known key, which proves that
+// its ledger lost an entry, or that is of a repository which this one replaces.
 func (f *Facts) keeps(line []byte, object oid.ID) bool {
 	if _, err := notes.ParsePointer(line); err == nil {
 		return true // a hint; its seal may come with the next fetch
@@ -157,7 +157,10 @@ func (f *Facts) keeps(line []byte, object oid.ID) bool {
 	if err != nil {
 		return false
 	}
-	st, _, err := openEnvelope(env, f.Root.ID, f.Authority.Ring)
+	st, h, err := openEnvelope(env, f.Root.ID, f.ring)
+	if errors.Is(err, envelope.ErrRepository) && f.Root.Replaces(h.Repository) {
+		err = nil // of the repository this one replaces: it is read there
+	}
 	return err == nil && st.seal != nil && st.seal.Commit() == object
 }
 

@@ -306,4 +306,4 @@ func sorted(list []string) []string {
 }
 
 // prefixes are the refs one of our transactions looks at.
-var prefixes = []string{ledger.Prefix, notes.Ref}
+var prefixes = []string{ledger.Prefix, notes.Ref, RootRef}

@@ -22,6 +22,9 @@ import (
 // ErrDenied says that the checker does not allow what was asked.
 var ErrDenied = errors.New("not allowed")
 
+// ErrKeyRemoved says that the trust root has let the hand's key go since the hand was chosen: choose anew, and try again.
+var ErrKeyRemoved = errors.New("the key was removed meanwhile")
+
 // ErrUnanswered says that a checker that must allow it gave no answer: nothing is sealed, and nothing was refused.
 var ErrUnanswered = errors.New("the capability checkers gave no answer")
 
@@ -68,7 +71,8 @@ type Sealer struct {
 	Again     bool      // seal also what this key has sealed already
 	Refs      []git.Ref // ledgers and notes as they were just read, by [AuthorityFor]; nil: they are read
 
-	all bool // Authority knows every principal
+	all    bool   // Authority knows every principal
+	rootAt oid.ID // commit of the trust root that the hand's key was looked up in
 }
 
 // Made is one seal that was written.
@@ -362,10 +366,16 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		var heads *sight
 		early := k.takeRefs()
 		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, early, func(tx *ledger.Tx) error {
+			if err = k.held(tx); err != nil {
+				return err
+			}
 			if heads, err = k.look(ctx, tx, name); err != nil {
 				return err
 			}
-			return build(tx, name, heads.moved)
+			if err = build(tx, name, heads.moved); err == nil && !tx.Stuck(RootRef) {
+				tx.Hold(RootRef)
+			}
+			return err
 		})
 		if errors.Is(err, errForeign) && early != nil {
 			continue // they were read before the lock was ours: another process of this writer has gone on since
@@ -383,6 +393,37 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		heads.remember(k.Session.Repo(), name)
 		return nil
 	}
+}
+
+// held reports whether the hand's key still counts under the trust root as it is now: another process may have put a version
+// in force since the hand was chosen. The transaction holds the root to what was looked at.
+func (k *Sealer) held(tx *ledger.Tx) error {
+	at, ok := tx.Refs()[RootRef]
+	if !ok {
+		return fmt.Errorf("%w: it is gone", ErrRootMoved)
+	}
+	if at == k.rootAt {
+		return nil
+	}
+	e, err := readRoot(k.Session, at.String())
+	if err != nil {
+		return err
+	}
+	if e.ID() != k.Root.Digest {
+		now, err := OpenRootAt(k.Session, at.String(), k.Root.Digest)
+		if errors.Is(err, ErrRootMismatch) {
+			return fmt.Errorf("%w: %s", ErrRootMoved, e.ID())
+		}
+		if err != nil {
+			return err
+		}
+		id := k.Hand.Signer.Public().ID()
+		if p, known := capability.Fold(Persons(now), nil, nil).ByKey(id); known && !p.Until.IsZero() {
+			return fmt.Errorf("%w: %s of %s, by version %d of the trust root; nothing was written", ErrKeyRemoved, id, k.Hand.Principal.Name, now.Version)
+		}
+	}
+	k.rootAt = at
+	return nil
 }
 
 // takeRefs hands out the refs once: what is written next moves them.

@@ -201,7 +201,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 				continue
 			}
 			e.Err = nil
-			if states[i] = open(e, f.Root.ID, data[i], f.Authority.Ring); e.ID != "" {
+			if states[i] = open(e, f.Root.ID, data[i], f.ring); e.ID != "" {
 				f.byID[e.ID] = e.Blob
 			}
 		}
@@ -266,7 +266,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			for j := range jobs {
 				e := refs[j.i].entry()
 				e.Blob = j.id
-				states[j.i] = open(e, f.Root.ID, j.data, f.Authority.Ring)
+				states[j.i] = open(e, f.Root.ID, j.data, f.ring)
 			}
 		})
 	}

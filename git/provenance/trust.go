@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -274,50 +273,21 @@ type Outcome struct {
 // Propose signs a document that may follow the version in force, and puts it where
 // it belongs: in force when enough operators signed, else staged. A draft of the same
 // payload that is staged already gets the signatures; another one is a *StagedError.
+// What a key signed that the document removes is looked up, and the document put, in one step: no
+// other process of this clone writes in between.
 func Propose(ctx context.Context, s *git.Session, r *Root, next *trust.Root, now time.Time, by ...identity.Signer) (*Outcome, error) {
-	if err := lookBack(ctx, s, r, next); err != nil {
-		return nil, err
-	}
-	d, err := trust.NewDraft(r.Current(), next, by...)
-	if err != nil {
-		return nil, err
-	}
-	return putDraft(ctx, s, r, d, now)
-}
-
-// lookBack writes down, for each key that a version removes, how far its ledgers reach: what they hold stands, and
-// what is added to them does not.
-func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root) error {
-	var f *Facts
-	for i := range next.Former {
-		x := &next.Former[i]
-		if x.Until != next.Created || x.Seen != nil || (x.Compromised != "" && x.Compromised == r.Created) {
-			continue
+	gone := removed(r.Root, next)
+	return putDraft(ctx, s, r, now, func() (*trust.Draft, []git.RefUpdate, error) {
+		if err := checkTaken(ctx, s, r, next); err != nil {
+			return nil, nil, err
 		}
-		if f == nil {
-			var err error
-			if f, err = load(ctx, s, r, nil, nil); err != nil {
-				return err
-			}
+		seen, err := lookBack(ctx, s, r, next, gone)
+		if err != nil {
+			return nil, nil, err
 		}
-		keys := map[string]bool{}
-		for _, text := range x.Keys {
-			if k, err := identity.ParsePublicKey(text); err == nil {
-				keys[k.ID()] = true
-			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
-			c := f.Chains[name]
-			n := len(c.Entries)
-			if c.Broken != nil {
-				n = c.From
-			}
-			if n > 0 && keys[c.Entries[n-1].KeyID] {
-				x.Seen = append(x.Seen, envelope.Head{Ledger: name, Seq: c.Entries[n-1].Header.Seq, ID: c.Entries[n-1].ID})
-			}
-		}
-	}
-	return nil
+		d, err := trust.NewDraft(r.Current(), next, by...)
+		return d, seen, err
+	})
 }
 
 // Countersign adds signatures to a draft that Drafts returned, and puts it where it belongs.
@@ -325,16 +295,19 @@ func Countersign(ctx context.Context, s *git.Session, r *Root, staged Staged, no
 	if staged.Err != nil {
 		return nil, staged.Err
 	}
-	d, err := staged.Draft.Sign(r.Current(), by...)
-	if err != nil {
-		return nil, err
-	}
-	return putDraft(ctx, s, r, d, now)
+	return putDraft(ctx, s, r, now, func() (*trust.Draft, []git.RefUpdate, error) {
+		if err := checkTaken(ctx, s, r, staged.Draft.Root); err != nil {
+			return nil, nil, err
+		}
+		d, err := staged.Draft.Sign(r.Current(), by...)
+		return d, nil, err
+	})
 }
 
 // putDraft joins the draft with all signatures of its payload that are here, and puts
-// it in force or stages it. Refs move together, or none does.
-func putDraft(ctx context.Context, s *git.Session, r *Root, d *trust.Draft, now time.Time) (*Outcome, error) {
+// it in force or stages it. Refs move together, or none does, and only while those that the draft
+// was made of are where they were. It holds the repository's lock, and makes the draft again when refs move all the same.
+func putDraft(ctx context.Context, s *git.Session, r *Root, now time.Time, draft func() (*trust.Draft, []git.RefUpdate, error)) (*Outcome, error) {
 	unlock, err := s.Repo().Lock(ctx)
 	if err != nil {
 		return nil, err
@@ -353,7 +326,11 @@ func putDraft(ctx context.Context, s *git.Session, r *Root, d *trust.Draft, now 
 		if err != nil {
 			return err
 		}
-		out, err = putDraftOn(s, r, d, tip, refs, now)
+		d, seen, err := draft()
+		if err != nil {
+			return err
+		}
+		out, err = putDraftOn(s, r, d, tip, refs, seen, now)
 		return err
 	})
 	return out, err
@@ -375,7 +352,7 @@ func tipOf(s *git.Session, r *Root, refs []git.Ref) (oid.ID, error) {
 	return refs[i].ID, nil
 }
 
-func putDraftOn(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.Ref, now time.Time) (*Outcome, error) {
+func putDraftOn(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.Ref, seen []git.RefUpdate, now time.Time) (*Outcome, error) {
 	local := StagedPrefix + strconv.Itoa(d.Version)
 	parents := []oid.ID{tip}
 	envelopes := []*envelope.Envelope{d.Envelope}
@@ -393,7 +370,7 @@ func putDraftOn(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.
 		return nil, err
 	}
 	if d.Complete() {
-		return adopt(s, r, d, tip, refs, now)
+		return adopt(s, r, d, tip, refs, seen, now)
 	}
 	out := &Outcome{Draft: d, Root: r, Ref: local}
 	old := oid.ID{}
@@ -411,11 +388,11 @@ func putDraftOn(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.
 	if err != nil {
 		return nil, err
 	}
-	return out, s.Update(fmt.Sprintf("covenant: trust root %d staged", d.Version), git.RefUpdate{Name: local, New: commit, Old: old})
+	return out, s.Update(fmt.Sprintf("covenant: trust root %d staged", d.Version), append(seen, git.RefUpdate{Name: local, New: commit, Old: old})...)
 }
 
 // adopt puts a complete draft in force, and takes away what was staged up to it.
-func adopt(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.Ref, now time.Time) (*Outcome, error) {
+func adopt(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.Ref, seen []git.RefUpdate, now time.Time) (*Outcome, error) {
 	before, err := readRoot(s, tip.String())
 	if err != nil {
 		return nil, err
@@ -428,7 +405,7 @@ func adopt(s *git.Session, r *Root, d *trust.Draft, tip oid.ID, refs []git.Ref, 
 	if err != nil {
 		return nil, err
 	}
-	updates := []git.RefUpdate{{Name: RootRef, New: commit, Old: tip}}
+	updates := append(seen, git.RefUpdate{Name: RootRef, New: commit, Old: tip})
 	for _, ref := range refs {
 		if n, ok := stagedNumber(ref.Name); ok && n <= d.Version && strings.HasPrefix(ref.Name, StagedPrefix) {
 			updates = append(updates, git.RefUpdate{Name: ref.Name, Old: ref.ID})
@@ -489,6 +466,10 @@ func Reroot(ctx context.Context, s *git.Session, old *Root, by Founder, now time
 		if updates[0].Old == tip {
 			updates = updates[1:]
 		}
+		// A ledger belongs to one repository: were the replica forgotten later, a crash in between would go on in the old ones.
+		if err := forgetReplica(s.Repo()); err != nil {
+			return err
+		}
 		if err := s.Update("covenant: trust root 1 of a new repository", updates...); err != nil {
 			return err
 		}
@@ -496,10 +477,7 @@ func Reroot(ctx context.Context, s *git.Session, old *Root, by Founder, now time
 		out = &Root{Root: r, ID: v.ID, Digest: v.ID, Versions: []*trust.Version{v}, pin: v.ID}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, forgetReplica(s.Repo())
+	return out, err
 }
 
 // ForgetReplica makes this clone a new replica. A clone that turns to another

@@ -60,6 +60,9 @@ func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
 	if o.action == "" {
 		return g, cli.Hint(cli.Usage("no action"), "name one: --action repo.commit")
 	}
+	if err := capability.CheckAction(o.action); err != nil {
+		return g, usage(err)
+	}
 	s := capability.Whole
 	if o.scope != "" {
 		if s, err = capability.ParseScope([]byte(o.scope)); err != nil {
@@ -98,6 +101,9 @@ func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
 	}
 	if g.Expires != "" && g.Expires < envelope.Timestamp(now) {
 		return g, cli.Usage("--expires %s: that is over", o.expires)
+	}
+	if g.Expires != "" && g.NotBefore != "" && g.Expires <= g.NotBefore {
+		return g, cli.Usage("--expires %s is not after --not-before %s: it would never be in force", g.Expires, g.NotBefore)
 	}
 	if err := s.Validate(g.Action); err != nil {
 		return g, cli.Hint(usage(err), "fields and namespaces are in docs/spec/capability.md")

@@ -252,6 +252,9 @@ func (q *asked) query(c *court) (*capability.Query, error) {
 	if q.action == "" {
 		return nil, cli.Hint(cli.Usage("no action"), "name one: --action repo.commit")
 	}
+	if err := capability.CheckAction(q.action); err != nil {
+		return nil, usage(err)
+	}
 	out := &capability.Query{Action: q.action, At: c.Env.Now(), Intent: q.intent}
 	switch p, ok := a.ByName(q.as); {
 	case q.as == "":

@@ -18,6 +18,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
@@ -61,6 +62,7 @@ const (
 	lockStale     verdict.Code = "git.lock"
 	keyMode       verdict.Code = "key.mode"
 	keyUnattended verdict.Code = "key.unattended"
+	keyFormer     verdict.Code = "key.former"
 	pinMissing    verdict.Code = "root.not-pinned"
 )
 
@@ -154,7 +156,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 			}
 			return append(out, ailment{Finding: verdict.Finding{
 				Code: code, Object: provenance.RootRef, Message: err.Error(),
-				Hint: "fetch the pinned one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
+				Hint: "see what it says to be: covenant trust show; or fetch the pinned one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
 			}}), nil
 		}
 		if errors.Is(err, provenance.ErrRootMissing) {
@@ -170,8 +172,20 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	out = append(out, about...)
+	tardy, err := late(w, facts)
+	if err != nil {
+		return out, work.Explain(err)
+	}
+	out = append(out, tardy...)
 	for _, f := range facts.Problems {
-		out = append(out, ailment{Finding: f})
+		if f.Code != verdict.GrantRefused {
+			out = append(out, ailment{Finding: f})
+		}
+	}
+	for _, err := range facts.Authority.Refused {
+		if !errors.Is(err, capability.ErrLate) { // told with the ledger it stands in
+			out = append(out, ailment{Finding: verdict.Finding{Code: verdict.GrantRefused, Message: err.Error(), Hint: "covenant capability list"}})
+		}
 	}
 	damage, err := facts.NotesDamage(w.Session)
 	if err != nil {
@@ -181,6 +195,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		out = append(out, ailment{Finding: f, key: "notes", mend: func() error { return provenance.RebuildNotes(ctx, w.Session, pin, w.Env.Now()) }})
 	}
 	out = append(out, keys(w)...) // before what they sign
+	out = append(out, former(ctx, w, facts.Authority)...)
 	failed := failures(ctx, w, facts)
 	out = append(out, failed...)
 	red, err := unverified(ctx, w, pin, failed)
@@ -266,6 +281,42 @@ func root(w *work.Work, r *provenance.Root) ([]ailment, error) {
 		}
 	}
 	return out, nil
+}
+
+// late is what keys signed and nobody who removed them knew of. It counts for nothing until it is done again.
+func late(w *work.Work, f *provenance.Facts) ([]ailment, error) {
+	list, err := f.Late(w.Session)
+	var out []ailment
+	for _, l := range list {
+		if l.Left() {
+			out = append(out, ailment{Finding: l.Finding()})
+		}
+	}
+	return out, err
+}
+
+// former are keys that are chosen for somebody here and are none of theirs any more.
+func former(ctx context.Context, w *work.Work, a *capability.Authority) []ailment {
+	var out []ailment
+	r, c := w.Session.Repo(), w.Choice()
+	chosen := c.Named(r)
+	for _, p := range a.Principals() {
+		if _, configured := r.Config().Get(provenance.KeyOf(p.Name)); !configured && p.Name != chosen {
+			continue
+		}
+		err := provenance.CheckKey(r, p, c)
+		if err == nil {
+			continue
+		}
+		f := verdict.Finding{Code: keyFormer, Object: p.Name, Message: err.Error() + "; another one is not found here", Hint: "covenant identity use " + p.Name + " --key PATH"}
+		var mend func() error
+		if other, ok := provenance.OtherKey(r, p, c); ok {
+			f.Message, f.Hint = err.Error()+"; "+other+" acts in its place", "covenant identity use "+p.Name+" --key "+say.Shell(other)
+			mend = func() error { return w.SetConfig(ctx, false, provenance.KeyOf(p.Name), other) }
+		}
+		out = append(out, ailment{Finding: f, mend: mend})
+	}
+	return out
 }
 
 // failures are the commits that hooks could not seal and nobody sealed since.

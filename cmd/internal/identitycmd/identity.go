@@ -338,7 +338,9 @@ func newUse(env *cli.Env) *cobra.Command {
 		Use:   "use NAME",
 		Short: "Choose as whom commits of this repository, or worktree, are sealed",
 		Long: `Choose as whom commits are sealed, in this repository or with --worktree in this
-worktree alone. COVENANT_IDENTITY in the environment goes before both.`,
+worktree alone. COVENANT_IDENTITY in the environment goes before both. Where the key that
+was chosen for it is none of its any more, and another one is on this machine, that is
+chosen.`,
 		Example: `  covenant identity use alice
   covenant identity use coder --worktree
   covenant identity use alice --key agent`,
@@ -378,6 +380,13 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 		if !slices.ContainsFunc(p.Keys, func(k identity.PublicKey) bool { return k.ID() == pub.ID() }) {
 			return cli.Hint(fmt.Errorf("%w: %s is not %s's", provenance.ErrOtherKey, pub.ID(), name), "see its keys: covenant identity show "+name)
 		}
+		key = env.Path(key)
+	}
+	if key == "" && provenance.CheckKey(w.Session.Repo(), p, w.Choice()) != nil {
+		if other, ok := provenance.OtherKey(w.Session.Repo(), p, w.Choice()); ok {
+			env.Talk().Note("the key that was chosen is none of %s's any more; from now on: %s", name, other)
+			key = other
+		}
 	}
 	if worktree {
 		if err := ownWorktreeConfig(ctx, w); err != nil {
@@ -385,9 +394,6 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 		}
 	}
 	if key != "" {
-		if key != "agent" && key != "openpgp" {
-			key = env.Path(key)
-		}
 		if err := w.SetConfig(ctx, false, provenance.KeyOf(name), key); err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/trustcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -148,30 +149,51 @@ and is staged until then.`,
 }
 
 func runEdit(ctx context.Context, env *cli.Env, file string, asJSON bool) error {
-	var policy *trust.Policy
+	d := &draft{}
 	if file != "" {
 		text, err := read(env, file)
 		if err != nil {
 			return err
 		}
-		if policy, err = parse(text, file); err != nil {
+		if d.policy, err = parse(text, file); err != nil {
 			return err
 		}
 	} else {
-		p, changed, err := edited(ctx, env)
-		if err != nil {
+		var changed bool
+		var err error
+		if d, changed, err = edited(ctx, env); err != nil {
 			return err
 		}
 		if !changed {
 			env.Talk().Note("nothing changed")
 			return nil
 		}
-		policy = p
 	}
-	return trustcmd.Do(ctx, env, trustcmd.Change{Act: "change the policy", JSON: asJSON, Edit: func(_ *trustcmd.Hand, r *trust.Root) ([]identity.Signer, error) {
-		r.Policy = policy
+	warnOfStrangers(ctx, env, d.policy)
+	return d.done(trustcmd.Do(ctx, env, trustcmd.Change{Act: "change the policy", JSON: asJSON, Base: d.base, Edit: func(_ *trustcmd.Hand, r *trust.Root) ([]identity.Signer, error) {
+		r.Policy = d.policy
 		return nil, nil
-	}})
+	}}))
+}
+
+// draft is a policy that is to be signed, and where its text is kept until it is.
+type draft struct {
+	policy *trust.Policy
+	base   envelope.Digest // the version of the root whose policy was shown; "" when none was
+	path   string          // "" when it is a file of the person's own
+}
+
+// done takes the text away; one that was not signed is kept, and named.
+func (d *draft) done(err error) error {
+	switch {
+	case d.path == "":
+		return err
+	case err == nil:
+		return os.Remove(d.path)
+	case errors.Is(err, provenance.ErrRootMoved):
+		return cli.Hint(err, "your text is kept, and was made from the version before; compare the two: covenant policy show, and "+say.Shell(d.path))
+	}
+	return cli.Hint(err, "your text is kept; sign it with: covenant policy edit --file "+say.Shell(d.path))
 }
 
 func read(env *cli.Env, file string) ([]byte, error) {
@@ -192,20 +214,23 @@ func read(env *cli.Env, file string) ([]byte, error) {
 	return b, nil
 }
 
-// parse reads a policy; what is wrong with it is the answer no.
+// parse reads a policy; what is wrong with it is the answer no. Of a newer one nothing is known.
 func parse(text []byte, from string) (*trust.Policy, error) {
 	p, err := trust.ParsePolicy(strip(text))
 	if err != nil {
 		if from == "-" {
 			from = "standard input"
 		}
+		if errors.Is(err, envelope.ErrNewer) {
+			return nil, cli.Hint(fmt.Errorf("%s: %w", from, err), "a newer release of covenant reads it; see which one this is: covenant version")
+		}
 		return nil, cli.No(cli.Hint(fmt.Errorf("%s: %w", from, err), "see what is in force: covenant policy show"))
 	}
 	return p, nil
 }
 
-// edited lets a person edit the policy in force. What can't be read is kept.
-func edited(ctx context.Context, env *cli.Env) (*trust.Policy, bool, error) {
+// edited lets a person edit the policy in force, in a file that no other process has. What can't be read is kept.
+func edited(ctx context.Context, env *cli.Env) (*draft, bool, error) {
 	w, root, err := open(ctx, env)
 	if err != nil {
 		return nil, false, err
@@ -215,29 +240,33 @@ func edited(ctx context.Context, env *cli.Env) (*trust.Policy, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	path := filepath.Join(w.Session.Repo().StateDir(), "policy.json")
-	before := append([]byte(header), doc...)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
+	dir := w.Session.Repo().StateDir()
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
 		return nil, false, err
 	}
-	if err := os.WriteFile(path, before, 0o600); err != nil {
+	f, err := os.CreateTemp(dir, "policy-*.json") // mode 0600, and of this process alone
+	if err != nil {
 		return nil, false, err
 	}
-	if err := runEditor(ctx, env, w, path); err != nil {
+	d := &draft{base: root.Digest, path: f.Name()}
+	_, err = f.Write(append([]byte(header), doc...))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, false, errors.Join(err, os.Remove(d.path))
+	}
+	if err := runEditor(ctx, env, w, d.path); err != nil {
 		return nil, false, err
 	}
-	after, err := os.ReadFile(path) //nolint:gosec // the file we made
+	after, err := os.ReadFile(d.path)
 	if err != nil {
 		return nil, false, err
 	}
 	if text := bytes.TrimSpace(strip(after)); bytes.Equal(text, bytes.TrimSpace(doc)) || len(text) == 0 {
-		return nil, false, os.Remove(path)
+		return nil, false, os.Remove(d.path)
 	}
-	p, err := parse(after, path)
-	if err != nil {
-		return nil, false, cli.Hint(err, "mend it there, then: covenant policy edit --file "+say.Shell(path))
+	if d.policy, err = parse(after, d.path); err != nil {
+		return nil, false, cli.Hint(err, "mend it there, then: covenant policy edit --file "+say.Shell(d.path))
 	}
-	return p, true, os.Remove(path)
+	return d, true, nil
 }
 
 // runEditor starts the editor that Git would.
@@ -254,9 +283,47 @@ func runEditor(ctx context.Context, env *cli.Env, w *work.Work, path string) err
 		if errors.As(err, &exit) {
 			return cli.Hint(fmt.Errorf("the editor %s failed: %w; nothing was changed", say.Name(editor), err), "what it left is here: "+say.Shell(path))
 		}
-		return fmt.Errorf("starting the editor %s: %w", say.Name(editor), err)
+		return errors.Join(fmt.Errorf("starting the editor %s: %w", say.Name(editor), err), os.Remove(path))
 	}
 	return nil
+}
+
+// warnOfStrangers tells of principals whom rules name and nobody here knows. A grant may introduce them later, so
+// that is no fault of the policy. Where there is no repository to ask nothing is told.
+func warnOfStrangers(ctx context.Context, env *cli.Env, p *trust.Policy) {
+	if p == nil || !slices.ContainsFunc(p.Rules, func(r trust.Rule) bool { return len(r.Principals) > 0 }) {
+		return
+	}
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return
+	}
+	defer w.Close()
+	pin, err := w.Pin("")
+	if err != nil {
+		return
+	}
+	f, err := provenance.LoadAuthority(ctx, w.Session, pin)
+	if err != nil {
+		return
+	}
+	told := map[string]bool{}
+	for i, r := range p.Rules {
+		for _, name := range r.Principals {
+			if _, known := f.Authority.ByName(name); known || told[name] {
+				continue
+			}
+			told[name] = true
+			near := ""
+			if n := provenance.Nobody(f.Authority, name).Near; n != "" {
+				near = "; did you mean " + n + "?"
+			}
+			env.Talk().Warn("rules[%d].principals: nobody of the name %q is known here yet%s", i, name, near)
+		}
+	}
+	if len(told) > 0 {
+		env.Talk().Hint("see who is: covenant identity list")
+	}
 }
 
 // Checked is what check prints with --json.
@@ -273,10 +340,12 @@ func newCheck(env *cli.Env) *cobra.Command {
 		Use:   "check [FILE | -]",
 		Short: "Tell whether a policy is valid, without changing anything",
 		Long: `Tell whether the policy in a file, or on standard input, is valid. The exit code is
-0 when it is and 1 with what is wrong when it is not. No repository is needed.`,
+0 when it is, 1 with what is wrong when it is not, and 2 when a newer release is needed
+to read it. No repository is needed; in one that is governed, names in rules that nobody
+has there are told of.`,
 		Example: "  covenant policy check policy.json\n  covenant policy show | covenant policy check",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			file := "-"
 			if len(args) > 0 {
 				file = args[0]
@@ -289,6 +358,7 @@ func newCheck(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			warnOfStrangers(cmd.Context(), env, p)
 			if asJSON {
 				doc, err := p.Document()
 				if err != nil {

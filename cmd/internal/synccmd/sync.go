@@ -133,6 +133,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return explain(err, remote)
 	}
+	if err := late(ctx, w, rep, pin); err != nil {
+		return explain(err, remote)
+	}
 	if err := tell(env, w, rep, pin, withheld, o.json); err != nil {
 		return err
 	}
@@ -146,6 +149,24 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			"send them, now and from now on: covenant sync "+say.Shell(remote)+" --yes", "or never: git config "+sync.PublishKey(remote)+" false")
 	}
 	return nil
+}
+
+// late warns of what counts for nothing here under a trust root that came into force with the sync.
+func late(ctx context.Context, w *work.Work, rep *sync.Report, pin envelope.Digest) error {
+	if rep.Root == nil {
+		return nil
+	}
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return err
+	}
+	list, err := f.Late(w.Session)
+	for _, l := range list {
+		if l.Left() {
+			rep.Warnings = append(rep.Warnings, l.Finding())
+		}
+	}
+	return err
 }
 
 // ticking shows that something goes on, since Git says nothing of how far it has come.
@@ -247,6 +268,9 @@ func tell(env *cli.Env, w *work.Work, rep *sync.Report, pin envelope.Digest, wit
 	}
 	for _, f := range rep.Warnings {
 		fmt.Fprintf(&b, "%s %s: %s: %s\n", p.Warn("warning"), f.Code, say.Name(f.Object), say.Line(f.Message))
+		if f.Hint != "" {
+			fmt.Fprintf(&b, "  hint: %s\n", say.Line(f.Hint))
+		}
 	}
 	if n := len(rep.Unknown); n > 0 {
 		fmt.Fprintf(&b, "%s %s: %d ledgers of %s are by writers whom nobody introduced, such as %s; they were left there\n",

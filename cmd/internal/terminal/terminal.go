@@ -17,8 +17,14 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 )
 
-// ErrNone says that there is no terminal to ask on. It wraps identity.ErrPassphrase.
-var ErrNone = fmt.Errorf("%w: there is no terminal to ask on", identity.ErrPassphrase)
+// ErrNone says that there is no terminal to ask on. It wraps identity.ErrPassphrase, which it is where one was to be asked for.
+var ErrNone error = none{}
+
+type none struct{}
+
+func (none) Error() string { return "there is no terminal to ask on" }
+
+func (none) Unwrap() error { return identity.ErrPassphrase }
 
 func open() (*os.File, error) {
 	name := "/dev/tty"

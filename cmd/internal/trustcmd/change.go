@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +27,10 @@ type Change struct {
 	// Edit makes the change in the draft of the next version. What else must sign, beside the
 	// operator's own key, is returned.
 	Edit func(*Hand, *trust.Root) ([]identity.Signer, error)
-	// Adopted is called when the version came into force here.
-	Adopted func(*Hand, *provenance.Outcome) error
-	// Staged are further hints for when it did not.
-	Staged func(*Hand) []string
+	// Base is the version that the change was made from: under another one it is refused. "" is any.
+	Base envelope.Digest
+	// Key says where the operator's private key is once the version is in force; nil: where it was.
+	Key func() string
 }
 
 // Hand is the operator who acts, and the root as it is.
@@ -67,6 +68,9 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if err != nil {
 		return err
 	}
+	if c.Base != "" && c.Base != o.root.Digest {
+		return explain(o.root, env.Now(), fmt.Errorf("%w: %s", provenance.ErrRootMoved, o.root.Digest))
+	}
 	next, err := o.root.Current().Next(envelope.Timestamp(env.Now()))
 	if err != nil {
 		return err
@@ -82,23 +86,99 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if err := next.Validate(); err != nil {
 		return explain(o.root, env.Now(), fmt.Errorf("version %d would not be valid: %w", next.Version, err))
 	}
+	if err := o.warnOfLeaving(ctx, next); err != nil {
+		return explain(o.root, env.Now(), err)
+	}
 	if err := o.w.Presence(o.root, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
 		return err
+	}
+	keys := o.nextKeys()
+	if c.Key != nil { // before the version: whatever comes in between, the operator's key is found
+		keys[h.Name] = c.Key()
+		if err := o.w.SetConfig(ctx, false, provenance.NextKeyOf(h.Name), c.Key()); err != nil {
+			return err
+		}
 	}
 	out, err := provenance.Propose(ctx, o.w.Session, o.root, next, env.Now(), append([]identity.Signer{h.Signer}, extra...)...)
 	if err != nil {
 		return explain(o.root, env.Now(), err)
 	}
-	if out.Adopted && c.Adopted != nil {
-		if err := c.Adopted(h, out); err != nil {
-			return err
+	if c.Key != nil && !out.Adopted {
+		env.Talk().Warn("until it is in force you act with the key you have; what that signs from now on counts for nothing afterwards")
+	}
+	return o.finish(ctx, h, out, changes, c.JSON, keys)
+}
+
+// nextKeys are the keys that versions which were not in force yet were to give to persons of this clone, by name.
+func (o *opened) nextKeys() map[string]string {
+	out := map[string]string{}
+	for _, p := range o.root.Persons {
+		if where, ok := o.w.Session.Repo().Config().Get(provenance.NextKeyOf(p.Name)); ok {
+			out[p.Name] = where
 		}
 	}
-	var hints []string
-	if !out.Adopted && c.Staged != nil {
-		hints = c.Staged(h)
+	return out
+}
+
+// settle writes down which keys persons of this clone have under a version that came into force.
+func (o *opened) settle(ctx context.Context, root *provenance.Root, keys map[string]string) {
+	authority := capability.Fold(provenance.Persons(root), nil, nil)
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		p, ok := authority.ByName(name)
+		if !ok || !o.w.Choice().Holds(p, keys[name]) {
+			continue // of a version that is not in force yet
+		}
+		err := o.w.SetConfig(ctx, false, provenance.KeyOf(name), keys[name])
+		if err == nil {
+			err = o.w.UnsetConfig(ctx, provenance.NextKeyOf(name))
+		}
+		if err != nil {
+			t := o.w.Env.Talk()
+			t.Warn("it is in force, and this clone's configuration still names the key before it: %v", err)
+			t.Hint(append(cli.Hints(err), "then: covenant identity use "+name+" --key "+say.Shell(keys[name]))...)
+		}
 	}
-	return o.finish(ctx, h, out, changes, c.JSON, hints)
+}
+
+// warnOfLeaving tells, before it is signed, what becomes of work that keys signed in other clones when a version removes them.
+func (o *opened) warnOfLeaving(ctx context.Context, next *trust.Root) error {
+	list, err := provenance.Leaves(ctx, o.w.Session, o.root, next)
+	if err != nil {
+		return err
+	}
+	t := o.w.Env.Talk()
+	told := false
+	remotes := o.w.Session.Repo().Config().Keys("remote.")
+	for _, l := range list {
+		if len(l.Elsewhere) == 0 && len(remotes) == 0 {
+			continue // there is no sign of another clone
+		}
+		told = true
+		t.Warn("what %s's key %s signed in other clones, and is not in this one yet, counts for nothing from version %d on", l.Name, l.KeyID, next.Version)
+		for _, e := range l.Elsewhere {
+			t.Note("of %s, written elsewhere, entries up to %d of %s are here, and stand", e.Ledger, e.Seq, e.Time)
+		}
+	}
+	if told {
+		t.Hint("first let the other clones publish, and fetch it here: covenant sync, there and then here")
+	}
+	return nil
+}
+
+// warnOfLate tells, before a draft is signed, what keys that it removes signed after it was made.
+func (o *opened) warnOfLate(ctx context.Context, next *trust.Root) error {
+	f, err := provenance.Load(ctx, o.w.Session, o.pin.Digest)
+	if err != nil {
+		return err
+	}
+	late, err := f.LateUnder(o.w.Session, next)
+	for _, l := range late {
+		o.w.Env.Talk().Warn("what %s's key %s signed after version %d was made counts for nothing once it is in force: entries %d to %d of %s", l.Name, l.KeyID, next.Version, l.From, l.To, l.Ledger)
+	}
+	if len(late) > 0 {
+		o.w.Env.Talk().Hint("do it again with the new key when the version is in force; see what it is: covenant doctor")
+	}
+	return err
 }
 
 // hand finds the operator who acts here: one of the version in force, or of doc.
@@ -110,6 +190,9 @@ func (o *opened) hand(ctx context.Context, doc *trust.Root) (*Hand, error) {
 		return nil, work.Explain(err)
 	}
 	hand, err := provenance.ChooseHand(o.w.Session.Repo(), authority, o.w.Choice())
+	if errors.Is(err, provenance.ErrOtherKey) {
+		return nil, work.Explain(err)
+	}
 	if err != nil {
 		return nil, cli.Hint(err, "act with your key: COVENANT_IDENTITY=PATH-OF-YOUR-PRIVATE-KEY covenant trust …",
 			"or choose it for this clone: git config covenant.identity NAME, and git config covenant.NAME.key PATH")
@@ -139,11 +222,18 @@ func both(a, b *trust.Root) *trust.Root {
 // explain adds what to type next to a refused change.
 func explain(r *provenance.Root, now time.Time, err error) error {
 	var staged *provenance.StagedError
+	var taken *provenance.TakenError
 	switch {
 	case len(cli.Hints(err)) > 0:
 		return err
+	case errors.As(err, &taken):
+		who := "see who it is: covenant identity show " + taken.Owner
+		if taken.KeyID == "" {
+			return cli.Hint(err, "choose another name", who)
+		}
+		return cli.Hint(err, "a key is one principal's only; make one for "+taken.Person+": ssh-keygen -t ed25519 -f FILE", who)
 	case errors.As(err, &staged):
-		return cli.Hint(err, fmt.Sprintf("look at it, and sign it: covenant trust show, covenant trust sign %d", staged.Staged.Version),
+		return cli.Hint(err, "look at it: covenant trust show", "sign it: covenant trust sign "+string(staged.Staged.ID),
 			fmt.Sprintf("or give it up: git update-ref -d %s%d", provenance.StagedPrefix, staged.Staged.Version))
 	case errors.Is(err, provenance.ErrRootMoved):
 		return cli.Hint(err, "look at it, and try again: covenant trust show")
@@ -174,15 +264,18 @@ func (o *opened) record(ctx context.Context, h *Hand, out *provenance.Outcome) e
 	return err
 }
 
-// finish tells what became of a draft, and takes the pin of the configuration along.
-func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, changes []string, asJSON bool, hints []string) error {
+// finish tells what became of a draft, and takes the pin of the configuration along, and the keys of persons here. What is in
+// force is so whether or not these could be written: the pin is a floor, and keys are found without.
+func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, changes []string, asJSON bool, keys map[string]string) error {
 	env := o.w.Env
 	if out.Adopted && o.pin.Source == work.Config {
 		if err := o.w.SetConfig(ctx, false, provenance.PinKey, string(out.Root.Digest)); err != nil {
-			return err
+			env.Talk().Warn("version %d is in force, and only the pin could not be written: %v", out.Root.Version, err)
+			env.Talk().Hint(append(cli.Hints(err), "then: covenant trust pin")...)
 		}
 	}
 	if out.Adopted {
+		o.settle(ctx, out.Root, keys)
 		if err := o.record(ctx, h, out); err != nil {
 			env.Talk().Warn("it is in force, and no ledger says so: %v", err)
 		}
@@ -218,6 +311,5 @@ func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, c
 	} else {
 		t.Hint("publish it: covenant sync")
 	}
-	t.Hint(hints...)
 	return nil
 }

@@ -65,7 +65,10 @@ agents do not, see "covenant identity new".`,
 					keys = append(keys, k)
 				}
 				if err := r.Add(name, trust.Kind(o.kind), o.emails, keys...); err != nil {
-					return nil, cli.Hint(err, "name the public key with: --key PUB")
+					if len(keys) == 0 {
+						return nil, cli.Hint(err, "name the public key with: --key PUB")
+					}
+					return nil, err
 				}
 				if o.operator {
 					if err := r.Promote(name); err != nil {
@@ -184,14 +187,13 @@ your configuration directory. Grants you gave stand, unless the old key was stol
 			if err != nil {
 				return err
 			}
-			var name, where string
+			var where string
 			return Do(cmd.Context(), env, Change{
 				Act: "rotate your key", JSON: o.json,
 				Edit: func(h *Hand, r *trust.Root) ([]identity.Signer, error) {
-					name = h.Name
 					var fresh identity.Signer
 					if o.key == "" {
-						fresh, where, err = generate(h, r.Version)
+						fresh, where, err = generate(h.Work, h.Root.Root, h.Name, h.Name+"-"+strconv.Itoa(r.Version))
 					} else {
 						fresh, where, err = h.Work.LoadKey(o.key)
 					}
@@ -203,12 +205,7 @@ your configuration directory. Grants you gave stand, unless the old key was stol
 					}
 					return []identity.Signer{fresh}, nil
 				},
-				Adopted: func(h *Hand, _ *provenance.Outcome) error {
-					return h.Work.SetConfig(cmd.Context(), false, provenance.KeyOf(name), where)
-				},
-				Staged: func(*Hand) []string {
-					return []string{"when it is in force here: covenant identity use " + name + " --key " + where}
-				},
+				Key: func() string { return where },
 			})
 		},
 	}
@@ -219,18 +216,49 @@ your configuration directory. Grants you gave stand, unless the old key was stol
 	return cmd
 }
 
-// generate makes a key beside the one it replaces.
-func generate(h *Hand, version int) (identity.Signer, string, error) {
-	path := filepath.Join(provenance.KeysDir(work.ConfigDir(h.Work.Env)), h.Name+"-"+strconv.Itoa(version))
-	if _, err := os.Lstat(path); err == nil {
-		return h.Work.LoadKey(path) // of an attempt before that did not come to its end
+// maxMade is how many names for a new key are tried.
+const maxMade = 100
+
+// generate makes a key of this base name in the user's configuration directory. One that an attempt before left there is
+// taken, unless the trust root knows it already; any other file there is left alone.
+func generate(w *work.Work, r *trust.Root, name, base string) (identity.Signer, string, error) {
+	dir := provenance.KeysDir(work.ConfigDir(w.Env))
+	for n := 1; ; n++ {
+		path := filepath.Join(dir, base)
+		if n > 1 {
+			path += "." + strconv.Itoa(n)
+		}
+		s, err := identity.Generate(path, name, nil)
+		switch {
+		case err == nil:
+			w.Env.Talk().Note("made a key for you: %s", path)
+			return s, path, nil
+		case !errors.Is(err, identity.ErrExists) || n == maxMade:
+			return nil, "", cli.Hint(fmt.Errorf("key %s: %w", path, err), "name a key of yours instead: --key PATH")
+		}
+		pub, err := identity.PublicOfFile(path)
+		if err != nil || knows(r, pub) {
+			continue // the half of a key, no key, or a used one
+		}
+		if s, path, err = w.LoadKey(path); err == nil && ours(path, name) {
+			w.Env.Talk().Note("took the key that was made for you before: %s", path)
+			return s, path, nil
+		}
 	}
-	s, err := identity.Generate(path, h.Name, nil)
-	if err != nil {
-		return nil, "", fmt.Errorf("key %s: %w", path, err)
-	}
-	h.Work.Env.Talk().Note("made a key for you: %s", path)
-	return s, path, nil
+}
+
+// ours reports whether a key was made for this name by this program.
+func ours(path, name string) bool {
+	b, err := os.ReadFile(path + ".pub") //nolint:gosec // the public half of a key of ours
+	fields := strings.Fields(string(b))
+	return err == nil && len(fields) == 3 && fields[2] == name
+}
+
+// knows reports whether a version names a key, or did once.
+func knows(r *trust.Root, pub identity.PublicKey) bool {
+	has := func(keys []string) bool { return slices.Contains(keys, pub.String()) }
+	return slices.ContainsFunc(r.Persons, func(p trust.Person) bool { return has(p.Keys) }) ||
+		slices.ContainsFunc(r.Former, func(f trust.Former) bool { return has(f.Keys) })
 }
 
 func newSet(env *cli.Env) *cobra.Command {
@@ -322,31 +350,35 @@ func runSign(ctx context.Context, env *cli.Env, which string, asJSON bool) error
 	if err := o.w.Presence(o.root, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", d.Version, strings.Join(changes, "; "))); err != nil {
 		return err
 	}
+	if err := o.warnOfLate(ctx, d.Draft.Root); err != nil {
+		return explain(o.root, env.Now(), err)
+	}
 	out, err := provenance.Countersign(ctx, o.w.Session, o.root, d, env.Now(), h.Signer)
 	if err != nil {
 		return explain(o.root, env.Now(), err)
 	}
-	return o.finish(ctx, h, out, changes, asJSON, nil)
+	return o.finish(ctx, h, out, changes, asJSON, o.nextKeys())
 }
 
 // choose finds the draft that is meant by a version number, the beginning of a digest, or nothing.
 func (o *opened) choose(which string) (provenance.Staged, error) {
-	fetch := "fetch what others staged: covenant sync"
 	list, err := provenance.Drafts(o.w.Session, o.root)
 	if err != nil {
 		return provenance.Staged{}, err
 	}
-	next := o.root.Version + 1
-	n, number := next, which == ""
+	n, number := o.root.Version+1, which == ""
 	if v, err := strconv.Atoi(which); err == nil {
 		n, number = v, true
 	}
-	if number && n <= o.root.Version {
+	switch {
+	case number && n <= o.root.Version:
 		return provenance.Staged{}, cli.Hint(fmt.Errorf("version %d is in force already, as version %d is", n, o.root.Version), "see what is in force: covenant trust show")
+	case !number && (!strings.HasPrefix(which, "sha256:") || len(which) < len("sha256:")+8):
+		return provenance.Staged{}, cli.Hint(cli.Usage("%q is neither the number of a version nor the beginning of a digest, sha256: and 8 digits of it", which), "see what is staged: covenant trust show")
 	}
 	var fit []provenance.Staged
 	for _, d := range list {
-		if number && d.Version == n || !number && len(which) >= len("sha256:")+8 && strings.HasPrefix(string(d.ID), which) {
+		if number && d.Version == n || !number && strings.HasPrefix(string(d.ID), which) {
 			fit = append(fit, d)
 		}
 	}
@@ -355,17 +387,23 @@ func (o *opened) choose(which string) (provenance.Staged, error) {
 	case len(good) == 1:
 		return good[0], nil
 	case len(good) > 1:
-		var digests []string
+		hints := []string{"look at them: covenant trust show"}
 		for _, d := range good {
-			digests = append(digests, fmt.Sprintf("%s (by %s)", d.ID, strings.Join(d.Draft.Signed(), ", ")))
+			hints = append(hints, fmt.Sprintf("sign that of %s: covenant trust sign %s", strings.Join(d.Draft.Signed(), ", "), d.ID))
 		}
-		return provenance.Staged{}, cli.Hint(fmt.Errorf("there are %d drafts of version %d: %s", len(good), n, strings.Join(digests, "; ")), "look at them: covenant trust show", "name the one you mean: covenant trust sign DIGEST")
+		return provenance.Staged{}, cli.Hint(fmt.Errorf("there are %d drafts of version %d, and one can come into force", len(good), good[0].Version), hints...)
 	case len(fit) > 0:
 		return provenance.Staged{}, cli.No(cli.Hint(fmt.Errorf("the draft at %s can't be signed: %w", strings.Join(fit[0].Refs, ", "), fit[0].Err), "ask who staged it; it counts for nothing"))
 	}
-	what := "version " + strconv.Itoa(n)
-	if !number {
-		what = which
+	what := which
+	if number {
+		what = "version " + strconv.Itoa(n)
 	}
-	return provenance.Staged{}, cli.Hint(fmt.Errorf("%w: %s", provenance.ErrNoDraft, what), fetch)
+	hints := []string{"fetch what others staged: covenant sync"}
+	for _, d := range list {
+		if d.Err == nil {
+			hints = append(hints, fmt.Sprintf("or sign version %d, which is staged here: covenant trust sign %s", d.Version, d.ID))
+		}
+	}
+	return provenance.Staged{}, cli.Hint(fmt.Errorf("%w: %s", provenance.ErrNoDraft, what), hints...)
 }

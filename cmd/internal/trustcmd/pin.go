@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -244,23 +243,31 @@ func runReroot(ctx context.Context, env *cli.Env, name, key, expires string, yes
 	}
 	where := ""
 	if key == "" {
-		path := filepath.Join(provenance.KeysDir(work.ConfigDir(env)), name+"-"+o.root.Digest.Short())
-		if by.Signer, err = identity.Generate(path, name, nil); err != nil {
-			return fmt.Errorf("key %s: %w", path, err)
+		if by.Signer, where, err = generate(o.w, o.root.Root, name, name+"-"+o.root.Digest.Short()); err != nil {
+			return err
 		}
-		where = path
-		env.Talk().Note("made a key for you: %s", path)
 	} else if by.Signer, where, err = o.w.LoadKey(key); err != nil {
 		return work.Explain(err)
+	}
+	if err := o.w.SetConfig(ctx, false, provenance.NextKeyOf(name), where); err != nil { // the new root is of no use without its key
+		return err
 	}
 	root, err := provenance.Reroot(ctx, o.w.Session, o.root, by, env.Now())
 	if err != nil {
 		return explain(o.root, env.Now(), err)
 	}
+	var failed error
 	for _, kv := range [][2]string{{provenance.PinKey, string(root.ID)}, {provenance.IdentityKey, name}, {provenance.KeyOf(name), where}} {
-		if err := o.w.SetConfig(ctx, false, kv[0], kv[1]); err != nil {
-			return err
+		if failed == nil {
+			failed = o.w.SetConfig(ctx, false, kv[0], kv[1])
 		}
+	}
+	if failed == nil {
+		failed = o.w.UnsetConfig(ctx, provenance.NextKeyOf(name))
+	}
+	if failed != nil {
+		env.Talk().Warn("the new root stands, and this clone's configuration could not be written: %v", failed)
+		env.Talk().Hint(append(cli.Hints(failed), "then pin it: covenant trust pin "+string(root.ID), "and act: covenant identity use "+name+" --key "+say.Shell(where))...)
 	}
 	if o.pin.Source != work.Config {
 		env.Talk().Warn("%s still says %s; it must be %s", o.pin.Source, o.pin.Digest, root.ID)

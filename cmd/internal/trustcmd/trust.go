@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +85,13 @@ func (o *opened) replaced(err error) error {
 	}
 	if !replaces(o.w, claims, o.pin.Digest) {
 		return err
+	}
+	if name := claims.Operators[0]; len(claims.Operators) == 1 && claims.Version == 1 { // its signature is this key's alone
+		where, _ := o.w.Session.Repo().Config().Get(provenance.NextKeyOf(name))
+		if pub, ferr := identity.PublicOfFile(where); ferr == nil && slices.Equal(claims.Person(name).Keys, []string{pub.String()}) {
+			return cli.No(cli.Hint(fmt.Errorf("%w; the root here replaces it, and is signed with your key %s", err, where),
+				"if you began anew here, go on: covenant trust pin "+string(found)))
+		}
 	}
 	return cli.No(cli.Hint(fmt.Errorf("%w; the root here claims to replace it: operators %s, created %s. Nothing you pinned proves that", err, strings.Join(claims.Operators, ", "), claims.Created),
 		"ask an operator you know; when the digest is theirs, it is a new pin: covenant trust pin "+string(found)))

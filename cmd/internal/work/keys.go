@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 )
@@ -64,7 +65,11 @@ func (w *Work) LoadKey(key string) (s identity.Signer, where string, err error) 
 	}
 	path := w.Env.Path(key)
 	if s, err = c.LoadKey(path); err != nil {
-		return nil, "", fmt.Errorf("key %s: %w", path, err)
+		err = fmt.Errorf("key %s: %w", path, err)
+		if errors.Is(err, identity.ErrPassphrase) {
+			err = cli.Hint(err, "put it into ssh-agent: ssh-add "+say.Shell(path), "or type the command on a terminal")
+		}
+		return nil, "", err
 	}
 	return s, path, nil
 }

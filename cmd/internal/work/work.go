@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -115,6 +117,22 @@ func (w *Work) SetConfig(ctx context.Context, worktree bool, key, value string) 
 		where = "--worktree"
 	}
 	_, err := w.Session.Repo().Run(ctx, nil, "config", where, key, value)
+	if err == nil {
+		return nil
+	}
+	lock := filepath.Join(w.Session.Repo().CommonDir(), "config.lock")
+	if worktree {
+		lock = filepath.Join(w.Session.Repo().GitDir(), "config.worktree.lock")
+	}
+	if _, lerr := os.Lstat(lock); lerr == nil {
+		return cli.Hint(err, "another git writes it, or died while it did; when none runs any more: rm "+say.Shell(lock))
+	}
+	return err
+}
+
+// UnsetConfig takes a variable that is there out of the repository's own configuration.
+func (w *Work) UnsetConfig(ctx context.Context, key string) error {
+	_, err := w.Session.Repo().Run(ctx, nil, "config", "--local", "--unset-all", key)
 	return err
 }
 
@@ -123,6 +141,7 @@ func (w *Work) SetConfig(ctx context.Context, worktree bool, key, value string) 
 func Explain(err error) error {
 	var shallow *provenance.ShallowError
 	var root *provenance.RootError
+	var key *provenance.KeyError
 	switch {
 	case err == nil:
 		return nil
@@ -146,6 +165,8 @@ func Explain(err error) error {
 		return cli.No(cli.Hint(err, "ask the operators which one is theirs, then: covenant trust pin DIGEST"))
 	case errors.Is(err, trust.ErrExpired):
 		return cli.No(cli.Hint(err, "its operators sign the next version: covenant trust set --expires 365d"))
+	case errors.Is(err, envelope.ErrNewer):
+		return cli.Hint(err, "a newer release of covenant reads it; see which one this is: covenant version")
 	case errors.As(err, &root):
 		return cli.No(cli.Hint(err, "see what is damaged: covenant doctor"))
 	case errors.As(err, &shallow):
@@ -160,6 +181,12 @@ func Explain(err error) error {
 		return cli.Hint(err, "see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrEmptyRange):
 		return cli.Hint(err, "A..B is what B has and A has not; see it with: git log A..B")
+	case errors.Is(err, provenance.ErrKeyRemoved):
+		return cli.Hint(err, "see what changed, and try again: covenant trust log")
+	case errors.Is(err, provenance.ErrRootMoved):
+		return cli.Hint(err, "look at it, and try again: covenant trust show")
+	case errors.As(err, &key):
+		return cli.Hint(err, "say where its key is: covenant identity use "+key.Name+" --key PATH", "see its keys: covenant identity show "+key.Name)
 	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNoAgent), errors.Is(err, identity.ErrPassphrase),
 		errors.Is(err, provenance.ErrNoIdentity), errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
 		return cli.Hint(err, hooks.Mend(err))

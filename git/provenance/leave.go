@@ -1,0 +1,136 @@
+package provenance
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+)
+
+// fresh returns which entries of next.Former are not in r.
+func fresh(r, next *trust.Root) []int {
+	var out []int
+	for i, x := range next.Former {
+		if !slices.ContainsFunc(r.Former, func(y trust.Former) bool {
+			return x.Name == y.Name && x.Until == y.Until && slices.Equal(x.Keys, y.Keys)
+		}) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// removed returns those entries of next.Former that it brings, and whose ledgers are to be looked up.
+func removed(r, next *trust.Root) []int {
+	return slices.DeleteFunc(fresh(r, next), func(i int) bool {
+		x := next.Former[i]
+		return x.Seen != nil || x.Compromised != "" && x.Compromised == r.Created
+	})
+}
+
+// lookBack writes down, for each key that a version removes, how far its ledgers reach: what they hold stands, and
+// what is added to them does not. It returns what says to Git that they are still so.
+func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, gone []int) ([]git.RefUpdate, error) {
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	f, err := load(ctx, s, r, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	var same []git.RefUpdate
+	for _, i := range gone {
+		x := &next.Former[i]
+		x.Seen = nil
+		for _, c := range f.chainsOf(x.Keys) {
+			last := whole(c)
+			x.Seen = append(x.Seen, envelope.Head{Ledger: c.Name, Seq: last.Header.Seq, ID: last.ID})
+			if tip := f.Tips[ledger.Prefix+c.Name]; !tip.IsZero() {
+				same = append(same, git.RefUpdate{Name: ledger.Prefix + c.Name, New: tip, Old: tip})
+			}
+		}
+	}
+	return same, nil
+}
+
+// chainsOf returns the ledgers that keys wrote as far as they are whole, sorted by name; those without such an entry are left out.
+func (f *Facts) chainsOf(keys []string) []*verdict.Chain {
+	ids := map[string]bool{}
+	for _, text := range keys {
+		if k, err := identity.ParsePublicKey(text); err == nil {
+			ids[k.ID()] = true
+		}
+	}
+	var out []*verdict.Chain
+	for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
+		if e := whole(f.Chains[name]); e != nil && ids[e.KeyID] {
+			out = append(out, f.Chains[name])
+		}
+	}
+	return out
+}
+
+// whole returns the newest entry of a ledger up to which nothing is wrong with it, nil when there is none.
+func whole(c *verdict.Chain) *verdict.Entry {
+	n := len(c.Entries)
+	if c.Broken != nil {
+		n = c.From
+	}
+	if n == 0 {
+		return nil
+	}
+	return &c.Entries[n-1]
+}
+
+// Leave is a key that a version removes, and what is here of its ledgers.
+type Leave struct {
+	Name      string
+	KeyID     string
+	Elsewhere []Elsewhere
+}
+
+// Elsewhere is how far a ledger of another clone reaches here.
+type Elsewhere struct {
+	Ledger string
+	Seq    uint64
+	Time   string // of its newest entry, as that says
+}
+
+// Leaves tells of the keys that next removes: what they signed in other clones, and is not here
+// when next is proposed, counts for nothing from then on.
+func Leaves(ctx context.Context, s *git.Session, r *Root, next *trust.Root) ([]Leave, error) {
+	gone := removed(r.Root, next)
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	f, err := load(ctx, s, r, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []Leave
+	for _, i := range gone {
+		for _, text := range next.Former[i].Keys {
+			k, err := identity.ParsePublicKey(text)
+			if err != nil {
+				continue // Validate says it
+			}
+			l := Leave{Name: next.Former[i].Name, KeyID: k.ID()}
+			for _, c := range f.chainsOf([]string{text}) {
+				last := whole(c)
+				n, _ := ledger.ParseRef(ledger.Prefix + c.Name)
+				if own, err := Own(s.Repo(), n); err == nil && own {
+					continue
+				}
+				l.Elsewhere = append(l.Elsewhere, Elsewhere{c.Name, last.Header.Seq, last.Header.Time})
+			}
+			out = append(out, l)
+		}
+	}
+	return out, nil
+}
