@@ -19,6 +19,7 @@ const (
 	Expired State = "expired"
 	Ending  State = "revoked"
 	Pending State = "pending" // in force later
+	Open    State = "open"    // a request that nobody has answered
 )
 
 // State returns what a grant is at a moment, those it rests on included.

@@ -238,6 +238,9 @@ func (s *Scope) refusesRepo(r *pluginapi.Request) string {
 	if s.MaxFiles != nil && int64(len(r.Changes)) > *s.MaxFiles {
 		return fmt.Sprintf("%d files change, more than its %d", len(r.Changes), *s.MaxFiles)
 	}
+	if r.Action != Commit && r.Action != Vouch && (s.Paths != nil || s.Modes != nil || s.MaxFiles != nil || s.MaxBytes != nil) {
+		return fmt.Sprintf("it is limited to what files change, and %s says nothing of that", r.Action)
+	}
 	var total int64
 	for i := range r.Changes {
 		c := &r.Changes[i]
@@ -361,6 +364,35 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 		return f + ": " + err.Error()
 	}
 	return ""
+}
+
+// Narrowest returns the scope of an action, of another namespace than repo, that allows what a request says of its resource and
+// as little else as a scope can say. The error wraps ErrInvalid: what is said has no place in a scope.
+func Narrowest(action string, resource map[string]any) (Scope, error) {
+	fields := map[string]any{}
+	for _, f := range namespaces[Namespace(action)] {
+		if v, ok := resource[f]; ok {
+			fields[f] = v
+		}
+	}
+	if v, ok := fields["arguments"]; ok {
+		fields["arguments"] = map[string]any{"allow": v}
+	}
+	if v, ok := fields["duplicate_risk"].(string); ok {
+		fields["duplicate_risk"] = strings.ReplaceAll(v, "_", "-")
+	}
+	if created, ok := number(resource["created_at"]); ok && slices.Contains(namespaces[Namespace(action)], "before_ms") {
+		fields["before_ms"] = created + 1
+	}
+	text, err := canonical.Marshal(fields)
+	if err != nil {
+		return Scope{}, fmt.Errorf("%w: scope: %w", ErrInvalid, err)
+	}
+	s, err := ParseScope(text)
+	if err != nil {
+		return Scope{}, err
+	}
+	return s, s.Validate(action)
 }
 
 // refusesTiers: a request names its tiers, or acts on one by its action

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ type Listed struct {
 	ID        string           `json:"id"`
 	Subject   string           `json:"subject"`
 	Action    string           `json:"action"`
-	State     capability.State `json:"state"` // of a request: pending
+	State     capability.State `json:"state"` // of a request: open
 	Scope     capability.Scope `json:"scope"`
 	By        string           `json:"by,omitempty"` // who gave it
 	Time      string           `json:"time"`
@@ -64,7 +65,7 @@ func newList(env *cli.Env) *cobra.Command {
 		Short: "List grants and what became of them, and requests",
 		Long: `List the grants of this repository, oldest first, with what they are now: active,
 expired, revoked or pending (not yet in force); then the requests that nobody has
-granted since.`,
+granted since, which are open.`,
 		Example: `  covenant capability list
   covenant capability list --to coder --json | jq 'select(.state=="active")'`,
 		Args: cobra.NoArgs,
@@ -82,7 +83,7 @@ granted since.`,
 			for _, w := range c.facts.Wishes {
 				if p, ok := c.facts.Authority.ByKey(w.KeyID); ok && !c.answered(p.Name, w) {
 					lines = append(lines, Listed{
-						Type: "request", ID: string(w.ID), Subject: p.Name, Action: w.Action, State: capability.Pending, Scope: w.Scope,
+						Type: "request", ID: string(w.ID), Subject: p.Name, Action: w.Action, State: capability.Open, Scope: w.Scope,
 						Time: envelope.Timestamp(w.Time), Expires: w.Expires, Delegable: w.Delegable, Reason: w.Reason,
 					})
 				}
@@ -99,7 +100,7 @@ granted since.`,
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "only what this principal holds or asks for")
-	cmd.Flags().StringVar(&state, "state", "", "only active, expired, revoked or pending ones")
+	cmd.Flags().StringVar(&state, "state", "", "only active, expired, revoked, pending or open ones")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per grant")
 	return cmd
 }
@@ -557,7 +558,20 @@ func (c *court) needed(q *capability.Query) string {
 	for _, p := range patternsOf(q.Changes) {
 		b.WriteString(" --path " + say.Shell(p))
 	}
-	if q.Ref != "" && capability.Namespace(q.Action) == "repo" {
+	switch {
+	case capability.Namespace(q.Action) != "repo":
+		s, err := capability.Narrowest(q.Action, q.Resource)
+		if err != nil {
+			return ""
+		}
+		text, err := canonical.Marshal(s)
+		if err != nil {
+			return ""
+		}
+		if string(text) != `{"version":1}` {
+			b.WriteString(" --scope " + say.Shell(string(text)))
+		}
+	case q.Ref != "":
 		b.WriteString(" --ref " + say.Shell(escape(q.Ref)))
 	}
 	return b.String() + " --expires 8h"
@@ -585,7 +599,21 @@ func patternsOf(changes []pluginapi.Change) []string {
 	return out
 }
 
-// escape makes a pattern that matches a name and nothing else.
+// escape makes a pattern that matches a name and nothing else; for what is no UTF-8, which no pattern can say, any byte.
 func escape(name string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `{`, `\{`).Replace(name)
+	var b strings.Builder
+	for len(name) > 0 {
+		r, size := utf8.DecodeRuneInString(name)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			b.WriteByte('?')
+		case strings.ContainsRune(`\*?[]{},`, r):
+			b.WriteByte('\\')
+			fallthrough
+		default:
+			b.WriteString(name[:size])
+		}
+		name = name[size:]
+	}
+	return b.String()
 }

@@ -3,7 +3,9 @@ package capabilitycmd
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/open-covenant/covenant-git/git/pattern"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
@@ -36,4 +38,28 @@ func TestPatternsOf(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
+}
+
+// FuzzEscape: the pattern of a name is one, and matches it; that of a name in UTF-8 matches nothing that differs by a byte.
+func FuzzEscape(f *testing.F) {
+	for _, s := range []string{"docs/{a,b}", "docs/a}b", "a]b", "a[b", `a\b`, "*", "?", "!a", "a-b", "\xff\xfe/\x80", "ä/,", "{", "}", "a{b}c,d", "[!x]", "é\xc3"} {
+		f.Add(s, byte('x'))
+	}
+	f.Fuzz(func(t *testing.T, name string, other byte) {
+		if pattern.Check(strings.Repeat("x", min(len(name), 400))) != nil || len(name) > 400 || strings.ContainsRune(name, 0) {
+			t.Skip()
+		}
+		for _, e := range strings.Split(name, "/") {
+			if e == "" || e == "." || e == ".." {
+				t.Skip()
+			}
+		}
+		p := escape(name)
+		if err := pattern.Check(p); err != nil || !pattern.Match(p, name) {
+			t.Fatalf("%q of %q: %v", p, name, err)
+		}
+		if changed := string(other) + name[1:]; utf8.ValidString(name) && changed != name && other != '/' && pattern.Match(p, changed) {
+			t.Errorf("%q of %q matches %q", p, name, changed)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 	"github.com/open-covenant/covenant-git/hooks/install"
@@ -60,6 +62,7 @@ const (
 	hookUnreached verdict.Code = "hook.unreached"
 	hookFailed    verdict.Code = "hook.failed"
 	lockStale     verdict.Code = "git.lock"
+	refStray      verdict.Code = "ref.stray"
 	keyMode       verdict.Code = "key.mode"
 	keyUnattended verdict.Code = "key.unattended"
 	keyFormer     verdict.Code = "key.former"
@@ -139,6 +142,11 @@ func print(env *cli.Env, f verdict.Finding, fixed, asJSON bool) error {
 func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	var out []ailment
 	out = append(out, locks(w.Session.Repo(), w.Env.Now())...)
+	astray, err := stray(w.Session)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, astray...)
 	pin, err := w.Pin("")
 	switch {
 	case errors.Is(err, provenance.ErrNotPinned):
@@ -397,9 +405,42 @@ func unreached(ctx context.Context, w *work.Work) []ailment {
 	return out
 }
 
-// locks are lock files on our refs that a killed process left.
+// stray are refs among ours that are none of ours. One that has the name of a folder of refs keeps us from writing there.
+func stray(s *git.Session) ([]ailment, error) {
+	refs, err := s.Refs("refs/covenant")
+	if err != nil {
+		return nil, err
+	}
+	var out []ailment
+	for _, r := range refs {
+		_, isLedger := ledger.ParseRef(r.Name)
+		number, isStaged := strings.CutPrefix(r.Name, provenance.StagedPrefix)
+		if isStaged {
+			n, err := strconv.Atoi(number)
+			isStaged = err == nil && n > 0 && strconv.Itoa(n) == number
+		}
+		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) || strings.HasPrefix(r.Name, "refs/covenant/handoff/") {
+			continue
+		}
+		out = append(out, ailment{Finding: verdict.Finding{
+			Code: refStray, Object: r.Name, Message: "is no record of ours, and may be in the way of one", Hint: "look at it, then: git update-ref -d " + say.Shell(r.Name),
+		}})
+	}
+	return out, nil
+}
+
+// locks are lock files on our refs, on packed refs and on the configuration that a killed process left.
 func locks(r *git.Repo, now time.Time) []ailment {
 	var out []ailment
+	for _, name := range []string{"config.lock", "packed-refs.lock"} {
+		path := filepath.Join(r.CommonDir(), name)
+		if info, err := os.Lstat(path); err == nil && now.Sub(info.ModTime()) >= staleAfter {
+			out = append(out, ailment{
+				Finding: verdict.Finding{Code: lockStale, Object: path, Message: "a process that died left this lock", Hint: "covenant doctor --fix"},
+				mend:    func() error { return os.Remove(path) },
+			})
+		}
+	}
 	for _, dir := range []string{"refs/covenant", "refs/notes"} {
 		_ = filepath.WalkDir(filepath.Join(r.CommonDir(), dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".lock") || (dir == "refs/notes" && filepath.Base(path) != "covenant.lock") {
