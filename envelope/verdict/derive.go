@@ -77,6 +77,7 @@ type Cover struct {
 	Time      string   // its signer's claim
 	Here      bool     // the commit is in this clone
 	Took      int      // of its changes
+	Paths     []string // of those
 	Left      []string // paths of changes that were not taken
 }
 
@@ -145,10 +146,12 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		s := &d.Sources[i]
 		var brought []pluginapi.Change
+		var paths []string
 		for j := range d.Changes {
 			p := d.Changes[j].Change.Path
 			if slices.ContainsFunc(d.Changes[j].Edges, func(x Edge) bool { return x.Source == i && took[i][key(p, x.From, x.To)] }) {
 				brought = append(brought, d.Changes[j].Change)
+				paths = append(paths, string(p))
 			}
 		}
 		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
@@ -157,7 +160,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			r.Mode = mode
 		}
 		who, _ := w.Principal(s.KeyID)
-		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i])}
+		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths}
 		for _, x := range s.All {
 			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Undone {
 				c.Left = append(c.Left, string(x.Path))

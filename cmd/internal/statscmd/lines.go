@@ -1,0 +1,239 @@
+package statscmd
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Share is what stats prints with --json for whoever made lines, and with type "summary" for all of it.
+type Share struct {
+	Type        string   `json:"type"`        // "lines" or "summary"
+	Principals  []string `json:"principals"`  // sorted; several where one path of a commit was made by several; empty: nobody known
+	Accountable []string `json:"accountable"` // the humans who answer for it, sorted
+	Kind        string   `json:"kind"`        // "human", "agent", "automation", "mixed" of several kinds, or "unknown"
+	Commits     int      `json:"commits"`
+	Added       int64    `json:"added"`   // lines
+	Deleted     int64    `json:"deleted"` // lines
+	Files       int64    `json:"files"`   // files of a commit, binary ones among them, which have no lines
+}
+
+// A file is what one commit does to one path.
+type file struct {
+	commit         oid.ID
+	path           string
+	added, deleted int64
+}
+
+func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error {
+	w, err := work.Open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	pin, err := w.Pin("")
+	if err != nil {
+		return err
+	}
+	span, err := provenance.ParseSpan(w.Session, revs...)
+	if err != nil {
+		return work.Explain(err)
+	}
+	opts := w.Verifying(pin)
+	opts.Cache = w.Cache(true) // who made which path of a derived commit is not remembered
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	if err != nil {
+		return work.Explain(err)
+	}
+	results := map[oid.ID]verdict.Result{}
+	for r, err := range rep.Results {
+		if err != nil {
+			return work.Explain(err)
+		}
+		results[r.Commit] = r
+	}
+	args := []string{"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "log", "-z", "--format=%x01%H", "--numstat", "-M", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"}
+	for _, id := range span.Tips {
+		args = append(args, id.String())
+	}
+	for _, id := range span.Except {
+		args = append(args, "^"+id.String())
+	}
+	out, err := w.Session.Repo().Run(ctx, nil, append(args, "--")...)
+	if err != nil {
+		return err
+	}
+	files, err := numstat(out)
+	if err != nil {
+		return err
+	}
+	return print(env, tally(results, files), asJSON)
+}
+
+// tally adds up who made how much.
+func tally(results map[oid.ID]verdict.Result, files []file) []Share {
+	shares := map[string]*Share{}
+	seen := map[string]map[oid.ID]bool{}
+	all := Share{Type: "summary", Principals: []string{}, Accountable: []string{}}
+	commits := map[oid.ID]bool{}
+	for _, f := range files {
+		r := results[f.commit]
+		s := of(&r, f.path)
+		key := s.Kind + "\x00" + strings.Join(s.Principals, "\x00")
+		if shares[key] == nil {
+			shares[key], seen[key] = s, map[oid.ID]bool{}
+		}
+		s = shares[key]
+		seen[key][f.commit] = true
+		s.Commits = len(seen[key])
+		commits[f.commit] = true
+		for _, x := range []*Share{s, &all} {
+			x.Added, x.Deleted, x.Files = x.Added+f.added, x.Deleted+f.deleted, x.Files+1
+		}
+	}
+	all.Commits = len(commits)
+	out := make([]Share, 0, len(shares)+1)
+	for _, s := range shares {
+		out = append(out, *s)
+		all.Principals, all.Accountable = append(all.Principals, s.Principals...), append(all.Accountable, s.Accountable...)
+	}
+	slices.SortFunc(out, func(a, b Share) int {
+		return cmp.Or(cmp.Compare(b.Added, a.Added), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Principals, b.Principals))
+	})
+	all.Principals, all.Accountable = unique(all.Principals), unique(all.Accountable)
+	switch kinds := len(out); {
+	case kinds == 1:
+		all.Kind = out[0].Kind
+	case kinds > 1:
+		all.Kind = "mixed"
+	}
+	return append(out, all)
+}
+
+func unique(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// of tells who made a path of a commit: who sealed it, or, of a derived one, who sealed what that path was made of.
+// A commit that does not verify is nobody's, whoever it names.
+func of(r *verdict.Result, path string) *Share {
+	s := &Share{Type: "lines", Principals: []string{}, Accountable: []string{}, Kind: "unknown"}
+	var made []verdict.Principal
+	switch {
+	case r.Verdict == verdict.Derived:
+		for i := range r.Covers {
+			if slices.Contains(r.Covers[i].Paths, path) {
+				made = append(made, r.Covers[i].Principal)
+			}
+		}
+	case r.Verdict.OK() && r.Verdict != verdict.Before && r.Principal != nil:
+		made = append(made, *r.Principal)
+	}
+	for i, p := range made {
+		s.Principals, s.Accountable = append(s.Principals, p.Name), append(s.Accountable, p.Accountable)
+		if i == 0 {
+			s.Kind = p.Kind
+		} else if s.Kind != p.Kind {
+			s.Kind = "mixed"
+		}
+	}
+	s.Principals, s.Accountable = unique(s.Principals), unique(s.Accountable)
+	return s
+}
+
+var errNumstat = errors.New("unexpected output of git log --numstat")
+
+// numstat reads "git log -z --numstat --format=%x01%H": a commit is SOH and its name; a path is "added TAB deleted TAB path",
+// or, of a rename, "added TAB deleted TAB", then the old and the new path. "-" counts a binary file. NUL ends each.
+func numstat(b []byte) ([]file, error) {
+	var out []file
+	var at oid.ID
+	next := func() (string, bool) {
+		i := bytes.IndexByte(b, 0)
+		if i < 0 {
+			return "", false
+		}
+		field := string(b[:i])
+		b = b[i+1:]
+		return field, true
+	}
+	for len(b) > 0 {
+		field, ok := next()
+		if !ok {
+			return nil, errNumstat
+		}
+		field = strings.TrimPrefix(field, "\n")
+		if name, ok := strings.CutPrefix(field, "\x01"); ok {
+			id, err := oid.Parse(name)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errNumstat, err)
+			}
+			at = id
+			continue
+		}
+		parts := strings.SplitN(field, "\t", 3)
+		if len(parts) != 3 || at.IsZero() {
+			return nil, fmt.Errorf("%w: %.60q", errNumstat, field)
+		}
+		f := file{commit: at, path: parts[2]}
+		if f.path == "" {
+			_, old := next()
+			if f.path, ok = next(); !ok || !old {
+				return nil, errNumstat
+			}
+		}
+		for i, n := range []*int64{&f.added, &f.deleted} {
+			if parts[i] == "-" {
+				continue
+			}
+			var err error
+			if *n, err = strconv.ParseInt(parts[i], 10, 64); err != nil || *n < 0 {
+				return nil, fmt.Errorf("%w: %.60q", errNumstat, field)
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func print(env *cli.Env, shares []Share, asJSON bool) error {
+	all := shares[len(shares)-1]
+	for _, s := range shares {
+		if asJSON {
+			if err := env.JSON(s); err != nil {
+				return err
+			}
+			continue
+		}
+		who := strings.Join(s.Principals, ", ")
+		switch {
+		case s.Type == "summary":
+			who = "all"
+		case who == "":
+			who = "nobody known"
+		case len(s.Accountable) > 0 && !slices.Equal(s.Principals, s.Accountable):
+			who += " (" + strings.Join(s.Accountable, ", ") + ")"
+		}
+		share := ""
+		if all.Added > 0 {
+			share = fmt.Sprintf("%5.1f %%", float64(s.Added)*100/float64(all.Added))
+		}
+		if _, err := fmt.Fprintf(env.Out, "%-10s %+8d %8d %s %6d commits  %s\n", s.Kind, s.Added, -s.Deleted, share, s.Commits, say.Line(who)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
