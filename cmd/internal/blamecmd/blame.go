@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,7 +53,7 @@ func New(env *cli.Env) *cobra.Command {
 		Short: "Show for each line the commit, who sealed it, who answers for it, and the verdict",
 		Long: `Show for each line of FILE, as it is at REV (default HEAD), the commit that Git
 blames, the principal that sealed that commit, the accountable human, and whether
-the seal holds. Git's own blame decides which commit a line is from; -L, -w, -M and -C
+the seal holds; of a derived commit, who sealed what the file was made of. Git's own blame decides which commit a line is from; -L, -w, -M and -C
 are handed to it.`,
 		Example: `  covenant blame src/main.go
   covenant blame -L 10,20 -w src/main.go
@@ -78,13 +79,37 @@ type Line struct {
 	Verdict   verdict.Verdict    `json:"verdict"`
 	Mode      string             `json:"mode,omitempty"`
 	Principal *verdict.Principal `json:"principal,omitempty"`
-	Text      string             `json:"text"`
+	// Principals are those who sealed what the file was made of in a derived commit, where they are several.
+	Principals []verdict.Principal `json:"principals,omitempty"`
+	Text       string              `json:"text"`
 }
 
 type blamed struct {
 	commit oid.ID
-	number int // in the file
+	number int    // in the file
+	path   string // of the file in the commit
 	text   string
+}
+
+// makers are who made a file in a commit: who sealed that, or what its change of the file was made of.
+func makers(r *verdict.Result, path string) []verdict.Principal {
+	if r.Principal == nil {
+		return nil
+	}
+	if r.Verdict != verdict.Derived {
+		return []verdict.Principal{*r.Principal}
+	}
+	var out []verdict.Principal
+	for i := range r.Covers {
+		c := &r.Covers[i]
+		if slices.Contains(c.Paths, path) && !slices.ContainsFunc(out, func(p verdict.Principal) bool { return p.Name == c.Principal.Name }) {
+			out = append(out, c.Principal)
+		}
+	}
+	if len(out) == 0 { // as a merge that took it in has it
+		out = append(out, *r.Principal)
+	}
+	return out
 }
 
 func run(ctx context.Context, env *cli.Env, o options, args []string) error {
@@ -144,10 +169,17 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	}
 	for _, l := range lines {
 		r := results[l.commit]
+		made := makers(&r, l.path)
 		if o.json {
-			err = env.JSON(Line{"line", l.number, l.commit.String(), r.Verdict, string(r.Mode), r.Principal, l.text})
+			out := Line{Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
+			if len(made) == 1 {
+				out.Principal = &made[0]
+			} else {
+				out.Principals = made
+			}
+			err = env.JSON(out)
 		} else {
-			err = print(env, l, &r)
+			err = print(env, l, &r, made)
 		}
 		if err != nil {
 			return err
@@ -162,10 +194,14 @@ func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
 	return err == nil && len(out) > 0
 }
 
-func print(env *cli.Env, l blamed, r *verdict.Result) error {
+func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal) error {
 	who := "-"
-	if r.Principal != nil {
-		who = provenancecmd.Who(r.Principal)
+	for i := range made {
+		if i == 0 {
+			who = provenancecmd.Who(&made[i])
+		} else {
+			who += ", " + provenancecmd.Who(&made[i])
+		}
 	}
 	p := env.Palette()
 	word := fmt.Sprintf("%-8s", r.Verdict)
@@ -174,6 +210,17 @@ func print(env *cli.Env, l blamed, r *verdict.Result) error {
 	}
 	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Line(l.text))
 	return err
+}
+
+// unquote undoes how Git quotes a path with odd bytes (core.quotePath in git-config(1)).
+func unquote(name string) string {
+	if !strings.HasPrefix(name, `"`) {
+		return name
+	}
+	if plain, err := strconv.Unquote(name); err == nil { // C's escapes, which Go shares as far as Git uses them
+		return plain
+	}
+	return name
 }
 
 // parse reads git blame --line-porcelain: a header that starts with the commit,
@@ -193,6 +240,9 @@ func parse(b []byte) ([]blamed, error) {
 			continue
 		}
 		if !at.commit.IsZero() {
+			if name, ok := strings.CutPrefix(text, "filename "); ok {
+				at.path = unquote(name)
+			}
 			continue
 		}
 		f := strings.Fields(text) // commit, line there, line here
