@@ -63,10 +63,11 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 			return false
 		}
 	}
+	merge := len(c.Parents) == 2 && len(e.Seals) > 0 // its maker may not answer for all of it
 	if d.offers == nil {
 		d.offers = verdict.NewOffers(d.w, d.f.candidates)
 	}
-	if len(c.Parents) == 2 && len(c.Diffs[0]) == 0 {
+	if merge || len(c.Parents) == 2 && len(c.Diffs[0]) == 0 {
 		return true // it takes in nothing
 	}
 	return slices.ContainsFunc(c.Diffs[0], func(r prov.Raw) bool { return d.offers.Reaches(&r) })
@@ -133,8 +134,13 @@ func (d *deriver) exempted(s *git.Session) error {
 }
 
 // derive finds what may cover a commit.
-func (d *deriver) derive(s *git.Session, x *heldExam) error {
+func (d *deriver) derive(ctx context.Context, s *git.Session, x *heldExam) error {
 	c := &x.commit
+	if len(c.Parents) == 2 && len(x.exam.Seals) > 0 {
+		if err := d.answers(ctx, s, x); err != nil || x.exam.Judge(d.w, d.now).Verdict.OK() {
+			return err
+		}
+	}
 	q := &verdict.Question{
 		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { return d.here[id] },
 		Continues: func(later, earlier *verdict.Candidate) bool { return d.holds(later, earlier.Seal.Commit()) },

@@ -472,7 +472,7 @@ func (c *court) recorded(ctx context.Context, text string, asJSON bool) error {
 			}
 		}
 		q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref}
-		q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
+		q.Changes, err = provenance.AnswersBy(ctx, c.Session, c.facts.Root, b.Ref, b.Tree, b.Parents)
 		if err != nil {
 			return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
 		}
