@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	pathpkg "path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,8 @@ import (
 
 type options struct {
 	json, space   bool
+	trace         bool
+	claims        string
 	root          string
 	lines         []string
 	moved, copied int
@@ -54,9 +58,14 @@ func New(env *cli.Env) *cobra.Command {
 		Long: `Show for each line of FILE, as it is at REV (default HEAD), the commit that Git
 blames, the principal that sealed that commit, the accountable human, and whether
 the seal holds; of a derived commit, who sealed what the file was made of. Git's own blame decides which commit a line is from; -L, -w, -M and -C
-are handed to it.`,
+are handed to it.
+
+Agent tools write down which lines were an agent's, in the Agent Trace format: nobody
+signs that. With --claims it is shown beside who sealed the line, and decides nothing.
+With --agent-trace the file is printed as such a record, for tools that read it.`,
 		Example: `  covenant blame src/main.go
   covenant blame -L 10,20 -w src/main.go
+  covenant blame --claims .agent-trace/traces.jsonl src/main.go
   covenant blame v1.2 src/main.go --json | jq -r 'select(.verdict!="sealed")|.line'`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, o, args) },
@@ -67,6 +76,8 @@ are handed to it.`,
 	f.BoolVarP(&o.space, "ignore-space", "w", false, "ignore whitespace when lines are compared")
 	f.CountVarP(&o.moved, "moved", "M", "find lines that were moved or copied within the file")
 	f.CountVarP(&o.copied, "copied", "C", "find lines from other files of the same commit; twice and thrice look further")
+	f.BoolVar(&o.trace, "agent-trace", false, "print one record of the Agent Trace format for the file")
+	f.StringVar(&o.claims, "claims", "", "show what Agent Trace records in this file (one on each line; - for standard input) say of each line, too")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
 }
@@ -81,12 +92,14 @@ type Line struct {
 	Principal *verdict.Principal `json:"principal,omitempty"`
 	// Principals are those who sealed what the file was made of in a derived commit, where they are several.
 	Principals []verdict.Principal `json:"principals,omitempty"`
+	Claim      string              `json:"claim,omitempty"` // what an Agent Trace record says, with --claims
 	Text       string              `json:"text"`
 }
 
 type blamed struct {
 	commit oid.ID
 	number int    // in the file
+	origin int    // in the commit
 	path   string // of the file in the commit
 	text   string
 }
@@ -113,6 +126,19 @@ func makers(r *verdict.Result, path string) []verdict.Principal {
 }
 
 func run(ctx context.Context, env *cli.Env, o options, args []string) error {
+	if o.trace && (o.json || o.claims != "") {
+		return cli.Usage("--agent-trace prints a record and nothing else")
+	}
+	var said claims
+	if o.claims != "" {
+		b, err := read(env, o.claims)
+		if err == nil {
+			said, err = readClaims(b)
+		}
+		if err != nil {
+			return cli.Hint(fmt.Errorf("%s: %w", o.claims, err), "a record is one JSON object on a line, with version, id and files")
+		}
+	}
 	rev, file := "HEAD", args[len(args)-1]
 	if len(args) == 2 {
 		rev = args[0]
@@ -167,11 +193,23 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		}
 		results[r.Commit] = r
 	}
-	for _, l := range lines {
+	if o.trace {
+		tip, err := w.Session.Commit(span.Tips[0].String())
+		if err != nil {
+			return err
+		}
+		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal) {
+			r := results[l.commit]
+			return &r, makers(&r, l.path)
+		}))
+	}
+	for i := range lines {
+		l := lines[i]
 		r := results[l.commit]
 		made := makers(&r, l.path)
+		claim := said.of(&l)
 		if o.json {
-			out := Line{Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
+			out := Line{Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
 			if len(made) == 1 {
 				out.Principal = &made[0]
 			} else {
@@ -179,7 +217,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			}
 			err = env.JSON(out)
 		} else {
-			err = print(env, l, &r, made)
+			err = print(env, l, &r, made, claim)
 		}
 		if err != nil {
 			return err
@@ -188,13 +226,22 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	return nil
 }
 
+// path is the name of a file from the top of the repository.
+func path(ctx context.Context, w *work.Work, file string) string {
+	out, err := w.Session.Repo().Run(ctx, nil, "rev-parse", "--show-prefix")
+	if err != nil {
+		return file
+	}
+	return pathpkg.Join(strings.TrimSuffix(string(out), "\n"), file)
+}
+
 // hasPath reports whether the revision has the path, as seen from here: then blame failed for want of objects.
 func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
 	out, err := w.Session.Repo().Run(ctx, nil, "ls-tree", "-z", rev, "--", file)
 	return err == nil && len(out) > 0
 }
 
-func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal) error {
+func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, claim string) error {
 	who := "-"
 	for i := range made {
 		if i == 0 {
@@ -202,6 +249,9 @@ func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal) 
 		} else {
 			who += ", " + provenancecmd.Who(&made[i])
 		}
+	}
+	if claim != "" {
+		who += " [claimed: " + say.Line(claim) + "]"
 	}
 	p := env.Palette()
 	word := fmt.Sprintf("%-8s", r.Verdict)
@@ -251,6 +301,9 @@ func parse(b []byte) ([]blamed, error) {
 		}
 		var err error
 		if at.commit, err = oid.Parse(f[0]); err == nil {
+			at.origin, err = strconv.Atoi(f[1])
+		}
+		if err == nil {
 			at.number, err = strconv.Atoi(f[2])
 		}
 		if err != nil {
