@@ -189,7 +189,9 @@ func readClaims(b []byte) (claims, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		bad := func(format string, a ...any) error { return fmt.Errorf("%w: line %d: %s", errTrace, n, fmt.Sprintf(format, a...)) }
+		bad := func(format string, a ...any) error {
+			return fmt.Errorf("%w: line %d: %s", errTrace, n, fmt.Sprintf(format, a...))
+		}
 		if len(line) > maxTraceLine {
 			return nil, bad("%d bytes", len(line))
 		}
