@@ -231,7 +231,7 @@ func readClaims(b []byte) (claims, error) {
 
 // read reads a file, or standard input, as far as it is looked at.
 func read(env *cli.Env, name string) ([]byte, error) {
-	var in io.Reader = env.In
+	in := env.In
 	if name != "-" {
 		f, err := os.Open(env.Path(name)) //nolint:gosec // the person's own file
 		if err != nil {
