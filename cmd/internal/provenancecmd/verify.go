@@ -19,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -26,6 +27,7 @@ type verifyOptions struct {
 	json, deep, noCache, quiet, fetch         bool
 	root, ref, format, output, remote, source string
 	tips                                      string
+	paths                                     []string
 }
 
 // formats are the names of all forms, the two that are printed line by line first.
@@ -60,6 +62,9 @@ Forms: text, json, sarif (SARIF 2.1.0), junit, github (annotations of a workflow
 its summary), gitlab (Code Quality), markdown (for a comment), html (one static page),
 and vsa (a SLSA Source verification summary, not signed).
 
+With --path only commits that change something there are judged, whole: for a part of a
+large repository. What is not looked at is not vouched for.
+
 With --fetch what is missing here is fetched first: ledgers and trust root, the
 commits that were named, and history as far as the range needs it. Without it nothing
 uses the network.`,
@@ -88,6 +93,7 @@ uses the network.`,
 	f.StringVar(&o.tips, "tips", "", "file that remembers how far each ledger reached: what was taken back since is refused, else the file is renewed")
 	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong (text only)")
+	f.StringArrayVar(&o.paths, "path", nil, "only commits that change something at this path, as git log finds them; may be repeated")
 	f.StringVar(&o.ref, "ref", "", "the ref that the commits are for, a full name or a branch (default: the one the revision names)")
 	f.StringVar(&o.root, "root", "", "digest of the trust root to hold everything to (default: COVENANT_ROOT, else covenant.root)")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats(), cobra.ShellCompDirectiveNoFileComp))
@@ -113,6 +119,9 @@ func (o *verifyOptions) check(cmd *cobra.Command) error {
 		if _, secret := u.User.Password(); secret { // what is fetched is told, and would tell it
 			return cli.Usage("--remote takes no URL with a password in it; Git asks a credential helper")
 		}
+	}
+	if len(o.paths) > 0 && o.format == "vsa" {
+		return cli.Usage("a verification summary is of all commits, not of those at a path")
 	}
 	if o.json {
 		o.format = "json"
@@ -180,6 +189,11 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	}
 	format, document := report.Named(o.format)
 	opts := w.Verifying(pinned.Digest)
+	if len(o.paths) > 0 {
+		if opts.Only, err = touching(ctx, w, span, o.paths); err != nil {
+			return work.Explain(err)
+		}
+	}
 	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache || format.Seals || o.tips != "")
 	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	var refused *provenance.RootError
@@ -232,6 +246,34 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return cli.No(nil)
 	}
 	return nil
+}
+
+// touching returns the commits of a span that change something at a path, and the merges where that came together or was
+// dropped; no blob is read.
+func touching(ctx context.Context, w *work.Work, span provenance.Span, paths []string) (map[oid.ID]bool, error) {
+	args := []string{"rev-list", "--simplify-merges"}
+	for _, id := range span.Tips {
+		args = append(args, id.String())
+	}
+	for _, id := range span.Except {
+		args = append(args, "^"+id.String())
+	}
+	out, err := w.Session.Repo().Run(ctx, nil, append(append(args, "--"), paths...)...)
+	if err != nil {
+		return nil, err
+	}
+	only := map[oid.ID]bool{}
+	for line := range strings.Lines(string(out)) {
+		id, err := oid.Parse(strings.TrimSuffix(line, "\n"))
+		if err != nil {
+			return nil, fmt.Errorf("git rev-list: %w", err)
+		}
+		only[id] = true
+	}
+	if len(only) == 0 {
+		return nil, cli.Hint(fmt.Errorf("%w that changes anything at %s", provenance.ErrEmptyRange, strings.Join(paths, ", ")), "paths are seen from here, as git log sees them")
+	}
+	return only, nil
 }
 
 // remembered holds ledgers and trust root to how far they reached when a file was written, and writes how far they reach
