@@ -301,6 +301,6 @@ func (l *lines) printSummary(s report.Summary) error {
 	if !s.OK {
 		word = l.env.Palette().Bad("refused")
 	}
-	_, err := fmt.Fprintf(l.env.Out, "%s: %d commits: %s; trust root %s (%s)\n", word, s.Commits, s.Counts(), l.run.Root, l.run.Pinned)
+	_, err := fmt.Fprintf(l.env.Out, "%s: %s: %s; trust root %s (%s)\n", word, say.Count(s.Commits, "commit"), s.Counts(), l.run.Root, l.run.Pinned)
 	return err
 }

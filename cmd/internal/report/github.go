@@ -117,6 +117,6 @@ func (g *github) End(s Summary) error {
 	if s.Undecided != "" {
 		g.plain("no answer: " + s.Undecided)
 	}
-	g.plain(fmt.Sprintf("%s: %d commits: %s; trust root %s (%s)", s.answer(), s.Commits, s.Counts(), g.run.Root, g.run.Pinned))
+	g.plain(fmt.Sprintf("%s: %s: %s; trust root %s (%s)", s.answer(), say.Count(s.Commits, "commit"), s.Counts(), g.run.Root, g.run.Pinned))
 	return g.err
 }

@@ -153,3 +153,11 @@ func visible(r rune) bool {
 	}
 	return unicode.IsPrint(r)
 }
+
+// Count says how many there are of what one word names that takes an s.
+func Count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + one + "s"
+}

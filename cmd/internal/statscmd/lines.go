@@ -231,7 +231,7 @@ func print(env *cli.Env, shares []Share, asJSON bool) error {
 		if all.Added > 0 {
 			share = fmt.Sprintf("%5.1f %%", float64(s.Added)*100/float64(all.Added))
 		}
-		if _, err := fmt.Fprintf(env.Out, "%-10s %+8d %8d %s %6d commits  %s\n", s.Kind, s.Added, -s.Deleted, share, s.Commits, say.Line(who)); err != nil {
+		if _, err := fmt.Fprintf(env.Out, "%-10s %+8d %8d %s %14s  %s\n", s.Kind, s.Added, -s.Deleted, share, say.Count(s.Commits, "commit"), say.Line(who)); err != nil {
 			return err
 		}
 	}

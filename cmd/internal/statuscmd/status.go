@@ -144,7 +144,7 @@ func tell(env *cli.Env, st Status) error {
 	if len(st.Unreached) > 0 {
 		hooksSay = p.Bad(fmt.Sprint("not reached: ", st.Unreached)) + " (covenant hooks install)"
 	}
-	seals := fmt.Sprintf("%d commits governed", st.Governed)
+	seals := say.Count(st.Governed, "commit") + " governed"
 	if n := st.Unsealed + st.Invalid; n > 0 {
 		seals += ", " + p.Bad(fmt.Sprintf("%d unsealed, %d invalid", st.Unsealed, st.Invalid)) + " (covenant verify -q)"
 	}
@@ -169,7 +169,7 @@ func tell(env *cli.Env, st Status) error {
 		}
 	}
 	if st.Failed > 0 {
-		if err := row("failed", "%s", p.Bad(fmt.Sprintf("%d commits that hooks could not seal", st.Failed))+" (covenant doctor)"); err != nil {
+		if err := row("failed", "%s", p.Bad(say.Count(st.Failed, "commit")+" that hooks could not seal")+" (covenant doctor)"); err != nil {
 			return err
 		}
 	}
