@@ -109,12 +109,6 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 		return nil, err
 	}
 	d := a.may(q, asker)
-	if !d.Allowed && len(parents) == 2 {
-		if q.Changes, err = provenance.Answers(ctx, s, root, ref, parents, diffs, q.Changes); err != nil {
-			return nil, err
-		}
-		d = a.may(q, asker)
-	}
 	foreign := in.foreign(s.Repo(), a.principal)
 	if d.Allowed && foreign != "" {
 		vouch := q

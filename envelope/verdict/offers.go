@@ -51,36 +51,11 @@ func RawOf(c *provenance.Change) provenance.Raw {
 	return out
 }
 
-// Moved returns the paths to which a seal puts what it takes away from the path of an offer.
-func (x Offer) Moved(n Node) []string {
-	var out []string
-	list := x.Seal.Seal.Predicate.Changes[x.list]
-	for i := range list {
-		if list[i].Old == "" && node(list[i].NewMode, list[i].New) == n {
-			out = append(out, list[i].PathBytes())
-		}
-	}
-	return out
-}
-
-// From returns what leads a path from a node, the sides that merges took among it.
-func (o *Offers) From(path string, n Node) iter.Seq[Offer] {
+// All returns every change of a path, the sides that merges took among them.
+func (o *Offers) All(path string) iter.Seq[Offer] {
 	return func(yield func(Offer) bool) {
 		if w := o.byPath[path]; w != nil {
-			for _, i := range w.out[n] {
-				if !yield(w.list[i]) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// To returns what leads a path to a node.
-func (o *Offers) To(path string, n Node) iter.Seq[Offer] {
-	return func(yield func(Offer) bool) {
-		if w := o.byPath[path]; w != nil {
-			for _, i := range w.to[n] {
+			for i := range w.list {
 				if !yield(w.list[i]) {
 					return
 				}
@@ -101,7 +76,6 @@ func (o *Offers) Crowded(path string) []*Candidate {
 type ways struct {
 	list     []Offer
 	from, to map[Node][]int
-	out      map[Node][]int     // like from, with the sides that merges took
 	of       map[signedEdge]int // how many there are
 	crowded  []*Candidate       // one of each key of which there are too many
 	rank     map[Node]int       // later where it can't lead back; nil: not known yet
@@ -120,7 +94,6 @@ func (w *ways) add(x Offer) {
 		}
 		return
 	}
-	w.out[x.From] = append(w.out[x.From], len(w.list))
 	if !x.aside {
 		w.from[x.From] = append(w.from[x.From], len(w.list))
 		w.to[x.To] = append(w.to[x.To], len(w.list))
@@ -150,7 +123,7 @@ func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
 				c := &list[i]
 				p := c.PathBytes()
 				if o.byPath[p] == nil {
-					o.byPath[p] = &ways{from: map[Node][]int{}, to: map[Node][]int{}, out: map[Node][]int{}, of: map[signedEdge]int{}}
+					o.byPath[p] = &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
 				}
 				o.byPath[p].add(Offer{node(c.OldMode, c.Old), node(c.NewMode, c.New), cand, n, in != nil && in[p] < len(lists)})
 			}
@@ -331,9 +304,13 @@ func reach(start, end Node, from map[Node][]int, next func(int) Node) map[Node]b
 	return seen
 }
 
-// undone reports whether the signer of an offer led the path back to where it was, by later seals that count.
-func (o *Offers) undone(path string, x Offer, counts func(*Candidate) bool) bool {
+// undone reports whether the signer of an offer led the path back to where it was, by later seals that count, and nobody put it
+// there again after that.
+func (o *Offers) undone(path string, x Offer, counts, again func(*Candidate) bool) bool {
 	w := o.byPath[path]
+	if slices.ContainsFunc(w.list, func(y Offer) bool { return !y.aside && y.Seal != x.Seal && y.To == x.To && again(y.Seal) }) {
+		return false
+	}
 	seen := map[Node]bool{x.To: true}
 	work := 0
 	for todo := []Node{x.To}; len(todo) > 0; {
@@ -472,7 +449,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			path := string(e.Path)
 			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
 				return q.Continues(y, l.seal) && o.only(y, path, taken)
-			})
+			}, func(y *Candidate) bool { return q.Continues(y, l.seal) })
 		}
 	}
 	return d

@@ -26,14 +26,18 @@ type deriver struct {
 	offers *verdict.Offers // nil: nobody needed them yet
 	h      *history        // likewise
 	here   map[oid.ID]bool // sealed commits that are in this clone
-	signed map[oid.ID]bool // of those that nobody sealed, where the policy exempts who signed them
 	lost   string          // a ledger that lacks entries
 	built  map[oid.ID][]verdict.Seen
 
-	descents map[*verdict.Candidate]*descent
-	goods    map[*verdict.Candidate]bool
-	allowed  map[sealedPath]bool
-	ledgers  map[string][]*verdict.Candidate // seals by ledger, in their order; nil: nobody needed them yet
+	goods       map[*verdict.Candidate]bool
+	allowed     map[sealedPath]bool
+	entered     map[origin][]int
+	behindOf    *verdict.Candidate // likewise, of behind
+	lastBehind  map[oid.ID]bool
+	lineOf      *verdict.Candidate // whose line was asked for last
+	lastLine    map[oid.ID]bool
+	children    map[oid.ID][]oid.ID  // which sealed commits go on from which; nil: nobody needed it yet
+	accountable []*verdict.Candidate // seals of persons and automation of the trust root, as built has them
 }
 
 // heldExam is a commit that waits for its derivation, or for that of an earlier one.
@@ -47,8 +51,8 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain := *w
 	plain.Authority = f.Authority
 	return &deriver{
-		f: f, w: &plain, span: sp, ref: ref, before: before, now: now, signed: map[oid.ID]bool{},
-		descents: map[*verdict.Candidate]*descent{}, goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{},
+		f: f, w: &plain, span: sp, ref: ref, before: before, now: now,
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin][]int{},
 	}
 }
 
@@ -63,11 +67,10 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 			return false
 		}
 	}
-	merge := len(c.Parents) == 2 && len(e.Seals) > 0 // its maker may not answer for all of it
 	if d.offers == nil {
 		d.offers = verdict.NewOffers(d.w, d.f.candidates)
 	}
-	if merge || len(c.Parents) == 2 && len(c.Diffs[0]) == 0 {
+	if len(c.Parents) == 2 && len(c.Diffs[0]) == 0 {
 		return true // it takes in nothing
 	}
 	return slices.ContainsFunc(c.Diffs[0], func(r prov.Raw) bool { return d.offers.Reaches(&r) })
@@ -101,9 +104,6 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 	if err := d.leave(ctx, s, paths); err != nil {
 		return err
 	}
-	if err := d.exempted(s); err != nil {
-		return err
-	}
 	for i := range d.f.Problems {
 		if c := d.f.Problems[i].Code; c == verdict.LedgerRolledBack || c == verdict.LedgerWithheld {
 			d.lost = d.f.Problems[i].Object
@@ -114,36 +114,12 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 	return err
 }
 
-// exempted finds out which commits that nobody sealed, and that chose something, may need no seal.
-func (d *deriver) exempted(s *git.Session) error {
-	var open []git.Commit
-	seen := map[int]bool{}
-	for _, p := range d.h.paths {
-		for _, k := range p.moved {
-			if id := d.h.order[k]; !seen[k] && len(d.f.Seals[id]) == 0 {
-				seen[k] = true
-				open = append(open, d.h.f.commits[id])
-			}
-		}
-	}
-	signers, err := d.f.signers(s, open, nil, nil)
-	for id := range signers {
-		d.signed[id] = true
-	}
-	return err
-}
-
 // derive finds what may cover a commit.
-func (d *deriver) derive(ctx context.Context, s *git.Session, x *heldExam) error {
+func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	c := &x.commit
-	if len(c.Parents) == 2 && len(x.exam.Seals) > 0 {
-		if err := d.answers(ctx, s, x); err != nil || x.exam.Judge(d.w, d.now).Verdict.OK() {
-			return err
-		}
-	}
 	q := &verdict.Question{
 		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { return d.here[id] },
-		Continues: func(later, earlier *verdict.Candidate) bool { return d.holds(later, earlier.Seal.Commit()) },
+		Continues: func(later, earlier *verdict.Candidate) bool { return d.line(earlier)[later.Seal.Commit()] },
 	}
 	if len(c.Parents) == 2 {
 		var err error
@@ -161,6 +137,7 @@ func (d *deriver) derive(ctx context.Context, s *git.Session, x *heldExam) error
 			}
 		}
 	}
+	d.h.of = maxStepsOfOne
 	q.Usable = d.usable(c, q.Changes, x.exam.Side)
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
@@ -180,7 +157,7 @@ func (d *deriver) derive(ctx context.Context, s *git.Session, x *heldExam) error
 
 // over reports whether there is more about a path than is looked at.
 func (d *deriver) over(path string) bool {
-	return d.h.steps <= 0 || slices.ContainsFunc(d.offers.Crowded(path), func(c *verdict.Candidate) bool { return d.may(c, path) })
+	return d.h.steps <= 0 || d.h.of <= 0 || slices.ContainsFunc(d.offers.Crowded(path), func(c *verdict.Candidate) bool { return d.may(c, path) })
 }
 
 // usable tells which offers may cover a commit's changes, whoever may bring them.
@@ -210,10 +187,12 @@ func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool) func(stri
 			return false
 		case !side && !d.may(o.Seal, path):
 			return false
-		case d.knows(o.Seal, place): // it came after it
+		}
+		list, ok := d.enters(o.Seal)
+		if !ok || slices.ContainsFunc(list, func(at int) bool { return h.reaches(at, place) }) { // it came after it
 			return false
 		}
-		return d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path])
+		return d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
 	}
 }
 
@@ -245,6 +224,10 @@ func (d *deriver) builders() {
 		by := verdict.Seen{KeyID: cand.KeyID, Time: cand.Header.Time}
 		if p, ok := d.f.Authority.ByKey(cand.KeyID); !ok || p.Accountable != p.Name || p.Kind == "agent" {
 			continue // whose times are claims
+		}
+		d.accountable = append(d.accountable, cand)
+		if !d.good(cand) {
+			continue
 		}
 		for _, p := range cand.Seal.Predicate.Parents {
 			d.built[p] = append(d.built[p], by)

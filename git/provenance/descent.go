@@ -11,128 +11,195 @@ import (
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
-// A descent is what the commit of a seal went on from, as seals say it: the commit may be gone.
-type descent struct {
-	gone   map[oid.ID]bool // commits that are not in the history, those among them that an amend or a rebase made others of
-	picked map[oid.ID]bool // commits that others of them are picks of
-	enter  []int           // where it comes into the history
+// maxEnter bounds where work that is not in the history may have left it.
+const maxEnter = 64
+
+// An origin names a commit that is not in the history, as one key's seals tell of it.
+type origin struct {
+	commit oid.ID
+	keyID  string
 }
 
-// maxTrail bounds the commits of one descent that are not in the history.
-const maxTrail = 10_000
+// enters returns where the work that a seal's commit goes on from left the history; false where there is too much of it. It
+// follows the parents that the seal names, through the seals of commits that are not in the history.
+func (d *deriver) enters(c *verdict.Candidate) ([]int, bool) {
+	return d.entersAt(c.Seal.Predicate.Parents, c.KeyID)
+}
 
-// descent follows the parents that a seal names, through the seals of commits that are not in the history: its own signer's,
-// and those of others who may bring what they sealed to this ref. Anybody else names what it likes. Where nobody sealed such a commit, as
-// when a forge made it, the signer is taken to have gone on from what it sealed last on that branch.
-func (d *deriver) descent(c *verdict.Candidate) *descent {
-	if known, ok := d.descents[c]; ok {
-		return known
-	}
-	out := &descent{gone: map[oid.ID]bool{}, picked: map[oid.ID]bool{}}
-	d.descents[c] = out
-	type step struct {
-		id   oid.ID
-		from *verdict.Candidate // whose parent it is
-	}
-	var todo []step
-	follow := func(x *verdict.Candidate) {
-		for _, p := range x.Seal.Predicate.Parents {
-			todo = append(todo, step{p, x})
-		}
-	}
-	follow(c)
-	d.twins(c.Seal.Commit(), out)
-	for len(todo) > 0 {
-		at := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if place, in := d.h.index[at.id]; in {
-			if !slices.Contains(out.enter, place) {
-				out.enter = append(out.enter, place)
+func (d *deriver) entersAt(parents []oid.ID, keyID string) ([]int, bool) {
+	var out []int
+	for _, p := range parents {
+		if place, in := d.h.index[p]; in {
+			if !slices.Contains(out, place) {
+				out = append(out, place)
 			}
 			continue
 		}
-		if out.gone[at.id] {
-			continue
+		at := origin{p, keyID}
+		list, known := d.entered[at]
+		if !known {
+			d.entered[at] = nil // who names itself among its ancestors goes on from nothing
+			if !d.h.take(1) {
+				return nil, false
+			}
+			var ok bool
+			if list, ok = d.entersAt(d.parents(p, keyID), keyID); !ok {
+				return nil, false
+			}
+			d.entered[at] = list
 		}
-		if out.gone[at.id] = true; len(out.gone) > maxTrail || !d.h.take(1) {
-			d.h.steps = 0
+		for _, place := range list {
+			if !slices.Contains(out, place) {
+				out = append(out, place)
+			}
+		}
+	}
+	return out, len(out) <= maxEnter
+}
+
+// parents returns those of a commit that is not in the history: as the key whose line it is sealed it, else as all say who
+// sealed it and might bring it to this ref. Anybody else names what it likes.
+func (d *deriver) parents(id oid.ID, keyID string) []oid.ID {
+	var out []oid.ID
+	found := false
+	for _, own := range []bool{true, false} {
+		for i := range d.f.Seals[id] {
+			x := &d.f.Seals[id][i]
+			if x.Err != nil || x.Seal == nil || (x.KeyID == keyID) != own || !own && !d.good(x) {
+				continue
+			}
+			if found && !slices.Equal(out, x.Seal.Predicate.Parents) {
+				return nil
+			}
+			out, found = x.Seal.Predicate.Parents, true
+		}
+		if found {
 			return out
-		}
-		d.twins(at.id, out)
-		sealed := false
-		for i := range d.f.Seals[at.id] {
-			if x := &d.f.Seals[at.id][i]; x.Err == nil && x.Seal != nil && (x.KeyID == c.KeyID || d.good(x)) {
-				sealed = true
-				follow(x)
-			}
-		}
-		if last := d.previous(at.from); !sealed && last != nil {
-			todo = append(todo, step{last.Seal.Commit(), last})
-		}
-	}
-	return out
-}
-
-// twins adds what a commit was made of by an amend, a rebase or a pick, as who sealed it says.
-func (d *deriver) twins(id oid.ID, out *descent) {
-	for _, o := range d.f.Rewritten[id] {
-		switch _, in := d.h.index[o.Commit]; {
-		case !d.sealedBy(id, o.By) || out.gone[o.Commit] || len(out.gone) > maxTrail:
-		case o.Command == prov.CherryPick:
-			out.picked[o.Commit] = true
-		case !in:
-			out.gone[o.Commit] = true
-			d.twins(o.Commit, out)
-		}
-	}
-}
-
-// sealedBy reports whether a key sealed a commit.
-func (d *deriver) sealedBy(id oid.ID, keyID string) bool {
-	return slices.ContainsFunc(d.f.Seals[id], func(x verdict.Candidate) bool { return x.Err == nil && x.KeyID == keyID })
-}
-
-// previous returns the seal that a signer made before another one on the branch that it names; nil for none.
-func (d *deriver) previous(c *verdict.Candidate) *verdict.Candidate {
-	if d.ledgers == nil {
-		d.ledgers = map[string][]*verdict.Candidate{}
-		for x := range d.f.candidates {
-			if x.Err == nil && x.Seal != nil && !x.InNote {
-				d.ledgers[x.Ledger] = append(d.ledgers[x.Ledger], x)
-			}
-		}
-		for _, list := range d.ledgers {
-			slices.SortFunc(list, func(a, b *verdict.Candidate) int { return a.Index - b.Index })
-		}
-	}
-	list := d.ledgers[c.Ledger]
-	i, _ := slices.BinarySearchFunc(list, c.Index, func(x *verdict.Candidate, at int) int { return x.Index - at })
-	for i--; i >= 0; i-- {
-		if list[i].Seal.Predicate.Ref == c.Seal.Predicate.Ref {
-			return list[i]
 		}
 	}
 	return nil
 }
 
-// holds reports whether a commit is among what a seal's commit went on from.
-func (d *deriver) holds(c *verdict.Candidate, id oid.ID) bool {
-	t := d.descent(c)
-	if t.gone[id] {
-		return true
+// knows reports whether the commit of a seal goes on from the commit at a place, and so its signer knew what it did.
+func (d *deriver) knows(c *verdict.Candidate, place int) bool {
+	list, ok := d.enters(c)
+	return ok && slices.ContainsFunc(list, func(at int) bool { return d.h.reaches(at, place) })
+}
+
+// informed reports whether the signer of an offer knew all who had left what it leads to, or what stands there now.
+func (d *deriver) informed(path string, x verdict.Offer, now verdict.Node, counts func(place int) bool) bool {
+	p := d.h.paths[path]
+	for _, n := range []verdict.Node{x.To, now} {
+		left := p.left[n]
+		for i := len(left) - 1; i >= 0; i-- { // what was done last is nearest
+			if !d.h.take(1) || counts(left[i]) && !d.knows(x.Seal, left[i]) && !d.made(path, x.Seal, left[i]) {
+				return false
+			}
+		}
 	}
-	place, in := d.h.index[id]
-	return in && d.comes(t, place)
+	return true
 }
 
-func (d *deriver) comes(t *descent, place int) bool {
-	return slices.ContainsFunc(t.enter, func(at int) bool { return d.h.reaches(at, place) })
+// made reports whether the commit at a place can be made of nothing, at a path, but work from which a seal's commit goes on:
+// nothing else that anybody sealed has what it brought, and the history did not have it before.
+func (d *deriver) made(path string, c *verdict.Candidate, place int) bool {
+	p := d.h.paths[path]
+	if len(p.moves[place]) == 0 || len(d.f.Seals[d.h.order[place]]) > 0 {
+		return false
+	}
+	to := p.moves[place][0].To
+	if to == (verdict.Node{}) {
+		return false
+	}
+	for _, k := range p.moved {
+		for _, m := range p.moves[k] {
+			if !d.h.take(1) || !d.h.reaches(k, place) && (m.To == to || m.From == to) {
+				return false
+			}
+		}
+	}
+	found := false
+	var behind map[oid.ID]bool
+	for z := range d.offers.All(path) {
+		if !d.h.take(1) {
+			return false
+		}
+		if z.To != to || z.Seal.Seal.Commit() == c.Seal.Commit() {
+			continue
+		}
+		if behind == nil {
+			behind = d.behind(c)
+		}
+		if found = behind[z.Seal.Seal.Commit()]; !found {
+			return false
+		}
+	}
+	return found
 }
 
-// knows reports whether the commit of a seal went on from the commit at a place, and so its signer knew what it did.
-func (d *deriver) knows(c *verdict.Candidate, place int) bool { return d.comes(d.descent(c), place) }
+// maxBehind bounds the commits that are not in the history from which one goes on.
+const maxBehind = 10_000
 
-// good reports whether the signer of a seal might bring all that it changed to the ref under review.
+// behind returns the commits that are not in the history from which a seal's commit goes on, with those that its signer recorded
+// to have amended or rebased into one of them, or into itself.
+func (d *deriver) behind(c *verdict.Candidate) map[oid.ID]bool {
+	if d.behindOf == c {
+		return d.lastBehind
+	}
+	out := map[oid.ID]bool{}
+	replaced := func(id oid.ID) []oid.ID {
+		var old []oid.ID
+		for _, o := range d.f.Rewritten[id] {
+			if o.By == c.KeyID && o.Command != prov.CherryPick {
+				old = append(old, o.Commit)
+			}
+		}
+		return old
+	}
+	todo := slices.Clone(c.Seal.Predicate.Parents)
+	olds := replaced(c.Seal.Commit())
+	for len(todo)+len(olds) > 0 && len(out) < maxBehind && d.h.take(1) {
+		var id oid.ID
+		follow := len(todo) > 0
+		if follow {
+			id, todo = todo[0], todo[1:]
+		} else {
+			id, olds = olds[0], olds[1:]
+		}
+		if _, in := d.h.index[id]; in || out[id] || id == c.Seal.Commit() {
+			continue
+		}
+		out[id] = true
+		olds = append(olds, replaced(id)...)
+		if follow {
+			todo = append(todo, d.parents(id, c.KeyID)...)
+		}
+	}
+	d.behindOf, d.lastBehind = c, out
+	return out
+}
+
+// brought reports whether a step back came to the history as well: a later commit on the way to every tip that has the one at
+// a place leads the path there, and that step may cover it.
+func (d *deriver) brought(path string, y verdict.Offer, place int) bool {
+	p := d.h.paths[path]
+	for _, k := range p.moved {
+		if !d.h.take(1) || k <= place || !d.h.reaches(k, place) || !slices.ContainsFunc(p.moves[k], func(m verdict.Move) bool { return m.To == y.To }) {
+			continue
+		}
+		onAll := true
+		for _, tip := range d.span.Tips {
+			at, in := d.h.index[tip]
+			onAll = onAll && (!in || !d.h.reaches(at, place) || d.h.reaches(at, k))
+		}
+		if onAll && !d.refused(y.Seal) && d.informed(path, y, p.moves[k][0].From, func(j int) bool { return j < k && d.h.reaches(k, j) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// good reports whether the signer of a seal might bring all that it changed, and it changed something, to the ref under review.
 func (d *deriver) good(c *verdict.Candidate) bool {
 	ok, known := d.goods[c]
 	if !known {
@@ -142,7 +209,7 @@ func (d *deriver) good(c *verdict.Candidate) bool {
 				all = append(all, verdict.RawOf(&list[i]))
 			}
 		}
-		ok = d.asked(c, prov.Touched([][]prov.Raw{all}))
+		ok = len(all) > 0 && d.asked(c, prov.Touched([][]prov.Raw{all}))
 		d.goods[c] = ok
 	}
 	return ok
@@ -179,9 +246,6 @@ func (d *deriver) asked(c *verdict.Candidate, changes []pluginapi.Change) bool {
 	if c.Seal.Predicate.Mode == prov.Vouching {
 		q.Action = capability.Vouch
 	}
-	if q.Ref == "" {
-		q.Ref = c.Seal.Predicate.Ref
-	}
 	if d.w.Authority.Decide(q).Allowed {
 		return true
 	}
@@ -193,188 +257,129 @@ func (d *deriver) asked(c *verdict.Candidate, changes []pluginapi.Change) bool {
 	return d.w.Authority.Decide(q).Allowed
 }
 
-// decided reports whether the commit at a place is somebody's own decision at a path: somebody who may sealed it, or it may be
-// exempt.
-func (d *deriver) decided(place int, path string) bool {
-	id := d.h.order[place]
-	list := d.f.Seals[id]
-	for i := range list {
-		if x := &list[i]; x.Err == nil && x.Seal != nil && d.may(x, path) {
+// takenBack reports whether the signer of an offer took it back: whether in work that went on from it the same principal led
+// the path to what stood there before it, or before the commit that it may cover, which is at a place. What was made on
+// top of that commit, or was seen to be made after it, takes nothing back.
+func (d *deriver) takenBack(path string, x verdict.Offer, place int, from verdict.Node, past func(int) bool) bool {
+	who, _ := d.w.Principal(x.Seal.KeyID)
+	var stood map[verdict.Node]bool
+	var line map[oid.ID]bool
+	for y := range d.offers.All(path) {
+		if !d.h.take(1) {
 			return true
 		}
-	}
-	return d.signed[id]
-}
-
-// spent returns the seals whose last step, of some that make up what the commit at a place did at a path, it may have been: what
-// they lead to is there, their signers knew what they had to, and they were not made after it.
-func (d *deriver) spent(path string, place int) []verdict.Offer {
-	p := d.h.paths[path]
-	if out, ok := p.spent[place]; ok {
-		return out
-	}
-	var out []verdict.Offer
-	id := d.h.order[place]
-	for _, m := range p.moves[place] {
-		for x := range d.offers.To(path, m.To) {
-			if !d.h.take(1) {
-				return nil
-			}
-			c := x.Seal
-			at, in := d.h.index[c.Seal.Commit()]
-			switch {
-			case c.Seal.Commit() == id || in && at < place && d.h.reaches(place, at) || !d.may(c, path) || d.refused(c) || d.knows(c, place):
-			case slices.ContainsFunc(out, func(y verdict.Offer) bool { return y.Seal == c }):
-			case d.informed(path, x, m.From, func(k int) bool { return k < place && d.h.reaches(place, k) }):
-				out = append(out, x)
-			}
+		if y.Seal == x.Seal || y.To == x.To {
+			continue
 		}
-	}
-	p.spent[place] = out
-	return out
-}
-
-// informed reports whether the signer of an offer knew all who had left what it leads to, or what stands there now.
-func (d *deriver) informed(path string, x verdict.Offer, now verdict.Node, counts func(place int) bool) bool {
-	p := d.h.paths[path]
-	for _, n := range []verdict.Node{x.To, now} {
-		left := p.left[n]
-		for i := len(left) - 1; i >= 0; i-- { // what was done last is nearest
-			if counts(left[i]) && !d.accounts(path, x, left[i]) {
-				return false
-			}
+		if by, _ := d.w.Principal(y.Seal.KeyID); by.Name != who.Name || !d.may(y.Seal, path) {
+			continue
 		}
-	}
-	return true
-}
-
-// accounts reports whether the signer of an offer knew what the commit at a place did at a path: its commit went on from it; or
-// it went on from what that was made of, as who sealed that says; or it began with what nobody but that one brought; or, if
-// nobody sealed it, it went on from what that must have been made of: all that it may have been made of is work that
-// this goes on from, or that goes on from this.
-func (d *deriver) accounts(path string, x verdict.Offer, place int) bool {
-	c := x.Seal
-	if d.knows(c, place) || d.began(path, x, place) {
-		return true
-	}
-	own := c.Seal.Commit()
-	if id := d.h.order[place]; d.decided(place, path) {
-		return slices.ContainsFunc(d.f.Rewritten[id], func(o Origin) bool { return o.Commit != own && d.sealedBy(id, o.By) && d.holds(c, o.Commit) })
-	}
-	known := false
-	for _, z := range d.spent(path, place) {
-		switch of := z.Seal.Seal.Commit(); {
-		case of == own:
-		case d.holds(c, of) || d.descent(c).picked[of] || slices.ContainsFunc(d.f.Rewritten[of], func(o Origin) bool { return o.By == z.Seal.KeyID && d.holds(c, o.Commit) }):
-			known = true
-		case d.holds(z.Seal, own):
-		default:
-			return false // it may have been another's work, of which this one knew nothing
+		if stood == nil {
+			stood = d.stood(path, past)
+			stood[x.From], stood[from] = true, true
 		}
-	}
-	return known
-}
-
-// began reports whether an offer begins with what the commit at a place brought to a path, and nobody else did, least of all
-// its own signer: who changes it has it from there.
-func (d *deriver) began(path string, x verdict.Offer, place int) bool {
-	p := d.h.paths[path]
-	if x.From == (verdict.Node{}) || !slices.ContainsFunc(p.moves[place], func(m verdict.Move) bool { return m.To == x.From }) {
-		return false
-	}
-	for _, k := range p.moved {
-		if k != place && slices.ContainsFunc(p.moves[k], func(m verdict.Move) bool { return m.To == x.From || m.From == x.From && !d.h.reaches(k, place) }) {
-			return false
+		if !stood[y.To] {
+			continue
 		}
-	}
-	who, _ := d.w.Principal(x.Seal.KeyID)
-	spent := d.spent(path, place)
-	for z := range d.offers.To(path, x.From) {
-		by, _ := d.w.Principal(z.Seal.KeyID)
-		if by.Name == who.Name || z.Seal.Seal.Commit() != d.h.order[place] && !slices.ContainsFunc(spent, func(y verdict.Offer) bool { return y.Seal == z.Seal }) {
-			return false
+		if line == nil {
+			line = d.line(x.Seal)
 		}
-	}
-	return true
-}
-
-// takenBack reports whether the signer of an offer took it back, itself, in work that went on from it: to what stood there
-// before it, or before the commit that it may cover, which is at a place. What is no part of that history, was made on
-// top of that commit, was brought after it as well, or was seen to be made later, takes nothing back.
-func (d *deriver) takenBack(path string, x verdict.Offer, place int, from verdict.Node) bool {
-	p := d.h.paths[path]
-	stood := map[verdict.Node]bool{x.From: true, from: true}
-	for _, k := range p.moved {
-		if k < place && d.h.reaches(place, k) {
-			for _, m := range p.moves[k] {
-				stood[m.From], stood[m.To] = true, true
-			}
-		}
-	}
-	delete(stood, x.To)
-	who, _ := d.w.Principal(x.Seal.KeyID)
-	commit := x.Seal.Seal.Commit()
-	type spot struct {
-		path string
-		node verdict.Node
-	}
-	seen := map[spot]bool{{path, x.To}: true}
-	for todo := []spot{{path, x.To}}; len(todo) > 0; todo = todo[1:] {
-		at := todo[0]
-		for y := range d.offers.From(at.path, at.node) {
-			if !d.h.take(1) {
-				return true
-			}
-			if y.Seal == x.Seal || !d.may(y.Seal, at.path) || !d.holds(y.Seal, commit) {
-				continue
-			}
-			next := []spot{{at.path, y.To}}
-			if y.To == (verdict.Node{}) { // where it was moved to, it is still there
-				if to := y.Moved(at.node); len(to) > 0 {
-					next = next[:0]
-					for _, p := range to {
-						next = append(next, spot{p, at.node})
-					}
-				}
-			}
-			by, _ := d.w.Principal(y.Seal.KeyID)
-			for _, n := range next {
-				back := stood[n.node]
-				if n.path != path {
-					back = n.node == verdict.Node{}
-				}
-				if back && by.Name == who.Name && !d.excused(path, x, y, place) {
-					return true
-				}
-				if !seen[n] {
-					seen[n] = true
-					todo = append(todo, n)
-				}
-			}
+		if line[y.Seal.Seal.Commit()] && !d.knows(y.Seal, place) && !d.between(x.Seal, y.Seal, place) && !d.brought(path, y, place) {
+			return true
 		}
 	}
 	return false
 }
 
-// excused reports whether a step back says nothing of the commit at a place.
-func (d *deriver) excused(path string, x, y verdict.Offer, place int) bool {
-	if _, in := d.h.index[y.Seal.Seal.Commit()]; in || d.knows(y.Seal, place) {
-		return true
-	}
-	for _, k := range d.h.paths[path].moved {
-		if k > place && d.h.reaches(k, place) && slices.ContainsFunc(d.spent(path, k), func(z verdict.Offer) bool { return z.Seal == y.Seal }) {
-			return true
+// stood returns what stood at a path in a past.
+func (d *deriver) stood(path string, past func(int) bool) map[verdict.Node]bool {
+	out := map[verdict.Node]bool{}
+	p := d.h.paths[path]
+	for _, k := range p.moved {
+		if !d.h.take(1) {
+			break
+		}
+		if past(k) {
+			for _, m := range p.moves[k] {
+				out[m.From], out[m.To] = true, true
+			}
 		}
 	}
-	return x.Seal.Ledger == y.Seal.Ledger && d.between(x.Seal, y.Seal, place)
+	return out
+}
+
+// line returns the commits of the work that goes on from a seal's commit, whoever sealed it and might bring it here: by
+// parents, by what its signers recorded of amends and rebases, and where nobody sealed a commit between, as when a forge made it,
+// by what was sealed next on the branch that the seal names.
+func (d *deriver) line(c *verdict.Candidate) map[oid.ID]bool {
+	if d.lineOf == c {
+		return d.lastLine
+	}
+	d.follow()
+	out := map[oid.ID]bool{}
+	for todo := []oid.ID{c.Seal.Commit()}; len(todo) > 0; todo = todo[1:] {
+		for _, next := range d.children[todo[0]] {
+			if !d.h.take(1) {
+				return out
+			}
+			if !out[next] {
+				out[next] = true
+				todo = append(todo, next)
+			}
+		}
+	}
+	d.lineOf, d.lastLine = c, out
+	return out
+}
+
+// follow finds out, once, which sealed commits go on from which.
+func (d *deriver) follow() {
+	if d.children != nil {
+		return
+	}
+	d.children = map[oid.ID][]oid.ID{}
+	last := map[string]oid.ID{} // ledger and ref → the commit sealed last
+	var all []*verdict.Candidate
+	for x := range d.f.candidates {
+		if x.Err == nil && x.Seal != nil && !x.InNote {
+			all = append(all, x)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *verdict.Candidate) int { return a.Index - b.Index })
+	for _, x := range all {
+		id, p := x.Seal.Commit(), &x.Seal.Predicate
+		broken := false
+		for _, parent := range p.Parents {
+			d.children[parent] = append(d.children[parent], id)
+			if _, in := d.h.index[parent]; !in && len(d.f.Seals[parent]) == 0 {
+				broken = true
+			}
+		}
+		if branch := x.Ledger + " " + p.Ref; p.Ref != "" {
+			if before, ok := last[branch]; ok && broken {
+				d.children[before] = append(d.children[before], id)
+			}
+			last[branch] = id
+		}
+	}
+	for id, list := range d.f.Rewritten {
+		for _, o := range list {
+			if o.Command != prov.CherryPick && slices.ContainsFunc(d.f.Seals[id], func(x verdict.Candidate) bool { return x.Err == nil && x.KeyID == o.By }) {
+				d.children[o.Commit] = append(d.children[o.Commit], id)
+			}
+		}
+	}
 }
 
 // between reports whether somebody who is accountable built on the commit at a place, or admitted it, and had seen the
 // first of two entries of a ledger then, and not the second.
 func (d *deriver) between(x, y *verdict.Candidate, place int) bool {
+	if x.Ledger != y.Ledger {
+		return false
+	}
 	saw := func(ledger string, index int) bool {
 		c := d.f.Chains[ledger]
-		if c == nil {
+		if c == nil || !d.h.take(index+1) {
 			return false
 		}
 		upTo := uint64(0)
@@ -385,21 +390,17 @@ func (d *deriver) between(x, y *verdict.Candidate, place int) bool {
 				}
 			}
 		}
-		d.h.take(index + 1)
 		return upTo > uint64(x.Index) && upTo <= uint64(y.Index) //nolint:gosec // indexes are no negative numbers
 	}
-	accountable := func(keyID string) bool {
-		p, ok := d.f.Authority.ByKey(keyID)
-		return ok && p.Accountable == p.Name && p.Kind != "agent"
-	}
-	for w := range d.f.candidates {
-		if w.Err == nil && w.Seal != nil && !w.InNote && accountable(w.KeyID) && d.knows(w, place) && saw(w.Ledger, w.Index) {
+	for _, w := range d.accountable {
+		if d.h.take(1) && d.good(w) && d.knows(w, place) && saw(w.Ledger, w.Index) {
 			return true
 		}
 	}
 	for i := range d.f.Admitted {
 		a := &d.f.Admitted[i]
-		if accountable(a.KeyID) && d.h.continues(a.New, d.h.order[place]) && saw(a.Ledger, int(a.Seq)-1) { //nolint:gosec // bounded by envelope.Header.Check
+		if p, ok := d.f.Authority.ByKey(a.KeyID); ok && p.Accountable == p.Name && p.Kind != "agent" &&
+			d.h.continues(a.New, d.h.order[place]) && saw(a.Ledger, int(a.Seq)-1) { //nolint:gosec // bounded by envelope.Header.Check
 			return true
 		}
 	}

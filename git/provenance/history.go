@@ -11,8 +11,12 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// maxSteps bounds the work of one verification: what it takes to know more is not derived.
-const maxSteps = 40_000_000
+// maxSteps bounds the work of one verification, and maxStepsOfOne that for one commit: what it takes to know more is not
+// derived.
+const (
+	maxSteps      = 40_000_000
+	maxStepsOfOne = 4_000_000
+)
 
 // history is all that the commits of a span continue, and what a range leaves out.
 type history struct {
@@ -27,6 +31,7 @@ type history struct {
 	cut      oid.ID          // where it can't be read further; zero when it can
 	paths    map[string]*past
 	steps    int // that are left
+	of       int // of one commit
 }
 
 // past is what a history did at one path since governance began.
@@ -34,13 +39,13 @@ type past struct {
 	moved []int                  // places of the commits that chose what stands there, in order
 	moves map[int][]verdict.Move // how, against each parent that has something else
 	left  map[verdict.Node][]int // who left what stood there, or stood there on the way if they were made of sealed changes
-	spent map[int][]verdict.Offer
 }
 
 // take counts steps; false when there are none left.
 func (h *history) take(n int) bool {
 	h.steps -= n
-	return h.steps > 0
+	h.of -= n
+	return h.steps > 0 && h.of > 0
 }
 
 // history reads what a range leaves out, as far as it is here.
@@ -48,7 +53,7 @@ func (d *deriver) history(s *git.Session) (*history, error) {
 	full := *d.f
 	full.commits = maps.Clone(d.f.commits)
 	h := &history{
-		f: &full, index: map[oid.ID]int{}, before: map[oid.ID]bool{}, at: map[int]*walk{}, excepted: map[int]bool{}, paths: map[string]*past{}, steps: maxSteps,
+		f: &full, index: map[oid.ID]int{}, before: map[oid.ID]bool{}, at: map[int]*walk{}, excepted: map[int]bool{}, paths: map[string]*past{}, steps: maxSteps, of: maxSteps,
 	}
 	order := d.f.order
 	in := map[oid.ID]bool{}
@@ -130,7 +135,7 @@ func tips(ids []oid.ID) []string {
 func (d *deriver) leave(ctx context.Context, s *git.Session, paths map[string]bool) error {
 	h := d.h
 	for p := range paths {
-		h.paths[p] = &past{moves: map[int][]verdict.Move{}, left: map[verdict.Node][]int{}, spent: map[int][]verdict.Offer{}}
+		h.paths[p] = &past{moves: map[int][]verdict.Move{}, left: map[verdict.Node][]int{}}
 	}
 	var commits []git.Commit
 	for _, id := range h.order {
@@ -240,7 +245,7 @@ const walkMemory = 1 << 27
 // reaches reports whether the commit at a place is another, or continues it.
 func (h *history) reaches(from, to int) bool {
 	switch {
-	case to > from || h.steps <= 0: // whoever asked finds out that there were too many
+	case to > from || h.steps <= 0 || h.of <= 0: // whoever asked finds out that there were too many
 		return false
 	case h.chain[from] == h.chain[to]:
 		return true

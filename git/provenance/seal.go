@@ -123,16 +123,9 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	for i := range drafts {
 		queries[i] = drafts[i].query
 	}
-	for i, answer := range k.decideAll(queries) {
-		d := &drafts[i]
-		if d.answer = answer; !answer.Allowed && !answer.Unanswered && len(d.commit.Parents) == 2 {
-			var err error
-			if d.answer, err = k.answers(ctx, d); err != nil {
-				return nil, err
-			}
-		}
-		if !d.answer.Allowed {
-			return nil, k.deny(ctx, mode, d)
+	for i, d := range k.decideAll(queries) {
+		if drafts[i].answer = d; !d.Allowed {
+			return nil, k.deny(ctx, mode, &drafts[i])
 		}
 	}
 	var made []Made
@@ -155,20 +148,6 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 		return k.note(tx, adds, "seal "+subjects(drafts))
 	})
 	return made, err
-}
-
-// answers asks about a merge what its maker answers for.
-func (k *Sealer) answers(ctx context.Context, d *draft) (capability.Decision, error) {
-	raw := make([][]prov.Raw, len(d.changes))
-	for i, list := range d.changes {
-		raw[i] = prov.RawOf(list)
-	}
-	q := d.query
-	var err error
-	if q.Changes, err = Answers(ctx, k.Session, k.Root, d.ref, d.commit.Parents, raw, q.Changes); err != nil || len(q.Changes) == len(d.query.Changes) {
-		return d.answer, err
-	}
-	return k.decideAll([]capability.Query{q})[0], nil
 }
 
 // Sealed reports whether the note of a commit has a seal by this very key.

@@ -47,16 +47,6 @@ func sizes(s *git.Session, touched []pluginapi.Change, diffs [][]prov.Raw) error
 
 // TouchedBy returns what a commit of this tree with these parents changes, sizes included.
 func TouchedBy(s *git.Session, tree oid.ID, parents []oid.ID) ([]pluginapi.Change, error) {
-	diffs, err := compared(s, tree, parents)
-	if err != nil {
-		return nil, err
-	}
-	touched := prov.Touched(diffs)
-	return touched, sizes(s, touched, diffs)
-}
-
-// compared is how a tree differs from those of its parents.
-func compared(s *git.Session, tree oid.ID, parents []oid.ID) ([][]prov.Raw, error) {
 	pairs := []git.TreePair{{New: tree}}
 	if len(parents) > 0 {
 		pairs = pairs[:0]
@@ -75,7 +65,8 @@ func compared(s *git.Session, tree oid.ID, parents []oid.ID) ([][]prov.Raw, erro
 		}
 		diffs = append(diffs, RawChanges(list))
 	}
-	return diffs, nil
+	touched := prov.Touched(diffs)
+	return touched, sizes(s, touched, diffs)
 }
 
 // Touched returns what checkers are asked about; sizes are looked up where a grant needs them.

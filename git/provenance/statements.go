@@ -353,23 +353,27 @@ func (f *Facts) lost() {
 	for _, c := range f.Chains {
 		for i, e := range c.Entries {
 			for _, h := range e.Header.Heads {
-				if _, ok := w.At(h.Ledger, h.Seq); ok {
+				id, there := w.At(h.Ledger, h.Seq)
+				if there && (id == h.ID || !strings.HasPrefix(h.Ledger, CapabilityTopic+"/")) {
 					continue
 				}
-				see(far, h)
+				if !there {
+					see(far, h)
+				}
 				end, of := rooted[writerKey(h.Ledger)]
-				if !of || e.Err != nil || !c.Whole(i) {
+				if !of || e.Err != nil {
 					continue
 				}
 				if seq, ended := end.reached(h.Ledger); ended && h.Seq > seq {
 					continue // the operators who removed the key said where it ended
 				}
-				if c.Lost == nil {
+				if c.Lost == nil && !there && c.Whole(i) {
 					c.LostAt, c.Lost = i, &verdict.Finding{
 						Code: verdict.LedgerRolledBack, Hint: "covenant sync",
 						Message: fmt.Sprintf("its writer had seen entry %d of ledger %s, which is not there", h.Seq, h.Ledger),
 					}
 				}
+				// What such a key signed is evidence wherever it stands: who can cut a ledger can cut that of the witness, too.
 				if p, ok := f.Authority.ByKey(e.KeyID); ok && p.Accountable == p.Name && p.Kind != "agent" && p.Until.IsZero() {
 					see(sure, h)
 				}
@@ -384,11 +388,18 @@ func (f *Facts) lost() {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(far)) {
+	names := slices.Sorted(maps.Keys(far))
+	for name := range sure {
+		if _, both := far[name]; !both {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		h, here := far[name], len(entriesOf(f.Chains[name]))
 		if s, ok := sure[name]; ok {
 			f.problem(verdict.LedgerWithheld, name, "fetch it from who has it: covenant sync; if nobody has, its writer takes another key: covenant trust rotate",
-				"it had %d entries when keys of the trust root saw it (%s), and has %d now: what is missing may be a revocation", s.Seq, s.ID.Short(), here)
+				"it had entry %d (%s) when keys of the trust root saw it, and has it no more, with %d entries: what is missing may be a revocation", s.Seq, s.ID.Short(), here)
 			continue
 		}
 		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",

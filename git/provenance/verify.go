@@ -219,10 +219,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				return
 			}
 			if x.diffs != nil {
-				if len(x.exam.Seals) > 0 && len(x.commit.Parents) == 2 {
-					exams, whole, o.Cache = nil, false, nil // what it answers for depends on branches that memory does not look at
-				}
-				if err := der.derive(ctx, s, x); err != nil {
+				if err := der.derive(s, x); err != nil {
 					yield(verdict.Result{}, err)
 					return
 				}

@@ -467,12 +467,12 @@ func (c *court) recorded(ctx context.Context, text string, asJSON bool) error {
 			if !b.Allowed {
 				word = "denied"
 			}
-			if _, err := fmt.Fprintf(c.Env.Out, "%s %s %s at %s, asked at %s by %s: %s\n\n", id.Short(), word, b.Action, d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason))); err != nil {
+			if _, err := fmt.Fprintf(c.Env.Out, "%s %s %s at %s, asked at %s by %s: %s\n\n", id.Short(), word, say.Line(b.Action), d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason))); err != nil {
 				return err
 			}
 		}
 		q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref}
-		q.Changes, err = provenance.AnswersBy(ctx, c.Session, c.facts.Root, b.Ref, b.Tree, b.Parents)
+		q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
 		if err != nil {
 			return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
 		}
@@ -504,7 +504,7 @@ func (c *court) explain(q *capability.Query, d capability.Decision, asJSON bool)
 	}
 	p := c.Env.Palette()
 	if d.Allowed {
-		if _, err := fmt.Fprintf(c.Env.Out, "%s: %s may %s now, by\n", p.Good("allowed"), say.Line(a.Subject), a.Action); err != nil {
+		if _, err := fmt.Fprintf(c.Env.Out, "%s: %s may %s now, by\n", p.Good("allowed"), say.Line(a.Subject), say.Line(a.Action)); err != nil {
 			return err
 		}
 		if len(d.Grants) == 0 {
@@ -526,7 +526,7 @@ func (c *court) explain(q *capability.Query, d capability.Decision, asJSON bool)
 		}
 	}
 	if a.Needed != "" {
-		if _, err := fmt.Fprintf(c.Env.Out, "an operator could allow it: %s\n", a.Needed); err != nil {
+		if _, err := fmt.Fprintf(c.Env.Out, "an operator could allow it: %s\n", say.Line(a.Needed)); err != nil {
 			return err
 		}
 	}
@@ -550,13 +550,18 @@ func (c *court) line(ids []envelope.Digest) error {
 // needed is the narrowest grant that would allow exactly this, as a command.
 func (c *court) needed(q *capability.Query) string {
 	p, ok := c.facts.Authority.ByKey(q.KeyID)
-	if !ok {
+	if !ok || capability.CheckAction(q.Action) != nil { // a record may name anything
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("covenant capability grant --to " + say.Shell(p.Name) + " --action " + q.Action)
-	for _, p := range patternsOf(q.Changes) {
-		b.WriteString(" --path " + say.Shell(p))
+	b.WriteString("covenant capability grant --to " + say.Shell(p.Name) + " --action " + say.Shell(q.Action))
+	if q.Action == capability.Commit || q.Action == capability.Vouch {
+		for _, p := range patternsOf(q.Changes) {
+			b.WriteString(" --path " + say.Shell(p))
+		}
+	}
+	if q.Intent != "" && capability.Namespace(q.Action) == "repo" {
+		b.WriteString(" --intent " + say.Shell(q.Intent))
 	}
 	switch {
 	case capability.Namespace(q.Action) != "repo":
