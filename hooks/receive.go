@@ -299,6 +299,12 @@ func (p *pushed) ledgers(context.Context) error {
 func (p *pushed) records(ctx context.Context) error {
 	for _, m := range p.moves {
 		_, isLedger := ledger.ParseRef(m.ref)
+		if m.ref == notes.Ref && !m.new.IsZero() {
+			if err := notes.Check(p.s, m.new.String()); err != nil {
+				p.refuse("make the view anew: covenant doctor --fix", "%s: %v", m.ref, err)
+				continue
+			}
+		}
 		switch {
 		case m.ref == provenance.RootRef || isLedger || m.new.IsZero() || p.overlay[m.ref].IsZero():
 			continue

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ const (
 	pullPatience = 30 * time.Second
 )
 
+var errPatience = errors.New("it took too long")
+
 // maxRefusals is how many findings about a remote a moment tells.
 const maxRefusals = 5
 
@@ -28,8 +31,10 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	if !r.Config().Bool(sync.AutoKey, true) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, pushPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, pushPatience, errPatience)
 	defer cancel()
+	s = r.Session(ctx) // what it reads ends with the patience, too
+	defer func() { _ = s.Close() }()
 	allowed, asked := r.Config().Get(sync.PublishKey(remote))
 	if !asked {
 		refs, err := sync.Pending(ctx, s, remote)
@@ -76,8 +81,10 @@ func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest
 	if err != nil {
 		return // it came from an address
 	}
-	ctx, cancel := context.WithTimeout(ctx, pullPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, pullPatience, errPatience)
 	defer cancel()
+	s = s.Repo().Session(ctx)
+	defer func() { _ = s.Close() }()
 	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Fetch: true})
 	if err != nil {
 		in.say("the records of what was pulled were not fetched: %v", err)

@@ -32,7 +32,7 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 		if in.ctx.Err() != nil {
 			return nil, err
 		}
-		in.rep.warn(verdict.NoteJunk, notesRef, "", "the notes view of %s was not taken: %v", in.o.Remote, err)
+		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.o.Remote+" to delete it there; who syncs next sends a good one", "the notes view of %s was not taken: %v", in.o.Remote, err)
 		in.noView, theirs = true, oid.ID{}
 	} else {
 		in.keep[trackedNotes] = theirs
@@ -48,7 +48,7 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 	}, nil
 }
 
-// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring.
+// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring, and has the shape of a view.
 func (in *incoming) small(tip oid.ID) error {
 	args := []string{"rev-list", "--disk-usage", "--objects", tip.String(), "--not"}
 	for _, id := range []oid.ID{in.ours[notesRef], in.tracked[trackedNotes]} {
@@ -63,7 +63,7 @@ func (in *incoming) small(tip oid.ID) error {
 	if n, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err != nil || n > in.o.Limits.Bytes/4 {
 		return fmt.Errorf("%w: it would add more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>22)
 	}
-	return nil
+	return notes.Check(in.qs, tip.String())
 }
 
 // join returns the commit of the joined view; zero when nothing is to change.
@@ -142,6 +142,9 @@ func (in *incoming) lacking(theirs, ours oid.ID) ([]notes.Add, error) {
 	}
 	if err != nil || a.Tree == b.Tree {
 		return nil, err
+	}
+	if notes.Check(in.s, ours.String()) != nil {
+		return nil, nil // likewise
 	}
 	diff, err := in.s.Diff(a.Tree, b.Tree)
 	if err != nil {
