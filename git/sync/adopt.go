@@ -461,7 +461,7 @@ func (in *incoming) finish() error {
 		if err != nil || len(updates) == 0 {
 			return err
 		}
-		if err := in.s.Update("covenant sync", updates...); err != nil {
+		if err := in.update(updates); err != nil {
 			return err
 		}
 		for _, u := range updates {
@@ -476,6 +476,23 @@ func (in *incoming) finish() error {
 		in.rep.Adopted = append(in.rep.Adopted, moved...)
 		return in.pin()
 	})
+}
+
+// update moves refs: what is deleted goes first, since it may stand in the way of what comes.
+func (in *incoming) update(updates []git.RefUpdate) error {
+	var gone []git.RefUpdate
+	for _, u := range updates {
+		if u.New.IsZero() && strings.HasPrefix(u.Name, in.at) {
+			gone = append(gone, u)
+		}
+	}
+	if err := in.s.Update("covenant sync", gone...); err != nil {
+		return err
+	}
+	for _, u := range gone {
+		delete(in.tracked, strings.TrimPrefix(u.Name, in.at))
+	}
+	return in.s.Update("covenant sync", slices.DeleteFunc(slices.Clone(updates), func(u git.RefUpdate) bool { return u.New.IsZero() && strings.HasPrefix(u.Name, in.at) })...)
 }
 
 // pin moves the pin of the configuration forward, along the chain that was verified from it.
@@ -526,7 +543,7 @@ func (in *incoming) updates(view func() (oid.ID, error)) ([]git.RefUpdate, []Mov
 		}
 	}
 	for name, id := range in.tracked {
-		if _, there := in.there[name]; strings.HasPrefix(name, trackedStaged) && !there {
+		if _, kept := in.keep[name]; strings.HasPrefix(name, trackedStaged) && !kept {
 			out = append(out, git.RefUpdate{Name: in.at + name, Old: id})
 		}
 	}

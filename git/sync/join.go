@@ -37,6 +37,9 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 		return nil, err
 	}
 	defer in.close()
+	if kind, odd := in.odd[trackedRoot]; odd {
+		return nil, fmt.Errorf("the trust root of %s: %w: it is a %s", remote, ledger.ErrDamaged, kind)
+	}
 	tip, ok := r.there[trackedRoot]
 	if !ok {
 		return nil, nil
@@ -49,6 +52,9 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	if root, err := provenance.OpenRootAt(in.qs, tip.String(), env.ID()); err == nil {
 		f.Root = root
 	}
+	if err := in.bare(tip); err != nil {
+		return nil, fmt.Errorf("the trust root of %s: %w", remote, err)
+	}
 	old := r.tracked[trackedRoot]
 	if old == tip {
 		return f, nil
@@ -59,14 +65,15 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	return f, s.Update("covenant sync", git.RefUpdate{Name: f.Ref, New: tip, Old: old})
 }
 
-// Join puts a trust root that [Look] found in force in a clone that has none. It must contain the pin, and verify from there.
+// Join puts a trust root that [Look] found in force in a clone that has none. It must lead from version 1 to the pin, and verify
+// from there.
 func Join(s *git.Session, f *Found, pin envelope.Digest) (*provenance.Root, error) {
-	root, err := provenance.OpenRootAt(s, f.Ref, pin)
+	root, err := provenance.OpenWhole(s, f.Ref, pin)
 	if err != nil {
 		return nil, err
 	}
 	refs, err := s.Refs(f.Ref)
-	if err != nil || len(refs) != 1 {
+	if err != nil || len(refs) != 1 || refs[0].Kind != "commit" {
 		return nil, errors.Join(err, fmt.Errorf("%w: %s", provenance.ErrRootMissing, pin))
 	}
 	return root, s.Update("covenant: joined", git.RefUpdate{Name: provenance.RootRef, New: refs[0].ID})

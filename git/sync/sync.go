@@ -177,7 +177,7 @@ const (
 	trackedRoot    = "trust/root"
 	trackedStaged  = "trust/staged/"
 	trackedNotes   = "notes"
-	trackedForks   = "fork/" // <ledger>: the other way that one of a remote went
+	trackedForks   = "fork/" // the other way that a ledger, or the trust root, of a remote went
 	covenant       = "refs/covenant/"
 	quarantined    = git.QuarantineRefs + "covenant/"
 )
@@ -264,7 +264,7 @@ func under(ref string) string {
 func stagedNumber(name string) (int, bool) {
 	text, ok := strings.CutPrefix(name, trackedStaged)
 	n, err := strconv.Atoi(text)
-	return n, ok && err == nil
+	return n, ok && err == nil && n > 0 && strconv.Itoa(n) == text
 }
 
 // pause waits a random time that grows with the number of tries.

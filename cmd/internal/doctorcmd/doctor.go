@@ -242,6 +242,15 @@ func unverified(ctx context.Context, w *work.Work, pin envelope.Digest, told []a
 // root is what time and remotes say of a root that verifies, and operators' keys that its policy does not want.
 func root(w *work.Work, r *provenance.Root) ([]ailment, error) {
 	var out []ailment
+	switch ref, wrapped, err := provenance.RootWrapped(w.Session); {
+	case err != nil:
+		return out, err
+	case wrapped:
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: verdict.RootInvalid, Object: provenance.RootRef, Message: "the ref is a " + ref.Kind + ", which no version can follow", Hint: "covenant doctor --fix"},
+			mend:    func() error { return provenance.UnwrapRoot(w.Session, r.Pin()) },
+		})
+	}
 	if f, ok := provenance.ExpiryFinding(r, w.Env.Now()); ok {
 		out = append(out, ailment{Finding: f})
 	}
