@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -60,7 +62,7 @@ func (in *incoming) ledgers() error {
 func (in *incoming) news(refs []string) ([]string, error) {
 	// Ledgers that are here first, and among those that are not the ones that introduce others.
 	slices.SortStableFunc(refs, func(a, b string) int { return in.rank(a) - in.rank(b) })
-	take := func(refs []string, most int) (map[oid.ID][]oid.ID, error) {
+	take := func(refs []string, most int) (map[oid.ID][]oid.ID, error) { // trees of what is too much are of no harm
 		q := git.LogQuery{Max: most + 1}
 		for _, ref := range refs {
 			q.Revs = append(q.Revs, in.there[under(ref)].String())
@@ -73,7 +75,7 @@ func (in *incoming) news(refs []string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			got[c.ID] = c.Parents
+			got[c.ID], in.trees[c.ID] = c.Parents, c.Tree
 		}
 		return got, nil
 	}
@@ -137,8 +139,23 @@ func (in *incoming) sort(refs []string) (forward map[string]oid.ID, forked []str
 			if err != nil {
 				return nil, nil, err
 			}
-			if !behind {
+			if behind {
+				continue
+			}
+			a, err := in.compare(ref)
+			if err != nil {
+				return nil, nil, err
+			}
+			switch in.along[ref] = a; {
+			case !a.begins || a.same < min(len(a.ours), len(a.theirs)):
 				forked = append(forked, ref)
+			case a.same < len(a.theirs): // all of ours and more, in other commits
+				forward[ref] = theirs
+				in.rewrapped(ref)
+			default:
+				in.bad[ref] = true // nothing of ours can follow it
+				in.rewrapped(ref)
+				in.shorter(ref, a)
 			}
 		}
 	}
@@ -160,26 +177,105 @@ func (in *incoming) behind(ref string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	at, before := slices.Index(chain, theirs), slices.Index(chain, was)
+	at := index(chain, theirs)
 	if at < 0 {
 		return false, nil
 	}
-	if in.keep[name] = theirs; before > at {
+	if in.keep[name] = theirs; in.rolledBack(ref, chain, at+1, theirs) {
 		in.keep[name] = was
-		in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
-			"%s had %d entries of this ledger (%s), and has %d now (%s)", in.o.Remote, before+1, in.entry(in.s, was), at+1, in.entry(in.s, theirs))
 	}
 	return true, nil
 }
 
+// rolledBack tells when the remote was known to have more of our ledger than its first n entries.
+func (in *incoming) rolledBack(ref string, chain []git.Commit, n int, theirs oid.ID) bool {
+	was := in.tracked[under(ref)]
+	before := index(chain, was) + 1
+	if before <= n {
+		return false
+	}
+	in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
+		"%s had %d entries of this ledger (%s), and has %d now (%s)", in.o.Remote, before, in.entry(in.s, was), n, in.entry(in.qs, theirs))
+	return true
+}
+
+func index(chain []git.Commit, id oid.ID) int {
+	return slices.IndexFunc(chain, func(c git.Commit) bool { return c.ID == id })
+}
+
+// along is how far a ledger there goes along with ours, by what was signed: anybody who may write refs can put
+// signed entries into other commits, and the writer has nothing to do with that.
+type along struct {
+	ours   []git.Commit // oldest first
+	theirs []oid.ID     // likewise
+	begins bool         // theirs is a line of commits that has a first one, or begins with one of ours
+	same   int          // so many entries are the same
+}
+
+// compare finds how far a ledger there goes along with ours.
+func (in *incoming) compare(ref string) (*along, error) {
+	ours, err := in.chain(ref)
+	if err != nil {
+		return nil, err
+	}
+	a := &along{ours: ours, begins: true}
+	for at := in.there[under(ref)]; ; {
+		parents, ok := in.fresh[at]
+		if !ok {
+			i := index(ours, at)
+			a.begins = i >= 0
+			for ; i >= 0; i-- {
+				a.theirs = append(a.theirs, ours[i].ID)
+			}
+			break
+		}
+		if a.theirs = append(a.theirs, at); len(parents) == 0 {
+			break
+		}
+		if len(parents) > 1 || len(a.theirs) > len(in.fresh) {
+			a.begins = false
+			break
+		}
+		at = parents[0]
+	}
+	slices.Reverse(a.theirs)
+	for a.begins && a.same < min(len(ours), len(a.theirs)) {
+		x, y := ours[a.same], a.theirs[a.same]
+		if x.ID != y && x.Tree != in.trees[y] {
+			ex, _, errx := ledger.Read(in.s, x.ID)
+			ey, _, erry := ledger.Read(in.qs, y)
+			if errx != nil || erry != nil || ex.ID() != ey.ID() {
+				break
+			}
+		}
+		a.same++
+	}
+	return a, nil
+}
+
+// rewrapped tells of entries that stand in other commits than here.
+func (in *incoming) rewrapped(ref string) {
+	tell := in.rep.warn
+	if a := in.along[ref]; len(a.ours) > len(a.theirs) { // and what is new here can't be sent
+		tell = in.rep.refuse
+	}
+	tell(LedgerRewrapped, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+" to put the ledger back: git push --force "+in.o.Remote+" "+ref,
+		"%s has entries of this ledger in other commits than this clone: somebody wrapped anew what its writer signed", in.o.Remote)
+}
+
+// shorter tells when what is there in other commits lacks what was there.
+func (in *incoming) shorter(ref string, a *along) {
+	in.rolledBack(ref, a.ours, len(a.theirs), in.there[under(ref)])
+}
+
 // chain lists our entries of a ledger, oldest first.
-func (in *incoming) chain(ref string) ([]oid.ID, error) {
-	var out []oid.ID
+func (in *incoming) chain(ref string) ([]git.Commit, error) {
+	var out []git.Commit
 	for c, err := range in.s.Log(git.LogQuery{Revs: []string{in.ours[ref].String()}}) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, c.ID)
+		out = append(out, c)
 	}
 	return out, nil
 }
@@ -349,20 +445,43 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 	if _, ok := f.Authority.ByKey(c.Entries[0].KeyID); !ok {
 		return oid.ID{}, false
 	}
-	if c.Broken == nil {
-		return c.Entries[len(c.Entries)-1].Commit, true
+	end := len(c.Entries)
+	if c.Broken != nil {
+		if in.ours[ref].IsZero() || slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == theirs }) {
+			in.rep.refuse(c.Broken.Code, c.Name, c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.o.Remote, c.Broken.Message)
+		}
+		end = c.From
 	}
-	if in.ours[ref].IsZero() || slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == theirs }) {
-		in.rep.refuse(c.Broken.Code, n.String(), c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.o.Remote, c.Broken.Message)
+	here := slices.IndexFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit == in.ours[ref] }) + 1
+	if a := in.along[ref]; a != nil {
+		here = a.same
 	}
-	if c.From == 0 {
+	if end <= here {
+		if in.along[ref] != nil {
+			return oid.ID{}, true
+		}
+		return in.ours[ref], true // it is broken here already; zero where nothing is here
+	}
+	if end = here + in.bareEntries(ref, c, here, end); end == here && in.along[ref] != nil {
 		return oid.ID{}, true
 	}
-	to = c.Entries[c.From-1].Commit
-	if ours := in.ours[ref]; slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == ours }) {
-		to = ours // it is broken here already
+	if end == 0 {
+		return oid.ID{}, true
 	}
-	return to, true
+	return c.Entries[end-1].Commit, true
+}
+
+// bareEntries counts, from the entry at index from on, those that are nothing but entries, and tells of the first one that is not.
+func (in *incoming) bareEntries(ref string, c *verdict.Chain, from, to int) int {
+	var list []oid.ID
+	for _, e := range c.Entries[from:to] {
+		list = append(list, e.Commit)
+	}
+	n, err := ledger.Bare(in.qs, list)
+	if err != nil {
+		in.rep.refuse(verdict.LedgerDamaged, c.Name, "ask who keeps "+in.o.Remote, "of %s: entry %d: %v; from there on it was not adopted", in.o.Remote, from+n+1, err)
+	}
+	return n
 }
 
 // forks tells of ledgers that go another way than ours: with both entries, where the other one is signed by its writer.
@@ -371,8 +490,11 @@ func (in *incoming) forks(refs []string) error {
 		return nil
 	}
 	overlay := map[string]oid.ID{}
+	budget := in.o.Limits.Bytes
 	for _, ref := range refs {
-		overlay[ref] = in.there[under(ref)]
+		if in.bad[ref] = true; in.fits(ref, &budget) {
+			overlay[ref] = in.there[under(ref)]
+		}
 	}
 	maps.Copy(overlay, in.moves)
 	f, err := provenance.LoadOnly(in.ctx, in.qs, in.o.Pin, overlay)
@@ -380,28 +502,65 @@ func (in *incoming) forks(refs []string) error {
 		return err
 	}
 	for _, ref := range refs {
-		in.bad[ref] = true
+		if overlay[ref].IsZero() {
+			continue // it was told
+		}
 		n, _ := isLedger(ref)
-		ours, err := in.chain(ref)
-		if err != nil {
-			return err
-		}
-		c := f.Chains[n.String()]
-		i := 0
-		for c != nil && i < len(ours) && i < len(c.Entries) && c.Entries[i].Commit == ours[i] {
-			i++
-		}
-		if c == nil || i >= len(c.Entries) || i >= len(ours) || !c.Whole(i) || c.Entries[i].Err != nil {
+		a, c := in.along[ref], f.Chains[n.String()]
+		i := a.same
+		if c == nil || !a.begins || i >= len(c.Entries) || !c.Whole(i) || c.Entries[i].Err != nil {
 			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.o.Remote, "what %s has under this name is not this ledger: it was not adopted", in.o.Remote)
 			continue
 		}
-		evidence := trackedForks + n.String() // it stays
-		in.keep[evidence] = in.there[under(ref)]
+		evidence, err := in.evidence(n, a, c)
+		if err != nil {
+			return err
+		}
 		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+in.at+evidence,
-			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, ours[i]), c.Entries[i].ID, in.o.Remote)
+			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, a.ours[i].ID), c.Entries[i].ID, in.o.Remote)
 		in.copied(n)
 	}
 	return nil
+}
+
+// evidence keeps the other way that a ledger went: its good entries from the fork on, in commits of our own on top of the last entry
+// that both have. So nothing is kept but what the writer signed, and the same evidence is the same commits.
+func (in *incoming) evidence(n ledger.Name, a *along, c *verdict.Chain) (name string, err error) {
+	to := len(c.Entries)
+	if c.Broken != nil {
+		to = c.From
+	}
+	var tip oid.ID
+	if a.same > 0 {
+		tip = a.ours[a.same-1].ID
+	}
+	for _, e := range c.Entries[a.same:to] {
+		tree, err := git.EncodeTree([]git.TreeEntry{{Mode: git.ModeFile, Name: ledger.File, ID: e.Blob}})
+		if err != nil {
+			return "", err
+		}
+		var parents []oid.ID
+		if !tip.IsZero() {
+			parents = []oid.ID{tip}
+		}
+		who := git.Ident{Name: "covenant", Email: string(n.Writer) + "@covenant", When: e.Header.When()}
+		tip = in.qs.Put("commit", git.EncodeCommit(in.qs.Put("tree", tree), parents, who, who, fmt.Sprintf("fork: entry %d\n", e.Header.Seq)))
+	}
+	if err := in.qs.Flush(); err != nil {
+		return "", err
+	}
+	name = trackedForks + n.String() + "-" + c.Entries[a.same].ID.Short()
+	in.keep[name] = tip
+	if was := in.tracked[name]; !was.IsZero() && was != tip { // it stays, and grows
+		ok, err := provenance.Forward(in.ctx, in.qs, was, tip)
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			in.keep[name] = was
+		}
+	}
+	return name, nil
 }
 
 // copied notes that somebody else writes, or wrote, as this clone.
@@ -414,29 +573,11 @@ func (in *incoming) copied(n ledger.Name) {
 
 // finish brings what is kept into the repository and moves refs, in one transaction.
 func (in *incoming) finish() error {
-	var tips, except []oid.ID
-	have := map[oid.ID]bool{}
-	for _, refs := range []map[string]oid.ID{in.ours, in.tracked} {
-		for _, id := range refs {
-			if !have[id] {
-				have[id] = true
-				except = append(except, id)
-			}
-		}
-	}
 	view, err := in.view()
 	if err != nil {
 		return err
 	}
-	for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
-		for _, id := range refs {
-			if !have[id] {
-				have[id] = true
-				tips = append(tips, id)
-			}
-		}
-	}
-	if err := in.q.Keep(in.ctx, tips, except); err != nil {
+	if err := in.bringOver(); err != nil {
 		return err
 	}
 	unlock, err := in.s.Repo().Lock(in.ctx)
@@ -476,6 +617,67 @@ func (in *incoming) finish() error {
 		in.rep.Adopted = append(in.rep.Adopted, moved...)
 		return in.pin()
 	})
+}
+
+// bringOver makes what is kept objects of the repository. What Git would refuse there is left, and the rest is kept.
+func (in *incoming) bringOver() error {
+	var except []oid.ID
+	have := map[oid.ID]bool{}
+	for _, refs := range []map[string]oid.ID{in.ours, in.tracked} {
+		for _, id := range refs {
+			if !have[id] {
+				have[id] = true
+				except = append(except, id)
+			}
+		}
+	}
+	tips := func() []oid.ID {
+		var out []oid.ID
+		for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
+			for _, id := range refs {
+				if !have[id] && !slices.Contains(out, id) {
+					out = append(out, id)
+				}
+			}
+		}
+		return out
+	}
+	err := in.q.Keep(in.ctx, tips(), except)
+	if !errors.Is(err, git.ErrUnsound) {
+		return err
+	}
+	for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
+		for _, name := range slices.Sorted(maps.Keys(refs)) {
+			id := refs[name]
+			if have[id] {
+				continue
+			}
+			switch err := in.q.Sound(in.ctx, []oid.ID{id}, except); {
+			case errors.Is(err, git.ErrUnsound):
+				delete(refs, name)
+				in.unsound(name, err)
+			case err != nil:
+				return err
+			}
+		}
+	}
+	return in.q.Keep(in.ctx, tips(), except)
+}
+
+// unsound leaves there what a ref of ours, or a tracking ref, was to be.
+func (in *incoming) unsound(name string, err error) {
+	if name == trackedNotes {
+		in.noView, in.theirView = true, oid.ID{}
+		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.o.Remote+" to delete it there", "the notes view of %s was not taken: %v", in.o.Remote, err)
+		return
+	}
+	if !strings.HasPrefix(name, covenant) {
+		name = covenant + name
+	}
+	if in.bad[name] = true; name == provenance.RootRef {
+		in.rep.Root = nil
+	}
+	in.rep.refuse(verdict.LedgerDamaged, strings.TrimPrefix(name, ledger.Prefix), "ask who keeps "+in.o.Remote, "of %s: %v; it was not adopted", in.o.Remote, err)
 }
 
 // update moves refs: what is deleted goes first, since it may stand in the way of what comes.

@@ -43,8 +43,9 @@ func PublishKey(remote string) string { return publishBefore + remote + publishA
 
 // Codes of findings that only a comparison with a remote yields.
 const (
-	LedgerCopied   verdict.Code = "ledger.copied"    // a remote has more of a ledger of this clone's than the clone
-	RootRolledBack verdict.Code = "root.rolled-back" // a remote had a later version of the trust root than it has now
+	LedgerCopied    verdict.Code = "ledger.copied"    // a remote has more of a ledger of this clone's than the clone
+	LedgerRewrapped verdict.Code = "ledger.rewrapped" // a remote has signed entries in other commits than the clone
+	RootRolledBack  verdict.Code = "root.rolled-back" // a remote had a later version of the trust root than it has now
 )
 
 // Errors of a whole run.

@@ -37,8 +37,9 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 	} else {
 		in.keep[trackedNotes] = theirs
 	}
+	in.theirView = theirs
 	return func() (oid.ID, error) {
-		tip, err := in.join(theirs)
+		tip, err := in.join(in.theirView)
 		if err != nil && in.ctx.Err() == nil { // a view is never worth losing a ledger for
 			in.rep.warn(verdict.NoteJunk, notesRef, "covenant doctor --fix", "the notes views could not be joined: %v", err)
 			in.noView = true
