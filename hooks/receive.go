@@ -163,7 +163,7 @@ func (p *pushed) names(context.Context) error {
 		switch {
 		case strings.HasPrefix(m.ref, "refs/replace/"):
 			p.refuse("", "%s: replacements of objects are not taken: they show everybody else another history", m.ref)
-		case strings.HasPrefix(m.ref, provenance.RemotePrefix):
+		case strings.HasPrefix(m.ref, provenance.RemotePrefix), strings.HasPrefix(m.ref, provenance.ForkPrefix):
 			p.refuse("", "%s: what a clone fetched is its own affair, and not taken", m.ref)
 		case strings.HasPrefix(m.ref, ledger.Prefix) && !isLedger:
 			p.refuse("", "%s: is no name of a ledger", m.ref)

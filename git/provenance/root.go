@@ -317,5 +317,5 @@ func sorted(list []string) []string {
 	return slices.Compact(out)
 }
 
-// prefixes are the refs one of our transactions looks at.
-var prefixes = []string{ledger.Prefix, notes.Ref}
+// prefixes are the refs one of our transactions looks at, and what authority depends on besides.
+var prefixes = []string{ledger.Prefix, notes.Ref, ForkPrefix}

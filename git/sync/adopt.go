@@ -512,11 +512,11 @@ func (in *incoming) forks(refs []string) error {
 			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.o.Remote, "what %s has under this name is not this ledger: it was not adopted", in.o.Remote)
 			continue
 		}
-		evidence, err := in.evidence(n, a, c)
-		if err != nil {
+		evidence := provenance.ForkRef(n, c.Entries[i].ID)
+		if err := in.evidence(n, evidence, a, c); err != nil {
 			return err
 		}
-		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+in.at+evidence,
+		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+evidence,
 			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, a.ours[i].ID), c.Entries[i].ID, in.o.Remote)
 		in.copied(n)
 	}
@@ -525,7 +525,7 @@ func (in *incoming) forks(refs []string) error {
 
 // evidence keeps the other way that a ledger went: its good entries from the fork on, in commits of our own on top of the last entry
 // that both have. So nothing is kept but what the writer signed, and the same evidence is the same commits.
-func (in *incoming) evidence(n ledger.Name, a *along, c *verdict.Chain) (name string, err error) {
+func (in *incoming) evidence(n ledger.Name, ref string, a *along, c *verdict.Chain) error {
 	to := len(c.Entries)
 	if c.Broken != nil {
 		to = c.From
@@ -537,7 +537,7 @@ func (in *incoming) evidence(n ledger.Name, a *along, c *verdict.Chain) (name st
 	for _, e := range c.Entries[a.same:to] {
 		tree, err := git.EncodeTree([]git.TreeEntry{{Mode: git.ModeFile, Name: ledger.File, ID: e.Blob}})
 		if err != nil {
-			return "", err
+			return err
 		}
 		var parents []oid.ID
 		if !tip.IsZero() {
@@ -547,20 +547,15 @@ func (in *incoming) evidence(n ledger.Name, a *along, c *verdict.Chain) (name st
 		tip = in.qs.Put("commit", git.EncodeCommit(in.qs.Put("tree", tree), parents, who, who, fmt.Sprintf("fork: entry %d\n", e.Header.Seq)))
 	}
 	if err := in.qs.Flush(); err != nil {
-		return "", err
+		return err
 	}
-	name = trackedForks + n.String() + "-" + c.Entries[a.same].ID.Short()
-	in.keep[name] = tip
-	if was := in.tracked[name]; !was.IsZero() && was != tip { // it stays, and grows
-		ok, err := provenance.Forward(in.ctx, in.qs, was, tip)
-		if err != nil {
-			return "", err
-		}
-		if !ok {
-			in.keep[name] = was
+	if was := in.evidently[ref]; !was.IsZero() && was != tip { // it stays, and grows
+		if ok, err := provenance.Forward(in.ctx, in.qs, was, tip); err != nil || !ok {
+			return err
 		}
 	}
-	return name, nil
+	in.forked[ref] = tip
+	return nil
 }
 
 // copied notes that somebody else writes, or wrote, as this clone.
@@ -607,6 +602,9 @@ func (in *incoming) finish() error {
 		}
 		for _, u := range updates {
 			refs, name := in.ours, u.Name
+			if strings.HasPrefix(u.Name, provenance.ForkPrefix) {
+				refs = in.evidently
+			}
 			if there, ok := strings.CutPrefix(u.Name, in.at); ok {
 				refs, name = in.tracked, there
 			}
@@ -623,7 +621,7 @@ func (in *incoming) finish() error {
 func (in *incoming) bringOver() error {
 	var except []oid.ID
 	have := map[oid.ID]bool{}
-	for _, refs := range []map[string]oid.ID{in.ours, in.tracked} {
+	for _, refs := range []map[string]oid.ID{in.ours, in.tracked, in.evidently} {
 		for _, id := range refs {
 			if !have[id] {
 				have[id] = true
@@ -633,7 +631,7 @@ func (in *incoming) bringOver() error {
 	}
 	tips := func() []oid.ID {
 		var out []oid.ID
-		for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
+		for _, refs := range []map[string]oid.ID{in.moves, in.keep, in.forked} {
 			for _, id := range refs {
 				if !have[id] && !slices.Contains(out, id) {
 					out = append(out, id)
@@ -646,7 +644,7 @@ func (in *incoming) bringOver() error {
 	if !errors.Is(err, git.ErrUnsound) {
 		return err
 	}
-	for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
+	for _, refs := range []map[string]oid.ID{in.moves, in.keep, in.forked} {
 		for _, name := range slices.Sorted(maps.Keys(refs)) {
 			id := refs[name]
 			if have[id] {
@@ -742,6 +740,11 @@ func (in *incoming) updates(view func() (oid.ID, error)) ([]git.RefUpdate, []Mov
 	for _, name := range slices.Sorted(maps.Keys(in.keep)) {
 		if id := in.keep[name]; in.tracked[name] != id {
 			out = append(out, git.RefUpdate{Name: in.at + name, New: id, Old: in.tracked[name]})
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(in.forked)) {
+		if id := in.forked[ref]; in.evidently[ref] != id {
+			out = append(out, git.RefUpdate{Name: ref, New: id, Old: in.evidently[ref]})
 		}
 	}
 	for name, id := range in.tracked {

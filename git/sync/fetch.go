@@ -30,6 +30,7 @@ type incoming struct {
 	moves     map[string]oid.ID   // refs of ours to be
 	facts     *provenance.Facts   // with what is adopted; nil when no ledger was looked at
 	from      map[string]oid.ID   // our refs as they were judged
+	forked    map[string]oid.ID   // evidence to be, by full name
 	theirView oid.ID              // the remote's notes view, to be joined with ours; zero when it is not
 	renew     bool                // this clone must become a new replica
 	odd       map[string]string   // what the remote has under a name of ours that is no commit: its kind, by the name under at
@@ -75,7 +76,7 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, trees: map[oid.ID]oid.ID{}, along: map[string]*along{}}
+	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, trees: map[oid.ID]oid.ID{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
 	take := func(specs []string) error {
 		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
 	}

@@ -178,7 +178,7 @@ const (
 	trackedRoot    = "trust/root"
 	trackedStaged  = "trust/staged/"
 	trackedNotes   = "notes"
-	trackedForks   = "fork/" // the other way that a ledger, or the trust root, of a remote went
+	trackedForks   = "fork/" // the other way that the trust root of a remote went
 	covenant       = "refs/covenant/"
 	quarantined    = git.QuarantineRefs + "covenant/"
 )
@@ -191,12 +191,13 @@ type run struct {
 	at  string // prefix of tracking refs
 	rep *Report
 
-	ours    map[string]oid.ID // our refs, by full name
-	tracked map[string]oid.ID // what the remote was known to have, by the name under at
-	there   map[string]oid.ID // what it has, by the same names; nil when it was not asked
-	bad     map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
-	stop    bool              // the remote has another root: nothing goes there
-	noView  bool              // the remote's notes view was not joined with ours
+	ours      map[string]oid.ID // our refs, by full name
+	evidently map[string]oid.ID // evidence of forks that is here, by full name
+	tracked   map[string]oid.ID // what the remote was known to have, by the name under at
+	there     map[string]oid.ID // what it has, by the same names; nil when it was not asked
+	bad       map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
+	stop      bool              // the remote has another root: nothing goes there
+	noView    bool              // the remote's notes view was not joined with ours
 
 	unsettled bool // the remote lets nobody delete drafts
 }
@@ -220,6 +221,9 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 		if err := r.fetch(); err != nil {
 			return r.rep, err
 		}
+		if err := r.remember(); err != nil {
+			return r.rep, err
+		}
 	}
 	if !o.Publish || r.stop {
 		return r.rep, nil
@@ -229,14 +233,16 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 
 // look reads our refs and what the remote is known to have.
 func (r *run) look() error {
-	refs, err := r.s.Refs(covenant, notes.Ref, strings.TrimSuffix(r.at, "/"))
+	refs, err := r.s.Refs(covenant, notes.Ref, provenance.ForkPrefix, strings.TrimSuffix(r.at, "/"))
 	if err != nil {
 		return err
 	}
-	r.ours, r.tracked = map[string]oid.ID{}, map[string]oid.ID{}
+	r.ours, r.tracked, r.evidently = map[string]oid.ID{}, map[string]oid.ID{}, map[string]oid.ID{}
 	for _, ref := range refs {
 		if name, ok := strings.CutPrefix(ref.Name, r.at); ok {
 			r.tracked[name] = ref.ID
+		} else if strings.HasPrefix(ref.Name, provenance.ForkPrefix) {
+			r.evidently[ref.Name] = ref.ID
 		} else {
 			r.ours[ref.Name] = ref.ID
 		}

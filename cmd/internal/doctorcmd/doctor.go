@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
 	"github.com/open-covenant/covenant-git/hooks"
 	"github.com/open-covenant/covenant-git/hooks/install"
 )
@@ -170,7 +172,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	out = append(out, about...)
-	for _, f := range facts.Problems {
+	for _, f := range append(slices.Clone(facts.Problems), sync.TakenBack(w.Session.Repo())...) {
 		out = append(out, ailment{Finding: f})
 	}
 	damage, err := facts.NotesDamage(w.Session)

@@ -65,6 +65,7 @@ var rules = map[verdict.Code]rule{
 	"note.elsewhere":        {"notes", "beside a good seal stands a seal of another commit"},
 	"root.mismatch":         {"trust-root", "the trust root is not the pinned one"},
 	"root.invalid":          {"trust-root", "it cannot be read, is not valid, or is not signed by its operators; or a remote has something else in its place, or in that of a draft"},
+	"root.rolled-back":      {"trust-root", "a remote had a later version of the trust root than it has now, or has none any more"},
 	"root.expired":          {"trust-root", "the version in force has expired"},
 	"root.fork":             {"trust-root", "one version has two successors, both signed by enough operators: operators disagree, or keys were stolen. Nothing may be relied on"},
 	"root.missing":          {"trust-root", "the pinned trust root is not in this clone; or an admission was held to a version that is not"},
