@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,14 +72,14 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	in.findings(rep)
 }
 
-// pulled fetches the record after a pull, from where the branch comes from: the person is on the network anyway.
+// pulled fetches the record after a pull, from where the code came from: the person is on the network anyway.
 func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest) {
 	action, _ := in.lookup("GIT_REFLOG_ACTION")
 	if word, _, _ := strings.Cut(action, " "); word != "pull" || !s.Repo().Config().Bool(sync.AutoKey, true) {
 		return
 	}
-	remote, err := sync.Choose(s)
-	if err != nil {
+	remote := pulledFrom(s, strings.Fields(action)[1:])
+	if remote == "" {
 		return // it came from an address
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, pullPatience, errPatience)
@@ -90,6 +91,36 @@ func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest
 		in.say("the records of what was pulled were not fetched: %v", err)
 	}
 	in.findings(rep)
+}
+
+// pulledFrom finds the remote in the words of a pull, of which Git tells all: the first one that is a remote's name or its
+// address, else the one that Git takes when none is named. It is "" for an address that no remote has.
+func pulledFrom(s *git.Session, words []string) string {
+	cfg := s.Repo().Config()
+	remotes := sync.Remotes(s.Repo())
+	address := false
+	for _, w := range words {
+		if strings.HasPrefix(w, "-") {
+			continue
+		}
+		if slices.Contains(remotes, w) {
+			return w
+		}
+		for _, name := range remotes {
+			if url, _ := cfg.Get("remote." + name + ".url"); url == w {
+				return name
+			}
+		}
+		address = address || strings.ContainsAny(w, `/:\`) || w == "." || w == ".."
+	}
+	if address {
+		return ""
+	}
+	remote, err := sync.Choose(s)
+	if err != nil {
+		return ""
+	}
+	return remote
 }
 
 // findings tells what a remote has and should not.
