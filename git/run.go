@@ -21,6 +21,7 @@ func (e *CommandError) Error() string {
 	b.WriteString("git")
 	for _, a := range e.Args {
 		b.WriteByte(' ')
+		a = withoutSecret(a)
 		if strings.ContainsAny(a, " \t\n\"'\x00") || a == "" {
 			a = strconv.Quote(a)
 		}
@@ -35,6 +36,20 @@ func (e *CommandError) Error() string {
 		b.WriteString(": " + s)
 	}
 	return b.String()
+}
+
+// withoutSecret takes the name and password out of an address.
+func withoutSecret(arg string) string {
+	scheme, rest, ok := strings.Cut(arg, "://")
+	host, path, slash := strings.Cut(rest, "/")
+	i := strings.LastIndexByte(host, '@')
+	if !ok || i < 0 {
+		return arg
+	}
+	if host = host[i+1:]; slash {
+		host += "/" + path
+	}
+	return scheme + "://" + host
 }
 
 // Run runs one git child to its end and returns what it wrote to standard output, up to 256 MiB.

@@ -36,7 +36,12 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	defer cancel()
 	s = r.Session(ctx) // what it reads ends with the patience, too
 	defer func() { _ = s.Close() }()
-	allowed, asked := r.Config().Get(sync.PublishKey(remote))
+	allowed, asked, err := sync.Agreed(ctx, s, remote)
+	if err != nil {
+		in.say("the remote does not get the records of these commits: %v", err)
+		return
+	}
+	key := sync.PublishKey(r, remote)
 	if !asked {
 		refs, err := sync.Pending(ctx, s, remote)
 		if err != nil || len(refs) == 0 {
@@ -51,15 +56,15 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 			yes, err = in.Confirm(sync.Publishing(refs, remote, url))
 		}
 		if in.Confirm == nil || err != nil { // there is nobody to ask
-			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", sync.PublishKey(remote))
+			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", key)
 			return
 		}
-		allowed = fmt.Sprint(yes)
-		if _, err := r.Run(ctx, nil, "config", sync.PublishKey(remote), allowed); err != nil {
+		allowed = yes
+		if _, err := r.Run(ctx, nil, "config", key, fmt.Sprint(yes)); err != nil {
 			in.say("your answer could not be kept: %v", err)
 		}
 	}
-	if allowed != "true" {
+	if !allowed {
 		return
 	}
 	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Publish: true})

@@ -37,8 +37,8 @@ func (in *incoming) ledgers() error {
 	for _, name := range slices.Sorted(maps.Keys(in.tracked)) {
 		ref := covenant + name
 		if was := in.tracked[name]; strings.HasPrefix(name, trackedLedgers) && in.there[name].IsZero() && !in.ours[ref].IsZero() {
-			in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
-				"%s had this ledger up to %s, and has nothing of it now", in.o.Remote, in.entry(in.s, was))
+			in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.shown+"; what is here stays, and is sent again: covenant sync",
+				"%s had this ledger up to %s, and has nothing of it now", in.shown, in.entry(in.s, was))
 		}
 	}
 	if len(differ) == 0 {
@@ -93,10 +93,10 @@ func (in *incoming) news(refs []string) ([]string, error) {
 		case in.ctx.Err() != nil:
 			return nil, err
 		case err != nil:
-			in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "", "what %s has under this name is no ledger; it was left there", in.o.Remote)
+			in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "", "what %s has under this name is no ledger; it was left there", in.shown)
 			in.bad[ref] = true
 		case len(got) > left:
-			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d entries of this ledger that are not here; it was left there", in.o.Remote, left)
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d entries of this ledger that are not here; it was left there", in.shown, left)
 			in.bad[ref] = true
 		default:
 			left -= len(got)
@@ -194,8 +194,8 @@ func (in *incoming) rolledBack(ref string, chain []git.Commit, n int, theirs oid
 	if before <= n {
 		return false
 	}
-	in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
-		"%s had %d entries of this ledger (%s), and has %d now (%s)", in.o.Remote, before, in.entry(in.s, was), n, in.entry(in.qs, theirs))
+	in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.shown+"; what is here stays, and is sent again: covenant sync",
+		"%s had %d entries of this ledger (%s), and has %d now (%s)", in.shown, before, in.entry(in.s, was), n, in.entry(in.qs, theirs))
 	return true
 }
 
@@ -259,8 +259,8 @@ func (in *incoming) rewrapped(ref string) {
 	if a := in.along[ref]; len(a.ours) > len(a.theirs) { // and what is new here can't be sent
 		tell = in.rep.refuse
 	}
-	tell(LedgerRewrapped, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+" to put the ledger back: git push --force "+in.o.Remote+" "+ref,
-		"%s has entries of this ledger in other commits than this clone: somebody wrapped anew what its writer signed", in.o.Remote)
+	tell(LedgerRewrapped, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.shown+" to put the ledger back: git push --force "+in.shown+" "+ref,
+		"%s has entries of this ledger in other commits than this clone: somebody wrapped anew what its writer signed", in.shown)
 }
 
 // shorter tells when what is there in other commits lacks what was there.
@@ -323,7 +323,7 @@ func (in *incoming) judge(overlay map[string]oid.ID) error {
 			break
 		}
 		if pass == maxPasses {
-			in.rep.warn(verdict.LedgerUnknown, in.o.Remote, "", "so many ledgers of %s hang on refused ones that none was taken", in.o.Remote)
+			in.rep.warn(verdict.LedgerUnknown, in.shown, "", "so many ledgers of %s hang on refused ones that none was taken", in.shown)
 			clear(overlay)
 			break
 		}
@@ -426,7 +426,7 @@ func (in *incoming) fits(ref string, budget *int64) bool {
 		}
 		if left -= size; left < 0 {
 			in.bad[ref] = true
-			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d MiB of this ledger that is not here; it was left there", in.o.Remote, *budget>>20)
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d MiB of this ledger that is not here; it was left there", in.shown, *budget>>20)
 			return false
 		}
 	}
@@ -448,7 +448,7 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 	end := len(c.Entries)
 	if c.Broken != nil {
 		if in.ours[ref].IsZero() || slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == theirs }) {
-			in.rep.refuse(c.Broken.Code, c.Name, c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.o.Remote, c.Broken.Message)
+			in.rep.refuse(c.Broken.Code, c.Name, c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.shown, c.Broken.Message)
 		}
 		end = c.From
 	}
@@ -479,7 +479,7 @@ func (in *incoming) bareEntries(ref string, c *verdict.Chain, from, to int) int 
 	}
 	n, err := ledger.Bare(in.qs, list)
 	if err != nil {
-		in.rep.refuse(verdict.LedgerDamaged, c.Name, "ask who keeps "+in.o.Remote, "of %s: entry %d: %v; from there on it was not adopted", in.o.Remote, from+n+1, err)
+		in.rep.refuse(verdict.LedgerDamaged, c.Name, "ask who keeps "+in.shown, "of %s: entry %d: %v; from there on it was not adopted", in.shown, from+n+1, err)
 	}
 	return n
 }
@@ -509,7 +509,7 @@ func (in *incoming) forks(refs []string) error {
 		a, c := in.along[ref], f.Chains[n.String()]
 		i := a.same
 		if c == nil || !a.begins || i >= len(c.Entries) || !c.Whole(i) || c.Entries[i].Err != nil {
-			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.o.Remote, "what %s has under this name is not this ledger: it was not adopted", in.o.Remote)
+			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.shown, "what %s has under this name is not this ledger: it was not adopted", in.shown)
 			continue
 		}
 		evidence := provenance.ForkRef(n, c.Entries[i].ID)
@@ -517,7 +517,7 @@ func (in *incoming) forks(refs []string) error {
 			return err
 		}
 		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+evidence,
-			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, a.ours[i].ID), c.Entries[i].ID, in.o.Remote)
+			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, a.ours[i].ID), c.Entries[i].ID, in.shown)
 		in.copied(n)
 	}
 	return nil
@@ -562,7 +562,7 @@ func (in *incoming) evidence(n ledger.Name, ref string, a *along, c *verdict.Cha
 func (in *incoming) copied(n ledger.Name) {
 	if in.mine(n.Ref()) {
 		in.renew = true
-		in.rep.warn(LedgerCopied, n.String(), "", "%s has entries of this ledger that this clone wrote no more: it was copied, or restored; from now on it writes ledgers of its own", in.o.Remote)
+		in.rep.warn(LedgerCopied, n.String(), "", "%s has entries of this ledger that this clone wrote no more: it was copied, or restored; from now on it writes ledgers of its own", in.shown)
 	}
 }
 
@@ -666,7 +666,7 @@ func (in *incoming) bringOver() error {
 func (in *incoming) unsound(name string, err error) {
 	if name == trackedNotes {
 		in.noView, in.theirView = true, oid.ID{}
-		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.o.Remote+" to delete it there", "the notes view of %s was not taken: %v", in.o.Remote, err)
+		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.shown+" to delete it there", "the notes view of %s was not taken: %v", in.shown, err)
 		return
 	}
 	if !strings.HasPrefix(name, covenant) {
@@ -675,7 +675,7 @@ func (in *incoming) unsound(name string, err error) {
 	if in.bad[name] = true; name == provenance.RootRef {
 		in.rep.Root = nil
 	}
-	in.rep.refuse(verdict.LedgerDamaged, strings.TrimPrefix(name, ledger.Prefix), "ask who keeps "+in.o.Remote, "of %s: %v; it was not adopted", in.o.Remote, err)
+	in.rep.refuse(verdict.LedgerDamaged, strings.TrimPrefix(name, ledger.Prefix), "ask who keeps "+in.shown, "of %s: %v; it was not adopted", in.shown, err)
 }
 
 // update moves refs: what is deleted goes first, since it may stand in the way of what comes.

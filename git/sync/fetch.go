@@ -148,7 +148,7 @@ func (r *run) named(specs []string) []string {
 	if len(out) == len(refs) || len(out) > r.o.Limits.Ledgers {
 		return nil
 	}
-	r.rep.warn(verdict.LedgerUnknown, r.o.Remote, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(out))
+	r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(out))
 	return out
 }
 
@@ -163,7 +163,7 @@ func (in *incoming) tellOdd(nameless []string) {
 			code, what = verdict.RootInvalid, "a draft"
 		}
 		if i == maxNameless {
-			in.rep.warn(code, in.o.Remote, "", "and %d more names that are none; they were left there", len(nameless)-i)
+			in.rep.warn(code, in.shown, "", "and %d more names that are none; they were left there", len(nameless)-i)
 			break
 		}
 		in.rep.warn(code, covenant+name, "", "is no name of %s; it was left there", what)
@@ -173,14 +173,14 @@ func (in *incoming) tellOdd(nameless []string) {
 		switch kind := in.odd[name]; {
 		case name == trackedRoot:
 			in.bad[provenance.RootRef] = true
-			in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.o.Remote, "what %s has as the trust root is a %s, not a version; the one here stays", in.o.Remote, kind)
+			in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.shown, "what %s has as the trust root is a %s, not a version; the one here stays", in.shown, kind)
 		case name == trackedNotes:
 			in.noView = true
-			in.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+in.o.Remote+" to delete it there", "what %s has as the notes view is a %s; it was left there", in.o.Remote, kind)
+			in.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+in.shown+" to delete it there", "what %s has as the notes view is a %s; it was left there", in.shown, kind)
 		default:
 			in.bad[covenant+name] = true
 			if told++; told <= maxNameless {
-				in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(covenant+name, ledger.Prefix), "ask who keeps "+in.o.Remote, "what %s has under this name is a %s; it was left there", in.o.Remote, kind)
+				in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(covenant+name, ledger.Prefix), "ask who keeps "+in.shown, "what %s has under this name is a %s; it was left there", in.shown, kind)
 			}
 		}
 	}
@@ -234,7 +234,7 @@ func (in *incoming) root() error {
 	case odd:
 		return nil
 	case theirs.IsZero() && had:
-		in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.o.Remote, "%s had a trust root (%s), and has none now", in.o.Remote, in.entry(in.s, was))
+		in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.shown, "%s had a trust root (%s), and has none now", in.shown, in.entry(in.s, was))
 		return nil
 	case theirs.IsZero():
 		return nil
@@ -266,8 +266,8 @@ func (in *incoming) root() error {
 	if had && was != theirs {
 		if env, _, err := ledger.Read(in.s, was); err == nil {
 			if at := slices.IndexFunc(here.Versions, func(x *trust.Version) bool { return x.ID == env.ID() }); at > i {
-				in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.o.Remote, "%s had version %d of the trust root (%s), and has version %d now (%s)",
-					in.o.Remote, here.Versions[at].Version, here.Versions[at].ID, here.Versions[i].Version, here.Versions[i].ID)
+				in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.shown, "%s had version %d of the trust root (%s), and has version %d now (%s)",
+					in.shown, here.Versions[at].Version, here.Versions[at].ID, here.Versions[i].Version, here.Versions[i].ID)
 				return nil
 			}
 		}
@@ -279,7 +279,7 @@ func (in *incoming) root() error {
 // invalidRoot tells of a root that nothing is done with.
 func (in *incoming) invalidRoot(err error) {
 	in.bad[provenance.RootRef] = true // nothing of ours can follow it
-	in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.o.Remote, "the trust root of %s is none: %v; the one here stays", in.o.Remote, err)
+	in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.shown, "the trust root of %s is none: %v; the one here stays", in.shown, err)
 }
 
 // whole reports why a chain is not, from version 1 on, what is here and goes on from it: whoever may write refs can put
@@ -333,9 +333,9 @@ func (in *incoming) later(here *provenance.Root, theirs oid.ID, newest envelope.
 			in.keep[trackedRoot] = theirs                                    // for covenant trust to stop at
 			in.keep[trackedForks+fork.B.ID.Short()+"/"+trackedRoot] = theirs // as evidence: it stays, whatever the remote has later
 		}
-		in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.o.Remote+" +"+provenance.RootRef,
+		in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.shown+" +"+provenance.RootRef,
 			"%s has another version %d of the trust root (%s, signed by %s) than this clone (%s): nothing of it was adopted",
-			in.o.Remote, fork.B.Version, fork.B.ID, strings.Join(fork.B.Signers, ", "), fork.A.ID)
+			in.shown, fork.B.Version, fork.B.ID, strings.Join(fork.B.Signers, ", "), fork.A.ID)
 	case err == nil:
 		if err := in.whole(here.Versions, theirs, in.o.Pin); err != nil {
 			in.invalidRoot(err)
@@ -350,7 +350,7 @@ func (in *incoming) later(here *provenance.Root, theirs oid.ID, newest envelope.
 		}
 		in.bad[provenance.RootRef] = true
 		in.keep[trackedRoot] = theirs
-		in.rep.refuse(verdict.RootMismatch, provenance.RootRef, "ask an operator; if the repository began anew, see: covenant trust pin --help", "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.o.Remote, err)
+		in.rep.refuse(verdict.RootMismatch, provenance.RootRef, "ask an operator; if the repository began anew, see: covenant trust pin --help", "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.shown, err)
 	default:
 		in.invalidRoot(err)
 	}
@@ -390,11 +390,11 @@ func (in *incoming) drafts() {
 		}
 		in.bad[covenant+name] = true
 		if told++; told <= maxNameless {
-			in.rep.warn(verdict.RootInvalid, covenant+name, "ask who keeps "+in.o.Remote, "is no draft of the next version, and was left there: %v", err)
+			in.rep.warn(verdict.RootInvalid, covenant+name, "ask who keeps "+in.shown, "is no draft of the next version, and was left there: %v", err)
 		}
 	}
 	if told > maxNameless {
-		in.rep.warn(verdict.RootInvalid, in.o.Remote, "", "and %d more that are no drafts", told-maxNameless)
+		in.rep.warn(verdict.RootInvalid, in.shown, "", "and %d more that are no drafts", told-maxNameless)
 	}
 }
 

@@ -28,7 +28,7 @@ type Found struct {
 
 // Look fetches the trust root of a remote, and nothing else, to its tracking ref. It is nil when the remote has none.
 func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
-	r := &run{ctx: ctx, s: s, o: Options{Remote: remote, Limits: Limits{Bytes: maxRootBytes, Ledgers: 1}}, at: Tracked(s.Repo(), remote), rep: &Report{}, bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, o: Options{Remote: remote, Limits: Limits{Bytes: maxRootBytes, Ledgers: 1}}, at: Tracked(s.Repo(), remote), shown: Shown(remote), rep: &Report{}, bad: map[string]bool{}}
 	if err := r.look(); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	}
 	defer in.close()
 	if kind, odd := in.odd[trackedRoot]; odd {
-		return nil, fmt.Errorf("the trust root of %s: %w: it is a %s", remote, ledger.ErrDamaged, kind)
+		return nil, fmt.Errorf("the trust root of %s: %w: it is a %s", Shown(remote), ledger.ErrDamaged, kind)
 	}
 	tip, ok := r.there[trackedRoot]
 	if !ok {
@@ -46,14 +46,14 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	}
 	env, _, err := ledger.Read(in.qs, tip)
 	if err != nil {
-		return nil, fmt.Errorf("the trust root of %s: %w", remote, err)
+		return nil, fmt.Errorf("the trust root of %s: %w", Shown(remote), err)
 	}
 	f := &Found{Digest: env.ID(), Ref: in.at + trackedRoot}
 	if root, err := provenance.OpenRootAt(in.qs, tip.String(), env.ID()); err == nil {
 		f.Root = root
 	}
 	if err := in.bare(tip); err != nil {
-		return nil, fmt.Errorf("the trust root of %s: %w", remote, err)
+		return nil, fmt.Errorf("the trust root of %s: %w", Shown(remote), err)
 	}
 	old := r.tracked[trackedRoot]
 	if old == tip {
@@ -113,13 +113,5 @@ func Purge(ctx context.Context, s *git.Session, remote string, refs []git.Ref) e
 			return err
 		}
 	}
-	known, err := s.Refs(strings.TrimSuffix(Tracked(s.Repo(), remote), "/"))
-	if err != nil {
-		return err
-	}
-	var updates []git.RefUpdate
-	for _, ref := range known {
-		updates = append(updates, git.RefUpdate{Name: ref.Name, Old: ref.ID})
-	}
-	return s.Update("covenant sync --purge", updates...)
+	return forget(s, remote)
 }

@@ -23,6 +23,11 @@ type known struct {
 	Findings []verdict.Finding `json:"findings"`
 }
 
+// knownFile names the file of the remote whose tracking refs have a prefix.
+func knownFile(at string) string {
+	return fmt.Sprintf("%s/%x.json", knownDir, sha256.Sum256([]byte(at)))
+}
+
 // maxKnown bounds the findings that are written down of one remote.
 const maxKnown = 100
 
@@ -47,7 +52,7 @@ func TakenBack(r *git.Repo) []verdict.Finding {
 // remember writes down what the remote was found to have taken back, or that it has it all.
 func (r *run) remember() error {
 	list := slices.DeleteFunc(slices.Clone(r.rep.Refused), func(f verdict.Finding) bool { return f.Code != verdict.LedgerRolledBack && f.Code != RootRolledBack })
-	name := fmt.Sprintf("%s/%x.json", knownDir, sha256.Sum256([]byte(r.at)))
+	name := knownFile(r.at)
 	if len(list) == 0 {
 		err := os.Remove(filepath.Join(r.s.Repo().StateDir(), filepath.FromSlash(name)))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +60,7 @@ func (r *run) remember() error {
 		}
 		return err
 	}
-	b, err := json.Marshal(known{r.o.Remote, list[:min(len(list), maxKnown)]})
+	b, err := json.Marshal(known{r.shown, list[:min(len(list), maxKnown)]})
 	if err != nil {
 		return err
 	}

@@ -224,6 +224,7 @@ func Publishing(refs []string, remote, url string) string {
 	if url == "" {
 		url = remote
 	}
+	url = Shown(url)
 	return fmt.Sprintf(`This would send the records of this repository to %s:
 %d ledgers (%s), the trust root and the notes on commits.
 They name persons, agents, their keys and e-mail addresses, and the paths and digests

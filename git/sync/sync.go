@@ -11,7 +11,6 @@ package sync
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -29,17 +28,8 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// Configuration variables.
-const (
-	// AutoKey turns off, when false, what happens by itself with a push and a pull.
-	AutoKey = "covenant.sync"
-	// publishKey, with the remote's name between, says whether our refs go to a remote.
-	publishBefore, publishAfter = "covenant.", ".publish"
-)
-
-// PublishKey is the configuration variable that says whether our refs go to a remote:
-// "true", "false", or nothing when nobody was asked yet.
-func PublishKey(remote string) string { return publishBefore + remote + publishAfter }
+// AutoKey is the configuration variable that turns off, when false, what happens by itself with a push and a pull.
+const AutoKey = "covenant.sync"
 
 // Codes of findings that only a comparison with a remote yields.
 const (
@@ -86,7 +76,7 @@ type Options struct {
 	Now     time.Time
 	Limits  Limits
 	Fetch   bool
-	Publish bool
+	Publish bool // [Agreed] said that it may
 }
 
 // A Move is a ledger or other ref that moved, here or at the remote.
@@ -165,11 +155,7 @@ func Remotes(r *git.Repo) []string {
 
 // Tracked returns the prefix of the refs that say what a remote has.
 func Tracked(r *git.Repo, remote string) string {
-	if _, ok := r.Config().Get("remote." + remote + ".url"); !ok { // a URL is no name of a ref
-		sum := sha256.Sum256([]byte(remote))
-		remote = fmt.Sprintf("url-%x", sum[:6])
-	}
-	return provenance.RemotePrefix + remote + "/"
+	return provenance.RemotePrefix + nameOf(r, remote) + "/"
 }
 
 // Where things are under [Tracked], and in a quarantine.
@@ -185,11 +171,12 @@ const (
 
 // run is one sync.
 type run struct {
-	ctx context.Context //nolint:containedctx // a run is one call
-	s   *git.Session
-	o   Options
-	at  string // prefix of tracking refs
-	rep *Report
+	ctx   context.Context //nolint:containedctx // a run is one call
+	s     *git.Session
+	o     Options
+	at    string // prefix of tracking refs
+	shown string // the remote, for people
+	rep   *Report
 
 	ours      map[string]oid.ID // our refs, by full name
 	evidently map[string]oid.ID // evidence of forks that is here, by full name
@@ -211,9 +198,14 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), rep: &Report{Remote: o.Remote}, bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}}
 	before := s.Children()
 	defer func() { r.rep.Children = s.Children() - before }()
+	if !o.Publish { // who publishes has asked for that, and learned where to
+		if _, err := settle(ctx, s, o.Remote); err != nil {
+			return r.rep, err
+		}
+	}
 	if err := r.look(); err != nil {
 		return r.rep, err
 	}

@@ -32,7 +32,7 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 		if in.ctx.Err() != nil {
 			return nil, err
 		}
-		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.o.Remote+" to delete it there; who syncs next sends a good one", "the notes view of %s was not taken: %v", in.o.Remote, err)
+		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.shown+" to delete it there; who syncs next sends a good one", "the notes view of %s was not taken: %v", in.shown, err)
 		in.noView, theirs = true, oid.ID{}
 	} else {
 		in.keep[trackedNotes] = theirs
@@ -107,7 +107,7 @@ func (in *incoming) join(theirs oid.ID) (oid.ID, error) {
 	}
 	full := map[oid.ID]bool{}
 	adds = slices.DeleteFunc(adds, func(a notes.Add) bool { return a.Hint && in.full(base, a.Object, full) })
-	return notes.Edit(in.s, base, notes.Ident(in.o.Now), "joined with "+in.o.Remote, adds)
+	return notes.Edit(in.s, base, notes.Ident(in.o.Now), "joined with "+in.shown, adds)
 }
 
 // full reports whether an object has as many pointers as are kept: then ours were evicted, and are not put back.
@@ -195,7 +195,7 @@ func (in *incoming) lacking(theirs, ours oid.ID) ([]notes.Add, error) {
 		}
 	}
 	if was := in.tracked[trackedNotes]; lost > 0 && was == ours {
-		in.rep.warn(verdict.NoteMissing, notesRef, "", "%s has taken the notes on %d objects out of the view; they stay here, and are sent again", in.o.Remote, lost)
+		in.rep.warn(verdict.NoteMissing, notesRef, "", "%s has taken the notes on %d objects out of the view; they stay here, and are sent again", in.shown, lost)
 	}
 	return adds, nil
 }
