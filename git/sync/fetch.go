@@ -49,6 +49,7 @@ func specs() []string {
 // fetch brings what the remote has, judges it, and adopts what holds.
 func (r *run) fetch() error {
 	clear(r.bad)
+	r.foreign = false
 	in, err := r.bring(specs()...)
 	if err != nil {
 		return err
@@ -348,7 +349,7 @@ func (in *incoming) later(here *provenance.Root, theirs oid.ID, newest envelope.
 			in.invalidRoot(werr)
 			return nil
 		}
-		in.bad[provenance.RootRef] = true
+		in.foreign = true
 		in.keep[trackedRoot] = theirs
 		in.rep.refuse(verdict.RootMismatch, provenance.RootRef, "ask an operator; if the repository began anew, see: covenant trust pin --help", "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.shown, err)
 	default:

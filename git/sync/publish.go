@@ -95,7 +95,7 @@ func (r *run) publish() error {
 		if err := r.fetch(); err != nil {
 			return err
 		}
-		if r.stop {
+		if r.stop || r.foreign {
 			return nil
 		}
 		raced := knew == nil || !maps.Equal(knew, r.there)

@@ -183,7 +183,8 @@ type run struct {
 	tracked   map[string]oid.ID // what the remote was known to have, by the name under at
 	there     map[string]oid.ID // what it has, by the same names; nil when it was not asked
 	bad       map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
-	stop      bool              // the remote has another root: nothing goes there
+	stop      bool              // the remote has a rival of our root: nothing is adopted or sent
+	foreign   bool              // the remote has the root of another repository: nothing is sent there
 	noView    bool              // the remote's notes view was not joined with ours
 
 	unsettled bool // the remote lets nobody delete drafts
@@ -217,7 +218,7 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 			return r.rep, err
 		}
 	}
-	if !o.Publish || r.stop {
+	if !o.Publish || r.stop || r.foreign {
 		return r.rep, nil
 	}
 	return r.rep, r.publish()
