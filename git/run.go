@@ -56,12 +56,15 @@ func withoutSecret(arg string) string {
 // A nil stdin is the null device. The child is killed when ctx ends.
 //
 // The error is *[CommandError] when the child exits with another status than zero; the output is
-// returned all the same. Run never fetches missing objects of a partial clone, with one exception:
+// returned all the same. In a context that is [Unattended] nothing is asked. Run never fetches missing objects of a partial clone, with one exception:
 // subcommands that talk to remotes (fetch, pull, push and the like) run as they are.
 func (r *Repo) Run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	env := r.env
 	if r.view && !talksToRemotes(args) {
 		env = withEnv(env, "GIT_ALLOW_PROTOCOL=")
+	}
+	if unattended(ctx) && talksToRemotes(args) {
+		env = r.quiet(env)
 	}
 	return r.capture(ctx, env, stdin, captureLimit, args...)
 }

@@ -32,7 +32,7 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	if !r.Config().Bool(sync.AutoKey, true) {
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, pushPatience, errPatience)
+	ctx, cancel := context.WithTimeoutCause(git.Unattended(ctx), pushPatience, errPatience)
 	defer cancel()
 	s = r.Session(ctx) // what it reads ends with the patience, too
 	defer func() { _ = s.Close() }()
@@ -87,7 +87,7 @@ func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest
 	if remote == "" {
 		return // it came from an address
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, pullPatience, errPatience)
+	ctx, cancel := context.WithTimeoutCause(git.Unattended(ctx), pullPatience, errPatience)
 	defer cancel()
 	s = s.Repo().Session(ctx)
 	defer func() { _ = s.Close() }()

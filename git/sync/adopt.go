@@ -558,12 +558,38 @@ func (in *incoming) evidence(n ledger.Name, ref string, a *along, c *verdict.Cha
 	return nil
 }
 
-// copied notes that somebody else writes, or wrote, as this clone.
+// copied notes that somebody else writes, or wrote, as this clone, if it is not another worktree of it that was faster.
 func (in *incoming) copied(n ledger.Name) {
 	if in.mine(n.Ref()) {
-		in.renew = true
+		in.suspect = append(in.suspect, n)
+	}
+}
+
+// renew makes this clone another replica where somebody else writes as it does. It is called under the lock: what a
+// worktree wrote meanwhile is here by now.
+func (in *incoming) renew() error {
+	if len(in.suspect) == 0 {
+		return nil
+	}
+	if err := in.look(); err != nil {
+		return err
+	}
+	copied := false
+	for _, n := range in.suspect {
+		if now := in.ours[n.Ref()]; now != in.from[n.Ref()] {
+			if ok, err := provenance.Forward(in.ctx, in.s, in.there[under(n.Ref())], now); err != nil {
+				return err
+			} else if ok {
+				continue
+			}
+		}
+		copied = true
 		in.rep.warn(LedgerCopied, n.String(), "", "%s has entries of this ledger that this clone wrote no more: it was copied, or restored; from now on it writes ledgers of its own", in.shown)
 	}
+	if !copied {
+		return nil
+	}
+	return provenance.RenewReplica(in.s.Repo())
 }
 
 // finish brings what is kept into the repository and moves refs, in one transaction.
@@ -580,10 +606,8 @@ func (in *incoming) finish() error {
 		return err
 	}
 	defer unlock()
-	if in.renew {
-		if err := provenance.RenewReplica(in.s.Repo()); err != nil {
-			return err
-		}
+	if err := in.renew(); err != nil {
+		return err
 	}
 	first := true
 	return git.Retry(in.ctx, func() error {

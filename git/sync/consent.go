@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/git"
@@ -114,6 +115,14 @@ func addresses(ctx context.Context, r *git.Repo, remote string) (string, error) 
 		}
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil)[:16]), nil
+}
+
+// apart reports whether Git may push elsewhere than it fetches from: then a push says nothing of what a fetch will find.
+func apart(r *git.Repo, remote string) bool {
+	if _, ok := r.Config().Get("remote." + remote + ".pushurl"); ok {
+		return true
+	}
+	return slices.ContainsFunc(r.Config().Keys("url."), func(key string) bool { return strings.HasSuffix(key, ".pushinsteadof") })
 }
 
 // forget takes away what a remote is known to have, and to have taken back.

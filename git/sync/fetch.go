@@ -32,7 +32,7 @@ type incoming struct {
 	from      map[string]oid.ID   // our refs as they were judged
 	forked    map[string]oid.ID   // evidence to be, by full name
 	theirView oid.ID              // the remote's notes view, to be joined with ours; zero when it is not
-	renew     bool                // this clone must become a new replica
+	suspect   []ledger.Name       // ledgers that somebody else may write as this clone
 	odd       map[string]string   // what the remote has under a name of ours that is no commit: its kind, by the name under at
 }
 

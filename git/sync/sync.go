@@ -187,6 +187,8 @@ type run struct {
 	foreign   bool              // the remote has the root of another repository: nothing is sent there
 	noView    bool              // the remote's notes view was not joined with ours
 
+	apart     bool // what is pushed goes elsewhere than where the fetch comes from
+	lost      bool // the remote lacks what it was known to have
 	unsettled bool // the remote lets nobody delete drafts
 }
 
@@ -199,7 +201,7 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), apart: apart(s.Repo(), o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}}
 	before := s.Children()
 	defer func() { r.rep.Children = s.Children() - before }()
 	if !o.Publish { // who publishes has asked for that, and learned where to
