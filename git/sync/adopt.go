@@ -462,7 +462,7 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 		}
 		return in.ours[ref], true // it is broken here already; zero where nothing is here
 	}
-	if end = here + in.bareEntries(ref, c, here, end); end == here && in.along[ref] != nil {
+	if end = here + in.bareEntries(c, here, end); end == here && in.along[ref] != nil {
 		return oid.ID{}, true
 	}
 	if end == 0 {
@@ -472,7 +472,7 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 }
 
 // bareEntries counts, from the entry at index from on, those that are nothing but entries, and tells of the first one that is not.
-func (in *incoming) bareEntries(ref string, c *verdict.Chain, from, to int) int {
+func (in *incoming) bareEntries(c *verdict.Chain, from, to int) int {
 	var list []oid.ID
 	for _, e := range c.Entries[from:to] {
 		list = append(list, e.Commit)
