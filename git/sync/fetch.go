@@ -82,9 +82,7 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
 	}
 	if err = take(specs); err != nil && !errors.Is(err, git.ErrQuarantineFull) && r.ctx.Err() == nil {
-		if named := r.named(specs); named != nil { // a name that is too long for a file must not stop all
-			err = take(named)
-		}
+		err = r.takeLess(specs, take, err)
 	}
 	if errors.Is(err, git.ErrQuarantineFull) {
 		err = fmt.Errorf("%w: more than %d MiB or %d refs", ErrTooMuch, r.o.Limits.Bytes>>20, r.o.Limits.Ledgers)
@@ -128,13 +126,33 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 	return in, nil
 }
 
-// named lists what is to be fetched by its full names, without what is no name of ours; nil when it is not known that this helps.
-func (r *run) named(specs []string) []string {
-	refs, err := Theirs(r.ctx, r.s, r.o.Remote)
-	if err != nil {
-		return nil
+// takeLess fetches once more what failed with err, where the remote answers at all: without names that are none of ours, since one that is too
+// long for a file must not stop all, then without the notes, which can be made anew.
+func (r *run) takeLess(specs []string, take func([]string) error, err error) error {
+	refs, lerr := refsAt(r.ctx, r.s, r.o.Remote)
+	if lerr != nil {
+		return err
 	}
-	var out []string
+	named, view := r.named(specs, refs)
+	if len(named)+len(view) < len(refs) && len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
+		if err = take(append(slices.Clone(named), view...)); err == nil {
+			r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(named)-len(view))
+			return nil
+		}
+	}
+	if len(named) == 0 || len(view) == 0 || len(named) > r.o.Limits.Ledgers || errors.Is(err, git.ErrQuarantineFull) || r.ctx.Err() != nil {
+		return err
+	}
+	if terr := take(named); terr != nil {
+		return err
+	}
+	r.noView = true
+	r.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+r.shown+" to delete it there", "the notes view of %s can't be fetched: %v", r.shown, err)
+	return nil
+}
+
+// named lists what the specs fetch by its full names, without what is no name of ours, and the notes view apart.
+func (r *run) named(specs []string, refs []git.Ref) (records, view []string) {
 	for _, ref := range refs {
 		_, isLedger := isLedger(ref.Name)
 		_, draft := stagedNumber(under(ref.Name))
@@ -142,15 +160,16 @@ func (r *run) named(specs []string) []string {
 			from, _, _ := strings.Cut(strings.TrimPrefix(spec, "+"), ":")
 			return strings.HasPrefix(ref.Name, strings.TrimSuffix(from, "*"))
 		})
-		if wanted && (isLedger || draft || ref.Name == provenance.RootRef || ref.Name == notes.Ref) {
-			out = append(out, "+"+ref.Name+":"+quarantined+under(ref.Name))
+		spec := "+" + ref.Name + ":" + quarantined + under(ref.Name)
+		switch {
+		case !wanted:
+		case ref.Name == notes.Ref:
+			view = append(view, spec)
+		case isLedger, draft, ref.Name == provenance.RootRef:
+			records = append(records, spec)
 		}
 	}
-	if len(out) == len(refs) || len(out) > r.o.Limits.Ledgers {
-		return nil
-	}
-	r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(out))
-	return out
+	return records, view
 }
 
 // maxNameless is how many names that are none are told one by one.

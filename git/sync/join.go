@@ -79,8 +79,18 @@ func Join(s *git.Session, f *Found, pin envelope.Digest) (*provenance.Root, erro
 	return root, s.Update("covenant: joined", git.RefUpdate{Name: provenance.RootRef, New: refs[0].ID})
 }
 
-// Theirs lists all refs of ours that a remote has.
+// Theirs lists all refs of ours that a remote has, where a push to it goes.
 func Theirs(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
+	if apart(s.Repo(), remote) {
+		if out, err := s.Repo().Run(ctx, nil, "remote", "get-url", "--push", "--", remote); err == nil { // an address is where it goes
+			remote = strings.TrimSuffix(string(out), "\n")
+		}
+	}
+	return refsAt(ctx, s, remote)
+}
+
+// refsAt lists all refs of ours that a remote or address shows to who fetches.
+func refsAt(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
 	out, err := s.Repo().Run(ctx, nil, "ls-remote", "--refs", "--quiet", "--", remote, covenant+"*", notes.Ref)
 	if err != nil {
 		return nil, err

@@ -56,11 +56,7 @@ func (r *run) otherSide() error {
 	if !r.apart {
 		return nil
 	}
-	at := r.o.Remote
-	if out, err := r.s.Repo().Run(r.ctx, nil, "remote", "get-url", "--push", "--", r.o.Remote); err == nil {
-		at = strings.TrimSuffix(string(out), "\n")
-	}
-	refs, err := Theirs(r.ctx, r.s, at)
+	refs, err := Theirs(r.ctx, r.s, r.o.Remote)
 	if err != nil {
 		return err
 	}

@@ -49,22 +49,42 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 	}, nil
 }
 
-// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring, and has the shape of a view.
+// unseen is how much a view may add without a look at how much it has become.
+const unseen = 256 << 10
+
+// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring, with its history all of it, and
+// has the shape of a view.
 func (in *incoming) small(tip oid.ID) error {
+	added, err := in.usage(tip, in.ours[notesRef], in.tracked[trackedNotes])
+	if err != nil {
+		return err
+	}
+	if added > in.o.Limits.Bytes/4 {
+		return fmt.Errorf("%w: it would add more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>22)
+	}
+	if added > unseen { // each time a little is as much in the end
+		if all, err := in.usage(tip); err != nil {
+			return err
+		} else if all > in.o.Limits.Bytes {
+			return fmt.Errorf("%w: with its history it has more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>20)
+		}
+	}
+	return notes.Check(in.qs, tip.String())
+}
+
+// usage is how many bytes a commit and all that it leads to take, without what others lead to.
+func (in *incoming) usage(tip oid.ID, without ...oid.ID) (int64, error) {
 	args := []string{"rev-list", "--disk-usage", "--objects", tip.String(), "--not"}
-	for _, id := range []oid.ID{in.ours[notesRef], in.tracked[trackedNotes]} {
+	for _, id := range without {
 		if !id.IsZero() {
 			args = append(args, id.String())
 		}
 	}
 	out, err := in.q.Run(in.ctx, nil, args...)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if n, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err != nil || n > in.o.Limits.Bytes/4 {
-		return fmt.Errorf("%w: it would add more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>22)
-	}
-	return notes.Check(in.qs, tip.String())
+	return strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
 }
 
 // join returns the commit of the joined view; zero when nothing is to change.
