@@ -133,7 +133,7 @@ func (s *Session) answerDiff(p *process, pair TreePair) (changes []Change, err e
 		broken = true
 	}
 	if broken && s.ctx.Err() == nil {
-		if lost := s.findMissing(pair.Old, pair.New); lost != nil {
+		if lost := s.findMissing(pair.Old, pair.New, map[TreePair]bool{}); lost != nil {
 			err = lost
 		}
 	}
@@ -264,8 +264,12 @@ func readField(r *bufio.Reader, limit int) ([]byte, error) {
 }
 
 // findMissing walks two trees side by side to the subtree that is not there. It returns nil when
-// it finds none.
-func (s *Session) findMissing(old, new oid.ID) error {
+// it finds none. No pair is looked at twice, however often the trees show it.
+func (s *Session) findMissing(old, new oid.ID, seen map[TreePair]bool) error {
+	if seen[TreePair{old, new}] {
+		return nil
+	}
+	seen[TreePair{old, new}] = true
 	sides := [2]map[string]oid.ID{}
 	for i, id := range [2]oid.ID{old, new} {
 		sides[i] = map[string]oid.ID{}
@@ -288,14 +292,14 @@ func (s *Session) findMissing(old, new oid.ID) error {
 	}
 	for name, id := range sides[0] {
 		if other := sides[1][name]; other != id {
-			if err := s.findMissing(id, other); err != nil {
+			if err := s.findMissing(id, other, seen); err != nil {
 				return err
 			}
 		}
 		delete(sides[1], name)
 	}
 	for _, id := range sides[1] {
-		if err := s.findMissing(oid.ID{}, id); err != nil {
+		if err := s.findMissing(oid.ID{}, id, seen); err != nil {
 			return err
 		}
 	}

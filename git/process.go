@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 )
@@ -55,6 +56,11 @@ func (r *Repo) startRaw(ctx context.Context, env []string, stdin io.Reader, argv
 	cmd.Stderr = &p.errs
 	cmd.Cancel = func() error { return terminate(cmd.Process) }
 	cmd.WaitDelay = grace
+	group := unattended(ctx) && talksToRemotes(shown)
+	if group {
+		apart(cmd)
+		cmd.Cancel = func() error { return terminateGroup(cmd.Process) }
+	}
 	p.cmd = cmd
 
 	outR, outW, err := os.Pipe()
@@ -92,6 +98,9 @@ func (r *Repo) startRaw(ctx context.Context, env []string, stdin io.Reader, argv
 	p.out = bufio.NewReaderSize(outR, headerLimit+pathLimit)
 	go func() {
 		p.err = cmd.Wait()
+		if group && ctx.Err() != nil {
+			killGroup(cmd.Process)
+		}
 		close(p.done)
 	}()
 	return p, nil
@@ -115,11 +124,24 @@ func (p *process) exit() error {
 	case p.err == nil:
 		return nil
 	case p.ctx.Err() != nil:
-		return fmt.Errorf("git %s: %w", p.args[0], context.Cause(p.ctx))
+		return fmt.Errorf("git %s: %w", subcommand(p.args), context.Cause(p.ctx))
 	case errors.As(p.err, &exit):
 		return &CommandError{Args: p.args, Code: exit.ExitCode(), Stderr: p.errs.String()}
 	}
 	return fmt.Errorf("git %s: %w", p.args[0], p.err)
+}
+
+// subcommand is what git is told to do.
+func subcommand(args []string) string {
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "-c":
+			i++
+		case !strings.HasPrefix(args[i], "-"):
+			return args[i]
+		}
+	}
+	return ""
 }
 
 // kill ends a child whose output nobody wants any more.

@@ -2,7 +2,17 @@
 
 package git
 
-import "os"
+import (
+	"os"
+	"os/exec"
+)
 
 // terminate ends a child.
 func terminate(p *os.Process) error { return p.Kill() }
+
+// apart is for systems with process groups.
+func apart(*exec.Cmd) {}
+
+func terminateGroup(p *os.Process) error { return p.Kill() }
+
+func killGroup(*os.Process) {}

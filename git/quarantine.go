@@ -16,6 +16,9 @@ import (
 // ErrQuarantineFull says that what came into a quarantine exceeds the limit. Nothing of it is in the repository.
 var ErrQuarantineFull = errors.New("more came than is taken at once")
 
+// ErrUnsound says that git-fsck would refuse an object. Nothing was brought into the repository.
+var ErrUnsound = errors.New("an object that Git refuses")
+
 // QuarantineRefs is where the refs of a quarantine are: no other reader of the repository sees them.
 const QuarantineRefs = "refs/worktree/"
 
@@ -117,7 +120,8 @@ func (q *Quarantine) Fetch(ctx context.Context, bytes int64, files int, args ...
 		}
 	}()
 	all := []string{
-		"-c", "core.hooksPath=" + os.DevNull, "-c", "fetch.recurseSubmodules=false", "-c", "fetch.writeCommitGraph=false",
+		"-c", "core.hooksPath=" + os.DevNull, "-c", "fetch.fsckObjects=false", // what is kept is checked: one bad object must not stop all
+		"-c", "fetch.recurseSubmodules=false", "-c", "fetch.writeCommitGraph=false",
 		"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-prune", "--refmap=", "--no-show-forced-updates",
 	}
 	if q.promisor() {
@@ -149,10 +153,31 @@ func (q *Quarantine) exceeds(bytes int64, files int) bool {
 	return err != nil
 }
 
-// Keep brings what tips reach and except does not into the repository. Refs do not move.
+// Keep brings what tips reach and except does not into the repository, when git-fsck finds nothing wrong with it; else the
+// error wraps ErrUnsound. Refs do not move.
 func (q *Quarantine) Keep(ctx context.Context, tips, except []oid.ID) error {
+	packs, err := q.pack(ctx, tips, except)
+	if err != nil {
+		return err
+	}
+	for _, pack := range packs {
+		if err := q.bring(ctx, pack); err != nil {
+			return fmt.Errorf("keep what was fetched: %w", err)
+		}
+	}
+	return nil
+}
+
+// Sound reports whether [Quarantine.Keep] would take what tips reach: the error wraps ErrUnsound where it would not.
+func (q *Quarantine) Sound(ctx context.Context, tips, except []oid.ID) error {
+	_, err := q.pack(ctx, tips, except)
+	return err
+}
+
+// pack packs what tips reach and except does not, and lets git-fsck look at it.
+func (q *Quarantine) pack(ctx context.Context, tips, except []oid.ID) ([]string, error) {
 	if len(tips) == 0 {
-		return nil
+		return nil, nil
 	}
 	var in strings.Builder
 	for _, id := range tips {
@@ -164,14 +189,22 @@ func (q *Quarantine) Keep(ctx context.Context, tips, except []oid.ID) error {
 	}
 	out, err := q.Run(ctx, strings.NewReader(in.String()), "-c", "pack.packSizeLimit=0", "pack-objects", "-q", "--revs", "--non-empty", "--delta-base-offset", filepath.Join(q.dir, "out", "pack"))
 	if err != nil {
-		return fmt.Errorf("keep what was fetched: %w", err)
+		return nil, fmt.Errorf("keep what was fetched: %w", err)
 	}
+	var packs []string
 	for name := range strings.FieldsSeq(string(out)) {
-		if err := q.bring(ctx, filepath.Join(q.dir, "out", "pack-"+name+".pack")); err != nil {
-			return fmt.Errorf("keep what was fetched: %w", err)
+		pack := filepath.Join(q.dir, "out", "pack-"+name+".pack")
+		_, err := q.Run(ctx, nil, "index-pack", "--fsck-objects", "-o", filepath.Join(q.dir, "out", "checked-"+name+".idx"), pack)
+		var failed *CommandError
+		if errors.As(err, &failed) {
+			return nil, fmt.Errorf("keep what was fetched: %w: %w", ErrUnsound, err)
 		}
+		if err != nil {
+			return nil, fmt.Errorf("keep what was fetched: %w", err)
+		}
+		packs = append(packs, pack)
 	}
-	return nil
+	return packs, nil
 }
 
 // bring adds a pack to the repository: its objects one by one when they are few, as Git does.

@@ -21,6 +21,7 @@ func (e *CommandError) Error() string {
 	b.WriteString("git")
 	for _, a := range e.Args {
 		b.WriteByte(' ')
+		a = withoutSecret(a)
 		if strings.ContainsAny(a, " \t\n\"'\x00") || a == "" {
 			a = strconv.Quote(a)
 		}
@@ -37,16 +38,33 @@ func (e *CommandError) Error() string {
 	return b.String()
 }
 
+// withoutSecret takes the name and password out of an address.
+func withoutSecret(arg string) string {
+	scheme, rest, ok := strings.Cut(arg, "://")
+	host, path, slash := strings.Cut(rest, "/")
+	i := strings.LastIndexByte(host, '@')
+	if !ok || i < 0 {
+		return arg
+	}
+	if host = host[i+1:]; slash {
+		host += "/" + path
+	}
+	return scheme + "://" + host
+}
+
 // Run runs one git child to its end and returns what it wrote to standard output, up to 256 MiB.
 // A nil stdin is the null device. The child is killed when ctx ends.
 //
 // The error is *[CommandError] when the child exits with another status than zero; the output is
-// returned all the same. Run never fetches missing objects of a partial clone, with one exception:
+// returned all the same. In a context that is [Unattended] nothing is asked. Run never fetches missing objects of a partial clone, with one exception:
 // subcommands that talk to remotes (fetch, pull, push and the like) run as they are.
 func (r *Repo) Run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
 	env := r.env
 	if r.view && !talksToRemotes(args) {
 		env = withEnv(env, "GIT_ALLOW_PROTOCOL=")
+	}
+	if unattended(ctx) && talksToRemotes(args) {
+		env = r.quiet(env)
 	}
 	return r.capture(ctx, env, stdin, captureLimit, args...)
 }

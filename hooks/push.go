@@ -28,7 +28,7 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 	}
 	code := false
 	for _, m := range moves {
-		if ours(m.ref) || strings.HasPrefix(m.ref, "refs/covenant/") {
+		if ours(m.ref) || record(m.ref) {
 			continue
 		}
 		code = true
@@ -43,6 +43,11 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 		in.publish(ctx, s, pin, remote)
 	}
 	return nil, nil
+}
+
+// record reports whether a ref is one of the record, or of what a clone knows of others': no code.
+func record(ref string) bool {
+	return strings.HasPrefix(ref, "refs/covenant/") || strings.HasPrefix(ref, provenance.RemotePrefix) || strings.HasPrefix(ref, provenance.ForkPrefix)
 }
 
 // readPush reads lines of "<local ref> SP <local oid> SP <remote ref> SP <remote oid>".

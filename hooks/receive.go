@@ -163,7 +163,7 @@ func (p *pushed) names(context.Context) error {
 		switch {
 		case strings.HasPrefix(m.ref, "refs/replace/"):
 			p.refuse("", "%s: replacements of objects are not taken: they show everybody else another history", m.ref)
-		case strings.HasPrefix(m.ref, provenance.RemotePrefix):
+		case strings.HasPrefix(m.ref, provenance.RemotePrefix), strings.HasPrefix(m.ref, provenance.ForkPrefix):
 			p.refuse("", "%s: what a clone fetched is its own affair, and not taken", m.ref)
 		case strings.HasPrefix(m.ref, ledger.Prefix) && !isLedger:
 			p.refuse("", "%s: is no name of a ledger", m.ref)
@@ -299,6 +299,12 @@ func (p *pushed) ledgers(context.Context) error {
 func (p *pushed) records(ctx context.Context) error {
 	for _, m := range p.moves {
 		_, isLedger := ledger.ParseRef(m.ref)
+		if m.ref == notes.Ref && !m.new.IsZero() {
+			if err := notes.Check(p.s, m.new.String()); err != nil {
+				p.refuse("make the view anew: covenant doctor --fix", "%s: %v", m.ref, err)
+				continue
+			}
+		}
 		switch {
 		case m.ref == provenance.RootRef || isLedger || m.new.IsZero() || p.overlay[m.ref].IsZero():
 			continue

@@ -2,7 +2,9 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,8 @@ const (
 	pullPatience = 30 * time.Second
 )
 
+var errPatience = errors.New("it took too long")
+
 // maxRefusals is how many findings about a remote a moment tells.
 const maxRefusals = 5
 
@@ -28,9 +32,16 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	if !r.Config().Bool(sync.AutoKey, true) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, pushPatience)
+	ctx, cancel := context.WithTimeoutCause(git.Unattended(ctx), pushPatience, errPatience)
 	defer cancel()
-	allowed, asked := r.Config().Get(sync.PublishKey(remote))
+	s = r.Session(ctx) // what it reads ends with the patience, too
+	defer func() { _ = s.Close() }()
+	allowed, asked, err := sync.Agreed(ctx, s, remote)
+	if err != nil {
+		in.say("the remote does not get the records of these commits: %v", err)
+		return
+	}
+	key := sync.PublishKey(r, remote)
 	if !asked {
 		refs, err := sync.Pending(ctx, s, remote)
 		if err != nil || len(refs) == 0 {
@@ -45,15 +56,15 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 			yes, err = in.Confirm(sync.Publishing(refs, remote, url))
 		}
 		if in.Confirm == nil || err != nil { // there is nobody to ask
-			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", sync.PublishKey(remote))
+			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", key)
 			return
 		}
-		allowed = fmt.Sprint(yes)
-		if _, err := r.Run(ctx, nil, "config", sync.PublishKey(remote), allowed); err != nil {
+		allowed = yes
+		if _, err := r.Run(ctx, nil, "config", key, fmt.Sprint(yes)); err != nil {
 			in.say("your answer could not be kept: %v", err)
 		}
 	}
-	if allowed != "true" {
+	if !allowed {
 		return
 	}
 	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Publish: true})
@@ -66,23 +77,55 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	in.findings(rep)
 }
 
-// pulled fetches the record after a pull, from where the branch comes from: the person is on the network anyway.
+// pulled fetches the record after a pull, from where the code came from: the person is on the network anyway.
 func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest) {
 	action, _ := in.lookup("GIT_REFLOG_ACTION")
 	if word, _, _ := strings.Cut(action, " "); word != "pull" || !s.Repo().Config().Bool(sync.AutoKey, true) {
 		return
 	}
-	remote, err := sync.Choose(s)
-	if err != nil {
+	remote := pulledFrom(s, strings.Fields(action)[1:])
+	if remote == "" {
 		return // it came from an address
 	}
-	ctx, cancel := context.WithTimeout(ctx, pullPatience)
+	ctx, cancel := context.WithTimeoutCause(git.Unattended(ctx), pullPatience, errPatience)
 	defer cancel()
+	s = s.Repo().Session(ctx)
+	defer func() { _ = s.Close() }()
 	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Fetch: true})
 	if err != nil {
 		in.say("the records of what was pulled were not fetched: %v", err)
 	}
 	in.findings(rep)
+}
+
+// pulledFrom finds the remote in the words of a pull, of which Git tells all: the first one that is a remote's name or its
+// address, else the one that Git takes when none is named. It is "" for an address that no remote has.
+func pulledFrom(s *git.Session, words []string) string {
+	cfg := s.Repo().Config()
+	remotes := sync.Remotes(s.Repo())
+	address := false
+	for _, w := range words {
+		if strings.HasPrefix(w, "-") {
+			continue
+		}
+		if slices.Contains(remotes, w) {
+			return w
+		}
+		for _, name := range remotes {
+			if url, _ := cfg.Get("remote." + name + ".url"); url == w {
+				return name
+			}
+		}
+		address = address || strings.ContainsAny(w, `/:\`) || w == "." || w == ".."
+	}
+	if address {
+		return ""
+	}
+	remote, err := sync.Choose(s)
+	if err != nil {
+		return ""
+	}
+	return remote
 }
 
 // findings tells what a remote has and should not.

@@ -26,10 +26,12 @@ import (
 const Ref = "refs/notes/covenant"
 
 // Limits. A blob that very many commits put back keeps its first pointer and
-// the newest; pointers are hints, and the ledger has them all.
+// the newest; pointers are hints, and the ledger has them all. A view with more notes than
+// MaxNotes is not read.
 const (
 	maxNote     = 64 << 20
 	MaxPointers = 32
+	MaxNotes    = 4 << 20
 	fanoutAt    = 256 // entries of a flat tree from which on it is split, as Git would about do
 )
 
@@ -277,39 +279,70 @@ type Note struct{ Object, Blob oid.ID }
 
 // List returns all notes of a notes commit or tree, over every fan-out. What is
 // no note of ours (other modes, other names) is passed over.
-func List(s *git.Session, root string) ([]Note, error) {
+//
+// The error wraps ErrUnreadable where the tree is no view that a writer of notes makes: see [Check].
+func List(s *git.Session, root string) ([]Note, error) { return walk(s, root, false) }
+
+// Check reports whether the tree of a notes commit has the shape of a view, and nothing else: directories of two hexadecimal digits, blobs
+// under the rest of an object's name, at most [MaxNotes] of them, and no directory twice. The names of objects are
+// digests, so no two directories of a real view are equal; where equal ones are allowed, eight trees show more entries than anybody can list.
+func Check(s *git.Session, root string) error {
+	_, err := walk(s, root, true)
+	return err
+}
+
+func walk(s *git.Session, root string, strict bool) ([]Note, error) {
 	format := s.Repo().Format()
 	digits := 2 * format.Size()
+	bad := func(out []Note, format string, a ...any) ([]Note, error) {
+		return out, fmt.Errorf("%w: "+format, append([]any{ErrUnreadable}, a...)...)
+	}
 	var out []Note
 	type dir struct{ prefix, name string }
 	level := []dir{{"", root + "^{tree}"}}
+	known := map[oid.ID]bool{}
 	for len(level) > 0 {
 		var next []dir
 		i := 0
 		for o, err := range s.Objects(namesOf(level, func(d dir) string { return d.name }), maxNote) {
 			if err != nil {
-				return out, fmt.Errorf("%w: %w", ErrUnreadable, err)
+				return bad(out, "%w", err)
 			}
+			if o.Kind != "tree" {
+				return bad(out, "%s is a %s", o.ID.Short(), o.Kind)
+			}
+			if known[o.ID] {
+				return bad(out, "it shows the directory %s twice", o.ID.Short())
+			}
+			known[o.ID] = true
 			entries, err := git.ParseTree(format, o.Data)
 			if err != nil {
-				return out, fmt.Errorf("%w: %w", ErrUnreadable, err)
+				return bad(out, "%w", err)
 			}
 			for _, e := range entries {
 				full := level[i].prefix + e.Name
+				id, perr := oid.Parse(full)
 				switch {
-				case e.Mode == dirMode && len(e.Name) == 2 && len(full) < digits:
+				case e.Mode == dirMode && len(e.Name) == 2 && len(full) < digits && hexadecimal(e.Name):
 					next = append(next, dir{full, e.ID.String()})
-				case e.Mode.IsRegular() && len(full) == digits:
-					if id, err := oid.Parse(full); err == nil {
-						out = append(out, Note{id, e.ID})
-					}
+				case e.Mode.IsRegular() && len(full) == digits && perr == nil:
+					out = append(out, Note{id, e.ID})
+				case strict:
+					return bad(out, "%.80q is no note", full)
 				}
+			}
+			if len(out)+len(next) > MaxNotes {
+				return bad(out, "it has more than %d notes", MaxNotes)
 			}
 			i++
 		}
 		level = next
 	}
 	return out, nil
+}
+
+func hexadecimal(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') })
 }
 
 // Of returns the content of all notes on one object: there is more than one

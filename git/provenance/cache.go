@@ -217,7 +217,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	remembered := make(chan *snapshot, 1)
 	go func() { remembered <- o.Cache.load(file) }() // while Git reads
-	list, err := s.Refs(ledger.Prefix, notes.Ref)
+	list, err := s.Refs(ledger.Prefix, notes.Ref, ForkPrefix)
 	if err != nil {
 		return nil
 	}
@@ -234,7 +234,9 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		return nil // the long way says what is wrong
 	}
 	f := newFacts(root)
-	if slices.ContainsFunc(list, func(r git.Ref) bool { return strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") }) {
+	if slices.ContainsFunc(list, func(r git.Ref) bool {
+		return strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") || strings.HasPrefix(r.Name, ForkPrefix+CapabilityTopic+"/")
+	}) {
 		if f, err = loadTopics(ctx, s, root, CapabilityTopic+"/"); err != nil {
 			return nil
 		}
@@ -289,6 +291,9 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	}
 	refs := map[string]oid.ID{}
 	for ref, id := range f.Tips {
+		refs[ref] = id
+	}
+	for ref, id := range f.forkTips {
 		refs[ref] = id
 	}
 	if !f.NotesTip.IsZero() {

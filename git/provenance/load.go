@@ -39,6 +39,9 @@ type Facts struct {
 	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
 	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
 
+	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
+	forks    []fork
+
 	former  []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
 	overlay map[string]oid.ID       // refs as they are proposed to be
 	only    bool                    // ledgers outside of the overlay are left out
@@ -158,6 +161,7 @@ func load(ctx context.Context, s *git.Session, root *Root, revs []string, overla
 	}
 	// Two agents introduce one name or one key. Who saw what, which tells who was first, is known now: once more.
 	again := newFacts(root)
+	again.forkTips = f.forkTips
 	again.overlay, again.Tips, again.commits, again.order, again.firsts, again.Problems = overlay, f.Tips, f.commits, f.order, f.firstSeen, early
 	again.assemble()
 	return again, again.read(ctx, s)
@@ -216,6 +220,7 @@ func newFacts(root *Root) *Facts {
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
+		forkTips: map[string]oid.ID{},
 	}
 }
 
@@ -232,8 +237,11 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 			}
 			f.commits[c.ID] = c
 			for _, ref := range c.Refs {
-				if strings.HasPrefix(ref, ledger.Prefix) {
+				switch {
+				case strings.HasPrefix(ref, ledger.Prefix):
 					f.Tips[ref] = c.ID
+				case strings.HasPrefix(ref, forkUnder(under)):
+					f.forkTips[ref] = c.ID
 				}
 			}
 		}
@@ -252,13 +260,14 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 	}
 	apart := maps.Clone(f.commits)
 	order := slices.Clone(f.order)
-	err := take(git.LogQuery{Revs: revs, Globs: []string{under + "*"}, Decorate: []string{strings.TrimSuffix(ledger.Prefix, "/")}, IgnoreMissing: true})
+	err := take(git.LogQuery{Revs: revs, Globs: []string{under + "*", forkUnder(under) + "*"}, Decorate: []string{strings.TrimSuffix(ledger.Prefix, "/"), strings.TrimSuffix(ForkPrefix, "/")}, IgnoreMissing: true})
 	if err == nil {
 		return nil
 	}
 	f.commits, f.order = apart, order
 	clear(f.Tips)
-	refs, rerr := s.Refs(under)
+	clear(f.forkTips)
+	refs, rerr := s.Refs(under, forkUnder(under))
 	if rerr != nil {
 		return errors.Join(err, rerr)
 	}
@@ -268,7 +277,11 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 		}
 	}
 	for _, ref := range refs {
-		f.Tips[ref.Name] = ref.ID
+		if strings.HasPrefix(ref.Name, ForkPrefix) {
+			f.forkTips[ref.Name] = ref.ID
+		} else {
+			f.Tips[ref.Name] = ref.ID
+		}
 	}
 	return f.readApart(take)
 }
@@ -280,16 +293,25 @@ func (f *Facts) readApart(take func(git.LogQuery) error) error {
 			f.problem(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "covenant doctor", "can't be read: %v", err)
 		}
 	}
+	for _, ref := range slices.Sorted(maps.Keys(f.forkTips)) {
+		if err := take(git.LogQuery{Revs: []string{f.forkTips[ref].String()}}); err != nil {
+			f.problem(verdict.LedgerDamaged, ref, "covenant doctor", "can't be read: %v", err)
+		}
+	}
 	return nil
 }
 
 // readProposed is the log where refs are as an overlay has them.
 func (f *Facts) readProposed(s *git.Session, under string, revs []string, take func(git.LogQuery) error) error {
-	refs, err := s.Refs(under)
+	refs, err := s.Refs(under, forkUnder(under))
 	if err != nil {
 		return err
 	}
 	for _, ref := range refs {
+		if strings.HasPrefix(ref.Name, ForkPrefix) {
+			f.forkTips[ref.Name] = ref.ID
+			continue
+		}
 		if !f.only || strings.HasPrefix(ref.Name, ledger.Prefix+CapabilityTopic+"/") {
 			f.Tips[ref.Name] = ref.ID
 		}
@@ -306,6 +328,9 @@ func (f *Facts) readProposed(s *git.Session, under string, revs []string, take f
 	all := slices.Clone(revs)
 	for _, ref := range slices.Sorted(maps.Keys(f.Tips)) {
 		all = append(all, f.Tips[ref].String())
+	}
+	for _, id := range f.forkTips {
+		all = append(all, id.String())
 	}
 	if err := take(git.LogQuery{Revs: all, IgnoreMissing: true}); err == nil {
 		return nil
@@ -360,4 +385,5 @@ func (f *Facts) assemble() {
 		}
 		f.Chains[c.Name] = c
 	}
+	f.assembleForks()
 }

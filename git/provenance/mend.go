@@ -209,6 +209,32 @@ func RebuildNotes(ctx context.Context, s *git.Session, pin envelope.Digest, now 
 	})
 }
 
+// RootWrapped returns what the ref of the trust root points at when that is no commit: a tag of one reads like a version,
+// and no version can follow it.
+func RootWrapped(s *git.Session) (git.Ref, bool, error) {
+	refs, err := s.Refs(RootRef)
+	if err != nil || len(refs) != 1 || refs[0].Kind == "commit" {
+		return git.Ref{}, false, err
+	}
+	return refs[0], true, nil
+}
+
+// UnwrapRoot moves the ref of the trust root to the version that it wraps, when that one verifies from the pin.
+func UnwrapRoot(s *git.Session, pin envelope.Digest) error {
+	ref, ok, err := RootWrapped(s)
+	if err != nil || !ok {
+		return err
+	}
+	c, err := s.Commit(ref.ID.String() + "^{commit}")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRootHistory, err)
+	}
+	if _, err := OpenWhole(s, c.ID.String(), pin); err != nil {
+		return err
+	}
+	return s.Update("covenant doctor", git.RefUpdate{Name: RootRef, New: c.ID, Old: ref.ID})
+}
+
 // Storage is what Covenant keeps in a repository.
 type Storage struct {
 	Ledgers int   `json:"ledgers"`

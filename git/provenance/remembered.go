@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
 )
 
 // What one principal's authority rests on is remembered, so that its hooks do not open
@@ -40,7 +41,7 @@ func authorityQuestion(root *Root, refs []git.Ref) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, authorityVersion, root.Digest)
 	for _, r := range refs {
-		if strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") {
+		if strings.HasPrefix(r.Name, ledger.Prefix+CapabilityTopic+"/") || strings.HasPrefix(r.Name, ForkPrefix+CapabilityTopic+"/") {
 			fmt.Fprintln(&b, r.Name, r.ID)
 		}
 	}
@@ -87,8 +88,10 @@ func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name stri
 // tips lists the ledgers as [git.Session.Refs] does.
 func (f *Facts) tips() []git.Ref {
 	out := make([]git.Ref, 0, len(f.Tips))
-	for name, id := range f.Tips {
-		out = append(out, git.Ref{Name: name, ID: id})
+	for _, tips := range []map[string]oid.ID{f.Tips, f.forkTips} {
+		for name, id := range tips {
+			out = append(out, git.Ref{Name: name, ID: id})
+		}
 	}
 	slices.SortFunc(out, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
 	return out

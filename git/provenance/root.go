@@ -147,6 +147,18 @@ func OpenHistory(s *git.Session, pin envelope.Digest) (*Root, error) {
 	return openRoot(s, RootRef, pin, true)
 }
 
+// OpenWhole is OpenRootAt with all versions since the first, which must be there.
+func OpenWhole(s *git.Session, ref string, pin envelope.Digest) (*Root, error) {
+	r, err := openRoot(s, ref, pin, true)
+	if err != nil {
+		return nil, err
+	}
+	if n := r.Versions[0].Version; n != 1 {
+		return nil, fmt.Errorf("%w: it begins with version %d", ErrRootHistory, n)
+	}
+	return r, nil
+}
+
 func openRoot(s *git.Session, ref string, pin envelope.Digest, whole bool) (*Root, error) {
 	tip, err := readRoot(s, ref)
 	if errors.Is(err, ErrNotGoverned) {
@@ -305,5 +317,5 @@ func sorted(list []string) []string {
 	return slices.Compact(out)
 }
 
-// prefixes are the refs one of our transactions looks at.
-var prefixes = []string{ledger.Prefix, notes.Ref, RootRef}
+// prefixes are the refs one of our transactions looks at, and what authority depends on besides.
+var prefixes = []string{ledger.Prefix, notes.Ref, ForkPrefix, RootRef}

@@ -173,7 +173,8 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 // more are known.
 func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 	persons := Persons(f.Root)
-	refs := f.entriesOf(func(t string) bool { return t == CapabilityTopic })
+	ofGrants := func(t string) bool { return t == CapabilityTopic }
+	refs := append(f.entriesOf(ofGrants), f.forkEntries(ofGrants)...)
 	data := make([][]byte, len(refs))
 	i := 0
 	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
@@ -207,6 +208,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 		}
 		f.Authority = f.fold(persons, refs, states)
 	}
+	f.tellForks(ofGrants)
 	f.link(f.Authority, CapabilityTopic)
 	f.Authority = f.fold(persons, refs, states)
 	for _, g := range f.Authority.Grants() {
@@ -252,7 +254,10 @@ func (r entryRef) place() capability.Place {
 
 // readSeals reads all other ledgers, on all processors.
 func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
-	refs := f.entriesOf(func(t string) bool { return t != CapabilityTopic })
+	others := func(t string) bool { return t != CapabilityTopic }
+	refs := f.entriesOf(others)
+	here := len(refs)
+	refs = append(refs, f.forkEntries(others)...)
 	type job struct {
 		i    int
 		id   oid.ID
@@ -290,11 +295,13 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	if i < len(refs) {
 		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
 	}
+	f.tellForks(others)
 	f.link(f.Authority, "")
+	f.denied(refs[here:], states[here:])
 	f.lost()
 	f.sight()
 	f.witness()
-	for i, r := range refs {
+	for i, r := range refs[:here] {
 		e := r.entry()
 		if e.ID != "" {
 			f.byID[e.ID] = e.Blob

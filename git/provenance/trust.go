@@ -342,6 +342,9 @@ func tipOf(s *git.Session, r *Root, refs []git.Ref) (oid.ID, error) {
 	if i < 0 {
 		return oid.ID{}, ErrRootMoved
 	}
+	if kind := refs[i].Kind; kind != "commit" { // nothing can follow it
+		return oid.ID{}, &RootError{Err: fmt.Errorf("%w: the ref is a %s", ErrRootHistory, kind)}
+	}
 	e, err := readRoot(s, refs[i].ID.String())
 	if err != nil {
 		return oid.ID{}, err

@@ -12,6 +12,8 @@ import (
 
 // NotesLost returns the objects of which a later state of the notes view lacks an envelope that an earlier one showed and a
 // ledger has. Junk, and pointers, which are hints, may go.
+//
+// The error wraps notes.ErrUnreadable where the later state has not the shape of a view.
 func (f *Facts) NotesLost(s *git.Session, from, to oid.ID) ([]oid.ID, error) {
 	var trees [2]oid.ID
 	for i, id := range [2]oid.ID{from, to} {
@@ -23,6 +25,12 @@ func (f *Facts) NotesLost(s *git.Session, from, to oid.ID) ([]oid.ID, error) {
 	}
 	if trees[0] == trees[1] {
 		return nil, nil
+	}
+	if err := notes.Check(s, to.String()); err != nil {
+		return nil, err
+	}
+	if notes.Check(s, from.String()) != nil {
+		return nil, nil // what can't be read shows nothing that could be taken out
 	}
 	diff, err := s.Diff(trees[0], trees[1])
 	if err != nil {

@@ -1,6 +1,8 @@
 package sync
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -35,8 +37,8 @@ func (in *incoming) ledgers() error {
 	for _, name := range slices.Sorted(maps.Keys(in.tracked)) {
 		ref := covenant + name
 		if was := in.tracked[name]; strings.HasPrefix(name, trackedLedgers) && in.there[name].IsZero() && !in.ours[ref].IsZero() {
-			in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
-				"%s had this ledger up to %s, and has nothing of it now", in.o.Remote, in.entry(in.s, was))
+			in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.shown+"; what is here stays, and is sent again: covenant sync",
+				"%s had this ledger up to %s, and has nothing of it now", in.shown, in.entry(in.s, was))
 		}
 	}
 	if len(differ) == 0 {
@@ -60,7 +62,7 @@ func (in *incoming) ledgers() error {
 func (in *incoming) news(refs []string) ([]string, error) {
 	// Ledgers that are here first, and among those that are not the ones that introduce others.
 	slices.SortStableFunc(refs, func(a, b string) int { return in.rank(a) - in.rank(b) })
-	take := func(refs []string, most int) (map[oid.ID][]oid.ID, error) {
+	take := func(refs []string, most int) (map[oid.ID][]oid.ID, error) { // trees of what is too much are of no harm
 		q := git.LogQuery{Max: most + 1}
 		for _, ref := range refs {
 			q.Revs = append(q.Revs, in.there[under(ref)].String())
@@ -73,7 +75,7 @@ func (in *incoming) news(refs []string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			got[c.ID] = c.Parents
+			got[c.ID], in.trees[c.ID] = c.Parents, c.Tree
 		}
 		return got, nil
 	}
@@ -91,10 +93,10 @@ func (in *incoming) news(refs []string) ([]string, error) {
 		case in.ctx.Err() != nil:
 			return nil, err
 		case err != nil:
-			in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "", "what %s has under this name is no ledger; it was left there", in.o.Remote)
+			in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(ref, ledger.Prefix), "", "what %s has under this name is no ledger; it was left there", in.shown)
 			in.bad[ref] = true
 		case len(got) > left:
-			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d entries of this ledger that are not here; it was left there", in.o.Remote, left)
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d entries of this ledger that are not here; it was left there", in.shown, left)
 			in.bad[ref] = true
 		default:
 			left -= len(got)
@@ -137,8 +139,23 @@ func (in *incoming) sort(refs []string) (forward map[string]oid.ID, forked []str
 			if err != nil {
 				return nil, nil, err
 			}
-			if !behind {
+			if behind {
+				continue
+			}
+			a, err := in.compare(ref)
+			if err != nil {
+				return nil, nil, err
+			}
+			switch in.along[ref] = a; {
+			case !a.begins || a.same < min(len(a.ours), len(a.theirs)):
 				forked = append(forked, ref)
+			case a.same < len(a.theirs): // all of ours and more, in other commits
+				forward[ref] = theirs
+				in.rewrapped(ref)
+			default:
+				in.bad[ref] = true // nothing of ours can follow it
+				in.rewrapped(ref)
+				in.shorter(ref, a)
 			}
 		}
 	}
@@ -160,26 +177,105 @@ func (in *incoming) behind(ref string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	at, before := slices.Index(chain, theirs), slices.Index(chain, was)
+	at := index(chain, theirs)
 	if at < 0 {
 		return false, nil
 	}
-	if in.keep[name] = theirs; before > at {
+	if in.keep[name] = theirs; in.rolledBack(ref, chain, at+1, theirs) {
 		in.keep[name] = was
-		in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.o.Remote+"; what is here stays, and is sent again: covenant sync",
-			"%s had %d entries of this ledger (%s), and has %d now (%s)", in.o.Remote, before+1, in.entry(in.s, was), at+1, in.entry(in.s, theirs))
 	}
 	return true, nil
 }
 
+// rolledBack tells when the remote was known to have more of our ledger than its first n entries.
+func (in *incoming) rolledBack(ref string, chain []git.Commit, n int, theirs oid.ID) bool {
+	was := in.tracked[under(ref)]
+	before := index(chain, was) + 1
+	if before <= n {
+		return false
+	}
+	in.rep.refuse(verdict.LedgerRolledBack, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.shown+"; what is here stays, and is sent again: covenant sync",
+		"%s had %d entries of this ledger (%s), and has %d now (%s)", in.shown, before, in.entry(in.s, was), n, in.entry(in.qs, theirs))
+	return true
+}
+
+func index(chain []git.Commit, id oid.ID) int {
+	return slices.IndexFunc(chain, func(c git.Commit) bool { return c.ID == id })
+}
+
+// along is how far a ledger there goes along with ours, by what was signed: anybody who may write refs can put
+// signed entries into other commits, and the writer has nothing to do with that.
+type along struct {
+	ours   []git.Commit // oldest first
+	theirs []oid.ID     // likewise
+	begins bool         // theirs is a line of commits that has a first one, or begins with one of ours
+	same   int          // so many entries are the same
+}
+
+// compare finds how far a ledger there goes along with ours.
+func (in *incoming) compare(ref string) (*along, error) {
+	ours, err := in.chain(ref)
+	if err != nil {
+		return nil, err
+	}
+	a := &along{ours: ours, begins: true}
+	for at := in.there[under(ref)]; ; {
+		parents, ok := in.fresh[at]
+		if !ok {
+			i := index(ours, at)
+			a.begins = i >= 0
+			for ; i >= 0; i-- {
+				a.theirs = append(a.theirs, ours[i].ID)
+			}
+			break
+		}
+		if a.theirs = append(a.theirs, at); len(parents) == 0 {
+			break
+		}
+		if len(parents) > 1 || len(a.theirs) > len(in.fresh) {
+			a.begins = false
+			break
+		}
+		at = parents[0]
+	}
+	slices.Reverse(a.theirs)
+	for a.begins && a.same < min(len(ours), len(a.theirs)) {
+		x, y := ours[a.same], a.theirs[a.same]
+		if x.ID != y && x.Tree != in.trees[y] {
+			ex, _, errx := ledger.Read(in.s, x.ID)
+			ey, _, erry := ledger.Read(in.qs, y)
+			if errx != nil || erry != nil || ex.ID() != ey.ID() {
+				break
+			}
+		}
+		a.same++
+	}
+	return a, nil
+}
+
+// rewrapped tells of entries that stand in other commits than here.
+func (in *incoming) rewrapped(ref string) {
+	tell := in.rep.warn
+	if a := in.along[ref]; len(a.ours) > len(a.theirs) { // and what is new here can't be sent
+		tell = in.rep.refuse
+	}
+	tell(LedgerRewrapped, strings.TrimPrefix(ref, ledger.Prefix), "ask who keeps "+in.shown+" to put the ledger back: git push --force "+in.shown+" "+ref,
+		"%s has entries of this ledger in other commits than this clone: somebody wrapped anew what its writer signed", in.shown)
+}
+
+// shorter tells when what is there in other commits lacks what was there.
+func (in *incoming) shorter(ref string, a *along) {
+	in.rolledBack(ref, a.ours, len(a.theirs), in.there[under(ref)])
+}
+
 // chain lists our entries of a ledger, oldest first.
-func (in *incoming) chain(ref string) ([]oid.ID, error) {
-	var out []oid.ID
+func (in *incoming) chain(ref string) ([]git.Commit, error) {
+	var out []git.Commit
 	for c, err := range in.s.Log(git.LogQuery{Revs: []string{in.ours[ref].String()}}) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, c.ID)
+		out = append(out, c)
 	}
 	return out, nil
 }
@@ -227,7 +323,7 @@ func (in *incoming) judge(overlay map[string]oid.ID) error {
 			break
 		}
 		if pass == maxPasses {
-			in.rep.warn(verdict.LedgerUnknown, in.o.Remote, "", "so many ledgers of %s hang on refused ones that none was taken", in.o.Remote)
+			in.rep.warn(verdict.LedgerUnknown, in.shown, "", "so many ledgers of %s hang on refused ones that none was taken", in.shown)
 			clear(overlay)
 			break
 		}
@@ -330,7 +426,7 @@ func (in *incoming) fits(ref string, budget *int64) bool {
 		}
 		if left -= size; left < 0 {
 			in.bad[ref] = true
-			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d MiB of this ledger that is not here; it was left there", in.o.Remote, *budget>>20)
+			in.rep.warn(LedgerTooLong, strings.TrimPrefix(ref, ledger.Prefix), "if that is what you expect: covenant sync --limit 1g", "%s has more than %d MiB of this ledger that is not here; it was left there", in.shown, *budget>>20)
 			return false
 		}
 	}
@@ -349,20 +445,43 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 	if _, ok := f.Authority.ByKey(c.Entries[0].KeyID); !ok {
 		return oid.ID{}, false
 	}
-	if c.Broken == nil {
-		return c.Entries[len(c.Entries)-1].Commit, true
+	end := len(c.Entries)
+	if c.Broken != nil {
+		if in.ours[ref].IsZero() || slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == theirs }) {
+			in.rep.refuse(c.Broken.Code, c.Name, c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.shown, c.Broken.Message)
+		}
+		end = c.From
 	}
-	if in.ours[ref].IsZero() || slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == theirs }) {
-		in.rep.refuse(c.Broken.Code, n.String(), c.Broken.Hint, "of %s: %s; from there on it was not adopted", in.o.Remote, c.Broken.Message)
+	here := slices.IndexFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit == in.ours[ref] }) + 1
+	if a := in.along[ref]; a != nil {
+		here = a.same
 	}
-	if c.From == 0 {
+	if end <= here {
+		if in.along[ref] != nil {
+			return oid.ID{}, true
+		}
+		return in.ours[ref], true // it is broken here already; zero where nothing is here
+	}
+	if end = here + in.bareEntries(c, here, end); end == here && in.along[ref] != nil {
 		return oid.ID{}, true
 	}
-	to = c.Entries[c.From-1].Commit
-	if ours := in.ours[ref]; slices.ContainsFunc(c.Entries[c.From:], func(e verdict.Entry) bool { return e.Commit == ours }) {
-		to = ours // it is broken here already
+	if end == 0 {
+		return oid.ID{}, true
 	}
-	return to, true
+	return c.Entries[end-1].Commit, true
+}
+
+// bareEntries counts, from the entry at index from on, those that are nothing but entries, and tells of the first one that is not.
+func (in *incoming) bareEntries(c *verdict.Chain, from, to int) int {
+	var list []oid.ID
+	for _, e := range c.Entries[from:to] {
+		list = append(list, e.Commit)
+	}
+	n, err := ledger.Bare(in.qs, list)
+	if err != nil {
+		in.rep.refuse(verdict.LedgerDamaged, c.Name, "ask who keeps "+in.shown, "of %s: entry %d: %v; from there on it was not adopted", in.shown, from+n+1, err)
+	}
+	return n
 }
 
 // forks tells of ledgers that go another way than ours: with both entries, where the other one is signed by its writer.
@@ -371,8 +490,11 @@ func (in *incoming) forks(refs []string) error {
 		return nil
 	}
 	overlay := map[string]oid.ID{}
+	budget := in.o.Limits.Bytes
 	for _, ref := range refs {
-		overlay[ref] = in.there[under(ref)]
+		if in.bad[ref] = true; in.fits(ref, &budget) {
+			overlay[ref] = in.there[under(ref)]
+		}
 	}
 	maps.Copy(overlay, in.moves)
 	f, err := provenance.LoadOnly(in.ctx, in.qs, in.o.Pin, overlay)
@@ -380,63 +502,103 @@ func (in *incoming) forks(refs []string) error {
 		return err
 	}
 	for _, ref := range refs {
-		in.bad[ref] = true
+		if overlay[ref].IsZero() {
+			continue // it was told
+		}
 		n, _ := isLedger(ref)
-		ours, err := in.chain(ref)
-		if err != nil {
-			return err
-		}
-		c := f.Chains[n.String()]
-		i := 0
-		for c != nil && i < len(ours) && i < len(c.Entries) && c.Entries[i].Commit == ours[i] {
-			i++
-		}
-		if c == nil || i >= len(c.Entries) || i >= len(ours) || !c.Whole(i) || c.Entries[i].Err != nil {
-			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.o.Remote, "what %s has under this name is not this ledger: it was not adopted", in.o.Remote)
+		a, c := in.along[ref], f.Chains[n.String()]
+		i := a.same
+		if c == nil || !a.begins || i >= len(c.Entries) || !c.Whole(i) || c.Entries[i].Err != nil {
+			in.rep.refuse(verdict.LedgerDamaged, n.String(), "ask who keeps "+in.shown, "what %s has under this name is not this ledger: it was not adopted", in.shown)
 			continue
 		}
-		evidence := trackedForks + n.String() // it stays
-		in.keep[evidence] = in.there[under(ref)]
-		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+in.at+evidence,
-			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, ours[i]), c.Entries[i].ID, in.o.Remote)
+		evidence := provenance.ForkRef(n, c.Entries[i].ID)
+		if err := in.evidence(n, evidence, a, c); err != nil {
+			return err
+		}
+		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+evidence,
+			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, a.ours[i].ID), c.Entries[i].ID, in.shown)
 		in.copied(n)
 	}
 	return nil
 }
 
-// copied notes that somebody else writes, or wrote, as this clone.
+// evidence keeps the other way that a ledger went: its good entries from the fork on, in commits of our own on top of the last entry
+// that both have. So nothing is kept but what the writer signed, and the same evidence is the same commits.
+func (in *incoming) evidence(n ledger.Name, ref string, a *along, c *verdict.Chain) error {
+	to := len(c.Entries)
+	if c.Broken != nil {
+		to = c.From
+	}
+	var tip oid.ID
+	if a.same > 0 {
+		tip = a.ours[a.same-1].ID
+	}
+	for _, e := range c.Entries[a.same:to] {
+		tree, err := git.EncodeTree([]git.TreeEntry{{Mode: git.ModeFile, Name: ledger.File, ID: e.Blob}})
+		if err != nil {
+			return err
+		}
+		var parents []oid.ID
+		if !tip.IsZero() {
+			parents = []oid.ID{tip}
+		}
+		who := git.Ident{Name: "covenant", Email: string(n.Writer) + "@covenant", When: e.Header.When()}
+		tip = in.qs.Put("commit", git.EncodeCommit(in.qs.Put("tree", tree), parents, who, who, fmt.Sprintf("fork: entry %d\n", e.Header.Seq)))
+	}
+	if err := in.qs.Flush(); err != nil {
+		return err
+	}
+	if was := in.evidently[ref]; !was.IsZero() && was != tip { // it stays, and grows
+		if ok, err := provenance.Forward(in.ctx, in.qs, was, tip); err != nil || !ok {
+			return err
+		}
+	}
+	in.forked[ref] = tip
+	return nil
+}
+
+// copied notes that somebody else writes, or wrote, as this clone, if it is not another worktree of it that was faster.
 func (in *incoming) copied(n ledger.Name) {
 	if in.mine(n.Ref()) {
-		in.renew = true
-		in.rep.warn(LedgerCopied, n.String(), "", "%s has entries of this ledger that this clone wrote no more: it was copied, or restored; from now on it writes ledgers of its own", in.o.Remote)
+		in.suspect = append(in.suspect, n)
 	}
+}
+
+// renew makes this clone another replica where somebody else writes as it does. It is called under the lock: what a
+// worktree wrote meanwhile is here by now.
+func (in *incoming) renew() error {
+	if len(in.suspect) == 0 {
+		return nil
+	}
+	if err := in.look(); err != nil {
+		return err
+	}
+	copied := false
+	for _, n := range in.suspect {
+		if now := in.ours[n.Ref()]; now != in.from[n.Ref()] {
+			if ok, err := provenance.Forward(in.ctx, in.s, in.there[under(n.Ref())], now); err != nil {
+				return err
+			} else if ok {
+				continue
+			}
+		}
+		copied = true
+		in.rep.warn(LedgerCopied, n.String(), "", "%s has entries of this ledger that this clone wrote no more: it was copied, or restored; from now on it writes ledgers of its own", in.shown)
+	}
+	if !copied {
+		return nil
+	}
+	return provenance.RenewReplica(in.s.Repo())
 }
 
 // finish brings what is kept into the repository and moves refs, in one transaction.
 func (in *incoming) finish() error {
-	var tips, except []oid.ID
-	have := map[oid.ID]bool{}
-	for _, refs := range []map[string]oid.ID{in.ours, in.tracked} {
-		for _, id := range refs {
-			if !have[id] {
-				have[id] = true
-				except = append(except, id)
-			}
-		}
-	}
 	view, err := in.view()
 	if err != nil {
 		return err
 	}
-	for _, refs := range []map[string]oid.ID{in.moves, in.keep} {
-		for _, id := range refs {
-			if !have[id] {
-				have[id] = true
-				tips = append(tips, id)
-			}
-		}
-	}
-	if err := in.q.Keep(in.ctx, tips, except); err != nil {
+	if err := in.bringOver(); err != nil {
 		return err
 	}
 	unlock, err := in.s.Repo().Lock(in.ctx)
@@ -444,10 +606,8 @@ func (in *incoming) finish() error {
 		return err
 	}
 	defer unlock()
-	if in.renew {
-		if err := provenance.RenewReplica(in.s.Repo()); err != nil {
-			return err
-		}
+	if err := in.renew(); err != nil {
+		return err
 	}
 	first := true
 	return git.Retry(in.ctx, func() error {
@@ -461,11 +621,14 @@ func (in *incoming) finish() error {
 		if err != nil || len(updates) == 0 {
 			return err
 		}
-		if err := in.s.Update("covenant sync", updates...); err != nil {
+		if err := in.update(updates); err != nil {
 			return err
 		}
 		for _, u := range updates {
 			refs, name := in.ours, u.Name
+			if strings.HasPrefix(u.Name, provenance.ForkPrefix) {
+				refs = in.evidently
+			}
 			if there, ok := strings.CutPrefix(u.Name, in.at); ok {
 				refs, name = in.tracked, there
 			}
@@ -476,6 +639,84 @@ func (in *incoming) finish() error {
 		in.rep.Adopted = append(in.rep.Adopted, moved...)
 		return in.pin()
 	})
+}
+
+// bringOver makes what is kept objects of the repository. What Git would refuse there is left, and the rest is kept.
+func (in *incoming) bringOver() error {
+	var except []oid.ID
+	have := map[oid.ID]bool{}
+	for _, refs := range []map[string]oid.ID{in.ours, in.tracked, in.evidently} {
+		for _, id := range refs {
+			if !have[id] {
+				have[id] = true
+				except = append(except, id)
+			}
+		}
+	}
+	tips := func() []oid.ID {
+		var out []oid.ID
+		for _, refs := range []map[string]oid.ID{in.moves, in.keep, in.forked} {
+			for _, id := range refs {
+				if !have[id] && !slices.Contains(out, id) {
+					out = append(out, id)
+				}
+			}
+		}
+		return out
+	}
+	err := in.q.Keep(in.ctx, tips(), except)
+	if !errors.Is(err, git.ErrUnsound) {
+		return err
+	}
+	for _, refs := range []map[string]oid.ID{in.moves, in.keep, in.forked} {
+		for _, name := range slices.Sorted(maps.Keys(refs)) {
+			id := refs[name]
+			if have[id] {
+				continue
+			}
+			switch err := in.q.Sound(in.ctx, []oid.ID{id}, except); {
+			case errors.Is(err, git.ErrUnsound):
+				delete(refs, name)
+				in.unsound(name, err)
+			case err != nil:
+				return err
+			}
+		}
+	}
+	return in.q.Keep(in.ctx, tips(), except)
+}
+
+// unsound leaves there what a ref of ours, or a tracking ref, was to be.
+func (in *incoming) unsound(name string, err error) {
+	if name == trackedNotes {
+		in.noView, in.theirView = true, oid.ID{}
+		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.shown+" to delete it there", "the notes view of %s was not taken: %v", in.shown, err)
+		return
+	}
+	if !strings.HasPrefix(name, covenant) {
+		name = covenant + name
+	}
+	if in.bad[name] = true; name == provenance.RootRef {
+		in.rep.Root = nil
+	}
+	in.rep.refuse(verdict.LedgerDamaged, strings.TrimPrefix(name, ledger.Prefix), "ask who keeps "+in.shown, "of %s: %v; it was not adopted", in.shown, err)
+}
+
+// update moves refs: what is deleted goes first, since it may stand in the way of what comes.
+func (in *incoming) update(updates []git.RefUpdate) error {
+	var gone []git.RefUpdate
+	for _, u := range updates {
+		if u.New.IsZero() && strings.HasPrefix(u.Name, in.at) {
+			gone = append(gone, u)
+		}
+	}
+	if err := in.s.Update("covenant sync", gone...); err != nil {
+		return err
+	}
+	for _, u := range gone {
+		delete(in.tracked, strings.TrimPrefix(u.Name, in.at))
+	}
+	return in.s.Update("covenant sync", slices.DeleteFunc(slices.Clone(updates), func(u git.RefUpdate) bool { return u.New.IsZero() && strings.HasPrefix(u.Name, in.at) })...)
 }
 
 // pin moves the pin of the configuration forward, along the chain that was verified from it.
@@ -525,8 +766,13 @@ func (in *incoming) updates(view func() (oid.ID, error)) ([]git.RefUpdate, []Mov
 			out = append(out, git.RefUpdate{Name: in.at + name, New: id, Old: in.tracked[name]})
 		}
 	}
+	for _, ref := range slices.Sorted(maps.Keys(in.forked)) {
+		if id := in.forked[ref]; in.evidently[ref] != id {
+			out = append(out, git.RefUpdate{Name: ref, New: id, Old: in.evidently[ref]})
+		}
+	}
 	for name, id := range in.tracked {
-		if _, there := in.there[name]; strings.HasPrefix(name, trackedStaged) && !there {
+		if _, kept := in.keep[name]; strings.HasPrefix(name, trackedStaged) && !kept {
 			out = append(out, git.RefUpdate{Name: in.at + name, Old: id})
 		}
 	}

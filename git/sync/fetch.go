@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -22,12 +23,17 @@ type incoming struct {
 	q  *git.Quarantine
 	qs *git.Session
 
-	fresh map[oid.ID][]oid.ID // commits of ledgers that we have not adopted, and their parents
-	keep  map[string]oid.ID   // tracking refs to be, by the name under at
-	moves map[string]oid.ID   // refs of ours to be
-	facts *provenance.Facts   // with what is adopted; nil when no ledger was looked at
-	from  map[string]oid.ID   // our refs as they were judged
-	renew bool                // this clone must become a new replica
+	fresh     map[oid.ID][]oid.ID // commits of ledgers that we have not adopted, and their parents
+	trees     map[oid.ID]oid.ID   // of those
+	along     map[string]*along   // ledgers that are no continuation of ours, by full name: how far they go along with it
+	keep      map[string]oid.ID   // tracking refs to be, by the name under at
+	moves     map[string]oid.ID   // refs of ours to be
+	facts     *provenance.Facts   // with what is adopted; nil when no ledger was looked at
+	from      map[string]oid.ID   // our refs as they were judged
+	forked    map[string]oid.ID   // evidence to be, by full name
+	theirView oid.ID              // the remote's notes view, to be joined with ours; zero when it is not
+	suspect   []ledger.Name       // ledgers that somebody else may write as this clone
+	odd       map[string]string   // what the remote has under a name of ours that is no commit: its kind, by the name under at
 }
 
 // specs are what is fetched.
@@ -43,6 +49,7 @@ func specs() []string {
 // fetch brings what the remote has, judges it, and adopts what holds.
 func (r *run) fetch() error {
 	clear(r.bad)
+	r.foreign = false
 	in, err := r.bring(specs()...)
 	if err != nil {
 		return err
@@ -51,8 +58,12 @@ func (r *run) fetch() error {
 	if r.idle() {
 		return nil
 	}
-	if err := in.root(); err != nil || r.stop {
-		return errors.Join(err, in.finish())
+	if err := in.root(); err != nil {
+		return err
+	}
+	in.drafts()
+	if r.stop {
+		return in.finish()
 	}
 	if err := in.ledgers(); err != nil {
 		return err
@@ -66,8 +77,13 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours)}
-	err = q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
+	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, trees: map[oid.ID]oid.ID{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
+	take := func(specs []string) error {
+		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
+	}
+	if err = take(specs); err != nil && !errors.Is(err, git.ErrQuarantineFull) && r.ctx.Err() == nil {
+		err = r.takeLess(specs, take, err)
+	}
 	if errors.Is(err, git.ErrQuarantineFull) {
 		err = fmt.Errorf("%w: more than %d MiB or %d refs", ErrTooMuch, r.o.Limits.Bytes>>20, r.o.Limits.Ledgers)
 	}
@@ -82,25 +98,112 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 	}
 	r.there = map[string]oid.ID{}
 	ledgers := 0
+	var nameless []string
 	for _, ref := range refs {
 		name := strings.TrimPrefix(ref.Name, quarantined)
-		switch {
-		case strings.HasPrefix(name, trackedLedgers):
-			if _, ok := isLedger(covenant + name); !ok {
-				r.rep.warn(verdict.LedgerUnknown, covenant+name, "", "is no name of a ledger; it was left there")
-				continue
-			}
+		_, draft := stagedNumber(name)
+		switch _, ok := isLedger(covenant + name); {
+		case ok:
 			ledgers++
-		case name != trackedRoot && name != trackedNotes && !strings.HasPrefix(name, trackedStaged):
-			continue // such as refs/notes/covenant-x
+		case name == trackedRoot, name == trackedNotes, draft:
+		default: // such as refs/notes/covenant-x
+			if strings.HasPrefix(name, trackedLedgers) || strings.HasPrefix(name, trackedStaged) {
+				nameless = append(nameless, name)
+			}
+			continue
+		}
+		if ref.Kind != "commit" {
+			in.odd[name] = ref.Kind
+			continue
 		}
 		r.there[name] = ref.ID
 	}
+	in.tellOdd(nameless)
 	if ledgers > r.o.Limits.Ledgers {
 		in.close()
 		return nil, fmt.Errorf("%w: %d ledgers, and %d are the limit", ErrTooMuch, ledgers, r.o.Limits.Ledgers)
 	}
 	return in, nil
+}
+
+// takeLess fetches once more what failed with err, where the remote answers at all: without names that are none of ours, since one that is too
+// long for a file must not stop all, then without the notes, which can be made anew.
+func (r *run) takeLess(specs []string, take func([]string) error, err error) error {
+	refs, lerr := refsAt(r.ctx, r.s, r.o.Remote)
+	if lerr != nil {
+		return err
+	}
+	named, view := r.named(specs, refs)
+	if len(named)+len(view) < len(refs) && len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
+		if err = take(append(slices.Clone(named), view...)); err == nil {
+			r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(named)-len(view))
+			return nil
+		}
+	}
+	if len(named) == 0 || len(view) == 0 || len(named) > r.o.Limits.Ledgers || errors.Is(err, git.ErrQuarantineFull) || r.ctx.Err() != nil {
+		return err
+	}
+	if terr := take(named); terr != nil {
+		return err
+	}
+	r.noView = true
+	r.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+r.shown+" to delete it there", "the notes view of %s can't be fetched: %v", r.shown, err)
+	return nil
+}
+
+// named lists what the specs fetch by its full names, without what is no name of ours, and the notes view apart.
+func (r *run) named(specs []string, refs []git.Ref) (records, view []string) {
+	for _, ref := range refs {
+		_, isLedger := isLedger(ref.Name)
+		_, draft := stagedNumber(under(ref.Name))
+		wanted := slices.ContainsFunc(specs, func(spec string) bool {
+			from, _, _ := strings.Cut(strings.TrimPrefix(spec, "+"), ":")
+			return strings.HasPrefix(ref.Name, strings.TrimSuffix(from, "*"))
+		})
+		spec := "+" + ref.Name + ":" + quarantined + under(ref.Name)
+		switch {
+		case !wanted:
+		case ref.Name == notes.Ref:
+			view = append(view, spec)
+		case isLedger, draft, ref.Name == provenance.RootRef:
+			records = append(records, spec)
+		}
+	}
+	return records, view
+}
+
+// maxNameless is how many names that are none are told one by one.
+const maxNameless = 3
+
+// tellOdd tells of what stands under names that are none of ours, and what under a name of ours is no commit. Nothing of it is taken.
+func (in *incoming) tellOdd(nameless []string) {
+	for i, name := range nameless {
+		code, what := verdict.LedgerUnknown, "a ledger"
+		if strings.HasPrefix(name, trackedStaged) {
+			code, what = verdict.RootInvalid, "a draft"
+		}
+		if i == maxNameless {
+			in.rep.warn(code, in.shown, "", "and %d more names that are none; they were left there", len(nameless)-i)
+			break
+		}
+		in.rep.warn(code, covenant+name, "", "is no name of %s; it was left there", what)
+	}
+	told := 0
+	for _, name := range slices.Sorted(maps.Keys(in.odd)) {
+		switch kind := in.odd[name]; {
+		case name == trackedRoot:
+			in.bad[provenance.RootRef] = true
+			in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.shown, "what %s has as the trust root is a %s, not a version; the one here stays", in.shown, kind)
+		case name == trackedNotes:
+			in.noView = true
+			in.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+in.shown+" to delete it there", "what %s has as the notes view is a %s; it was left there", in.shown, kind)
+		default:
+			in.bad[covenant+name] = true
+			if told++; told <= maxNameless {
+				in.rep.warn(verdict.LedgerDamaged, strings.TrimPrefix(covenant+name, ledger.Prefix), "ask who keeps "+in.shown, "what %s has under this name is a %s; it was left there", in.shown, kind)
+			}
+		}
+	}
 }
 
 func (in *incoming) close() {
@@ -140,20 +243,18 @@ func (r *run) mine(ref string) bool {
 	return err == nil && own
 }
 
-// root judges the remote's trust root, and takes it where it goes on from ours.
+// root judges the remote's trust root, and takes it where it goes on from ours. Only a rival that as many have signed
+// stops the rest; what is invalid, or another repository's, is told, and does not.
 func (in *incoming) root() error {
-	for name, id := range in.there {
-		if strings.HasPrefix(name, trackedStaged) {
-			in.keep[name] = id // covenant trust judges drafts when somebody is to sign
-		}
-	}
 	ours, theirs := in.ours[provenance.RootRef], in.there[trackedRoot]
 	was, had := in.tracked[trackedRoot]
-	switch {
+	switch _, odd := in.odd[trackedRoot]; {
 	case ours.IsZero():
 		return fmt.Errorf("%w: %s", provenance.ErrRootMissing, in.o.Pin)
+	case odd:
+		return nil
 	case theirs.IsZero() && had:
-		in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.o.Remote, "%s had a trust root (%s), and has none now", in.o.Remote, in.entry(in.s, was))
+		in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.shown, "%s had a trust root (%s), and has none now", in.shown, in.entry(in.s, was))
 		return nil
 	case theirs.IsZero():
 		return nil
@@ -167,57 +268,154 @@ func (in *incoming) root() error {
 	}
 	env, _, err := ledger.Read(in.qs, theirs)
 	if err != nil {
-		in.stop = true
-		in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.o.Remote, "the trust root of %s can't be read: %v", in.o.Remote, err)
+		in.invalidRoot(err)
 		return nil
 	}
-	for i, v := range here.Versions {
-		if v.ID != env.ID() {
-			continue
-		}
-		if i == len(here.Versions)-1 { // two who put the same version in force made two commits of it
-			in.moves[provenance.RootRef], in.keep[trackedRoot] = theirs, theirs
-			return nil
-		}
-		if had && was != theirs {
-			if env, _, err := ledger.Read(in.s, was); err == nil {
-				if at := slices.IndexFunc(here.Versions, func(x *trust.Version) bool { return x.ID == env.ID() }); at > i {
-					in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.o.Remote, "%s had version %d of the trust root (%s), and has version %d now (%s)",
-						in.o.Remote, here.Versions[at].Version, here.Versions[at].ID, v.Version, v.ID)
-					return nil
-				}
+	i := slices.IndexFunc(here.Versions, func(v *trust.Version) bool { return v.ID == env.ID() })
+	if i < 0 {
+		return in.later(here, theirs, env.ID())
+	}
+	if err := in.whole(here.Versions[:i+1], theirs, env.ID()); err != nil {
+		in.invalidRoot(err)
+		return nil
+	}
+	if i == len(here.Versions)-1 { // two who put the same version in force made two commits of it
+		in.moves[provenance.RootRef], in.keep[trackedRoot] = theirs, theirs
+		return nil
+	}
+	if had && was != theirs {
+		if env, _, err := ledger.Read(in.s, was); err == nil {
+			if at := slices.IndexFunc(here.Versions, func(x *trust.Version) bool { return x.ID == env.ID() }); at > i {
+				in.rep.refuse(RootRolledBack, provenance.RootRef, "ask who keeps "+in.shown, "%s had version %d of the trust root (%s), and has version %d now (%s)",
+					in.shown, here.Versions[at].Version, here.Versions[at].ID, here.Versions[i].Version, here.Versions[i].ID)
+				return nil
 			}
 		}
-		in.keep[trackedRoot] = theirs
-		return nil
 	}
-	return in.later(here, theirs)
+	in.keep[trackedRoot] = theirs
+	return nil
+}
+
+// invalidRoot tells of a root that nothing is done with.
+func (in *incoming) invalidRoot(err error) {
+	in.bad[provenance.RootRef] = true // nothing of ours can follow it
+	in.rep.refuse(verdict.RootInvalid, provenance.RootRef, "ask who keeps "+in.shown, "the trust root of %s is none: %v; the one here stays", in.shown, err)
+}
+
+// whole reports why a chain is not, from version 1 on, what is here and goes on from it: whoever may write refs can put
+// signed versions into other commits, with junk beside them or with their beginning cut off.
+func (in *incoming) whole(here []*trust.Version, tip oid.ID, pin envelope.Digest) error {
+	there, err := provenance.OpenWhole(in.qs, tip.String(), pin)
+	if err != nil {
+		return err
+	}
+	for _, v := range here {
+		if v.Version > len(there.Versions) || there.Versions[v.Version-1].ID != v.ID {
+			return fmt.Errorf("%w: its version %d is not the one here", provenance.ErrRootHistory, v.Version)
+		}
+	}
+	return in.bare(tip, provenance.RootRef)
+}
+
+// maxBare bounds the commits of a trust root, and of a draft, that are looked at.
+const maxBare = 10_000
+
+// bare reports whether what would be kept with a commit are versions of the root, and nothing else.
+func (in *incoming) bare(tip oid.ID, except ...string) error {
+	q := git.LogQuery{Revs: []string{tip.String()}, Max: maxBare + 1}
+	for _, ref := range except {
+		if id := in.ours[ref]; !id.IsZero() {
+			q.Revs = append(q.Revs, "^"+id.String())
+		}
+	}
+	var list []oid.ID
+	for c, err := range in.qs.Log(q) {
+		if err != nil {
+			return err
+		}
+		list = append(list, c.ID)
+	}
+	if len(list) > maxBare {
+		return fmt.Errorf("%w: more than %d commits", ledger.ErrNotBare, maxBare)
+	}
+	_, err := ledger.Bare(in.qs, list)
+	return err
 }
 
 // later judges a root that is none of the versions here.
-func (in *incoming) later(here *provenance.Root, theirs oid.ID) error {
-	in.keep[trackedRoot] = theirs // for covenant trust to stop at
+func (in *incoming) later(here *provenance.Root, theirs oid.ID, newest envelope.Digest) error {
 	other, err := provenance.Beyond(in.qs, theirs.String(), here.Versions)
 	var fork *trust.ForkError
 	switch {
 	case errors.As(err, &fork):
 		in.stop = true
-		in.keep[trackedForks+trackedRoot] = theirs // as evidence: it stays, whatever the remote has later
-		in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.o.Remote+" +"+provenance.RootRef,
-			"%s has another version %d of the trust root (%s, signed by %s) than this clone (%s): nothing of it was adopted",
-			in.o.Remote, fork.B.Version, fork.B.ID, strings.Join(fork.B.Signers, ", "), fork.A.ID)
-	case err == nil:
-		in.moves[provenance.RootRef] = theirs
-		in.rep.Root = other
-	default:
-		in.stop = true
-		code, hint := verdict.RootInvalid, "ask who keeps "+in.o.Remote
-		if errors.Is(err, provenance.ErrRootMismatch) {
-			code, hint = verdict.RootMismatch, "ask an operator; if the repository began anew, see: covenant trust pin --help"
+		if in.bare(theirs, provenance.RootRef) == nil {
+			in.keep[trackedRoot] = theirs                                    // for covenant trust to stop at
+			in.keep[trackedForks+fork.B.ID.Short()+"/"+trackedRoot] = theirs // as evidence: it stays, whatever the remote has later
 		}
-		in.rep.refuse(code, provenance.RootRef, hint, "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.o.Remote, err)
+		in.rep.refuse(provenance.RootFork, provenance.RootRef, "ask the operators which one is theirs, then: covenant trust pin DIGEST; if it is the one here, they replace the other: git push "+in.shown+" +"+provenance.RootRef,
+			"%s has another version %d of the trust root (%s, signed by %s) than this clone (%s): nothing of it was adopted",
+			in.shown, fork.B.Version, fork.B.ID, strings.Join(fork.B.Signers, ", "), fork.A.ID)
+	case err == nil:
+		if err := in.whole(here.Versions, theirs, in.o.Pin); err != nil {
+			in.invalidRoot(err)
+			return nil
+		}
+		in.moves[provenance.RootRef], in.keep[trackedRoot] = theirs, theirs
+		in.rep.Root = other
+	case errors.Is(err, provenance.ErrRootMismatch):
+		if werr := in.whole(nil, theirs, newest); werr != nil { // it is no other repository's, but ours with its beginning cut off
+			in.invalidRoot(werr)
+			return nil
+		}
+		in.foreign = true
+		in.keep[trackedRoot] = theirs
+		in.rep.refuse(verdict.RootMismatch, provenance.RootRef, "ask an operator; if the repository began anew, see: covenant trust pin --help", "the trust root of %s does not follow the one here: %v; nothing of it was adopted", in.shown, err)
+	default:
+		in.invalidRoot(err)
 	}
 	return nil
+}
+
+// maxAhead is how far the number of a draft may be from the version in force to be looked at.
+const maxAhead = 8
+
+// drafts keeps what may be signed next: covenant trust joins it with what is here. The rest is left there.
+func (in *incoming) drafts() {
+	root, told := in.rep.Root, 0
+	for _, name := range slices.Sorted(maps.Keys(in.there)) {
+		n, ok := stagedNumber(name)
+		if !ok {
+			continue
+		}
+		if root == nil {
+			var err error
+			if root, err = provenance.OpenRoot(in.s, in.o.Pin); err != nil {
+				return // which is told where it is needed
+			}
+		}
+		id := in.there[name]
+		if n <= root.Version {
+			continue // it is deleted there
+		}
+		var err error
+		if n > root.Version+maxAhead {
+			err = fmt.Errorf("%w: version %d is in force", trust.ErrNumber, root.Version)
+		} else if err = in.bare(id, provenance.RootRef); err == nil {
+			err = provenance.CheckStaged(in.qs, root, covenant+name, id)
+		}
+		if err == nil {
+			in.keep[name] = id
+			continue
+		}
+		in.bad[covenant+name] = true
+		if told++; told <= maxNameless {
+			in.rep.warn(verdict.RootInvalid, covenant+name, "ask who keeps "+in.shown, "is no draft of the next version, and was left there: %v", err)
+		}
+	}
+	if told > maxNameless {
+		in.rep.warn(verdict.RootInvalid, in.shown, "", "and %d more that are no drafts", told-maxNameless)
+	}
 }
 
 // entry names an entry, as far as it can be read.

@@ -28,7 +28,7 @@ type Found struct {
 
 // Look fetches the trust root of a remote, and nothing else, to its tracking ref. It is nil when the remote has none.
 func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
-	r := &run{ctx: ctx, s: s, o: Options{Remote: remote, Limits: Limits{Bytes: maxRootBytes, Ledgers: 1}}, at: Tracked(s.Repo(), remote), rep: &Report{}, bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, o: Options{Remote: remote, Limits: Limits{Bytes: maxRootBytes, Ledgers: 1}}, at: Tracked(s.Repo(), remote), shown: Shown(remote), rep: &Report{}, bad: map[string]bool{}}
 	if err := r.look(); err != nil {
 		return nil, err
 	}
@@ -37,17 +37,23 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 		return nil, err
 	}
 	defer in.close()
+	if kind, odd := in.odd[trackedRoot]; odd {
+		return nil, fmt.Errorf("the trust root of %s: %w: it is a %s", Shown(remote), ledger.ErrDamaged, kind)
+	}
 	tip, ok := r.there[trackedRoot]
 	if !ok {
 		return nil, nil
 	}
 	env, _, err := ledger.Read(in.qs, tip)
 	if err != nil {
-		return nil, fmt.Errorf("the trust root of %s: %w", remote, err)
+		return nil, fmt.Errorf("the trust root of %s: %w", Shown(remote), err)
 	}
 	f := &Found{Digest: env.ID(), Ref: in.at + trackedRoot}
 	if root, err := provenance.OpenRootAt(in.qs, tip.String(), env.ID()); err == nil {
 		f.Root = root
+	}
+	if err := in.bare(tip); err != nil {
+		return nil, fmt.Errorf("the trust root of %s: %w", Shown(remote), err)
 	}
 	old := r.tracked[trackedRoot]
 	if old == tip {
@@ -59,21 +65,32 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	return f, s.Update("covenant sync", git.RefUpdate{Name: f.Ref, New: tip, Old: old})
 }
 
-// Join puts a trust root that [Look] found in force in a clone that has none. It must contain the pin, and verify from there.
+// Join puts a trust root that [Look] found in force in a clone that has none. It must lead from version 1 to the pin, and verify
+// from there.
 func Join(s *git.Session, f *Found, pin envelope.Digest) (*provenance.Root, error) {
-	root, err := provenance.OpenRootAt(s, f.Ref, pin)
+	root, err := provenance.OpenWhole(s, f.Ref, pin)
 	if err != nil {
 		return nil, err
 	}
 	refs, err := s.Refs(f.Ref)
-	if err != nil || len(refs) != 1 {
+	if err != nil || len(refs) != 1 || refs[0].Kind != "commit" {
 		return nil, errors.Join(err, fmt.Errorf("%w: %s", provenance.ErrRootMissing, pin))
 	}
 	return root, s.Update("covenant: joined", git.RefUpdate{Name: provenance.RootRef, New: refs[0].ID})
 }
 
-// Theirs lists all refs of ours that a remote has.
+// Theirs lists all refs of ours that a remote has, where a push to it goes.
 func Theirs(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
+	if apart(s.Repo(), remote) {
+		if out, err := s.Repo().Run(ctx, nil, "remote", "get-url", "--push", "--", remote); err == nil { // an address is where it goes
+			remote = strings.TrimSuffix(string(out), "\n")
+		}
+	}
+	return refsAt(ctx, s, remote)
+}
+
+// refsAt lists all refs of ours that a remote or address shows to who fetches.
+func refsAt(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
 	out, err := s.Repo().Run(ctx, nil, "ls-remote", "--refs", "--quiet", "--", remote, covenant+"*", notes.Ref)
 	if err != nil {
 		return nil, err
@@ -106,13 +123,5 @@ func Purge(ctx context.Context, s *git.Session, remote string, refs []git.Ref) e
 			return err
 		}
 	}
-	known, err := s.Refs(strings.TrimSuffix(Tracked(s.Repo(), remote), "/"))
-	if err != nil {
-		return err
-	}
-	var updates []git.RefUpdate
-	for _, ref := range known {
-		updates = append(updates, git.RefUpdate{Name: ref.Name, Old: ref.ID})
-	}
-	return s.Update("covenant sync --purge", updates...)
+	return forget(s, remote)
 }

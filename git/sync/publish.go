@@ -10,6 +10,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -28,7 +29,7 @@ func Pending(ctx context.Context, s *git.Session, remote string) ([]string, erro
 func (r *run) pending() (records, view []string) {
 	for _, ref := range slices.Sorted(maps.Keys(r.ours)) {
 		_, isLedger := isLedger(ref)
-		if r.bad[ref] || r.known(ref) == r.ours[ref] {
+		if r.bad[ref] || r.known(ref) == r.ours[ref] || r.apart && !r.follows(ref) {
 			continue
 		}
 		switch {
@@ -50,11 +51,40 @@ func (r *run) pending() (records, view []string) {
 	return records, view
 }
 
+// otherSide asks what is there where a push goes, when that is not where the fetch came from.
+func (r *run) otherSide() error {
+	if !r.apart {
+		return nil
+	}
+	refs, err := Theirs(r.ctx, r.s, r.o.Remote)
+	if err != nil {
+		return err
+	}
+	r.there = map[string]oid.ID{}
+	for _, ref := range refs {
+		r.there[under(ref.Name)] = ref.ID
+	}
+	return nil
+}
+
+// follows reports whether ours goes on from what is there.
+func (r *run) follows(ref string) bool {
+	was := r.known(ref)
+	if was.IsZero() {
+		return true
+	}
+	ok, err := provenance.Forward(r.ctx, r.s, was, r.ours[ref])
+	return err == nil && ok
+}
+
 // publish sends what the remote lacks. Who was raced fetches and tries again; who was refused, and not
 // raced, is not.
 func (r *run) publish() error {
 	together := true
 	for try := 1; ; try++ {
+		if err := r.otherSide(); err != nil {
+			return err
+		}
 		records, view := r.pending()
 		records = append(records, r.settled()...)
 		send := records
@@ -70,6 +100,19 @@ func (r *run) publish() error {
 			return err
 		}
 		r.rep.Rejected, r.rep.NoView = nil, nil
+		if len(refused) == 0 && err == nil && r.lost && try < maxTries {
+			r.lost = false // what else was there may be gone as well
+			if err := r.look(); err != nil {
+				return err
+			}
+			if err := r.fetch(); err != nil {
+				return err
+			}
+			if r.stop || r.foreign {
+				return nil
+			}
+			continue
+		}
 		if len(refused) == 0 && err == nil {
 			if together || len(view) == 0 || try == maxTries {
 				return nil
@@ -95,7 +138,7 @@ func (r *run) publish() error {
 		if err := r.fetch(); err != nil {
 			return err
 		}
-		if r.stop {
+		if r.stop || r.foreign {
 			return nil
 		}
 		raced := knew == nil || !maps.Equal(knew, r.there)
@@ -147,7 +190,8 @@ func pushArgs(r *git.Repo, remote string) []string {
 
 // push sends refs, each only forward, and returns those that were not taken.
 func (r *run) push(refs []string) (refused []string, err error) {
-	args := append(pushArgs(r.s.Repo(), r.o.Remote), "--porcelain", "--", r.o.Remote)
+	args := slices.DeleteFunc(pushArgs(r.s.Repo(), r.o.Remote), func(arg string) bool { return arg == "--quiet" }) // else it does not name what went well
+	args = append(args, "--porcelain", "--", r.o.Remote)
 	for _, ref := range refs {
 		from := ""
 		if id := r.ours[ref]; !id.IsZero() {
@@ -167,16 +211,14 @@ func (r *run) push(refs []string) (refused []string, err error) {
 			continue
 		}
 		_, ref, _ := strings.Cut(f[1], ":")
-		if f[0] == "!" {
+		switch f[0] {
+		case "!":
 			refused = append(refused, ref)
-		} else {
-			done[ref] = true
+			continue
+		case "*":
+			r.lost = r.lost || !r.known(ref).IsZero() // it was there once
 		}
-	}
-	if err == nil {
-		for _, ref := range refs { // with --quiet Git does not name what went well
-			done[ref] = !slices.Contains(refused, ref)
-		}
+		done[ref] = true
 	}
 	var updates []git.RefUpdate
 	for _, ref := range refs {
@@ -186,7 +228,7 @@ func (r *run) push(refs []string) (refused []string, err error) {
 		to, name := r.ours[ref], under(ref)
 		if to.IsZero() {
 			delete(r.there, name)
-			if old := r.tracked[name]; !old.IsZero() {
+			if old := r.tracked[name]; !old.IsZero() && !r.apart {
 				updates = append(updates, git.RefUpdate{Name: r.at + name, Old: old})
 				delete(r.tracked, name)
 			}
@@ -196,7 +238,7 @@ func (r *run) push(refs []string) (refused []string, err error) {
 		if r.there != nil {
 			r.there[name] = to
 		}
-		if old := r.tracked[name]; old != to {
+		if old := r.tracked[name]; old != to && !r.apart {
 			updates = append(updates, git.RefUpdate{Name: r.at + name, New: to, Old: old})
 			r.tracked[name] = to
 		}
@@ -224,6 +266,7 @@ func Publishing(refs []string, remote, url string) string {
 	if url == "" {
 		url = remote
 	}
+	url = Shown(url)
 	return fmt.Sprintf(`This would send the records of this repository to %s:
 %d ledgers (%s), the trust root and the notes on commits.
 They name persons, agents, their keys and e-mail addresses, and the paths and digests

@@ -11,7 +11,6 @@ package sync
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -29,22 +28,14 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// Configuration variables.
-const (
-	// AutoKey turns off, when false, what happens by itself with a push and a pull.
-	AutoKey = "covenant.sync"
-	// publishKey, with the remote's name between, says whether our refs go to a remote.
-	publishBefore, publishAfter = "covenant.", ".publish"
-)
-
-// PublishKey is the configuration variable that says whether our refs go to a remote:
-// "true", "false", or nothing when nobody was asked yet.
-func PublishKey(remote string) string { return publishBefore + remote + publishAfter }
+// AutoKey is the configuration variable that turns off, when false, what happens by itself with a push and a pull.
+const AutoKey = "covenant.sync"
 
 // Codes of findings that only a comparison with a remote yields.
 const (
-	LedgerCopied   verdict.Code = "ledger.copied"    // a remote has more of a ledger of this clone's than the clone
-	RootRolledBack verdict.Code = "root.rolled-back" // a remote had a later version of the trust root than it has now
+	LedgerCopied    verdict.Code = "ledger.copied"    // a remote has more of a ledger of this clone's than the clone
+	LedgerRewrapped verdict.Code = "ledger.rewrapped" // a remote has signed entries in other commits than the clone
+	RootRolledBack  verdict.Code = "root.rolled-back" // a remote had a later version of the trust root than it has now
 )
 
 // Errors of a whole run.
@@ -85,7 +76,7 @@ type Options struct {
 	Now     time.Time
 	Limits  Limits
 	Fetch   bool
-	Publish bool
+	Publish bool // [Agreed] said that it may
 }
 
 // A Move is a ledger or other ref that moved, here or at the remote.
@@ -164,11 +155,7 @@ func Remotes(r *git.Repo) []string {
 
 // Tracked returns the prefix of the refs that say what a remote has.
 func Tracked(r *git.Repo, remote string) string {
-	if _, ok := r.Config().Get("remote." + remote + ".url"); !ok { // a URL is no name of a ref
-		sum := sha256.Sum256([]byte(remote))
-		remote = fmt.Sprintf("url-%x", sum[:6])
-	}
-	return provenance.RemotePrefix + remote + "/"
+	return provenance.RemotePrefix + nameOf(r, remote) + "/"
 }
 
 // Where things are under [Tracked], and in a quarantine.
@@ -177,26 +164,31 @@ const (
 	trackedRoot    = "trust/root"
 	trackedStaged  = "trust/staged/"
 	trackedNotes   = "notes"
-	trackedForks   = "fork/" // <ledger>: the other way that one of a remote went
+	trackedForks   = "fork/" // the other way that the trust root of a remote went
 	covenant       = "refs/covenant/"
 	quarantined    = git.QuarantineRefs + "covenant/"
 )
 
 // run is one sync.
 type run struct {
-	ctx context.Context //nolint:containedctx // a run is one call
-	s   *git.Session
-	o   Options
-	at  string // prefix of tracking refs
-	rep *Report
+	ctx   context.Context //nolint:containedctx // a run is one call
+	s     *git.Session
+	o     Options
+	at    string // prefix of tracking refs
+	shown string // the remote, for people
+	rep   *Report
 
-	ours    map[string]oid.ID // our refs, by full name
-	tracked map[string]oid.ID // what the remote was known to have, by the name under at
-	there   map[string]oid.ID // what it has, by the same names; nil when it was not asked
-	bad     map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
-	stop    bool              // the remote has another root: nothing goes there
-	noView  bool              // the remote's notes view was not joined with ours
+	ours      map[string]oid.ID // our refs, by full name
+	evidently map[string]oid.ID // evidence of forks that is here, by full name
+	tracked   map[string]oid.ID // what the remote was known to have, by the name under at
+	there     map[string]oid.ID // what it has, by the same names; nil when it was not asked
+	bad       map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
+	stop      bool              // the remote has a rival of our root: nothing is adopted or sent
+	foreign   bool              // the remote has the root of another repository: nothing is sent there
+	noView    bool              // the remote's notes view was not joined with ours
 
+	apart     bool // what is pushed goes elsewhere than where the fetch comes from
+	lost      bool // the remote lacks what it was known to have
 	unsettled bool // the remote lets nobody delete drafts
 }
 
@@ -209,9 +201,14 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), rep: &Report{Remote: o.Remote}, bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), apart: apart(s.Repo(), o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}}
 	before := s.Children()
 	defer func() { r.rep.Children = s.Children() - before }()
+	if !o.Publish { // who publishes has asked for that, and learned where to
+		if _, err := settle(ctx, s, o.Remote); err != nil {
+			return r.rep, err
+		}
+	}
 	if err := r.look(); err != nil {
 		return r.rep, err
 	}
@@ -219,8 +216,11 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 		if err := r.fetch(); err != nil {
 			return r.rep, err
 		}
+		if err := r.remember(); err != nil {
+			return r.rep, err
+		}
 	}
-	if !o.Publish || r.stop {
+	if !o.Publish || r.stop || r.foreign {
 		return r.rep, nil
 	}
 	return r.rep, r.publish()
@@ -228,14 +228,16 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 
 // look reads our refs and what the remote is known to have.
 func (r *run) look() error {
-	refs, err := r.s.Refs(covenant, notes.Ref, strings.TrimSuffix(r.at, "/"))
+	refs, err := r.s.Refs(covenant, notes.Ref, provenance.ForkPrefix, strings.TrimSuffix(r.at, "/"))
 	if err != nil {
 		return err
 	}
-	r.ours, r.tracked = map[string]oid.ID{}, map[string]oid.ID{}
+	r.ours, r.tracked, r.evidently = map[string]oid.ID{}, map[string]oid.ID{}, map[string]oid.ID{}
 	for _, ref := range refs {
 		if name, ok := strings.CutPrefix(ref.Name, r.at); ok {
 			r.tracked[name] = ref.ID
+		} else if strings.HasPrefix(ref.Name, provenance.ForkPrefix) {
+			r.evidently[ref.Name] = ref.ID
 		} else {
 			r.ours[ref.Name] = ref.ID
 		}
@@ -264,7 +266,7 @@ func under(ref string) string {
 func stagedNumber(name string) (int, bool) {
 	text, ok := strings.CutPrefix(name, trackedStaged)
 	n, err := strconv.Atoi(text)
-	return n, ok && err == nil
+	return n, ok && err == nil && n > 0 && strconv.Itoa(n) == text
 }
 
 // pause waits a random time that grows with the number of tries.

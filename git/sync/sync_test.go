@@ -82,3 +82,15 @@ func TestLookAtNothing(t *testing.T) {
 		t.Errorf("refs: %s", refs)
 	}
 }
+
+// What people see, and configuration keeps, of an address has no password.
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"origin": "origin", "../x": "../x", "/a/b": "/a/b", "git@h:a/b": "git@h:a/b", "ssh://git@h/a": "ssh://git@h/a", "ssh://git:pw@h/a": "ssh://h/a",
+		"https://token@h/a": "https://h/a", "https://u:p@h:1/a@b": "https://h:1/a@b", "https://u:p@x@h/": "https://h/", "https://h": "https://h",
+	} {
+		if got := sync.Shown(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}

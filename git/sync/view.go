@@ -32,13 +32,14 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 		if in.ctx.Err() != nil {
 			return nil, err
 		}
-		in.rep.warn(verdict.NoteJunk, notesRef, "", "the notes view of %s was not taken: %v", in.o.Remote, err)
+		in.rep.warn(verdict.NoteJunk, notesRef, "ask who keeps "+in.shown+" to delete it there; who syncs next sends a good one", "the notes view of %s was not taken: %v", in.shown, err)
 		in.noView, theirs = true, oid.ID{}
 	} else {
 		in.keep[trackedNotes] = theirs
 	}
+	in.theirView = theirs
 	return func() (oid.ID, error) {
-		tip, err := in.join(theirs)
+		tip, err := in.join(in.theirView)
 		if err != nil && in.ctx.Err() == nil { // a view is never worth losing a ledger for
 			in.rep.warn(verdict.NoteJunk, notesRef, "covenant doctor --fix", "the notes views could not be joined: %v", err)
 			in.noView = true
@@ -48,22 +49,42 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 	}, nil
 }
 
-// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring.
+// unseen is how much a view may add without a look at how much it has become.
+const unseen = 256 << 10
+
+// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring, with its history all of it, and
+// has the shape of a view.
 func (in *incoming) small(tip oid.ID) error {
+	added, err := in.usage(tip, in.ours[notesRef], in.tracked[trackedNotes])
+	if err != nil {
+		return err
+	}
+	if added > in.o.Limits.Bytes/4 {
+		return fmt.Errorf("%w: it would add more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>22)
+	}
+	if added > unseen { // each time a little is as much in the end
+		if all, err := in.usage(tip); err != nil {
+			return err
+		} else if all > in.o.Limits.Bytes {
+			return fmt.Errorf("%w: with its history it has more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>20)
+		}
+	}
+	return notes.Check(in.qs, tip.String())
+}
+
+// usage is how many bytes a commit and all that it leads to take, without what others lead to.
+func (in *incoming) usage(tip oid.ID, without ...oid.ID) (int64, error) {
 	args := []string{"rev-list", "--disk-usage", "--objects", tip.String(), "--not"}
-	for _, id := range []oid.ID{in.ours[notesRef], in.tracked[trackedNotes]} {
+	for _, id := range without {
 		if !id.IsZero() {
 			args = append(args, id.String())
 		}
 	}
 	out, err := in.q.Run(in.ctx, nil, args...)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if n, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err != nil || n > in.o.Limits.Bytes/4 {
-		return fmt.Errorf("%w: it would add more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>22)
-	}
-	return nil
+	return strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
 }
 
 // join returns the commit of the joined view; zero when nothing is to change.
@@ -106,7 +127,7 @@ func (in *incoming) join(theirs oid.ID) (oid.ID, error) {
 	}
 	full := map[oid.ID]bool{}
 	adds = slices.DeleteFunc(adds, func(a notes.Add) bool { return a.Hint && in.full(base, a.Object, full) })
-	return notes.Edit(in.s, base, notes.Ident(in.o.Now), "joined with "+in.o.Remote, adds)
+	return notes.Edit(in.s, base, notes.Ident(in.o.Now), "joined with "+in.shown, adds)
 }
 
 // full reports whether an object has as many pointers as are kept: then ours were evicted, and are not put back.
@@ -142,6 +163,9 @@ func (in *incoming) lacking(theirs, ours oid.ID) ([]notes.Add, error) {
 	}
 	if err != nil || a.Tree == b.Tree {
 		return nil, err
+	}
+	if notes.Check(in.s, ours.String()) != nil {
+		return nil, nil // likewise
 	}
 	diff, err := in.s.Diff(a.Tree, b.Tree)
 	if err != nil {
@@ -191,7 +215,7 @@ func (in *incoming) lacking(theirs, ours oid.ID) ([]notes.Add, error) {
 		}
 	}
 	if was := in.tracked[trackedNotes]; lost > 0 && was == ours {
-		in.rep.warn(verdict.NoteMissing, notesRef, "", "%s has taken the notes on %d objects out of the view; they stay here, and are sent again", in.o.Remote, lost)
+		in.rep.warn(verdict.NoteMissing, notesRef, "", "%s has taken the notes on %d objects out of the view; they stay here, and are sent again", in.shown, lost)
 	}
 	return adds, nil
 }

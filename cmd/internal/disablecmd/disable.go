@@ -14,6 +14,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/notes"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // New returns the command.
@@ -29,7 +30,7 @@ given. Your private keys are not in the repository and are not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, refs) },
 	}
-	cmd.Flags().BoolVar(&refs, "refs", false, "also delete this clone's copy of the record: refs/covenant/*, refs/covenant-remote/* and refs/notes/covenant")
+	cmd.Flags().BoolVar(&refs, "refs", false, "also delete this clone's copy of the record: refs/covenant/*, refs/covenant-fork/*, refs/covenant-remote/* and refs/notes/covenant")
 	return cmd
 }
 
@@ -76,7 +77,7 @@ func run(ctx context.Context, env *cli.Env, refs bool) error {
 }
 
 func deleteRefs(s *git.Session) error {
-	list, err := s.Refs("refs/covenant/", "refs/covenant-remote/", notes.Ref)
+	list, err := s.Refs("refs/covenant/", provenance.ForkPrefix, provenance.RemotePrefix, notes.Ref)
 	if err != nil {
 		return err
 	}

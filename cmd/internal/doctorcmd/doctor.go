@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
 	"github.com/open-covenant/covenant-git/hooks"
 	"github.com/open-covenant/covenant-git/hooks/install"
 )
@@ -185,7 +187,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, work.Explain(err)
 	}
 	out = append(out, tardy...)
-	for _, f := range facts.Problems {
+	for _, f := range append(slices.Clone(facts.Problems), sync.TakenBack(w.Session.Repo())...) {
 		if f.Code != verdict.GrantRefused {
 			out = append(out, ailment{Finding: f})
 		}
@@ -265,6 +267,15 @@ func unverified(ctx context.Context, w *work.Work, pin envelope.Digest, told []a
 // root is what time and remotes say of a root that verifies, and operators' keys that its policy does not want.
 func root(w *work.Work, r *provenance.Root) ([]ailment, error) {
 	var out []ailment
+	switch ref, wrapped, err := provenance.RootWrapped(w.Session); {
+	case err != nil:
+		return out, err
+	case wrapped:
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: verdict.RootInvalid, Object: provenance.RootRef, Message: "the ref is a " + ref.Kind + ", which no version can follow", Hint: "covenant doctor --fix"},
+			mend:    func() error { return provenance.UnwrapRoot(w.Session, r.Pin()) },
+		})
+	}
 	if f, ok := provenance.ExpiryFinding(r, w.Env.Now()); ok {
 		out = append(out, ailment{Finding: f})
 	}

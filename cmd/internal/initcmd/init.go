@@ -44,7 +44,8 @@ directory.
 
 In a clone of a repository that is governed already, init joins it: it fetches the
 trust root, shows its digest and operators, and pins it when you say that you
-compared it, or when --root names it. A file .covenant of the work tree is shown,
+compared it, or when --root names it. All remotes are asked; nothing is founded
+while one can't be reached, or another than the branch's is governed. A file .covenant of the work tree is shown,
 and believed by nobody.`,
 		Example: `  covenant init
   covenant init --operator alice --key ~/.ssh/id_ed25519
@@ -58,7 +59,7 @@ and believed by nobody.`,
 	f.StringVar(&o.key, "key", "", "private key file, \"agent\" for the key in ssh-agent, or openpgp:FINGERPRINT for one of gpg (default: user.signingkey, else a new key)")
 	f.StringVar(&o.root, "root", "", "in a clone of a governed repository: the digest of its trust root, got from somebody you trust")
 	f.StringVar(&o.expires, "expires", "", "when the trust root expires, such as 2027-01-31 or 365d (default: never)")
-	f.StringVar(&o.remote, "remote", "", "where to look whether the repository is governed already (default: the branch's remote, else origin)")
+	f.StringVar(&o.remote, "remote", "", "where to look whether the repository is governed already (default: all remotes)")
 	f.BoolVar(&o.noFetch, "no-fetch", false, "do not look: use no network")
 	f.BoolVar(&o.noHooks, "no-hooks", false, "do not install hooks")
 	f.BoolVar(&o.passphrase, "passphrase", false, "ask for a passphrase for the new key")

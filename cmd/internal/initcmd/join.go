@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/git/sync"
 )
@@ -54,27 +56,16 @@ func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (
 
 // joinRemote joins a repository that a remote knows as governed: the pin, or nothing when no remote does.
 func joinRemote(ctx context.Context, w *work.Work, o options) (envelope.Digest, error) {
-	remote := o.remote
-	if remote == "" && !o.noFetch {
-		remote, _ = sync.Choose(w.Session)
-	}
-	if o.noFetch || remote == "" {
+	if o.noFetch {
 		return "", nil
 	}
 	want, err := wanted(w, o)
 	if err != nil {
 		return "", err
 	}
-	found, err := look(ctx, w, remote)
-	if err != nil && (want != "" || o.remote != "" || ctx.Err() != nil) {
-		return "", cli.Hint(err, "see whether Git reaches it: git ls-remote "+say.Shell(remote))
-	}
-	if err != nil {
-		w.Env.Talk().Warn("it is not known whether %s is governed already: %v", remote, err)
-		return "", nil
-	}
-	if found == nil {
-		return "", nil
+	remote, found, err := governed(ctx, w, o, want)
+	if err != nil || found == nil {
+		return "", err
 	}
 	if want == "" {
 		if want, err = compare(w, remote, found); err != nil {
@@ -102,6 +93,58 @@ func joinRemote(ctx context.Context, w *work.Work, o options) (envelope.Digest, 
 	return root.Digest, nil
 }
 
+// maxRemotes is how many remotes are asked.
+const maxRemotes = 8
+
+// governed asks all remotes, or the one that was named, and returns the one whose root is to be joined: it is nil when no remote has one.
+// A second root beside one that somebody has is a rival, so nothing is founded while it is not known what a remote has.
+func governed(ctx context.Context, w *work.Work, o options, want envelope.Digest) (remote string, found *sync.Found, err error) {
+	list := []string{o.remote}
+	if o.remote == "" {
+		list = sync.Remotes(w.Session.Repo())
+		if first, err := sync.Choose(w.Session); err == nil { // the one that is meant is asked first, and may be an address
+			list = append([]string{first}, slices.DeleteFunc(list, func(x string) bool { return x == first })...)
+		}
+	}
+	if len(list) > maxRemotes {
+		return "", nil, cli.Hint(fmt.Errorf("this clone has %d remotes, and %d are asked at most whether the repository is governed already", len(list), maxRemotes),
+			"name the one that is meant: covenant init --remote REMOTE", "found a repository of your own without a look: covenant init --no-fetch")
+	}
+	var with []string
+	for i, name := range list {
+		f, err := look(ctx, w, name)
+		var failed *git.CommandError
+		switch {
+		case err != nil && (errors.As(err, &failed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errPatience)):
+			unknown := fmt.Errorf("it is not known whether %s is governed already: %w", sync.Shown(name), err)
+			if o.remote == "" && want == "" {
+				if yes, cerr := terminal.Confirm(unknown.Error() + "\nA second trust root beside one that others have is a rival of theirs. Is it certain that there is none?"); cerr == nil && yes {
+					continue
+				}
+			}
+			return "", nil, cli.Hint(unknown, "see whether Git reaches it: git ls-remote "+say.Shell(sync.Shown(name)), "if it is certain that nobody governs it: covenant init --no-fetch")
+		case err != nil:
+			return "", nil, cli.Hint(err, "ask who keeps "+sync.Shown(name)+" to put the trust root back")
+		case f == nil:
+			continue
+		case i == 0:
+			return name, f, nil
+		}
+		with = append(with, name)
+		remote, found = name, f
+	}
+	if len(with) == 0 || len(with) == 1 && want != "" {
+		return remote, found, nil
+	}
+	hints := []string{}
+	for _, name := range with {
+		hints = append(hints, "join it: covenant init --remote "+say.Shell(name))
+	}
+	return "", nil, cli.Hint(fmt.Errorf("the repository is governed already at %s", strings.Join(with, ", ")), append(hints, "found a repository of your own all the same: covenant init --no-fetch")...)
+}
+
+var errPatience = errors.New("it did not answer in time")
+
 // wanted is the digest that somebody named: on the command line, in the environment, or earlier.
 func wanted(w *work.Work, o options) (envelope.Digest, error) {
 	if _, pinned := w.Session.Repo().Config().Get(provenance.PinKey); o.root == "" && !pinned && w.Env.Value("COVENANT_ROOT") == "" {
@@ -112,7 +155,7 @@ func wanted(w *work.Work, o options) (envelope.Digest, error) {
 
 // look asks a remote for its trust root, and not for long.
 func look(ctx context.Context, w *work.Work, remote string) (*sync.Found, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s did not answer within %s", remote, patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w: %s within %s", errPatience, sync.Shown(remote), patience))
 	defer cancel()
 	return sync.Look(ctx, w.Session, remote)
 }

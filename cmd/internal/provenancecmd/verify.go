@@ -21,6 +21,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
 )
 
 type verifyOptions struct {
@@ -359,6 +360,11 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 			return sum, err
 		}
 		sum.OK = sum.OK && !p.Code.Condemns()
+	}
+	for _, f := range sync.TakenBack(w.Session.Repo()) {
+		if err := out.Problem(f, false); err != nil {
+			return sum, err
+		}
 	}
 	sum.OK = sum.OK && sum.Unsealed+sum.Invalid == 0
 	head, whole, err := span.Head(w.Session)

@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
 	"github.com/open-covenant/covenant-git/hooks"
 )
 
@@ -102,6 +103,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 		}
 		st.Problems = len(rep.Problems)
 	}
+	st.Problems += len(sync.TakenBack(w.Session.Repo()))
 	st.Operators, st.Version, st.Head = facts.Root.Operators, facts.Root.Version, string(facts.Root.Digest)
 	choice := w.Choice()
 	choice.Ask = nil // looking must not ask

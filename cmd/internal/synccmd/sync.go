@@ -128,7 +128,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	rep, err := sync.Run(ctx, w.Session, sync.Options{Remote: remote, Pin: pin, Now: env.Now(), Limits: limits, Fetch: !o.pushOnly, Publish: publish})
 	done()
 	if errors.Is(err, sync.ErrTooMuch) {
-		return cli.Hint(err, "if that is what you expect: covenant sync "+say.Shell(remote)+" --limit "+next(limits))
+		return cli.Hint(err, "if that is what you expect: covenant sync "+say.Shell(sync.Shown(remote))+" --limit "+next(limits))
 	}
 	if err != nil {
 		return explain(err, remote)
@@ -143,10 +143,10 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	case !rep.OK():
 		return cli.No(nil)
 	case rep.Rejected != nil:
-		return cli.Hint(fmt.Errorf("%s did not take all of it: %w", remote, rep.Rejected), "ask who keeps it whether refs/covenant and refs/notes may be pushed there")
+		return cli.Hint(fmt.Errorf("%s did not take all of it: %w", rep.Remote, rep.Rejected), "ask who keeps it whether refs/covenant and refs/notes may be pushed there")
 	case withheld > 0:
-		return cli.Hint(fmt.Errorf("%d refs were not sent to %s: nobody said that it may have them", withheld, remote),
-			"send them, now and from now on: covenant sync "+say.Shell(remote)+" --yes", "or never: git config "+sync.PublishKey(remote)+" false")
+		return cli.Hint(fmt.Errorf("%d refs were not sent to %s: nobody said that it may have them", withheld, rep.Remote),
+			"send them, now and from now on: covenant sync "+say.Shell(sync.Shown(remote))+" --yes", "or never: git config "+sync.PublishKey(w.Session.Repo(), remote)+" false")
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func late(ctx context.Context, w *work.Work, rep *sync.Report, pin envelope.Dige
 
 // ticking shows that something goes on, since Git says nothing of how far it has come.
 func ticking(env *cli.Env, remote string) (done func()) {
-	p := env.Talk().Progress("syncing with "+remote+", seconds:", 0)
+	p := env.Talk().Progress("syncing with "+sync.Shown(remote)+", seconds:", 0)
 	stop := make(chan struct{})
 	go func() {
 		t := time.NewTicker(time.Second)
@@ -198,7 +198,7 @@ func join(ctx context.Context, w *work.Work, remote string, pin envelope.Digest,
 		return explain(err, remote)
 	}
 	if found == nil {
-		return cli.Hint(fmt.Errorf("%s has no trust root, and this clone pins %s", remote, pin), "name a remote that has it: covenant sync REMOTE")
+		return cli.Hint(fmt.Errorf("%s has no trust root, and this clone pins %s", sync.Shown(remote), pin), "name a remote that has it: covenant sync REMOTE")
 	}
 	_, err = sync.Join(w.Session, found, pin)
 	return work.Explain(err)
@@ -210,9 +210,12 @@ func consent(ctx context.Context, w *work.Work, remote string, o options) (publi
 		return false, 0, nil
 	}
 	r := w.Session.Repo()
-	key := sync.PublishKey(remote)
-	if said, ok := r.Config().Get(key); ok && (!o.yes || said == "true") {
-		return r.Config().Bool(key, false), 0, nil
+	key := sync.PublishKey(r, remote)
+	switch said, asked, err := sync.Agreed(ctx, w.Session, remote); {
+	case err != nil:
+		return false, 0, explain(err, remote)
+	case asked && (!o.yes || said):
+		return said, 0, nil
 	}
 	pending, err := sync.Pending(ctx, w.Session, remote)
 	yes := o.yes
@@ -233,7 +236,7 @@ func consent(ctx context.Context, w *work.Work, remote string, o options) (publi
 func explain(err error, remote string) error {
 	var failed *git.CommandError
 	if errors.As(err, &failed) && len(cli.Hints(err)) == 0 {
-		return cli.Hint(err, "see whether Git reaches it: git ls-remote "+say.Shell(remote))
+		return cli.Hint(err, "see whether Git reaches it: git ls-remote "+say.Shell(sync.Shown(remote)))
 	}
 	return work.Explain(err)
 }
@@ -364,14 +367,14 @@ func purge(ctx context.Context, w *work.Work, remote string, o options) error {
 	if err != nil {
 		return explain(err, remote)
 	}
-	out := Purged{Type: "purged", Remote: remote, Refs: []string{}}
+	out := Purged{Type: "purged", Remote: sync.Shown(remote), Refs: []string{}}
 	for _, r := range refs {
 		out.Refs = append(out.Refs, r.Name)
 	}
 	if len(refs) > 0 && !o.yes {
-		yes, err := terminal.Confirm(fmt.Sprintf("Delete all %d refs of the record at %s? Clones there keep theirs, and who verifies from %s alone finds nothing.", len(refs), say.Name(remote), say.Name(remote)))
+		yes, err := terminal.Confirm(fmt.Sprintf("Delete all %d refs of the record at %s? Clones there keep theirs, and who verifies from %s alone finds nothing.", len(refs), say.Name(sync.Shown(remote)), say.Name(sync.Shown(remote))))
 		if errors.Is(err, terminal.ErrNone) {
-			return cli.Hint(fmt.Errorf("%d refs would be deleted at %s, and there is no terminal to ask on", len(refs), remote), "if you mean it: covenant sync --purge "+say.Shell(remote)+" --yes")
+			return cli.Hint(fmt.Errorf("%d refs would be deleted at %s, and there is no terminal to ask on", len(refs), sync.Shown(remote)), "if you mean it: covenant sync --purge "+say.Shell(sync.Shown(remote))+" --yes")
 		}
 		if err != nil {
 			return err
@@ -380,19 +383,19 @@ func purge(ctx context.Context, w *work.Work, remote string, o options) error {
 			return cli.No(errors.New("nothing was deleted"))
 		}
 	}
-	if err := w.SetConfig(ctx, false, sync.PublishKey(remote), "false"); err != nil { // else the next push sent it all again
+	if err := w.SetConfig(ctx, false, sync.PublishKey(w.Session.Repo(), remote), "false"); err != nil { // else the next push sent it all again
 		return err
 	}
 	if err := sync.Purge(ctx, w.Session, remote, refs); err != nil {
-		return cli.Hint(err, "the server may refuse deletions: ask who keeps it", "see what is still there: git ls-remote "+say.Shell(remote)+" 'refs/covenant/*'")
+		return cli.Hint(err, "the server may refuse deletions: ask who keeps it", "see what is still there: git ls-remote "+say.Shell(sync.Shown(remote))+" 'refs/covenant/*'")
 	}
 	if o.json {
 		return w.Env.JSON(out)
 	}
-	if _, err := fmt.Fprintf(w.Env.Out, "%s %d refs at %s\n", w.Env.Palette().Good("deleted"), len(refs), say.Name(remote)); err != nil {
+	if _, err := fmt.Fprintf(w.Env.Out, "%s %d refs at %s\n", w.Env.Palette().Good("deleted"), len(refs), say.Name(sync.Shown(remote))); err != nil {
 		return err
 	}
-	w.Env.Talk().Note("this clone keeps its copy, and sends it there no more (%s is false)", sync.PublishKey(remote))
+	w.Env.Talk().Note("this clone keeps its copy, and sends it there no more (%s is false)", sync.PublishKey(w.Session.Repo(), remote))
 	w.Env.Talk().Note("the server may keep the objects until it collects them; other clones that agreed to publish will send theirs again")
 	return nil
 }
