@@ -72,6 +72,9 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error 
 		args = append(args, "^"+id.String())
 	}
 	out, err := w.Session.Repo().Run(ctx, nil, append(args, "--")...)
+	if err != nil && w.Session.Repo().Partial() {
+		return cli.Hint(fmt.Errorf("lines are counted in contents, and this clone has not all of them: %w", err), "fetch what it left out: git fetch --refetch --no-filter origin")
+	}
 	if err != nil {
 		return err
 	}
