@@ -31,7 +31,7 @@ type deriver struct {
 
 	goods       map[*verdict.Candidate]bool
 	allowed     map[sealedPath]bool
-	entered     map[origin][]int
+	entered     map[origin]entry
 	behindOf    *verdict.Candidate // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
@@ -52,7 +52,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: now,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin][]int{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin]entry{},
 	}
 }
 

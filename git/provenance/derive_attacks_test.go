@@ -1,9 +1,6 @@
 package provenance_test
 
 import (
-	"context"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,32 +12,6 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
-
-// gone squashes a branch by a button and deletes it.
-func (p *press) gone(branch string) oid.ID {
-	p.t.Helper()
-	id := p.squash(branch)
-	p.git("branch", "-q", "-D", branch)
-	return id
-}
-
-// takes makes a commit of what a branch has at some paths, as a squash of a branch that another one's squash is below.
-func (p *press) takes(branch string, paths ...string) oid.ID {
-	p.t.Helper()
-	p.git(append([]string{"checkout", "-q", branch, "--"}, paths...)...)
-	return p.made("squash " + branch)
-}
-
-// everywhere gives mallory all that coder has.
-func (p *press) everywhere() {
-	p.t.Helper()
-	p.grant("alice", "mallory", nil)
-}
-
-// A claim is a change that a seal of a commit which never was lists.
-func claim(path, from, to string) prov.Change {
-	return prov.Change{Path: path, Status: "M", Old: from, New: to, OldMode: "100644", NewMode: "100644"}
-}
 
 // Whoever may push, and has no key, brings nothing back; and whoever has a key for something else takes nothing away.
 func TestDerivedAttacked(t *testing.T) {
@@ -81,6 +52,14 @@ func TestDerivedAttacked(t *testing.T) {
 			p.squashedBy("alice", "src/a=fixed")
 			p.sealed("helper", "docs/d=1")
 			return p.put("src/a=hole")
+		}, verdict.Unsealed},
+		{"the second of two steps that came after both, over more merges than are followed", func(p *press) oid.ID {
+			p.tipOnly = true // what came after is no part of the range
+			return p.late(false)
+		}, verdict.Unsealed},
+		{"the first of those two steps", func(p *press) oid.ID {
+			p.tipOnly = true
+			return p.late(true)
 		}, verdict.Unsealed},
 		{"one's own fix, undone by a step before it", func(p *press) oid.ID {
 			p.squashed("src/a=fixed", "src/a=hole", "src/a=fixed")
@@ -439,269 +418,6 @@ func TestDerivedAttacked(t *testing.T) {
 	})
 }
 
-// What people do every day with buttons, and what is not refused for it.
-func TestDerivedEveryDay(t *testing.T) {
-	if testing.Short() {
-		t.Skip("many repositories")
-	}
-	rows(t, []row{
-		{"a branch updated by a button, seen by itself", func(p *press) oid.ID {
-			p.sealed("alice", "src/a=1")
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/b=1")
-			p.on("main")
-			p.sealed("alice", "src/a=2")
-			p.sealed("alice", "src/a=3")
-			p.on("work")
-			id := p.merge("main")
-			p.ranges = append(p.ranges, "main..work")
-			return id
-		}, verdict.Derived},
-		{"main's work taken back in a branch that a button updated", func(p *press) oid.ID {
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/b=1")
-			p.on("main")
-			p.sealed("alice", "src/a=1")
-			p.on("work")
-			p.merge("main")
-			p.sealed("coder", "src/a=ground")
-			p.on("main")
-			return p.gone("work")
-		}, verdict.Unsealed},
-		{"the same, in one that a forge rebased", func(p *press) oid.ID {
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/b=1")
-			p.on("main")
-			p.sealed("alice", "src/a=1")
-			p.on("work")
-			p.git("rebase", "-q", "main")
-			p.sealed("coder", "src/a=ground")
-			p.on("main")
-			return p.gone("work")
-		}, verdict.Unsealed},
-		{"a revert of one's own backport says nothing of main", func(p *press) oid.ID {
-			p.branch("release", "HEAD")
-			p.on("main")
-			id := p.squashed("src/a=1")
-			p.on("release")
-			p.sealed("coder", "src/a=1", "src/r=1")
-			p.revert("coder", "HEAD")
-			p.on("main")
-			return id
-		}, verdict.Derived},
-		{"two agents on one branch, of whom the second turns something on again", func(p *press) oid.ID {
-			p.everywhere()
-			p.squashed("src/a=on")
-			p.squashed("src/a=ground")
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/b=1")
-			p.sealed("mallory", "src/a=on")
-			p.on("main")
-			return p.gone("work")
-		}, verdict.Derived},
-		{"a rebase by a forge, of a branch where one takes back what another did", func(p *press) oid.ID {
-			p.everywhere()
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/a=1")
-			p.sealed("mallory", "src/a=2")
-			p.sealed("coder", "src/a=1")
-			p.on("main")
-			p.sealed("helper", "docs/d=1")
-			p.git("cherry-pick", "main..work")
-			return p.head("picked")
-		}, verdict.Derived},
-		{"an older fix picked to a release", func(p *press) oid.ID {
-			p.branch("release", "HEAD")
-			p.sealed("alice", "VERSION=1")
-			p.on("main")
-			p.sealed("coder", "src/a=1")
-			fix := p.head("fix")
-			p.sealed("coder", "src/a=2")
-			p.on("release")
-			p.git("cherry-pick", fix.String())
-			p.ranges = append(p.ranges, "main..release")
-			return p.head("picked")
-		}, verdict.Derived},
-		{"stacked branches", func(p *press) oid.ID {
-			p.branch("one", "HEAD")
-			p.sealed("coder", "src/a=1")
-			p.branch("two", "HEAD")
-			p.sealed("coder", "src/b=2")
-			p.sealed("coder", "src/a=2")
-			p.on("main")
-			p.squash("one")
-			return p.takes("two", "src/a", "src/b")
-		}, verdict.Derived},
-		{"a long branch, squashed twice", func(p *press) oid.ID {
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/a=1")
-			p.sealed("coder", "src/a=2")
-			p.sealed("coder", "src/a=3")
-			p.on("main")
-			p.squash("work")
-			p.on("work")
-			p.sealed("coder", "src/a=2")
-			p.on("main")
-			return p.takes("work", "src/a")
-		}, verdict.Derived},
-		{"on and off, picked to a release", func(p *press) oid.ID {
-			p.branch("release", "HEAD")
-			p.on("main")
-			p.sealed("coder", "src/a=on")
-			p.sealed("alice", "src/a=ground")
-			p.on("release")
-			p.sealed("alice", "VERSION=1")
-			p.git("cherry-pick", "ground..main")
-			return p.head("picked")
-		}, verdict.Derived},
-		{"the revert of a squash, picked to a release that picked the squash", func(p *press) oid.ID {
-			p.branch("release", "HEAD")
-			p.sealed("alice", "VERSION=1")
-			p.on("main")
-			feature := p.squashed("src/a=1")
-			revert := p.revert("alice", "HEAD")
-			p.on("release")
-			p.git("cherry-pick", feature.String(), revert.String())
-			return p.head("picked")
-		}, verdict.Unsealed},
-		{"reverts of reverts, by two agents in turn", func(p *press) oid.ID {
-			p.everywhere()
-			p.squashed("src/a=1")
-			p.squashedBy("mallory", "src/a=ground")
-			p.squashed("src/a=1")
-			p.squashedBy("mallory", "src/a=ground")
-			return p.squashed("src/a=1")
-		}, verdict.Derived},
-		{"something tried on the old branch after somebody built on its squash", func(p *press) oid.ID {
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/a=1")
-			p.on("main")
-			id := p.squash("work")
-			p.sealed("alice", "docs/d=2")
-			p.on("work")
-			p.sealed("coder", "src/a=ground")
-			p.on("main")
-			return id
-		}, verdict.Derived},
-		{"a merge by a button after main changed the file again that the branch had taken in", func(p *press) oid.ID {
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/b=1")
-			p.on("main")
-			p.sealed("coder", "src/a=2")
-			p.on("work")
-			p.merge("main")
-			p.on("main")
-			p.sealed("coder", "src/a=3")
-			return p.merge("work")
-		}, verdict.Derived},
-		{"a merge by a button after an older branch was merged", func(p *press) oid.ID {
-			p.branch("old", "HEAD")
-			p.sealed("coder", "src/g=1")
-			p.on("main")
-			p.sealed("coder", "src/a=2")
-			p.branch("work", "main")
-			p.sealed("coder", "src/a=3")
-			p.on("main")
-			p.merge("old")
-			return p.merge("work")
-		}, verdict.Derived},
-		{"a revert that was open while an older branch was merged", func(p *press) oid.ID {
-			p.branch("old", "HEAD")
-			p.sealed("coder", "src/g=1")
-			p.on("main")
-			p.sealed("coder", "src/a=2")
-			p.branch("work", "main")
-			p.sealed("alice", "src/a=ground")
-			p.on("main")
-			p.merge("old")
-			return p.gone("work")
-		}, verdict.Derived},
-		{"a release merged forward twice", func(p *press) oid.ID {
-			p.branch("release", "HEAD")
-			p.sealed("coder", "src/a=1")
-			p.sealed("coder", "src/a=2")
-			p.on("main")
-			p.sealed("helper", "docs/d=1")
-			p.merge("release")
-			p.on("release")
-			p.sealed("coder", "src/a=3")
-			p.on("main")
-			p.sealed("helper", "docs/d=2")
-			return p.merge("release")
-		}, verdict.Derived},
-		{"a branch updated twice by a button, and squashed", func(p *press) oid.ID {
-			p.branch("work", "HEAD")
-			p.sealed("coder", "src/b=1")
-			p.on("main")
-			p.sealed("coder", "src/a=2")
-			p.on("work")
-			p.merge("main")
-			p.sealed("coder", "src/a=3")
-			p.on("main")
-			p.sealed("coder", "src/c=3")
-			p.on("work")
-			p.merge("main")
-			p.sealed("coder", "src/a=4")
-			p.on("main")
-			return p.gone("work")
-		}, verdict.Derived},
-	})
-}
-
-type row struct {
-	name string
-	make func(p *press) oid.ID
-	want verdict.Verdict
-}
-
-// rows holds for each commit that all of history and a range, with a memory and without, say the same.
-func rows(t *testing.T, list []row) {
-	for _, c := range list {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			p := newPress(t)
-			id := c.make(p)
-			if !p.tipOnly {
-				p.ranges = append(p.ranges, id.String()+"^1.."+id.String())
-			}
-			for _, rev := range append(p.ranges, "HEAD") {
-				for _, how := range []string{"fresh", "first", "remembered"} {
-					if r := p.look(id, rev, how != "fresh"); r.Verdict != c.want {
-						t.Errorf("%s, %s: %s %v, want %s", rev, how, r.Verdict, r.Findings, c.want)
-					}
-				}
-			}
-		})
-	}
-}
-
-func (p *press) look(id oid.ID, rev string, remember bool) verdict.Result {
-	p.t.Helper()
-	s := p.session()
-	span, err := provenance.ParseSpan(s, rev)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	o := provenance.Options{Pin: p.pin, Now: p.clock}
-	if remember {
-		o.Cache = provenance.OpenCache(s.Repo(), filepath.Join(p.home, "memory"))
-	}
-	rep, err := provenance.Verify(context.Background(), s, span, o)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	var out verdict.Result
-	for r, err := range rep.Results {
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		if r.Commit == id {
-			out = r
-		}
-	}
-	return out
-}
-
 // A seal whose grant ends while another's draft covers the commit: who remembers it says the same as who looks.
 func TestDerivedRemembered(t *testing.T) {
 	p := newPress(t)
@@ -745,79 +461,4 @@ func TestDerivedFlood(t *testing.T) {
 			t.Errorf("%d flips that end with off: %s", n, r.Verdict)
 		}
 	}
-}
-
-// never returns a name that no commit has.
-func (p *press) never(i int) oid.ID {
-	p.t.Helper()
-	return p.parse(p.gitIn(strings.Repeat("never\n", i+1), "hash-object", "--stdin"))
-}
-
-func (p *press) parse(text string) oid.ID {
-	p.t.Helper()
-	id, err := oid.Parse(text)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return id
-}
-
-func (p *press) tree() oid.ID { p.t.Helper(); return p.parse(p.git("rev-parse", "HEAD^{tree}")) }
-
-// claims seals commits of which only the ledger knows.
-func (p *press) claims(who, ref string, list ...provenance.Claim) {
-	p.t.Helper()
-	p.sealer(p.session(), who).Claims(p.t, ref, p.held(who), list)
-}
-
-// joined makes a merge of two commits with some content at a path.
-func (p *press) joined(path, content, first, second string) oid.ID {
-	p.t.Helper()
-	p.write(path, content+"\n")
-	p.git("add", ".")
-	tree := p.git("write-tree")
-	who := " A <alice@example.org> 1772366400 +0000\n"
-	id := p.gitIn("tree "+tree+"\nparent "+p.git("rev-parse", first)+"\nparent "+p.git("rev-parse", second)+"\nauthor"+who+"committer"+who+"\nm\n", "hash-object", "-t", "commit", "-w", "--stdin")
-	p.git("reset", "-q", "--hard", id)
-	return p.parse(id)
-}
-
-// says seals a commit as if it had these parents and the tree of the first: nothing changed, so nothing is asked for.
-func (p *press) says(who, ref string, id oid.ID, parents ...oid.ID) {
-	p.t.Helper()
-	k := p.sealer(p.session(), who)
-	k.Again = true
-	t, err := k.Session.Commit(parents[0].String())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	c, err := k.Session.Commit(id.String())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	c.Tree, c.Parents = t.Tree, parents
-	if _, err := k.Seal(context.Background(), prov.Witness, ref, []git.Commit{c}); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-func (p *press) rewrote(who, command string, now, old oid.ID) {
-	p.t.Helper()
-	k := p.sealer(p.session(), who)
-	if _, err := k.Record(context.Background(), prov.Topic, provenance.Item{
-		Type: prov.Rewritten, Body: prov.Rewriting{Command: command, Pairs: []prov.Rewrite{{New: now, Old: old}}}, Subject: "x",
-	}); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// flips is coder's branch that goes back and forth, squashed by a button; it stays as "work".
-func (p *press) flips() {
-	p.t.Helper()
-	p.branch("work", "HEAD")
-	p.sealed("coder", "src/a=evil")
-	p.sealed("coder", "src/a=ground")
-	p.sealed("coder", "src/a=evil", "src/n=1")
-	p.on("main")
-	p.squash("work")
 }

@@ -11,8 +11,11 @@ import (
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
-// maxEnter bounds where work that is not in the history may have left it.
-const maxEnter = 64
+// maxEnter bounds where work that is not in the history may have left it, and maxAway the commits between.
+const (
+	maxEnter = 64
+	maxAway  = 100_000
+)
 
 // An origin names a commit that is not in the history, as one key's seals tell of it.
 type origin struct {
@@ -20,13 +23,19 @@ type origin struct {
 	keyID  string
 }
 
+// An entry tells where work left the history; not ok where that is in too many places, or too far away.
+type entry struct {
+	at []int
+	ok bool
+}
+
 // enters returns where the work that a seal's commit goes on from left the history; false where there is too much of it. It
 // follows the parents that the seal names, through the seals of commits that are not in the history.
 func (d *deriver) enters(c *verdict.Candidate) ([]int, bool) {
-	return d.entersAt(c.Seal.Predicate.Parents, c.KeyID)
+	return d.entersAt(c.Seal.Predicate.Parents, c.KeyID, 0)
 }
 
-func (d *deriver) entersAt(parents []oid.ID, keyID string) ([]int, bool) {
+func (d *deriver) entersAt(parents []oid.ID, keyID string, deep int) ([]int, bool) {
 	var out []int
 	for _, p := range parents {
 		if place, in := d.h.index[p]; in {
@@ -35,26 +44,45 @@ func (d *deriver) entersAt(parents []oid.ID, keyID string) ([]int, bool) {
 			}
 			continue
 		}
-		at := origin{p, keyID}
-		list, known := d.entered[at]
+		e, known := d.entered[origin{p, keyID}]
 		if !known {
-			d.entered[at] = nil // who names itself among its ancestors goes on from nothing
-			if !d.h.take(1) {
+			var looked bool
+			if e, looked = d.entry(origin{p, keyID}, deep+1); !looked {
 				return nil, false
 			}
-			var ok bool
-			if list, ok = d.entersAt(d.parents(p, keyID), keyID); !ok {
-				return nil, false
-			}
-			d.entered[at] = list
 		}
-		for _, place := range list {
+		if !e.ok {
+			return nil, false
+		}
+		for _, place := range e.at {
 			if !slices.Contains(out, place) {
 				out = append(out, place)
 			}
 		}
+		if len(out) > maxEnter {
+			return nil, false
+		}
 	}
 	return out, len(out) <= maxEnter
+}
+
+// entry finds where the work at an origin left the history, and remembers it; false where there are no steps left for that,
+// and nothing is remembered: another commit may have more.
+func (d *deriver) entry(at origin, deep int) (entry, bool) {
+	if !d.h.take(1) {
+		return entry{}, false
+	}
+	if deep > maxAway {
+		return entry{}, true
+	}
+	d.entered[at] = entry{ok: true} // who names itself among its ancestors goes on from nothing
+	list, ok := d.entersAt(d.parents(at.commit, at.keyID), at.keyID, deep)
+	if !d.h.take(0) {
+		delete(d.entered, at)
+		return entry{}, false
+	}
+	d.entered[at] = entry{list, ok}
+	return d.entered[at], true
 }
 
 // parents returns those of a commit that is not in the history: as the key whose line it is sealed it, else as all say who

@@ -1,0 +1,217 @@
+package provenance_test
+
+import (
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// What people do every day with buttons, and what is not refused for it.
+func TestDerivedEveryDay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many repositories")
+	}
+	rows(t, []row{
+		{"a branch updated by a button, seen by itself", func(p *press) oid.ID {
+			p.sealed("alice", "src/a=1")
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/a=2")
+			p.sealed("alice", "src/a=3")
+			p.on("work")
+			id := p.merge("main")
+			p.ranges = append(p.ranges, "main..work")
+			return id
+		}, verdict.Derived},
+		{"main's work taken back in a branch that a button updated", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/a=1")
+			p.on("work")
+			p.merge("main")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Unsealed},
+		{"the same, in one that a forge rebased", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/a=1")
+			p.on("work")
+			p.git("rebase", "-q", "main")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Unsealed},
+		{"a revert of one's own backport says nothing of main", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.on("main")
+			id := p.squashed("src/a=1")
+			p.on("release")
+			p.sealed("coder", "src/a=1", "src/r=1")
+			p.revert("coder", "HEAD")
+			p.on("main")
+			return id
+		}, verdict.Derived},
+		{"two agents on one branch, of whom the second turns something on again", func(p *press) oid.ID {
+			p.everywhere()
+			p.squashed("src/a=on")
+			p.squashed("src/a=ground")
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.sealed("mallory", "src/a=on")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Derived},
+		{"a rebase by a forge, of a branch where one takes back what another did", func(p *press) oid.ID {
+			p.everywhere()
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("mallory", "src/a=2")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			p.git("cherry-pick", "main..work")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"an older fix picked to a release", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("alice", "VERSION=1")
+			p.on("main")
+			p.sealed("coder", "src/a=1")
+			fix := p.head("fix")
+			p.sealed("coder", "src/a=2")
+			p.on("release")
+			p.git("cherry-pick", fix.String())
+			p.ranges = append(p.ranges, "main..release")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"stacked branches", func(p *press) oid.ID {
+			p.branch("one", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.branch("two", "HEAD")
+			p.sealed("coder", "src/b=2")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			p.squash("one")
+			return p.takes("two", "src/a", "src/b")
+		}, verdict.Derived},
+		{"a long branch, squashed twice", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/a=2")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.squash("work")
+			p.on("work")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			return p.takes("work", "src/a")
+		}, verdict.Derived},
+		{"on and off, picked to a release", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.on("main")
+			p.sealed("coder", "src/a=on")
+			p.sealed("alice", "src/a=ground")
+			p.on("release")
+			p.sealed("alice", "VERSION=1")
+			p.git("cherry-pick", "ground..main")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"the revert of a squash, picked to a release that picked the squash", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("alice", "VERSION=1")
+			p.on("main")
+			feature := p.squashed("src/a=1")
+			revert := p.revert("alice", "HEAD")
+			p.on("release")
+			p.git("cherry-pick", feature.String(), revert.String())
+			return p.head("picked")
+		}, verdict.Unsealed},
+		{"reverts of reverts, by two agents in turn", func(p *press) oid.ID {
+			p.everywhere()
+			p.squashed("src/a=1")
+			p.squashedBy("mallory", "src/a=ground")
+			p.squashed("src/a=1")
+			p.squashedBy("mallory", "src/a=ground")
+			return p.squashed("src/a=1")
+		}, verdict.Derived},
+		{"something tried on the old branch after somebody built on its squash", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.on("main")
+			id := p.squash("work")
+			p.sealed("alice", "docs/d=2")
+			p.on("work")
+			p.sealed("coder", "src/a=ground")
+			p.on("main")
+			return id
+		}, verdict.Derived},
+		{"a merge by a button after main changed the file again that the branch had taken in", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.on("work")
+			p.merge("main")
+			p.on("main")
+			p.sealed("coder", "src/a=3")
+			return p.merge("work")
+		}, verdict.Derived},
+		{"a merge by a button after an older branch was merged", func(p *press) oid.ID {
+			p.branch("old", "HEAD")
+			p.sealed("coder", "src/g=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.branch("work", "main")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.merge("old")
+			return p.merge("work")
+		}, verdict.Derived},
+		{"a revert that was open while an older branch was merged", func(p *press) oid.ID {
+			p.branch("old", "HEAD")
+			p.sealed("coder", "src/g=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.branch("work", "main")
+			p.sealed("alice", "src/a=ground")
+			p.on("main")
+			p.merge("old")
+			return p.gone("work")
+		}, verdict.Derived},
+		{"a release merged forward twice", func(p *press) oid.ID {
+			p.branch("release", "HEAD")
+			p.sealed("coder", "src/a=1")
+			p.sealed("coder", "src/a=2")
+			p.on("main")
+			p.sealed("helper", "docs/d=1")
+			p.merge("release")
+			p.on("release")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.sealed("helper", "docs/d=2")
+			return p.merge("release")
+		}, verdict.Derived},
+		{"a branch updated twice by a button, and squashed", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/b=1")
+			p.on("main")
+			p.sealed("coder", "src/a=2")
+			p.on("work")
+			p.merge("main")
+			p.sealed("coder", "src/a=3")
+			p.on("main")
+			p.sealed("coder", "src/c=3")
+			p.on("work")
+			p.merge("main")
+			p.sealed("coder", "src/a=4")
+			p.on("main")
+			return p.gone("work")
+		}, verdict.Derived},
+	})
+}
