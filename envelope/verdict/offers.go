@@ -146,9 +146,6 @@ func (o *Offers) Reaches(c *provenance.Raw) bool {
 	return w != nil && len(w.to[Node{c.NewMode, c.New}]) > 0
 }
 
-// Has reports whether any seal changes a path.
-func (o *Offers) Has(path string) bool { return o.byPath[path] != nil }
-
 // Passed returns what stood at a path when a commit brought it from one node to another, if it was made of sealed
 // changes that count: every node on every way, also on those through nothing and back again; both ends are among them. work
 // is how much was looked at.

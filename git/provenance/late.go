@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -50,7 +51,7 @@ func (l *Late) Finding() verdict.Finding {
 			if g.Granted.Introduction {
 				hints = append(hints, "introduce again: covenant identity add "+s.Name+" --kind "+s.Kind+" --key '"+s.Key+"'")
 			} else {
-				hints = append(hints, "give again: covenant capability grant --to "+s.Name+" --action "+g.Granted.Action)
+				hints = append(hints, "give again"+limits(&g.Granted)+": covenant capability grant --to "+s.Name+" --action "+g.Granted.Action)
 			}
 		}
 	}
@@ -58,6 +59,18 @@ func (l *Late) Finding() verdict.Finding {
 		Code: LedgerLate, Object: l.Ledger, Hint: strings.Join(hints, "; "),
 		Message: fmt.Sprintf("from entry %d on it counts for nothing, %s among that: %s's key %s was removed, and who removed it did not know of it", l.From, strings.Join(what, " and "), l.Name, l.KeyID),
 	}
+}
+
+// limits are what a grant may not be given again without.
+func limits(g *capability.Grant) string {
+	var out string
+	if text, err := canonical.Marshal(&g.Scope); err == nil && string(text) != `{"version":1}` {
+		out = ", within " + string(text)
+	}
+	if g.Expires != "" {
+		out += ", until " + g.Expires
+	}
+	return out
 }
 
 func counted(n int, what string) string {

@@ -198,7 +198,7 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := git.LogQuery{Revs: sp.revs()}
+		q := git.LogQuery{Revs: sp.Revs()}
 		if !sp.Ranged {
 			q.Max = 1
 		}
@@ -257,7 +257,8 @@ func (f *Facts) Sealed(ctx context.Context, s *git.Session, commits []git.Commit
 	return good, nil
 }
 
-func (sp Span) revs() []string {
+// Revs are the span's commits as the arguments of git-rev-list(1): tips, and what is left out with a caret.
+func (sp Span) Revs() []string {
 	out := make([]string, 0, len(sp.Tips)+len(sp.Except))
 	for _, id := range sp.Tips {
 		out = append(out, id.String())
@@ -271,7 +272,7 @@ func (sp Span) revs() []string {
 // Select returns those commits of the span that git-rev-list(1) picks, given options that pick
 // and paths as they are seen from where we are.
 func (sp Span) Select(ctx context.Context, s *git.Session, options, paths []string) (map[oid.ID]bool, error) {
-	args := append(append([]string{"rev-list"}, options...), sp.revs()...)
+	args := append(append([]string{"rev-list"}, options...), sp.Revs()...)
 	out, err := s.Repo().Run(ctx, nil, append(append(args, "--"), paths...)...)
 	if err != nil {
 		return nil, err

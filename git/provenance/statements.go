@@ -351,7 +351,7 @@ func (f *Facts) Undecided(p verdict.Finding) bool {
 func (f *Facts) lost() {
 	w := verdict.World{Chains: f.Chains}
 	far, sure := map[string]envelope.Head{}, map[string]envelope.Head{}
-	rooted := f.rooted()
+	rooted := sync.OnceValue(f.rooted)
 	see := func(into map[string]envelope.Head, h envelope.Head) {
 		if h.Seq > into[h.Ledger].Seq {
 			into[h.Ledger] = h
@@ -367,7 +367,7 @@ func (f *Facts) lost() {
 				if !there {
 					see(far, h)
 				}
-				end, of := rooted[writerKey(h.Ledger)]
+				end, of := rooted()[writerKey(h.Ledger)]
 				if !of || e.Err != nil {
 					continue
 				}

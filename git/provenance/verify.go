@@ -291,7 +291,7 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	if err := inForce(s, root, o.Now); err != nil {
 		return nil, nil, nil, err
 	}
-	revs := sp.revs()
+	revs := sp.Revs()
 	var since []oid.ID
 	for _, g := range root.Governed {
 		since = append(since, g.Commit)

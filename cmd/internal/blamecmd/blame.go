@@ -143,15 +143,11 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if len(args) == 2 {
 		rev = args[0]
 	}
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, o.root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(o.root)
-	if err != nil {
-		return err
-	}
 	span, err := provenance.ParseSpan(w.Session, rev)
 	if err != nil {
 		return work.Explain(err)
@@ -182,16 +178,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	}
 	opts := w.Verifying(pin)
 	opts.Only = only
-	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	results, err := w.Results(span, opts)
 	if err != nil {
-		return work.Explain(err)
-	}
-	results := map[oid.ID]verdict.Result{}
-	for r, err := range rep.Results {
-		if err != nil {
-			return work.Explain(err)
-		}
-		results[r.Commit] = r
+		return err
 	}
 	if o.trace {
 		tip, err := w.Session.Commit(span.Tips[0].String())

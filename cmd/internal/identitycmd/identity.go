@@ -144,15 +144,11 @@ func checkKind(name, kind string) error {
 }
 
 func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func() (identity.PublicKey, error)) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	f, err := provenance.Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)
@@ -294,15 +290,11 @@ it commits with. A commit by another address can only be vouched for.`,
 }
 
 func load(ctx context.Context, env *cli.Env) ([]Listed, error) {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	pin, err := w.Pin("")
-	if err != nil {
-		return nil, err
-	}
 	f, err := provenance.Load(ctx, w.Session, pin)
 	if err != nil {
 		return nil, work.Explain(err)
@@ -355,15 +347,11 @@ chosen.`,
 }
 
 func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	f, err := provenance.Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)

@@ -97,15 +97,11 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return err
 	}
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, o.root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(o.root)
-	if err != nil {
-		return err
-	}
 	span, err := provenance.ParseSpan(w.Session, revs...)
 	if err != nil {
 		return work.Explain(err)

@@ -71,16 +71,12 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return err
 	}
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
 	w.Explicit = who
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	f, err := provenance.Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)

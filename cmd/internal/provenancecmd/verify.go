@@ -252,24 +252,9 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 // touching returns the commits of a span that change something at a path, and the merges where that came together or was
 // dropped; no blob is read.
 func touching(ctx context.Context, w *work.Work, span provenance.Span, paths []string) (map[oid.ID]bool, error) {
-	args := []string{"rev-list", "--simplify-merges"}
-	for _, id := range span.Tips {
-		args = append(args, id.String())
-	}
-	for _, id := range span.Except {
-		args = append(args, "^"+id.String())
-	}
-	out, err := w.Session.Repo().Run(ctx, nil, append(append(args, "--"), paths...)...)
+	only, err := span.Select(ctx, w.Session, []string{"--simplify-merges"}, paths)
 	if err != nil {
 		return nil, err
-	}
-	only := map[oid.ID]bool{}
-	for line := range strings.Lines(string(out)) {
-		id, err := oid.Parse(strings.TrimSuffix(line, "\n"))
-		if err != nil {
-			return nil, fmt.Errorf("git rev-list: %w", err)
-		}
-		only[id] = true
 	}
 	if len(only) == 0 {
 		return nil, cli.Hint(fmt.Errorf("%w that changes anything at %s", provenance.ErrEmptyRange, strings.Join(paths, ", ")), "paths are seen from here, as git log sees them")

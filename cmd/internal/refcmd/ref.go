@@ -96,16 +96,12 @@ asked to make.`,
 }
 
 func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, name string) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
 	w.Explicit = who
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	h, err := refOf(w.Session, name)
 	if err != nil {
 		return work.Explain(err)
@@ -212,15 +208,11 @@ whether each counts.`,
 }
 
 func runLog(ctx context.Context, env *cli.Env, asJSON bool, name string) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	h, err := refOf(w.Session, name)
 	if err != nil {
 		return work.Explain(err)
@@ -303,15 +295,11 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 	if err != nil {
 		return err
 	}
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(root)
-	if err != nil {
-		return err
-	}
 	heads, err := find(w, pin, names)
 	if err != nil {
 		return work.Explain(err)

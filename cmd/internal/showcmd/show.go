@@ -49,15 +49,11 @@ type Shown struct {
 }
 
 func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []string) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin(root)
-	if err != nil {
-		return err
-	}
 	commits, err := provenance.Commits(w.Session, args...)
 	if err != nil {
 		return work.Explain(err)

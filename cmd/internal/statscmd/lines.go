@@ -38,39 +38,23 @@ type file struct {
 }
 
 func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	span, err := provenance.ParseSpan(w.Session, revs...)
 	if err != nil {
 		return work.Explain(err)
 	}
 	opts := w.Verifying(pin)
 	opts.Cache = w.Cache(true) // who made which path of a derived commit is not remembered
-	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	results, err := w.Results(span, opts)
 	if err != nil {
-		return work.Explain(err)
-	}
-	results := map[oid.ID]verdict.Result{}
-	for r, err := range rep.Results {
-		if err != nil {
-			return work.Explain(err)
-		}
-		results[r.Commit] = r
+		return err
 	}
 	args := []string{"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "log", "-z", "--format=%x01%H", "--numstat", "-M", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"}
-	for _, id := range span.Tips {
-		args = append(args, id.String())
-	}
-	for _, id := range span.Except {
-		args = append(args, "^"+id.String())
-	}
+	args = append(args, span.Revs()...)
 	out, err := w.Session.Repo().Run(ctx, nil, append(args, "--")...)
 	if err != nil && w.Session.Repo().Partial() {
 		return cli.Hint(fmt.Errorf("lines are counted in contents, and this clone has not all of them: %w", err), "fetch what it left out: git fetch --refetch --no-filter origin")

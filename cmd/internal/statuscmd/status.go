@@ -57,15 +57,11 @@ type Status struct {
 }
 
 func run(ctx context.Context, env *cli.Env, asJSON bool) error {
-	w, err := work.Open(ctx, env)
+	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	pin, err := w.Pin("")
-	if err != nil {
-		return err
-	}
 	st := Status{Type: "status", Root: string(pin), Unreached: []string{}}
 	span, err := provenance.ParseSpan(w.Session)
 	var facts *provenance.Facts

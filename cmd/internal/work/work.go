@@ -20,6 +20,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 	"github.com/open-covenant/covenant-git/runtime/gate"
@@ -41,6 +42,21 @@ func Open(ctx context.Context, env *cli.Env) (*Work, error) {
 		return nil, Explain(err)
 	}
 	return &Work{Env: env, Session: r.Session(ctx), ctx: ctx}, nil
+}
+
+// OpenPinned opens the repository with the trust root that is pinned here, or with the one that root names. The caller
+// closes it.
+func OpenPinned(ctx context.Context, env *cli.Env, root string) (*Work, envelope.Digest, error) {
+	w, err := Open(ctx, env)
+	if err != nil {
+		return nil, "", err
+	}
+	pin, err := w.Pin(root)
+	if err != nil {
+		w.Close()
+		return nil, "", err
+	}
+	return w, pin, nil
 }
 
 // Close ends the repository's child processes.
@@ -71,6 +87,22 @@ func (w *Work) Ask(root *provenance.Root, a *capability.Authority) verdict.Asker
 // Verifying are the options that every verification starts from.
 func (w *Work) Verifying(pin envelope.Digest) provenance.Options {
 	return provenance.Options{Pin: pin, Now: w.Env.Now(), Asker: w.Ask}
+}
+
+// Results verifies commits of a span, and returns what is said of them.
+func (w *Work) Results(span provenance.Span, o provenance.Options) (map[oid.ID]verdict.Result, error) {
+	rep, err := provenance.Verify(w.ctx, w.Session, span, o)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	out := map[oid.ID]verdict.Result{}
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, Explain(err)
+		}
+		out[r.Commit] = r
+	}
+	return out, nil
 }
 
 // Choice is how an identity is chosen in this environment.
