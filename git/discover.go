@@ -7,26 +7,36 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
 // discover finds the directories of the repository. It guesses them from the file system as Git
 // does in the common cases and lets one "git config" child confirm the guess: that child reads the
-// repository's own configuration only where Git itself finds and trusts the repository. Anything
-// unusual is asked of "git rev-parse".
-func (r *Repo) discover(ctx context.Context, reads bool) error {
+// repository's own configuration only where Git itself finds and trusts the repository. What it answered before is taken
+// from memory, if there is one and nothing the answer came from has changed. Anything unusual is asked of "git rev-parse".
+func (r *Repo) discover(ctx context.Context, reads bool, keep Memory) error {
+	now := time.Now()
 	g, guessed := r.guess()
+	var m *memory
+	if guessed {
+		var answer []byte
+		if answer, m = r.recollect(keep, g, now); answer != nil {
+			if c, err := parseConfig(answer); err == nil {
+				r.prepare(ctx, reads)
+				if r.config = c; r.confirm(g) {
+					return nil
+				}
+			}
+		}
+	}
 	argv := []string{"config", "--list", "-z", "--show-origin", "--show-scope"}
 	p, err := r.startRaw(ctx, r.env, nil, argv, argv)
 	if err != nil {
 		return err
 	}
-	if reads && guessed {
-		if c, err := r.start(ctx, r.env, pipeInput, readArgs...); err == nil {
-			r.ready.Store(c)
-		}
-	}
+	r.prepare(ctx, reads && guessed)
 	out, err := p.readAll(configLimit)
 	if err != nil {
 		p.kill()
@@ -39,9 +49,20 @@ func (r *Repo) discover(ctx context.Context, reads bool) error {
 		return err
 	}
 	if guessed && r.confirm(g) {
+		r.keepAnswer(m, g, out, now)
 		return nil
 	}
 	return r.ask(ctx)
+}
+
+// prepare starts the child that reads objects, unless it was started before.
+func (r *Repo) prepare(ctx context.Context, reads bool) {
+	if !reads || r.ready.Load() != nil {
+		return
+	}
+	if c, err := r.start(ctx, r.env, pipeInput, readArgs...); err == nil {
+		r.ready.Store(c)
+	}
 }
 
 // layout is a guess at where a repository's parts are.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,37 +21,53 @@ import (
 // knows and renamed, so that nobody sees half an object.
 func (r *Repo) writeLoose(queue []queued) error {
 	const writers = 2 // most of the time goes to the file system
+	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, writers)
 	for w := range writers {
-		from, to := len(queue)*w/writers, len(queue)*(w+1)/writers
-		if from < to {
-			wg.Go(func() { errs[w] = r.writeEach(queue[from:to]) })
-		}
+		wg.Go(func() {
+			errs[w] = r.writeEach(func() *queued {
+				if i := int(next.Add(1)) - 1; i < len(queue) {
+					return &queue[i]
+				}
+				return nil
+			})
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (r *Repo) writeEach(queue []queued) error {
+// block is how many bytes a file system is likely to give even to the smallest file. An object that fits is not made
+// smaller: that would take time and save nothing, and Git compresses it when it packs it.
+const block = 4096
+
+func (r *Repo) writeEach(next func() *queued) error {
 	dir, share, sync := r.objectDir(), r.sharing(), r.syncLoose()
 	var buf bytes.Buffer
-	z, err := zlib.NewWriterLevel(&buf, zlib.BestSpeed) // Git's own default for loose objects
-	if err != nil {
-		return err
-	}
-	for _, q := range queue {
+	var squeeze, store *zlib.Writer
+	for q := next(); q != nil; q = next() {
 		name := q.id.String()
 		fan := filepath.Join(dir, name[:2])
 		path := filepath.Join(fan, name[2:])
 		if freshen(path) {
 			continue
 		}
+		z, level := &squeeze, zlib.BestSpeed // Git's own default for loose objects
+		if len(q.body) < block-64 {
+			z, level = &store, zlib.NoCompression
+		}
 		buf.Reset()
-		z.Reset(&buf)
-		z.Write([]byte(q.kind + " " + strconv.Itoa(len(q.body)) + "\x00"))
-		z.Write(q.body)
-		if err := z.Close(); err != nil {
+		if *z == nil {
+			var err error
+			if *z, err = zlib.NewWriterLevel(&buf, level); err != nil {
+				return err
+			}
+		}
+		(*z).Reset(&buf)
+		(*z).Write([]byte(q.kind + " " + strconv.Itoa(len(q.body)) + "\x00"))
+		(*z).Write(q.body)
+		if err := (*z).Close(); err != nil {
 			return err
 		}
 		if err := writeObject(fan, path, buf.Bytes(), share, sync); err != nil {

@@ -39,3 +39,11 @@ func signalGroup(p *os.Process, sig syscall.Signal) error {
 	}
 	return nil
 }
+
+// owner is whose a file is.
+func owner(st os.FileInfo) uint32 {
+	if s, ok := st.Sys().(*syscall.Stat_t); ok {
+		return s.Uid
+	}
+	return 0
+}

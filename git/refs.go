@@ -42,6 +42,21 @@ func (s *Session) Refs(prefixes ...string) ([]Ref, error) {
 	return refs, nil
 }
 
+// Tips returns what [Session.Refs] does, without kinds, for at least one prefix. It costs no child where the refs are plain files.
+func (s *Session) Tips(prefixes ...string) ([]Ref, error) {
+	if refs, ok := s.repo.filed(prefixes); ok {
+		return refs, nil
+	}
+	refs, err := s.refs("%(objectname) ref %(refname)", prefixes)
+	if err != nil {
+		return nil, fmt.Errorf("list refs: %w", err)
+	}
+	for i := range refs {
+		refs[i].Kind = ""
+	}
+	return refs, nil
+}
+
 func (s *Session) refs(format string, prefixes []string) ([]Ref, error) {
 	for _, p := range prefixes {
 		if !strings.HasPrefix(p, "refs/") || strings.ContainsRune(p, 0) {
@@ -104,6 +119,30 @@ func (s *Session) HeadRef() (string, error) {
 		return "", fmt.Errorf("read HEAD: %w", err)
 	}
 	return strings.TrimSuffix(string(out), "\n"), nil
+}
+
+// Head returns the name of what HEAD is at; zero where its branch does not exist yet. It costs no child where refs are plain files.
+func (s *Session) Head() (oid.ID, error) {
+	ref, err := s.HeadRef()
+	if err != nil {
+		return oid.ID{}, err
+	}
+	if ref != "" {
+		refs, err := s.Tips(ref)
+		for _, r := range refs {
+			if r.Name == ref {
+				return r.ID, nil
+			}
+		}
+		return oid.ID{}, err
+	}
+	if line, err := readLine(filepath.Join(s.repo.gitDir, "HEAD")); err == nil {
+		if id, ok := parseName(s.repo.format, line); ok {
+			return id, nil
+		}
+	}
+	c, err := s.Commit("HEAD")
+	return c.ID, err
 }
 
 // pointee follows a ref that is symbolic itself to the one that moves when it is committed to.

@@ -55,6 +55,8 @@ type Options struct {
 	// Stored are the beginnings of configuration keys, in the form of [Config.Keys], of which only what files say
 	// counts: neither "git -c" nor the environment.
 	Stored []string
+	// Memory spares the child that reads the configuration where its files are as they were; nil: nothing is remembered.
+	Memory Memory
 }
 
 // Repo is an opened repository. It is immutable and safe for concurrent use.
@@ -74,7 +76,8 @@ type Repo struct {
 	ready    atomic.Pointer[process] // reads objects, for the first session; see Options.Reads
 }
 
-// Open finds the repository that Git would use in o.Dir under o.Env. It normally costs one child.
+// Open finds the repository that Git would use in o.Dir under o.Env. It normally costs one child, or none where
+// o.Memory knows what that one would say.
 //
 // The error is [ErrNotRepository] wrapped with Git's message when Git refuses, and *[CommandError]
 // when Git fails otherwise, for instance on a configuration it cannot parse.
@@ -92,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Repo, error) {
 		return nil, fmt.Errorf("open repository %s: %w", dir, err)
 	}
 	r := &Repo{bin: bin, dir: dir, base: env, env: childEnv(env)}
-	if err := r.discover(ctx, o.Reads); err != nil {
+	if err := r.discover(ctx, o.Reads, o.Memory); err != nil {
 		r.unready()
 		return nil, fmt.Errorf("open repository %s: %w", dir, err)
 	}
@@ -133,7 +136,10 @@ func (r *Repo) Format() oid.Format { return r.format }
 func (r *Repo) Config() Config { return r.config }
 
 // StateDir returns the directory of our caches in the common directory. It may not exist.
-func (r *Repo) StateDir() string { return filepath.Join(r.commonDir, "covenant") }
+func (r *Repo) StateDir() string { return StateIn(r.commonDir) }
+
+// StateIn returns the directory of our caches in a common directory.
+func StateIn(commonDir string) string { return filepath.Join(commonDir, "covenant") }
 
 // Shallow returns the commits whose parents were cut off by a shallow clone or fetch; empty when
 // the history is whole. It reads GIT_SHALLOW_FILE where a server hook's environment names one,

@@ -59,14 +59,22 @@ func withoutSecret(arg string) string {
 // returned all the same. In a context that is [Unattended] nothing is asked. Run never fetches missing objects of a partial clone, with one exception:
 // subcommands that talk to remotes (fetch, pull, push and the like) run as they are.
 func (r *Repo) Run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
-	env := r.env
-	if r.view && !talksToRemotes(args) {
-		env = withEnv(env, "GIT_ALLOW_PROTOCOL=")
+	env := r.localEnv()
+	if talksToRemotes(args) {
+		env = r.env
 	}
 	if unattended(ctx) && talksToRemotes(args) {
 		env = r.quiet(env)
 	}
 	return r.capture(ctx, env, stdin, captureLimit, args...)
+}
+
+// localEnv is the environment of children that fetch nothing, whatever they lack.
+func (r *Repo) localEnv() []string {
+	if !r.view {
+		return r.env
+	}
+	return withEnv(r.env, "GIT_ALLOW_PROTOCOL=")
 }
 
 func talksToRemotes(args []string) bool {

@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -17,6 +18,7 @@ type Session struct {
 
 	mu   sync.Mutex
 	idle map[string]*process // waiting children by purpose
+	ends []*process          // children that were told to end
 
 	queue     []queued
 	queueAt   map[oid.ID]int // position in queue
@@ -44,8 +46,8 @@ func (s *Session) Children() int { return int(s.repo.children.Load()) }
 // closed session may be used again; it starts new children.
 func (s *Session) Close() error {
 	s.mu.Lock()
-	idle, v := s.idle, s.view
-	s.idle, s.view = map[string]*process{}, nil
+	idle, ends, v := s.idle, s.ends, s.view
+	s.idle, s.ends, s.view = map[string]*process{}, nil, nil
 	s.queue, s.queueAt, s.queueSize = nil, map[oid.ID]int{}, 0
 	s.mu.Unlock()
 	for _, p := range idle {
@@ -54,7 +56,26 @@ func (s *Session) Close() error {
 	for _, p := range idle {
 		p.reap()
 	}
+	for _, p := range ends {
+		p.reap()
+	}
 	return v.remove()
+}
+
+// end tells a child to end and does not wait for it; [Session.Close] does.
+func (s *Session) end(p *process) {
+	p.closePipes()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends = slices.DeleteFunc(s.ends, func(p *process) bool {
+		select {
+		case <-p.done:
+			return true
+		default:
+			return false
+		}
+	})
+	s.ends = append(s.ends, p)
 }
 
 // Warm starts the children that read objects and compare trees, so that they are ready when they are

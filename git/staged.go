@@ -16,14 +16,35 @@ import (
 // Staged returns all changes from a commit or tree to the index, as [Session.Diff] gives them; a zero
 // name is the empty tree. The index is the one Git would commit: a hook's GIT_INDEX_FILE is
 // kept. It costs one child.
-func (s *Session) Staged(against oid.ID) ([]Change, error) {
+func (s *Session) Staged(against oid.ID) ([]Change, error) { return s.StagedAhead(against)() }
+
+// StagedAhead begins what [Session.Staged] does, and returns what waits for it.
+func (s *Session) StagedAhead(against oid.ID) func() ([]Change, error) {
 	if against.IsZero() {
 		against = s.repo.format.EmptyTree()
 	}
-	out, err := s.repo.Run(s.ctx, nil, "diff-index", "--cached", "--raw", "-z", "--no-abbrev", "--full-index", "--no-renames",
+	p, err := s.repo.start(s.ctx, s.repo.localEnv(), nil, "diff-index", "--cached", "--raw", "-z", "--no-abbrev", "--full-index", "--no-renames",
 		"--ignore-submodules=none", "--no-ext-diff", "--no-textconv", "--no-relative", "--no-color", against.String(), "--")
+	return func() ([]Change, error) {
+		changes, err := readStaged(s.repo.format, p, err)
+		if err != nil {
+			return nil, fmt.Errorf("read what is staged: %w", err)
+		}
+		return changes, nil
+	}
+}
+
+func readStaged(format oid.Format, p *process, err error) ([]Change, error) {
 	if err != nil {
-		return nil, fmt.Errorf("read what is staged: %w", err)
+		return nil, err
+	}
+	out, err := p.readAll(captureLimit)
+	if err != nil {
+		p.kill()
+		return nil, err
+	}
+	if err := p.wait(); err != nil {
+		return nil, err
 	}
 	var changes []Change
 	r := bufio.NewReader(bytes.NewReader(out))
@@ -31,9 +52,9 @@ func (s *Session) Staged(against oid.ID) ([]Change, error) {
 		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
 			return changes, nil
 		}
-		c, err := readChange(r, s.repo.format)
+		c, err := readChange(r, format)
 		if err != nil {
-			return nil, fmt.Errorf("read what is staged: %w", err)
+			return nil, err
 		}
 		changes = append(changes, c)
 	}

@@ -63,6 +63,7 @@ func (s *Session) Update(msg string, updates ...RefUpdate) error {
 		}
 		committing, err := transact(s.repo, p, updates)
 		if err == nil {
+			s.end(p)
 			return nil
 		}
 		var conflict *ConflictError
@@ -104,14 +105,24 @@ func (s *Session) checkUpdates(updates []RefUpdate) error {
 	return nil
 }
 
-// updater starts a child for one transaction. Each has its own, since one that lives on trusts what
-// it read before (see current.go).
+const updatePurpose = "update-ref "
+
+// UpdateAhead starts the child that [Session.Update] with the same message will need, so that it is ready. What can't be
+// started is started, and told of, when it is needed. A child that is not needed ends with the session.
+func (s *Session) UpdateAhead(msg string) {
+	if p, err := s.updater(msg); err == nil {
+		s.give(updatePurpose+msg, p)
+	}
+}
+
+// updater starts a child for one transaction, or takes the one that waits for it. Each has its own, since one that lives
+// on trusts what it read before (see current.go); one that waits has read no ref.
 func (s *Session) updater(msg string) (*process, error) {
 	args := []string{"update-ref", "--no-deref"} // a ref of ours that somebody made another name of a branch moves no branch
 	if msg = strings.ReplaceAll(msg, "\x00", ""); strings.TrimSpace(msg) != "" {
 		args = append(args, "-m", msg)
 	}
-	return s.repo.start(s.ctx, s.repo.env, pipeInput, append(args, "--stdin")...)
+	return s.take(updatePurpose+msg, s.repo.env, append(args, "--stdin")...)
 }
 
 // transact runs one transaction of "git update-ref --stdin". committing says that the failure came
@@ -149,7 +160,6 @@ func transact(r *Repo, p *process, updates []RefUpdate) (committing bool, err er
 	if err != nil {
 		return committing, p.failure(err)
 	}
-	p.close()
 	return false, nil
 }
 

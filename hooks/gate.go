@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -30,7 +31,7 @@ type acting struct {
 
 // who finds out who acts. Nobody is asked for a passphrase.
 func (in *Input) who(ctx context.Context, s *git.Session, pin envelope.Digest) (*acting, error) {
-	root, err := provenance.OpenRoot(s, pin)
+	root, err := in.cache(s.Repo()).OpenRoot(s, pin)
 	if err != nil {
 		return nil, err
 	}
@@ -75,20 +76,24 @@ func (a *acting) may(q capability.Query, asker verdict.Asker) capability.Decisio
 // the end, which is judged afterwards. So the built-in checker answers in this
 // process, unless the repository has pinned others.
 func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
-	root, err := provenance.OpenRoot(s, pin)
+	choice := in.choice()
+	begin := sync.OnceValue(func() func() stagedChange { return in.stagedAhead(s) })
+	if in.cache(s.Repo()).KnowsAgent(choice.Named(s.Repo())) {
+		begin() // while the root is read
+	}
+	root, err := in.cache(s.Repo()).OpenRoot(s, pin)
 	if err != nil {
 		return nil, err
 	}
 	plugins := root.Policy != nil && len(root.Policy.Plugins) > 0
-	if name := in.choice().Named(s.Repo()); root.IsOperator(name) && root.Policy.OperatorMay(capability.Commit) && !plugins {
-		_, _, err := provenance.ChoosePrincipal(s.Repo(), capability.Fold(provenance.Persons(root), nil, nil), in.choice())
+	if name := choice.Named(s.Repo()); root.IsOperator(name) && root.Policy.OperatorMay(capability.Commit) && !plugins {
+		_, _, err := provenance.ChoosePrincipal(s.Repo(), capability.Fold(provenance.Persons(root), nil, nil), choice)
 		return nil, err // whatever it is; or a person's name that an agent must not take
 	}
-	staged := make(chan stagedChange, 1)
-	go func() { staged <- in.readStaged(s) }() // while grants are read
+	staged := begin() // while grants are read
 	in.refs = provenance.RefsAhead(s)
 	a, err := in.whoUnder(ctx, s, root)
-	change := <-staged
+	change := staged()
 	if err = errors.Join(err, change.err); err != nil {
 		return nil, err
 	}
@@ -149,41 +154,51 @@ type stagedChange struct {
 	err     error
 }
 
-func (in *Input) readStaged(s *git.Session) (c stagedChange) {
-	if c.parents, c.err = s.Repo().MergeHeads(); c.err != nil {
+// stagedAhead begins to read what is staged, and returns what waits for it.
+func (in *Input) stagedAhead(s *git.Session) func() stagedChange {
+	var c stagedChange
+	var reading []func() ([]git.Change, error)
+	if c.parents, c.err = in.parents(s); c.err == nil {
+		against := c.parents
+		if len(against) == 0 {
+			against = []oid.ID{{}}
+		}
+		for _, p := range against {
+			reading = append(reading, s.StagedAhead(p))
+		}
+	}
+	return func() stagedChange {
+		for _, read := range reading {
+			list, err := read()
+			c.err = errors.Join(c.err, err)
+			c.diffs = append(c.diffs, provenance.RawChanges(list))
+		}
 		return c
 	}
-	if len(c.parents) == 0 && in.Moment == "pre-merge-commit" {
+}
+
+// parents are the parents that the commit will have.
+func (in *Input) parents(s *git.Session) ([]oid.ID, error) {
+	parents, err := s.Repo().MergeHeads()
+	if err != nil {
+		return nil, err
+	}
+	if len(parents) == 0 && in.Moment == "pre-merge-commit" {
 		// git merge has not written MERGE_HEAD yet; it names what it merges in GITHEAD_<commit>.
 		for _, kv := range in.Env {
 			if rest, ok := strings.CutPrefix(kv, "GITHEAD_"); ok {
 				name, _, _ := strings.Cut(rest, "=")
-				if id, err := oid.Parse(name); err == nil && id.Format() == s.Repo().Format() && !slices.Contains(c.parents, id) {
-					c.parents = append(c.parents, id)
+				if id, err := oid.Parse(name); err == nil && id.Format() == s.Repo().Format() && !slices.Contains(parents, id) {
+					parents = append(parents, id)
 				}
 			}
 		}
 	}
-	switch head, err := s.Commit("HEAD"); {
-	case err == nil:
-		c.parents = append([]oid.ID{head.ID}, c.parents...)
-	case !errors.Is(err, git.ErrMissing):
-		c.err = err
-		return c
+	head, err := s.Head()
+	if err == nil && !head.IsZero() {
+		parents = append([]oid.ID{head}, parents...)
 	}
-	against := c.parents
-	if len(against) == 0 {
-		against = []oid.ID{{}}
-	}
-	for _, p := range against {
-		list, err := s.Staged(p)
-		if err != nil {
-			c.err = err
-			return c
-		}
-		c.diffs = append(c.diffs, provenance.RawChanges(list))
-	}
-	return c
+	return parents, err
 }
 
 // refuse records the refusal in the ledger of the one who acts, and returns it. Where it

@@ -53,6 +53,7 @@ type Input struct {
 	moves []move                    // of a reference transaction, once read
 	refs  func() ([]git.Ref, error) // ledgers and notes that are being read already
 	last  git.Commit                // that was read last
+	memo  func() *provenance.Cache  // see cache
 }
 
 func (in *Input) lookup(key string) (string, bool) {
@@ -101,6 +102,7 @@ type moment struct {
 	// mode: whoever sent something is not the one who answers for this repository.
 	closed bool
 	strict bool // it is installed in strict mode only: without an answer Git does not go on
+	reads  bool // objects are read in any case
 	// do is called where the repository is governed.
 	do func(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error)
 }
@@ -110,14 +112,14 @@ var moments = map[string]moment{
 	"pre-merge-commit":      {gate: true, quiet: true, do: before},
 	"pre-applypatch":        {gate: true, quiet: true, do: before},
 	"commit-msg":            {quiet: true, do: message},
-	"reference-transaction": {gate: true, input: true, strict: true, do: transaction},
-	"pre-push":              {gate: true, input: true, do: push},
-	"post-commit":           {do: after},
-	"post-merge":            {do: merged},
-	"post-applypatch":       {do: after},
-	"post-rewrite":          {input: true, do: merged},
-	"pre-receive":           {gate: true, input: true, closed: true, do: receive},
-	"post-receive":          {input: true, do: received},
+	"reference-transaction": {gate: true, input: true, strict: true, reads: true, do: transaction},
+	"pre-push":              {gate: true, input: true, reads: true, do: push},
+	"post-commit":           {reads: true, do: after},
+	"post-merge":            {reads: true, do: merged},
+	"post-applypatch":       {reads: true, do: after},
+	"post-rewrite":          {input: true, reads: true, do: merged},
+	"pre-receive":           {gate: true, input: true, closed: true, reads: true, do: receive},
+	"post-receive":          {input: true, reads: true, do: received},
 }
 
 // Reads reports whether Git says something to a moment on its standard input.
@@ -159,7 +161,11 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 }
 
 func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
-	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env, Reads: in.Moment != "commit-msg", Stored: stored})
+	var memory git.Memory
+	if !m.closed { // whoever sends something brings the environment
+		memory = provenance.MemoryFor(in.ConfigDir, in.lookup)
+	}
+	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env, Reads: m.reads, Stored: stored, Memory: memory})
 	if err != nil {
 		return nil, m.unanswered(err, m.strict)
 	}

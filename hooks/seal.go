@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git"
@@ -27,6 +29,7 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 	}
 	in.refs = provenance.RefsAhead(s)
 	s.Warm()
+	identity.Ahead()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {
 		return nil, err
@@ -34,7 +37,7 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 	if !sure && in.Ahead != nil {
 		in.Ahead(s.Repo())
 	}
-	root, err := provenance.OpenRoot(s, pin)
+	root, err := in.cache(s.Repo()).OpenRoot(s, pin)
 	if err != nil {
 		return nil, in.failed(s.Repo(), ids, err)
 	}
@@ -138,10 +141,15 @@ func (in *Input) link(ctx context.Context, k *provenance.Sealer) error {
 
 // cache is what was remembered of this clone, nil where nothing remembered is believed.
 func (in *Input) cache(r *git.Repo) *provenance.Cache {
-	if provenance.Automated(in.lookup) {
-		return nil
+	if in.memo == nil {
+		in.memo = sync.OnceValue(func() *provenance.Cache {
+			if provenance.Automated(in.lookup) {
+				return nil
+			}
+			return provenance.OpenCache(r, in.ConfigDir)
+		})
 	}
-	return provenance.OpenCache(r, in.ConfigDir)
+	return in.memo()
 }
 
 // choice is how an identity is chosen at a moment.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
@@ -83,11 +84,8 @@ func refusedBy(c pluginapi.Chain, r *pluginapi.Request, at time.Time) (int, stri
 		if why := inactive(g.NotBefore, g.Expires, at); why != "" {
 			return i, why
 		}
-		s, err := ParseScope(g.Scope)
+		s, err := scopeOf(g)
 		if err != nil {
-			return i, err.Error()
-		}
-		if err := s.Validate(g.Action); err != nil {
 			return i, err.Error()
 		}
 		if why := s.refuses(r); why != "" {
@@ -95,6 +93,37 @@ func refusedBy(c pluginapi.Chain, r *pluginapi.Request, at time.Time) (int, stri
 		}
 	}
 	return 0, ""
+}
+
+// scopes are the scopes that grants were found to have: the same few are asked about again and again.
+var scopes struct {
+	sync.Mutex
+	m map[string]*Scope
+}
+
+// maxScopes bounds how many are kept.
+const maxScopes = 1024
+
+// scopeOf reads a grant's scope, which must be one of its action. Nobody changes what it returns.
+func scopeOf(g *pluginapi.Grant) (*Scope, error) {
+	key := g.Action + "\x00" + string(g.Scope)
+	scopes.Lock()
+	defer scopes.Unlock()
+	if s, ok := scopes.m[key]; ok {
+		return s, nil
+	}
+	s, err := ParseScope(g.Scope)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Validate(g.Action); err != nil {
+		return nil, err
+	}
+	if len(scopes.m) >= maxScopes || scopes.m == nil {
+		scopes.m = map[string]*Scope{}
+	}
+	scopes.m[key] = &s
+	return &s, nil
 }
 
 // inactive says why a grant is not in force at a moment; at the very second it

@@ -43,6 +43,9 @@ func (s *wrapSigner) Sign(msg []byte) ([]byte, error) {
 	return sig, nil
 }
 
+// Ahead computes what a process needs once for its first ed25519 key, and takes a millisecond of, while others are waited for.
+func Ahead() { go ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
+
 // newSigner returns the signer of a private key as x/crypto/ssh reads it from a file.
 func newSigner(private crypto.PrivateKey) (Signer, error) {
 	if key, ok := private.(*ed25519.PrivateKey); ok {

@@ -130,6 +130,12 @@ type Tx struct {
 // SeqOf tells the sequence number of the entry in an envelope; the package does not read payloads.
 type SeqOf func(name Name, commit oid.ID, e *envelope.Envelope) (uint64, error)
 
+// message is what reflogs say of our transactions.
+const message = "covenant"
+
+// Ahead makes ready what [Update] needs at its end.
+func Ahead(s *git.Session) { s.UpdateAhead(message) }
+
 // Update calls build with the present refs and moves all that it asked for in
 // one transaction. When another process was faster it calls build again with
 // fresh refs; build must have no other effect. Ledgers move in the order they
@@ -144,7 +150,7 @@ func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string,
 		refs := seen
 		if seen = nil; refs == nil {
 			var err error
-			if refs, err = s.Refs(prefixes...); err != nil {
+			if refs, err = s.Tips(prefixes...); err != nil {
 				return err
 			}
 		}
@@ -158,7 +164,7 @@ func Update(ctx context.Context, s *git.Session, seqOf SeqOf, prefixes []string,
 		if len(tx.updates) == 0 {
 			return nil
 		}
-		err := s.Update("covenant", tx.updates...)
+		err := s.Update(message, tx.updates...)
 		var conflict *git.ConflictError
 		if errors.As(err, &conflict) && len(conflict.Locks) > 0 {
 			for _, ref := range conflict.Refs {

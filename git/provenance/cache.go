@@ -43,6 +43,15 @@ const kept = 64
 
 // OpenCache returns the cache of a clone, nil when there can't be one.
 func OpenCache(r *git.Repo, configDir string) *Cache {
+	key := cacheKey(configDir)
+	if key == nil {
+		return nil
+	}
+	return &Cache{repo: r, dir: filepath.Join(r.StateDir(), "cache"), key: key}
+}
+
+// cacheKey returns the user's key, a new one where there was none; nil when there can't be one.
+func cacheKey(configDir string) []byte {
 	file := filepath.Join(configDir, "cache.key")
 	key, err := os.ReadFile(file) //nolint:gosec // our own file
 	if os.IsNotExist(err) {
@@ -52,7 +61,42 @@ func OpenCache(r *git.Repo, configDir string) *Cache {
 	if err != nil || serr != nil || len(key) != sha256.Size || !info.Mode().IsRegular() || (info.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/') {
 		return nil
 	}
-	return &Cache{repo: r, dir: filepath.Join(r.StateDir(), "cache"), key: key}
+	return key
+}
+
+// MemoryFor returns what [git.Open] remembers by, nil where nothing remembered is believed. It stands in the cache,
+// authenticated as all that is there.
+func MemoryFor(configDir string, lookup func(string) (string, bool)) git.Memory {
+	if Automated(lookup) {
+		return nil
+	}
+	return memory(configDir)
+}
+
+// memory is the user's configuration directory.
+type memory string
+
+// Recall implements [git.Memory].
+func (m memory) Recall(commonDir, name string) []byte {
+	dir := filepath.Join(git.StateIn(commonDir), "cache")
+	if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+		return nil
+	}
+	c := &Cache{dir: dir, key: cacheKey(string(m))}
+	if c.key == nil {
+		return nil
+	}
+	return c.read(name)
+}
+
+// Remember implements [git.Memory]. Nothing is left in a repository that is not governed.
+func (m memory) Remember(r *git.Repo, name string, b []byte) {
+	if _, governed := r.Config().Get(PinKey); !governed {
+		return
+	}
+	if c := OpenCache(r, string(m)); c != nil {
+		c.write(name, b)
+	}
 }
 
 // automated are the variables by which build services, and Git's own quarantine of what
@@ -217,7 +261,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	remembered := make(chan *snapshot, 1)
 	go func() { remembered <- o.Cache.load(file) }() // while Git reads
-	list, err := s.Refs(ledger.Prefix, notes.Ref, ForkPrefix)
+	list, err := s.Tips(ledger.Prefix, notes.Ref, ForkPrefix)
 	if err != nil {
 		return nil
 	}
@@ -229,7 +273,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if err != nil {
 		return nil
 	}
-	root, err := OpenRoot(s, o.Pin)
+	root, err := o.Cache.OpenRoot(s, o.Pin)
 	if err != nil || inForce(s, root, o.Now) != nil {
 		return nil // the long way says what is wrong
 	}

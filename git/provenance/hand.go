@@ -95,7 +95,7 @@ func RefsAhead(s *git.Session) func() ([]git.Ref, error) {
 	}
 	got := make(chan result, 1)
 	go func() {
-		refs, err := s.Refs(prefixes...)
+		refs, err := s.Tips(prefixes...)
 		got <- result{refs, err}
 	}()
 	return sync.OnceValues(func() ([]git.Ref, error) {

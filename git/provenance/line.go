@@ -26,7 +26,7 @@ func HeadOf(s *git.Session, ref string) (Head, error) { return headOf(s, ref, re
 
 func headOf(s *git.Session, here, ref string) (Head, error) {
 	h := Head{Ref: ref, Here: here}
-	refs, err := s.Refs(here)
+	refs, err := s.Tips(here)
 	if err != nil {
 		return h, err
 	}

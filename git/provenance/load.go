@@ -267,7 +267,7 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 	f.commits, f.order = apart, order
 	clear(f.Tips)
 	clear(f.forkTips)
-	refs, rerr := s.Refs(under, forkUnder(under))
+	refs, rerr := s.Tips(under, forkUnder(under))
 	if rerr != nil {
 		return errors.Join(err, rerr)
 	}
@@ -303,7 +303,7 @@ func (f *Facts) readApart(take func(git.LogQuery) error) error {
 
 // readProposed is the log where refs are as an overlay has them.
 func (f *Facts) readProposed(s *git.Session, under string, revs []string, take func(git.LogQuery) error) error {
-	refs, err := s.Refs(under, forkUnder(under))
+	refs, err := s.Tips(under, forkUnder(under))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -48,6 +50,16 @@ func authorityQuestion(root *Root, refs []git.Ref) string {
 	return b.String()
 }
 
+// KnowsAgent reports whether the authority of a principal who is no operator was remembered, without a look at whether it
+// still holds.
+func (c *Cache) KnowsAgent(name string) bool {
+	if c == nil || !identity.ValidName(name) {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(c.dir, authorityFile(name)))
+	return err == nil
+}
+
 func authorityFile(name string) string { return "authority-" + name }
 
 // AuthorityOf returns the authority as far as a principal's own acts need it: from memory where
@@ -63,7 +75,7 @@ func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name stri
 	var refs []git.Ref
 	if cache != nil && identity.ValidName(name) {
 		if ahead == nil {
-			ahead = func() ([]git.Ref, error) { return s.Refs(prefixes...) }
+			ahead = func() ([]git.Ref, error) { return s.Tips(prefixes...) }
 		}
 		var err error
 		if refs, err = ahead(); err != nil {
@@ -83,6 +95,81 @@ func authorityAndRefs(ctx context.Context, s *git.Session, root *Root, name stri
 		cache.rememberAuthority(f, name, question)
 	}
 	return f.Authority, refs, nil
+}
+
+// rememberedRoot is the bytes of the versions of the trust root since the pinned one, as they were read from a commit. They
+// are verified whenever they are used.
+type rememberedRoot struct {
+	Tip      oid.ID          `json:"tip"`
+	Pin      envelope.Digest `json:"pin"`
+	Versions []string        `json:"versions"`
+}
+
+const (
+	rootFile       = "root"
+	rememberedSize = 1 << 20 // bytes of all versions that are remembered
+)
+
+// OpenRoot is the function of that name, and needs no object of Git's where the trust root is the one that was read last. A nil
+// cache remembers nothing.
+func (c *Cache) OpenRoot(s *git.Session, pin envelope.Digest) (*Root, error) {
+	if c == nil {
+		return OpenRoot(s, pin)
+	}
+	tip := func() oid.ID {
+		refs, err := s.Tips(RootRef)
+		if err != nil || len(refs) != 1 || refs[0].Name != RootRef {
+			return oid.ID{} // the long way says what is wrong
+		}
+		return refs[0].ID
+	}
+	at := tip()
+	if at.IsZero() {
+		return OpenRoot(s, pin)
+	}
+	if list := c.root(at, pin); len(list) > 0 {
+		return holdRoot(s.Repo(), list, pin)
+	}
+	list, err := chainAt(s, at.String(), pin, false)
+	if err != nil {
+		return nil, err
+	}
+	r, err := holdRoot(s.Repo(), list, pin)
+	if err == nil {
+		c.rememberRoot(at, pin, list)
+	}
+	return r, err
+}
+
+func (c *Cache) root(at oid.ID, pin envelope.Digest) []*envelope.Envelope {
+	var was rememberedRoot
+	if body := c.read(rootFile); body == nil || json.Unmarshal(body, &was) != nil || was.Tip != at || was.Pin != pin {
+		return nil
+	}
+	list := make([]*envelope.Envelope, 0, len(was.Versions))
+	for _, text := range was.Versions {
+		e, err := ledger.ParseBlob([]byte(text))
+		if err != nil {
+			return nil
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+func (c *Cache) rememberRoot(at oid.ID, pin envelope.Digest, list []*envelope.Envelope) {
+	was := rememberedRoot{Tip: at, Pin: pin}
+	size := 0
+	for _, e := range list {
+		b, err := ledger.Blob(e)
+		if size += len(b); err != nil || size > rememberedSize {
+			return
+		}
+		was.Versions = append(was.Versions, string(b))
+	}
+	if body, err := json.Marshal(was); err == nil {
+		c.write(rootFile, body)
+	}
 }
 
 // tips lists the ledgers as [git.Session.Refs] does.

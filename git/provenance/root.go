@@ -160,20 +160,28 @@ func OpenWhole(s *git.Session, ref string, pin envelope.Digest) (*Root, error) {
 }
 
 func openRoot(s *git.Session, ref string, pin envelope.Digest, whole bool) (*Root, error) {
+	list, err := chainAt(s, ref, pin, whole)
+	if err != nil {
+		return nil, err
+	}
+	return holdRoot(s.Repo(), list, pin)
+}
+
+// chainAt reads the versions at a ref since the pinned one, or since the first, oldest first; only the newest where that is pinned.
+func chainAt(s *git.Session, ref string, pin envelope.Digest, whole bool) ([]*envelope.Envelope, error) {
 	tip, err := readRoot(s, ref)
 	if errors.Is(err, ErrNotGoverned) {
 		return nil, fmt.Errorf("%w: %s", ErrRootMissing, pin)
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || tip.ID() == pin && !whole {
+		return []*envelope.Envelope{tip}, err
 	}
-	list := []*envelope.Envelope{tip}
-	if tip.ID() != pin || whole {
-		if list, err = versionsAt(s, ref, pin, whole); err != nil {
-			return nil, err
-		}
-		tip = list[len(list)-1]
-	}
+	return versionsAt(s, ref, pin, whole)
+}
+
+// holdRoot verifies versions, and holds them to the pin.
+func holdRoot(r *git.Repo, list []*envelope.Envelope, pin envelope.Digest) (*Root, error) {
+	tip := list[len(list)-1]
 	refuse := func(err error) (*Root, error) { return nil, &RootError{Pinned: pin, Found: tip.ID(), Err: err} }
 	versions, err := trust.Chain(list, pin)
 	var step *trust.StepError
@@ -186,7 +194,7 @@ func openRoot(s *git.Session, ref string, pin envelope.Digest, whole bool) (*Roo
 		return refuse(err)
 	}
 	v := versions[len(versions)-1]
-	if v.Format != s.Repo().Format().String() {
+	if v.Format != r.Format().String() {
 		return refuse(fmt.Errorf("%w: it governs a %s repository", trust.ErrInvalid, v.Format))
 	}
 	return &Root{Root: v.Root, ID: v.Repository(), Digest: v.ID, Versions: versions, pin: pin}, nil

@@ -123,6 +123,7 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	for i := range drafts {
 		queries[i] = drafts[i].query
 	}
+	ledger.Ahead(k.Session) // whatever is decided is recorded
 	for i, d := range k.decideAll(queries) {
 		if drafts[i].answer = d; !d.Allowed {
 			return nil, k.deny(ctx, mode, &drafts[i])

@@ -138,20 +138,21 @@ func open(ctx context.Context, env *cli.Env) (*court, error) {
 
 // openAs is open for a question about one principal: what it rests on may be remembered.
 func openAs(ctx context.Context, env *cli.Env, name string) (*court, error) {
-	w, err := work.Open(ctx, env)
+	w, err := work.OpenIdle(ctx, env)
 	if err != nil {
 		return nil, err
 	}
 	c := &court{Work: w}
+	cache := w.Cache(false)
 	ahead := provenance.RefsAhead(w.Session) // while the root is read
 	if c.pin, err = w.Pin(""); err == nil {
 		var root *provenance.Root
-		if root, err = provenance.OpenRoot(w.Session, c.pin); err == nil {
+		if root, err = cache.OpenRoot(w.Session, c.pin); err == nil {
 			if name == "" {
 				name = w.Choice().Named(w.Session.Repo())
 			}
 			var a *capability.Authority
-			if a, err = provenance.AuthorityOf(ctx, w.Session, root, name, w.Cache(false), ahead); err == nil {
+			if a, err = provenance.AuthorityOf(ctx, w.Session, root, name, cache, ahead); err == nil {
 				c.facts = &provenance.Facts{Root: root, Authority: a}
 				return c, nil
 			}

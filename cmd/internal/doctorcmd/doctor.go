@@ -82,7 +82,7 @@ type ailment struct {
 }
 
 func run(ctx context.Context, env *cli.Env, fix, asJSON bool) error {
-	w, err := work.Open(ctx, env)
+	w, err := work.OpenFresh(ctx, env)
 	if err != nil {
 		return err
 	}

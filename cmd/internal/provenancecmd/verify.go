@@ -163,7 +163,11 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 // verifyOnce verifies what is here. Where it returns an error that [fetcher.mend]
 // knows, nothing was printed yet.
 func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []string) error {
-	w, err := work.Open(ctx, env)
+	open := work.Open
+	if o.noCache || o.deep {
+		open = work.OpenFresh
+	}
+	w, err := open(ctx, env)
 	if err != nil {
 		return err
 	}

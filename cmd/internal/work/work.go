@@ -37,7 +37,24 @@ type Work struct {
 
 // Open opens the repository the environment is in. The caller closes it.
 func Open(ctx context.Context, env *cli.Env) (*Work, error) {
-	r, err := git.Open(ctx, git.Options{Dir: env.Dir, Env: env.Environ, Reads: true})
+	return open(ctx, env, git.Options{Reads: true, Memory: memory(env)})
+}
+
+// OpenIdle is Open for a command that may find all it needs remembered: no child is started ahead.
+func OpenIdle(ctx context.Context, env *cli.Env) (*Work, error) {
+	return open(ctx, env, git.Options{Memory: memory(env)})
+}
+
+// OpenFresh is Open, and believes nothing that was remembered.
+func OpenFresh(ctx context.Context, env *cli.Env) (*Work, error) {
+	return open(ctx, env, git.Options{Reads: true})
+}
+
+func memory(env *cli.Env) git.Memory { return provenance.MemoryFor(ConfigDir(env), env.Lookup) }
+
+func open(ctx context.Context, env *cli.Env, o git.Options) (*Work, error) {
+	o.Dir, o.Env = env.Dir, env.Environ
+	r, err := git.Open(ctx, o)
 	if err != nil {
 		return nil, Explain(err)
 	}
