@@ -161,6 +161,9 @@ func (r *Repo) pointee(name string) string {
 
 var errRefName = errors.New("not a full ref name")
 
+// ValidRef reports whether a full ref name is one that Git takes.
+func ValidRef(name string) bool { return checkRefName(name) == nil }
+
 // checkRefName checks a full ref name by the rules of git-check-ref-format(1).
 func checkRefName(name string) error {
 	bad := !strings.HasPrefix(name, "refs/") || strings.HasSuffix(name, ".") || len(name) > 4096 ||

@@ -76,7 +76,7 @@ func receive(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 
 // judge collects all that is wrong. What makes the rest unreadable ends it early.
 func (p *pushed) judge(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{p.limits, p.names, p.root, p.ledgers} {
+	for _, step := range []func(context.Context) error{p.limits, p.names, p.present, p.root, p.ledgers} {
 		if err := step(ctx); err != nil || len(p.wrong) > 0 {
 			return err
 		}
@@ -153,6 +153,39 @@ func (p *pushed) limits(ctx context.Context) error {
 		p.refuse("push the history in parts: git push REMOTE COMMIT:refs/heads/BRANCH", "more than %d commits and ledger entries in one push", maxPushedCommits)
 	}
 	return nil
+}
+
+// present refuses a push that says of a ref that it is where it is not. Git would refuse that ref, but only after this hook, and move the
+// others: they would have been judged by a record that the push does not get.
+func (p *pushed) present(context.Context) error {
+	if len(p.moves) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(p.moves))
+	for _, m := range p.moves {
+		names = append(names, m.ref)
+	}
+	refs, err := p.s.Tips(names...)
+	if err != nil {
+		return err
+	}
+	at := map[string]oid.ID{}
+	for _, r := range refs {
+		at[r.Name] = r.ID
+	}
+	for _, m := range p.moves {
+		if now := at[m.ref]; now != m.old && !(now.IsZero() && m.old.IsZero()) {
+			p.refuse("fetch, and push again: git fetch REMOTE", "%s: the push says it is at %s, and it is at %s", m.ref, spot(m.old), spot(now))
+		}
+	}
+	return nil
+}
+
+func spot(id oid.ID) string {
+	if id.IsZero() {
+		return "nothing"
+	}
+	return id.Short()
 }
 
 // names looks at what can be told from the names of refs alone.

@@ -363,6 +363,7 @@ func TestTimeAndRemoval(t *testing.T) {
 		x := newCourt(t)
 		x.grant("ada", "coder", "repo.commit", `{}`)
 		x.people[0].Until, x.people[0].Lapse = x.clock.Add(time.Minute), lapse
+		x.people[0].Seen = []envelope.Head{{Ledger: x.grants[0].Ledger, Seq: x.grants[0].Seq}}
 		if d := x.ask("coder", capability.Commit); d.Allowed == lapse {
 			t.Errorf("lapse %v: %+v", lapse, d)
 		}
@@ -379,6 +380,27 @@ func TestTimeAndRemoval(t *testing.T) {
 	c.people[0].MayAct = func(a string) bool { return a == capability.Push }
 	if c.ask("ada", capability.Commit).Allowed || !c.ask("ada", capability.Push).Allowed {
 		t.Error("policy does not say what operators may do")
+	}
+}
+
+// TestRootNamesItsKeys: no operator alone gives another key to a name of the trust root, of whatever kind: that takes as many as sign the root.
+func TestRootNamesItsKeys(t *testing.T) {
+	for _, kind := range []string{"human", "automation"} {
+		c := newCourt(t)
+		c.people = append(c.people, capability.Principal{Name: "third", Kind: kind, Accountable: "third", Keys: []identity.PublicKey{c.keys["third"]}})
+		c.grant("ada", "third", "repo.push", `{}`, func(g *capability.Grant) { g.Subject.Kind, g.Subject.Accountable = kind, "third" })
+		if d := c.ask("third", "repo.push"); !d.Allowed {
+			t.Errorf("%s: its own key: %s", kind, d.Reason)
+		}
+		c.grant("ada", "third", "repo.*", `{}`, func(g *capability.Grant) {
+			g.Subject.Kind, g.Subject.Accountable, g.Subject.Key = kind, "third", c.keys["mallory"].String()
+		})
+		if d := c.ask("mallory", "repo.commit"); d.Allowed {
+			t.Errorf("%s: another key acts in its name", kind)
+		}
+		if _, ok := c.fold().ByKey(c.keys["mallory"].ID()); ok {
+			t.Errorf("%s: another key is known as its own", kind)
+		}
 	}
 }
 

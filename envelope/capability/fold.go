@@ -24,11 +24,14 @@ type Principal struct {
 
 	// MayAct tells what an operator does without a grant; nil: everything.
 	MayAct func(action string) bool
+	// OperatorUntil is when a person of the trust root, who is no operator now, was one last. What that person
+	// ended or narrowed before stays so. Zero: never.
+	OperatorUntil time.Time
 	// Until is when the trust root let this person or key go: it is known, and
 	// may do nothing from then on. Zero: it is in the root.
 	Until time.Time
-	// Seen is how far this key's ledgers reached when it was removed; what stands beyond counts for nothing, whatever
-	// time it claims. nil: nobody looked, and times decide.
+	// Seen is how far this key's ledgers reached when it was removed; what stands beyond, or in a ledger that is not
+	// named, counts for nothing, whatever time it claims.
 	Seen []envelope.Head
 	// Lapse: grants of one who went count for nothing from Until on.
 	Lapse bool
@@ -41,22 +44,39 @@ func (p *Principal) Gone(at time.Time) bool {
 	return !p.Until.IsZero() && !at.Before(p.Until) || !p.Compromised.IsZero() && !at.Before(p.Compromised)
 }
 
-// left reports whether a statement was made after its signer had left.
-func (p *Principal) left(at Place) bool {
-	switch {
-	case !p.Compromised.IsZero() && !at.Time.Before(p.Compromised):
-		return true
-	case p.Until.IsZero():
-		return false
-	case p.Seen == nil:
-		return !at.Time.Before(p.Until)
+// Reach returns how far a ledger that this principal's key writes counts: up to the entry that the trust root names
+// since it removed the key, the zero head where it names none. all: it is in the root, and nothing ends the ledger.
+func (p *Principal) Reach(ledger string) (last envelope.Head, all bool) {
+	if p.Until.IsZero() {
+		return envelope.Head{}, true
 	}
 	for _, h := range p.Seen {
-		if h.Ledger == at.Ledger && at.Seq <= h.Seq {
-			return false
+		if h.Ledger == ledger {
+			return h, false
 		}
 	}
-	return true
+	return envelope.Head{}, false
+}
+
+// left reports whether a statement was made after its signer had left.
+func (p *Principal) left(at Place) bool {
+	if !p.Compromised.IsZero() && !at.Time.Before(p.Compromised) {
+		return true
+	}
+	last, all := p.Reach(at.Ledger)
+	return !all && at.Seq > last.Seq
+}
+
+// Vouches reports whether what a key signed at a place is evidence: its holder is, or was then, a person or automation of the trust root,
+// and nobody else is known to have the key.
+func (a *Authority) Vouches(keyID string, at Place) bool {
+	p, ok := a.byKey[keyID]
+	return ok && a.root[p.Name] && p.Kind != "agent" && p.Compromised.IsZero() && !p.left(at)
+}
+
+// operated reports whether the principal is an operator, or was one at a moment. It is asked of what ends or narrows authority: in doubt it was.
+func (p *Principal) operated(at time.Time) bool {
+	return p.Operator || !p.OperatorUntil.IsZero() && !at.After(p.OperatorUntil)
 }
 
 // ErrLate says that a statement was signed by a key that had been removed, or that was removed before anybody
@@ -70,8 +90,6 @@ func (p *Principal) tooLate(at Place) error {
 		return fmt.Errorf("%w: %s's, compromised since %s", ErrLate, p.Name, envelope.Timestamp(p.Compromised))
 	case at.Ledger == "":
 		return fmt.Errorf("%w: %s's, at %s", ErrLate, p.Name, envelope.Timestamp(p.Until))
-	case p.Seen == nil:
-		return fmt.Errorf("%w: %s's, at %s, and it is dated %s", ErrLate, p.Name, envelope.Timestamp(p.Until), envelope.Timestamp(at.Time))
 	}
 	return fmt.Errorf("%w: %s's, at %s; entry %d of %s was not known to who removed it", ErrLate, p.Name, envelope.Timestamp(p.Until), at.Seq, at.Ledger)
 }
@@ -114,6 +132,8 @@ type Authority struct {
 	material map[string]string
 	scopes   map[envelope.Digest][]byte // grant → its scope, canonical
 	intro    map[envelope.Digest]end    // introduction → when it ends
+	narrowed []Given                    // by persons who were operators then: they give nothing any more, and end introductions
+	root     map[string]bool            // names that the trust root gives
 	sight    Sight
 
 	contested bool    // a delegation was refused for a name or key that another has
@@ -165,9 +185,11 @@ func fold(persons []Principal, grants []Given, ended []Ended, sight Sight) *Auth
 	a := &Authority{
 		byKey: map[string]*Principal{}, byName: map[string]*Principal{}, grants: map[envelope.Digest]Given{},
 		bySub: map[string][]envelope.Digest{}, ended: map[envelope.Digest][]Ended{}, material: map[string]string{}, scopes: map[envelope.Digest][]byte{},
+		root: map[string]bool{},
 	}
 	for _, p := range persons {
 		a.add(p)
+		a.root[p.Name] = p.Accountable == p.Name
 	}
 	todo := slices.Clone(grants)
 	first := map[envelope.Digest]time.Time{} // when delegations were seen
@@ -201,6 +223,9 @@ func fold(persons []Principal, grants []Given, ended []Ended, sight Sight) *Auth
 		})
 	}
 	for _, g := range todo {
+		if by := a.byKey[g.KeyID]; by != nil && !by.Operator && by.operated(g.Time) && g.Granted.Parent == "" && !by.left(g.Place) {
+			a.narrowed = append(a.narrowed, g)
+		}
 		a.contested = a.contested || g.Granted.Parent != "" && errors.Is(refused[g.ID], errTaken)
 		a.Refused = append(a.Refused, fmt.Errorf("grant %s: %w", g.ID.Short(), refused[g.ID]))
 	}
@@ -223,7 +248,8 @@ func (a *Authority) add(p Principal) {
 		a.byName[p.Name] = pp
 	}
 	for _, k := range p.Keys {
-		if was := a.byKey[k.ID()]; was == nil || p.Until.IsZero() {
+		was := a.byKey[k.ID()]
+		if was == nil || p.Until.IsZero() || !was.Until.IsZero() && p.Until.After(was.Until) { // it was removed, given back, and removed again
 			a.byKey[k.ID()] = pp
 		}
 		for _, m := range identity.Materials(k) {
@@ -298,7 +324,7 @@ func (a *Authority) admit(g Given) error {
 		a.add(Principal{Name: s.Name, Kind: s.Kind, Accountable: answers, Emails: s.Emails, Keys: []identity.PublicKey{key}})
 	case known.Kind != s.Kind || known.Accountable != s.Accountable:
 		return bad("the name %s %w: by a %s under %s", s.Name, errTaken, known.Kind, known.Accountable)
-	case owner == "" && s.Kind == "human":
+	case owner == "" && (s.Kind == "human" || a.root[s.Name]):
 		return bad("the keys of %s are in the trust root, and this is none of them", s.Name)
 	case owner == "" && !by.Operator:
 		return bad("the name %s %w, and only an operator gives its bearer another key", s.Name, errTaken)
@@ -335,7 +361,7 @@ func (a *Authority) mayEnd(e Ended) error {
 	if by.left(e.Place) {
 		return fmt.Errorf("%w: %w", ErrInvalid, by.tooLate(e.Place))
 	}
-	if by.Operator || g.Granted.Subject.Name == by.Name {
+	if by.operated(e.Time) || g.Granted.Subject.Name == by.Name {
 		return nil
 	}
 	for _, link := range a.line(g.ID) {
@@ -349,7 +375,7 @@ func (a *Authority) mayEnd(e Ended) error {
 // MayGrant reports why a grant signed by a key at a moment would count for nothing.
 func (a *Authority) MayGrant(keyID string, at time.Time, g Grant) error {
 	trial := &Authority{
-		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material), scopes: map[envelope.Digest][]byte{},
+		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material), scopes: map[envelope.Digest][]byte{}, root: a.root,
 	}
 	if p, ok := trial.byName[g.Subject.Name]; ok { // it may be given another key
 		c := *p
@@ -397,7 +423,7 @@ func (a *Authority) Line(id envelope.Digest) []Given { return a.line(id) }
 func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	for _, g := range a.line(id) {
 		for _, e := range a.ended[g.ID] {
-			if by.IsZero() || !e.Time.After(by) && (a.operates(e.KeyID) || a.seen(e.Place, by)) {
+			if by.IsZero() || !e.Time.After(by) && (a.operated(e.KeyID, e.Time) || a.seen(e.Place, by)) {
 				return e, true
 			}
 		}
@@ -405,9 +431,9 @@ func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	return Ended{}, false
 }
 
-func (a *Authority) operates(keyID string) bool {
+func (a *Authority) operated(keyID string, at time.Time) bool {
 	p := a.byKey[keyID]
-	return p != nil && p.Operator
+	return p != nil && p.operated(at)
 }
 
 // end is when an introduction's permission ends: now, and by the words of operators, for what was done; and what others
@@ -425,6 +451,12 @@ func (a *Authority) introductions() {
 		if !g.Granted.Introduction {
 			first[g.Granted.Subject.Name] = append(first[g.Granted.Subject.Name], g)
 		}
+	}
+	for _, g := range a.narrowed {
+		if g.Granted.Introduction {
+			continue
+		}
+		first[g.Granted.Subject.Name] = append(first[g.Granted.Subject.Name], g)
 	}
 	a.intro = map[envelope.Digest]end{}
 	for id, g := range a.grants {
@@ -495,6 +527,12 @@ func (a *Authority) void(line []Given) string {
 		}
 	}
 	return ""
+}
+
+// Narrowed returns the grants that give nothing any more, since who gave them is no operator now, and still end the introductions
+// of a name.
+func (a *Authority) Narrowed(name string) []Given {
+	return slices.DeleteFunc(slices.Clone(a.narrowed), func(g Given) bool { return g.Granted.Subject.Name != name })
 }
 
 // ByKey returns the principal a key speaks for.

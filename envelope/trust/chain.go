@@ -332,6 +332,9 @@ func Follows(prev *Version, next *Root) error {
 			return err
 		}
 	}
+	if err := keepsOperators(prev, next); err != nil {
+		return err
+	}
 	for _, f := range next.Former {
 		known := slices.ContainsFunc(prev.Former, func(g Former) bool { return g.becomes(f) })
 		if !known && !removes(prev, next, f) {
@@ -357,9 +360,42 @@ func removes(prev *Version, next *Root, f Former) bool {
 
 // becomes reports whether g is f, or a stricter form of it.
 func (f Former) becomes(g Former) bool {
-	return g.compare(f) == 0 && g.Kind == f.Kind && g.Operator == f.Operator && slices.Equal(g.Emails, f.Emails) && slices.Equal(g.Seen, f.Seen) &&
+	return g.compare(f) == 0 && g.Kind == f.Kind && g.Operator == f.Operator && slices.Equal(g.Emails, f.Emails) &&
+		(slices.Equal(g.Seen, f.Seen) || g.Compromised != f.Compromised && within(g.Seen, f.Seen)) &&
 		(g.Grants == f.Grants || g.Grants == Lapse) &&
 		(g.Compromised == f.Compromised || g.Compromised != "" && (f.Compromised == "" || moment(g.Compromised).Before(moment(f.Compromised))))
+}
+
+// within reports whether heads reach no further than others do.
+func within(a, b []envelope.Head) bool {
+	for _, h := range a {
+		i := slices.IndexFunc(b, func(o envelope.Head) bool { return o.Ledger == h.Ledger })
+		if i < 0 || h.Seq > b[i].Seq || h.Seq == b[i].Seq && h.ID != b[i].ID {
+			return false
+		}
+	}
+	return true
+}
+
+// keepsOperators checks that it stays known until when persons were operators who are none any more.
+func keepsOperators(prev *Version, next *Root) error {
+	for _, p := range next.Persons {
+		was := prev.Person(p.Name)
+		until := ""
+		switch {
+		case next.IsOperator(p.Name):
+		case was == nil:
+			until = prev.operatorUntil(p.Name)
+		case prev.IsOperator(p.Name):
+			until = next.Created
+		default:
+			until = was.OperatorUntil
+		}
+		if p.OperatorUntil != until {
+			return fmt.Errorf("%w: until when %s was an operator", ErrDropped, p.Name)
+		}
+	}
+	return nil
 }
 
 // keepsKeys checks that each key of a person is still that person's, or a former one.

@@ -49,7 +49,7 @@ func (r *Root) Add(name string, kind Kind, emails []string, keys ...identity.Pub
 			kind = Human
 		}
 		at, _ := slices.BinarySearchFunc(r.Persons, name, func(p Person, n string) int { return strings.Compare(p.Name, n) })
-		r.Persons = slices.Insert(r.Persons, at, Person{Kind: kind, Name: name})
+		r.Persons = slices.Insert(r.Persons, at, Person{Kind: kind, Name: name, OperatorUntil: r.operatorUntil(name)})
 		p = &r.Persons[at]
 	case kind != "" && kind != p.Kind:
 		return change("%s is of kind %s", name, p.Kind)
@@ -62,6 +62,17 @@ func (r *Root) Add(name string, kind Kind, emails []string, keys ...identity.Pub
 	}
 	p.Emails = union(p.Emails, emails)
 	return nil
+}
+
+// operatorUntil returns until when a person was an operator whose keys were all removed; "" where there was none.
+func (r *Root) operatorUntil(name string) string {
+	until := ""
+	for _, f := range r.Former {
+		if f.Name == name && f.Operator {
+			until = max(until, f.Until)
+		}
+	}
+	return until
 }
 
 // Leaving says how a key leaves.
@@ -134,7 +145,26 @@ func (r *Root) Promote(name string) error {
 	if p := r.Person(name); p == nil || p.Kind != Human {
 		return change("%q is no human of the root, so no operator", name)
 	}
-	r.Operators = union(r.Operators, []string{name})
+	return r.SetOperators(slices.Concat(r.Operators, []string{name}))
+}
+
+// SetOperators names all operators, who are humans of the root. Of those who are none any more the root keeps until when they were.
+func (r *Root) SetOperators(names []string) error {
+	for _, name := range names {
+		if p := r.Person(name); p == nil || p.Kind != Human {
+			return change("%q is no human of the root, so no operator", name)
+		}
+	}
+	was := r.Operators
+	r.Operators = union(nil, names)
+	for i := range r.Persons {
+		switch p := &r.Persons[i]; {
+		case r.IsOperator(p.Name):
+			p.OperatorUntil = ""
+		case slices.Contains(was, p.Name):
+			p.OperatorUntil = r.Created
+		}
+	}
 	return nil
 }
 

@@ -90,6 +90,9 @@ type Person struct {
 	Keys   []string `json:"keys"`             // public keys as identity.ParsePublicKey reads them, sorted
 	Kind   Kind     `json:"kind"`             // human or automation
 	Name   string   `json:"name"`
+	// OperatorUntil is when a person who is no operator was one last: RFC 3339, created of the version that changed it.
+	// What an operator ended or narrowed stays so.
+	OperatorUntil string `json:"operatorUntil,omitempty"`
 }
 
 // What becomes of the grants that a removed key signed.
@@ -108,9 +111,9 @@ type Former struct {
 	Kind        Kind     `json:"kind"`
 	Name        string   `json:"name"`
 	Operator    bool     `json:"operator"` // was one in the last version that named these keys
-	// Seen is how far the ledgers of these keys reached when they were removed: what they hold up to there was
-	// made before. Sorted by ledger; absent where nobody looked, and of those who are compromised from the start.
-	Seen  []envelope.Head `json:"seen,omitempty"`
+	// Seen is how far the ledgers of these keys reached when they were removed, or, of those who are compromised, had been seen
+	// by others before: what they hold up to there stands, and nothing else. Sorted by ledger.
+	Seen  []envelope.Head `json:"seen,omitzero"`
 	Until string          `json:"until"` // RFC 3339: created of the version that removed them
 }
 
@@ -118,6 +121,9 @@ type Former struct {
 func (f Former) compare(g Former) int {
 	return cmp.Or(strings.Compare(f.Name, g.Name), strings.Compare(f.Until, g.Until), slices.Compare(f.Keys, g.Keys))
 }
+
+// Same reports whether two entries are of the same keys, removed by the same version.
+func (f Former) Same(g Former) bool { return f.compare(g) == 0 && slices.Equal(f.Keys, g.Keys) }
 
 // Predecessor is a repository that another one replaces, because its operators' keys were lost.
 type Predecessor struct {
@@ -250,13 +256,16 @@ func (r *Root) validatePersons() error {
 		if err := validatePerson(p, owners); err != nil {
 			return err
 		}
+		if p.OperatorUntil != "" && (envelope.CheckTime(p.OperatorUntil) != nil || moment(p.OperatorUntil).After(moment(r.Created)) || p.Kind != Human || r.IsOperator(p.Name)) {
+			return invalid("%s was an operator until %.40q", p.Name, p.OperatorUntil)
+		}
 	}
 	for i, f := range r.Former {
 		if i > 0 && r.Former[i-1].compare(f) >= 0 {
 			return invalid("former persons out of order at %.80q", f.Name)
 		}
 		mine := map[string]string{}
-		if err := validatePerson(Person{f.Emails, f.Keys, f.Kind, f.Name}, mine); err != nil {
+		if err := validatePerson(Person{Emails: f.Emails, Keys: f.Keys, Kind: f.Kind, Name: f.Name}, mine); err != nil {
 			return fmt.Errorf("former person: %w", err)
 		}
 		if f.Grants != Lapse && f.Grants != Stand {

@@ -1,7 +1,9 @@
 package verdict
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -21,12 +23,14 @@ type Entry struct {
 
 // Chain is one ledger, oldest entry first, and how far it can be believed.
 type Chain struct {
-	Name    string // "<topic>/<writer>"
-	Entries []Entry
-	Broken  *Finding // the first thing wrong with it
-	From    int      // index of the first entry that Broken affects; entries before it stand
-	Lost    *Finding // of the first entry that saw more of a ledger of the trust root's keys than is here; nil for none
-	LostAt  int      // index of that entry: it and all later ones were made by who had seen it
+	Name     string // "<topic>/<writer>"
+	Entries  []Entry
+	Broken   *Finding // the first thing wrong with it
+	From     int      // index of the first entry that Broken affects; entries before it stand
+	Late     *Finding // why entries from LateFrom on count for nothing: the trust root removed their writer's key; nil: it did not
+	LateFrom int
+	Lost     *Finding // of the first entry that saw more of a ledger of the trust root's keys than is here; nil for none
+	LostAt   int      // index of that entry: it and all later ones were made by who had seen it
 }
 
 // Break records that entries from index i on cannot be believed. The earliest break stays.
@@ -38,8 +42,43 @@ func (c *Chain) Break(i int, code Code, format string, a ...any) {
 	c.Broken = &Finding{Code: code, Object: c.Name, Message: fmt.Sprintf(format, a...), Hint: "covenant doctor"}
 }
 
-// Whole reports whether the entry at index i stands before any break.
-func (c *Chain) Whole(i int) bool { return c.Broken == nil || i < c.From }
+// Whole reports whether the entry at index i stands before any break, and was made before its writer's key was removed.
+func (c *Chain) Whole(i int) bool { return c.Wrong(i) == nil }
+
+// Wrong returns why the entry at index i counts for nothing; nil when it does count.
+func (c *Chain) Wrong(i int) *Finding {
+	switch {
+	case c.Broken != nil && i >= c.From:
+		return c.Broken
+	case c.Late != nil && i >= c.LateFrom:
+		return c.Late
+	}
+	return nil
+}
+
+// Intact returns how many entries the chain begins with that nobody but its writer can have put there: each was opened, or
+// is signed and too new to be read, and follows the one before it. ownerOf is that of [Chain.Link].
+func (c *Chain) Intact(ownerOf func(keyID string) (string, bool)) int {
+	var prev envelope.Digest
+	for i := range c.Entries {
+		e := &c.Entries[i]
+		if !e.Claims(c.Name, ownerOf) || e.Header.Seq != uint64(i)+1 || e.Header.Prev != prev {
+			return i
+		}
+		prev = e.ID
+	}
+	return len(c.Entries)
+}
+
+// Claims reports whether an entry's signature is that of a ledger's writer, and its statement says that it belongs there:
+// wherever it stands, that writer has made all entries before its number.
+func (e *Entry) Claims(name string, ownerOf func(keyID string) (string, bool)) bool {
+	if e.Err != nil && !errors.Is(e.Err, envelope.ErrNewer) || e.Header.Ledger() != name {
+		return false
+	}
+	owner, ok := ownerOf(e.KeyID)
+	return ok && strings.HasPrefix(e.Header.Writer, owner)
+}
 
 // Link checks what chains entries: numbers, identities of predecessors, the
 // writer, the key, and that no head goes back. ownerOf tells the ledger's

@@ -301,8 +301,10 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 	if cand.InNote {
 		e.Findings = append(e.Findings, unledgered(w, cand))
 	}
-	if chain := w.Chains[cand.Ledger]; chain != nil && !chain.Whole(cand.Index) {
-		e.Findings = append(e.Findings, *chain.Broken)
+	if chain := w.Chains[cand.Ledger]; chain != nil {
+		if wrong := chain.Wrong(cand.Index); wrong != nil {
+			e.Findings = append(e.Findings, *wrong)
+		}
 	}
 	if chain := w.Chains[cand.Ledger]; chain != nil && chain.Lost != nil && cand.Index > chain.LostAt {
 		f := *chain.Lost

@@ -132,29 +132,41 @@ func place(id oid.ID) string {
 }
 
 // Refusal says why an admission counts for nothing, "" when it counts: its signer
-// must have been allowed at its time. What somebody accountable saw is held to the revocations
-// before that, so a revocation does not undo what its writer saw; of what nobody else saw its
-// own time proves nothing, and all revocations count.
+// must have been allowed at its time. That is the time it claims only of persons and automation of the trust root; of
+// others, who could say they had done it while they might, the time at which somebody accountable first saw it, else now.
+// What somebody accountable saw is held to the revocations before that, so a revocation does not undo what its writer saw; of
+// what nobody else saw all revocations count.
 func (s *Step) Refusal(w *World, ref string, now time.Time) string {
-	q := capability.Query{KeyID: s.KeyID, Action: s.Action, At: s.Time, Ref: ref}
-	if s.Time.After(now) {
-		q.At = now
+	by, _ := w.Principal(s.KeyID)
+	rooted := by.Name != "" && by.Accountable == by.Name
+	q := capability.Query{KeyID: s.KeyID, Action: s.Action, At: now, Ref: ref}
+	if rooted && s.Time.Before(now) {
+		q.At = s.Time
 	}
-	if seen, err := time.Parse(time.RFC3339, s.Seen.Time); err == nil {
+	seen, err := time.Parse(time.RFC3339, s.Seen.Time)
+	switch {
+	case err == nil:
 		q.EndedBy = seen.Add(-time.Second) // it was there before it was seen
-		if seen.Before(q.At) {
+		if rooted && seen.Before(q.At) {
 			q.At = seen
 		}
-	} else if w.Gone != nil && w.Gone(s.KeyID) {
+	case w.Gone != nil && w.Gone(s.KeyID):
 		return "its signer, or this key, was removed from the trust root, and nobody accountable saw it before"
 	}
-	if d := w.Authority.Decide(q); !d.Allowed {
-		if d.Reason == "" {
-			return "its signer may not " + s.Action
+	d := w.Authority.Decide(q)
+	if !d.Allowed && !rooted && err == nil && q.EndedBy.Before(now) {
+		q.At, q.Past = q.EndedBy, true
+		if then := w.Authority.Decide(q); then.Allowed {
+			d = then
 		}
-		return d.Reason
 	}
-	return ""
+	if !d.Allowed && d.Reason == "" {
+		d.Reason = "its signer may not " + s.Action
+	}
+	if d.Allowed {
+		return ""
+	}
+	return d.Reason
 }
 
 // course is how admissions follow each other.

@@ -24,6 +24,11 @@ func (everybody) Decide(q capability.Query) capability.Decision {
 	return capability.Decision{Allowed: true}
 }
 
+// oneself answers for oneself.
+func oneself(keyID string) (verdict.Principal, bool) {
+	return verdict.Principal{Name: keyID, Kind: "human", Accountable: keyID, Key: keyID}, true
+}
+
 func at(name string) oid.ID {
 	if name == "" {
 		return oid.ID{}
@@ -100,7 +105,7 @@ func TestLine(t *testing.T) {
 		}
 		for range 8 {
 			rand.Shuffle(len(l.Steps), func(i, j int) { l.Steps[i], l.Steps[j] = l.Steps[j], l.Steps[i] })
-			r := l.Judge(&verdict.World{Authority: everybody{}}, at(c.head), at(c.head), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+			r := l.Judge(&verdict.World{Authority: everybody{}, Principal: oneself}, at(c.head), at(c.head), time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
 			var got []verdict.Code
 			for _, f := range r.Findings {
 				if !slices.Contains(got, f.Code) {
@@ -125,7 +130,7 @@ func TestLineByWrongClocks(t *testing.T) {
 			list[i].Time = time.Unix(rand.Int64N(1<<30), 0)
 		}
 		l := verdict.Line{Ref: "refs/heads/main", Since: []oid.ID{at("S")}, Steps: list}
-		if r := l.Judge(&verdict.World{Authority: everybody{}}, at("D"), at("D"), time.Unix(1<<31, 0)); !r.OK() {
+		if r := l.Judge(&verdict.World{Authority: everybody{}, Principal: oneself}, at("D"), at("D"), time.Unix(1<<31, 0)); !r.OK() {
 			t.Fatalf("%v", r.Findings)
 		}
 	}
@@ -138,7 +143,7 @@ func TestLongLine(t *testing.T) {
 	}
 	l := verdict.Line{Ref: "refs/heads/main", Since: []oid.ID{at("0")}, Steps: steps(text.String())}
 	begin := time.Now()
-	if r := l.Judge(&verdict.World{Authority: everybody{}}, at("20000"), at("20000"), time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)); !r.OK() {
+	if r := l.Judge(&verdict.World{Authority: everybody{}, Principal: oneself}, at("20000"), at("20000"), time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)); !r.OK() {
 		t.Fatal(r.Findings)
 	}
 	if took := time.Since(begin); took > 2*time.Second {

@@ -177,6 +177,7 @@ const (
 	RootMismatch Code = "root.mismatch"
 	RootInvalid  Code = "root.invalid"
 	RootMissing  Code = "root.missing"
+	RootWithheld Code = "root.withheld" // the record names a version that is not here: nothing here can be relied on
 
 	PolicyMode     Code = "policy.mode"
 	PolicyPath     Code = "policy.path"
@@ -202,7 +203,7 @@ const (
 
 // Condemns reports whether what a problem of the repository says leaves nothing to rely on, whatever the verdicts of
 // commits are: what ended an authority, or took a ref somewhere, may be among what is missing.
-func (c Code) Condemns() bool { return c == LedgerWithheld }
+func (c Code) Condemns() bool { return c == LedgerWithheld || c == RootWithheld }
 
 // CodeOf names the refusal an error of opening or reading a seal stands for.
 func CodeOf(err error) Code {

@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v5"
+const cacheVersion = "covenant-exam/v6"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -150,10 +150,12 @@ type shortCommit struct {
 	When    int64  `json:"when"`
 }
 
-// question writes down what the exams depend on: root, ledgers, notes and the span itself.
-func question(sp Span, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool) string {
+// question writes down what the exams depend on: root, ledgers, notes, the span itself, and the ref that it is judged on, which
+// its name alone does not tell. against are the versions of the root that somebody decided against.
+func question(sp Span, ref string, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool, against []string) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, cacheVersion, o.Pin, root, o.NewestFirst, sp.Name, sp.Ref) // whose keys are known depends on the version in force
+	fmt.Fprintln(&b, cacheVersion, o.Pin, root, o.NewestFirst, sp.Names, ref) // whose keys are known depends on the version in force
+	fmt.Fprintln(&b, "against", against)
 	ends := make([]string, 0, len(shallow))
 	for id := range shallow {
 		ends = append(ends, id.String())
@@ -178,8 +180,8 @@ func question(sp Span, o Options, root envelope.Digest, refs map[string]oid.ID, 
 }
 
 // file names the snapshot of a span; another state of the ledgers overwrites it.
-func (c *Cache) file(sp Span, o Options) string {
-	sum := sha256.Sum256([]byte(question(sp, o, "", nil, nil)))
+func (c *Cache) file(sp Span, ref string, o Options) string {
+	sum := sha256.Sum256([]byte(question(sp, ref, o, "", nil, nil, nil)))
 	return hex.EncodeToString(sum[:12])
 }
 
@@ -255,7 +257,11 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if o.Cache == nil {
 		return nil
 	}
-	file := o.Cache.file(sp, o)
+	ref, err := sp.UnderReview(s)
+	if err != nil {
+		return nil
+	}
+	file := o.Cache.file(sp, ref, o)
 	if _, err := os.Stat(filepath.Join(o.Cache.dir, file)); err != nil {
 		return nil // never asked before: spare the look at the refs
 	}
@@ -274,7 +280,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		return nil
 	}
 	root, err := o.Cache.OpenRoot(s, o.Pin)
-	if err != nil || inForce(s, root, o.Now) != nil {
+	if err != nil || inForce(s, root, o.Now) != nil || sp.together(s, root) != nil {
 		return nil // the long way says what is wrong
 	}
 	f := newFacts(root)
@@ -291,7 +297,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 		f.Authority = capability.Fold(Persons(root), nil, nil)
 	}
 	snap := <-remembered
-	if snap == nil || snap.Question != question(sp, o, root.Digest, refs, shallow) {
+	if snap == nil || snap.Question != question(sp, ref, o, root.Digest, refs, shallow, rejected(s)) {
 		return nil
 	}
 	f.seen = snap.Seen
@@ -333,6 +339,10 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if err != nil {
 		return
 	}
+	ref, err := sp.UnderReview(s)
+	if err != nil {
+		return
+	}
 	refs := map[string]oid.ID{}
 	for ref, id := range f.Tips {
 		refs[ref] = id
@@ -343,7 +353,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, o, f.Root.Digest, refs, shallow), Exams: exams, Problems: r.Problems}
+	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Exams: exams, Problems: r.Problems}
 	for name, list := range f.seen {
 		if strings.HasPrefix(name, CapabilityTopic+"/") {
 			if snap.Seen == nil {
@@ -352,11 +362,11 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 			snap.Seen[name] = list
 		}
 	}
-	if ref, err := sp.UnderReview(s); err == nil && ref != "" {
+	if ref != "" {
 		snap.Line = f.Line(ref)
 	}
 	for _, c := range r.Commits {
 		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
 	}
-	o.Cache.store(o.Cache.file(sp, o), snap)
+	o.Cache.store(o.Cache.file(sp, ref, o), snap)
 }

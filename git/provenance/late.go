@@ -102,7 +102,7 @@ func (f *Facts) beyond(s *git.Session, former []trust.Former, gone func(keyID st
 	var out []Late
 	for _, x := range former {
 		if x.Seen == nil && x.Compromised != "" {
-			continue // nothing was looked up, and times decide
+			continue // it was stolen from the start
 		}
 		for _, c := range f.chainsOf(x.Keys) {
 			last := whole(c)
@@ -111,13 +111,6 @@ func (f *Facts) beyond(s *git.Session, former []trust.Former, gone func(keyID st
 				if h.Ledger == c.Name {
 					l.From = h.Seq + 1
 				}
-			}
-			if x.Seen == nil { // times decide
-				n := slices.IndexFunc(c.Entries[:l.To], func(e verdict.Entry) bool { return e.Header.Time >= x.Until })
-				if n < 0 {
-					continue
-				}
-				l.From = c.Entries[n].Header.Seq
 			}
 			if l.From > l.To || !gone(l.KeyID) {
 				continue

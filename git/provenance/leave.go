@@ -3,7 +3,9 @@ package provenance
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
@@ -17,9 +19,7 @@ import (
 func fresh(r, next *trust.Root) []int {
 	var out []int
 	for i, x := range next.Former {
-		if !slices.ContainsFunc(r.Former, func(y trust.Former) bool {
-			return x.Name == y.Name && x.Until == y.Until && slices.Equal(x.Keys, y.Keys)
-		}) {
+		if !slices.ContainsFunc(r.Former, x.Same) {
 			out = append(out, i)
 		}
 	}
@@ -34,10 +34,22 @@ func removed(r, next *trust.Root) []int {
 	})
 }
 
+// tainted returns those entries of next.Former that were there, and of which it says more about a theft.
+func tainted(r, next *trust.Root) []int {
+	var out []int
+	for i, x := range next.Former {
+		if slices.ContainsFunc(r.Former, func(y trust.Former) bool { return x.Same(y) && x.Compromised != y.Compromised }) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // lookBack writes down, for each key that a version removes, how far its ledgers reach: what they hold stands, and
-// what is added to them does not. It returns what says to Git that they are still so.
-func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, gone []int) ([]git.RefUpdate, error) {
-	if len(gone) == 0 {
+// what is added to them does not. Of a key that somebody else may have had since some time, what others had seen before that
+// stands, and what this clone itself wrote. It returns what says to Git that the ledgers are still so.
+func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, gone, worse []int) ([]git.RefUpdate, error) {
+	if len(gone)+len(worse) == 0 {
 		return nil, nil
 	}
 	f, err := load(ctx, s, r, nil, nil)
@@ -45,18 +57,61 @@ func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, go
 		return nil, err
 	}
 	var same []git.RefUpdate
-	for _, i := range gone {
-		x := &next.Former[i]
-		x.Seen = nil
+	look := func(x *trust.Former, most func(ledger string) uint64) {
+		seen := []envelope.Head{} // that nothing was there is said as well
 		for _, c := range f.chainsOf(x.Keys) {
-			last := whole(c)
-			x.Seen = append(x.Seen, envelope.Head{Ledger: c.Name, Seq: last.Header.Seq, ID: last.ID})
+			n := min(whole(c).Header.Seq, most(c.Name))
+			if x.Compromised != "" {
+				n = min(n, f.safe(s, c, x.Compromised))
+			}
+			if n > 0 {
+				seen = append(seen, envelope.Head{Ledger: c.Name, Seq: n, ID: c.Entries[n-1].ID})
+			}
 			if tip := f.Tips[ledger.Prefix+c.Name]; !tip.IsZero() {
 				same = append(same, git.RefUpdate{Name: ledger.Prefix + c.Name, New: tip, Old: tip})
 			}
 		}
+		x.Seen = seen
+	}
+	for _, i := range gone {
+		look(&next.Former[i], func(string) uint64 { return math.MaxUint64 })
+	}
+	for _, i := range worse {
+		x := &next.Former[i]
+		was := r.Former[slices.IndexFunc(r.Former, x.Same)].Seen
+		look(x, func(ledger string) uint64 {
+			for _, h := range was {
+				if h.Ledger == ledger {
+					return h.Seq
+				}
+			}
+			return 0
+		})
 	}
 	return same, nil
+}
+
+// safe returns how many entries of a ledger were made before a time, as far as that is known from others than its writer: from who saw
+// them, or because this clone wrote them.
+func (f *Facts) safe(s *git.Session, c *verdict.Chain, before string) uint64 {
+	t, err := time.Parse(time.RFC3339, before)
+	if err != nil {
+		return 0 // Validate says it
+	}
+	n := uint64(0)
+	if name, ok := ledger.ParseRef(ledger.Prefix + c.Name); ok {
+		if own, err := Own(s.Repo(), name); err == nil && own {
+			for n < uint64(len(c.Entries)) && c.Entries[n].Header.When().Before(t) {
+				n++
+			}
+		}
+	}
+	for _, seen := range f.seen[c.Name] {
+		if seen.Time.Before(t) {
+			n = max(n, seen.Seq)
+		}
+	}
+	return n
 }
 
 // chainsOf returns the ledgers that keys wrote as far as they are whole, sorted by name; those without such an entry are left out.

@@ -44,8 +44,11 @@ func headOf(s *git.Session, here, ref string) (Head, error) {
 // Head returns the ref under review and where it is; false when the span is
 // no whole history of one ref, so that there is nothing to say of a ref.
 func (sp Span) Head(s *git.Session) (Head, bool, error) {
-	if sp.Ranged || len(sp.Tips) != 1 || sp.Name == "" || strings.ContainsAny(strings.TrimPrefix(sp.Name, "@"), "~^@:") {
+	if sp.Ranged || len(sp.Tips) != 1 || len(sp.Names) != 1 {
 		return Head{}, false, nil
+	}
+	if _, rest, err := named(s, sp.Names[0]); err != nil || rest != "" {
+		return Head{}, false, err
 	}
 	here, ref, err := sp.underReview(s)
 	if err != nil || here == "" || ref == "" {

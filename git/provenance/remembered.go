@@ -27,6 +27,7 @@ type rememberedAuthority struct {
 	Principals []rememberedHolder `json:"principals"`
 	Given      []capability.Given `json:"given"`
 	Ended      []capability.Ended `json:"ended"`
+	Narrowed   []capability.Given `json:"narrowed,omitempty"` // they give nothing, and end introductions
 }
 
 type rememberedHolder struct {
@@ -37,7 +38,7 @@ type rememberedHolder struct {
 	Keys        []string `json:"keys"`
 }
 
-const authorityVersion = "covenant-authority/v1"
+const authorityVersion = "covenant-authority/v2"
 
 func authorityQuestion(root *Root, refs []git.Ref) string {
 	var b strings.Builder
@@ -205,15 +206,15 @@ func (c *Cache) authority(root *Root, name, question string) *capability.Authori
 		}
 		persons = append(persons, p)
 	}
-	a := capability.Fold(persons, r.Given, r.Ended)
-	if len(a.Refused) > 0 {
+	a := capability.Fold(persons, slices.Concat(r.Given, r.Narrowed), r.Ended)
+	if len(a.Refused) != len(r.Narrowed) {
 		return nil
 	}
 	return a
 }
 
 func (c *Cache) rememberAuthority(f *Facts, name, question string) {
-	r := rememberedAuthority{Question: question}
+	r := rememberedAuthority{Question: question, Narrowed: f.Authority.Narrowed(name)}
 	persons := map[string]bool{}
 	for _, p := range Persons(f.Root) {
 		persons[p.Name] = true

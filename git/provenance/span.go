@@ -18,7 +18,22 @@ var (
 	ErrEmptyRange = errors.New("there is no commit in this range")
 	ErrShallow    = errors.New("the history of this clone ends inside the range")
 	ErrPartial    = errors.New("this partial clone lacks objects that the answer needs")
+	ErrAmbiguous  = errors.New("more than one ref has this name")
+	ErrSeveral    = errors.New("several refs are named, and each commit is judged on one")
 )
+
+// An AmbiguousError names the refs that a revision could mean. It wraps ErrAmbiguous.
+type AmbiguousError struct {
+	Rev  string
+	Refs []string
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("%v: %q: %s", ErrAmbiguous, e.Rev, strings.Join(e.Refs, ", "))
+}
+
+// Unwrap returns ErrAmbiguous.
+func (e *AmbiguousError) Unwrap() error { return ErrAmbiguous }
 
 // A RevisionError names a revision that is not here. It wraps ErrRevision.
 type RevisionError struct{ Rev string }
@@ -31,9 +46,9 @@ func (e *RevisionError) Unwrap() error { return ErrRevision }
 // Span is the commits to look at: those reachable from Tips and not from Except.
 type Span struct {
 	Tips, Except []oid.ID
-	Ranged       bool   // written as A..B: a range under review, rather than a history
-	Name         string // what the one tip was named by, "" when there are several
-	Ref          string // the ref under review; "" lets Name tell
+	Ranged       bool     // written as A..B: a range under review, rather than a history
+	Names        []string // what the tips were named by; none where they were found otherwise
+	Ref          string   // the ref under review; "" lets Names tell
 }
 
 // ParseSpan reads arguments of the forms REV, A..B, ..B, A.. and ^REV, as git-rev-list(1) does; no argument is HEAD.
@@ -75,19 +90,15 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 		if err != nil {
 			return Span{}, err
 		}
-		if sp.Tips = append(sp.Tips, id); len(sp.Tips) == 1 {
-			sp.Name = to
-		} else {
-			sp.Name = ""
-		}
+		sp.Tips, sp.Names = append(sp.Tips, id), append(sp.Names, to)
 	}
 	return sp, nil
 }
 
 // UnderReview returns the ref whose commits are looked at: the one that was said,
-// else the one that the tip was named by, as git-rev-parse(1) finds it. Of a
-// remote-tracking branch it is the branch at the remote. It is "" where only an
-// object was named.
+// else the one that the tips were named by, as git-rev-parse(1) finds it. Of a
+// remote-tracking branch it is the branch at the remote. It is "" where only
+// objects were named, or different refs.
 func (sp Span) UnderReview(s *git.Session) (string, error) {
 	_, ref, err := sp.underReview(s)
 	return ref, err
@@ -95,33 +106,54 @@ func (sp Span) UnderReview(s *git.Session) (string, error) {
 
 // underReview returns what the ref is called here, too.
 func (sp Span) underReview(s *git.Session) (here, ref string, err error) {
-	rev := sp.Name
 	if sp.Ref != "" {
 		return sp.Ref, sp.Ref, nil
 	}
-	if i := strings.IndexAny(rev, "~^@:"); i >= 0 && rev != "@" {
-		rev = rev[:i]
-	}
-	if rev == "HEAD" || rev == "@" {
-		ref, err = s.HeadRef()
-		return ref, ref, err
-	}
-	if _, err := oid.Parse(rev); err == nil || rev == "" {
-		return "", "", nil
-	}
-	ask := []string{"refs/" + rev, "refs/tags/" + rev, "refs/heads/" + rev, "refs/remotes/" + rev}
-	if strings.HasPrefix(rev, "refs/") {
-		ask = []string{rev}
-	}
-	i := 0
-	for _, err := range s.Sizes(slices.Values(ask)) { // through the child that is there; read to the end, so that it stays
-		if err == nil && here == "" {
-			here = ask[i]
-		}
-		if err != nil && !errors.Is(err, git.ErrMissing) {
+	for i, name := range sp.Names {
+		h, r, err := reviewed(s, name)
+		if err != nil {
 			return "", "", err
 		}
-		i++
+		if i > 0 && r != ref {
+			return "", "", nil
+		}
+		here, ref = h, r
+	}
+	return here, ref, nil
+}
+
+// together refuses, with ErrSeveral, to look at commits of several refs at once where one of them is protected: none of them would be held
+// to what is demanded there.
+func (sp Span) together(s *git.Session, root *Root) error {
+	if sp.Ref != "" || len(sp.Names) < 2 {
+		return nil
+	}
+	refs := map[string]bool{}
+	protected := ""
+	for _, name := range sp.Names {
+		_, ref, err := reviewed(s, name)
+		if err != nil {
+			return err
+		}
+		if refs[ref] = true; root.Policy.Protects(ref) {
+			protected = ref
+		}
+	}
+	if protected == "" || len(refs) < 2 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, and %s is protected", ErrSeveral, strings.Join(sp.Names, ", "), protected)
+}
+
+// reviewed returns the ref that a revision names, and the one that its commits are for.
+func reviewed(s *git.Session, rev string) (here, ref string, err error) {
+	here, _, err = named(s, rev)
+	if err != nil {
+		return "", "", err
+	}
+	if here == "HEAD" {
+		ref, err = s.HeadRef()
+		return ref, ref, err
 	}
 	rest, tracking := strings.CutPrefix(here, "refs/remotes/")
 	if !tracking {
@@ -133,11 +165,83 @@ func (sp Span) underReview(s *git.Session) (here, ref string, err error) {
 	return here, "", nil
 }
 
+// named splits a revision into the ref it begins with, by its full name, or HEAD, and what follows. The ref is "" where it begins
+// with none. A name that more than one ref has is an *AmbiguousError: Git would choose, and who puts a tag beside a branch knows which.
+func named(s *git.Session, rev string) (ref, rest string, err error) {
+	if _, err := oid.Parse(rev); err == nil {
+		return "", rev, nil
+	}
+	base := rev
+	for _, whole := range []bool{true, false} {
+		if !whole {
+			if base = rev[:suffix(rev)]; base == rev {
+				return "", rev, nil
+			}
+		}
+		if base == "HEAD" || base == "@" {
+			return "HEAD", rev[len(base):], nil
+		}
+		if _, err := oid.Parse(base); err == nil || base == "" {
+			return "", rev, nil
+		}
+		found, err := called(s, base)
+		switch {
+		case err != nil:
+			return "", "", err
+		case len(found) > 1:
+			return "", "", &AmbiguousError{base, found}
+		case len(found) == 1:
+			return found[0], rev[len(base):], nil
+		}
+	}
+	return "", rev, nil
+}
+
+// suffix returns where what follows a name in a revision begins, by gitrevisions(7).
+func suffix(rev string) int {
+	for i := range len(rev) {
+		if strings.IndexByte("~^:", rev[i]) >= 0 || strings.HasPrefix(rev[i:], "@{") {
+			return i
+		}
+	}
+	return len(rev)
+}
+
+// called returns the refs that a name could mean to git-rev-parse(1).
+func called(s *git.Session, name string) ([]string, error) {
+	ask := []string{"refs/" + name, "refs/tags/" + name, "refs/heads/" + name, "refs/remotes/" + name, "refs/remotes/" + name + "/HEAD"}
+	if strings.HasPrefix(name, "refs/") {
+		ask = append([]string{name}, ask...)
+	}
+	ask = slices.DeleteFunc(ask, func(ref string) bool { return !git.ValidRef(ref) })
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	refs, err := s.Tips(ask...)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, r := range refs {
+		if slices.Contains(ask, r.Name) {
+			found = append(found, r.Name)
+		}
+	}
+	if slices.Contains(found, name) { // a full name means itself
+		return []string{name}, nil
+	}
+	return found, nil
+}
+
 func resolve(s *git.Session, rev string) (oid.ID, error) {
 	if rev == "" || strings.HasPrefix(rev, "-") {
 		return oid.ID{}, fmt.Errorf("%w: %q", ErrRevision, rev)
 	}
-	c, err := s.Commit(rev + "^{commit}")
+	ref, rest, err := named(s, rev)
+	if err != nil {
+		return oid.ID{}, err
+	}
+	c, err := s.Commit(ref + rest + "^{commit}")
 	if errors.Is(err, git.ErrMissing) {
 		return oid.ID{}, &RevisionError{rev}
 	}
@@ -165,15 +269,15 @@ func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, name string, o
 		return nil, verdict.Result{}, ErrEmptyRange
 	}
 	narrow := One(c)
-	narrow.Name = name
+	narrow.Names = []string{name}
 	if ref, err := narrow.UnderReview(s); err == nil && ref == "" {
-		narrow.Name = "HEAD"
+		narrow.Names = []string{"HEAD"}
 	}
 	rep, r, err := one(narrow, o)
 	if err != nil || r.Verdict.OK() || len(rep.Facts.Admitted) == 0 {
 		return rep, r, err
 	}
-	wide := Span{Tips: []oid.ID{c.ID}, Name: narrow.Name}
+	wide := Span{Tips: []oid.ID{c.ID}, Names: narrow.Names}
 	for _, a := range rep.Facts.Admitted {
 		if !a.New.IsZero() && !slices.Contains(wide.Tips, a.New) {
 			wide.Tips = append(wide.Tips, a.New)

@@ -63,6 +63,7 @@ type statement struct {
 	ended     *capability.Revocation
 	asked     *capability.Asked
 	rewriting *prov.Rewriting
+	adopted   *trust.Adoption
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -149,7 +150,7 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 		if err != nil {
 			return st, h, err
 		}
-		h = a.Entry
+		st.adopted, h = &a.Body, a.Entry
 	default:
 		if h, err = envelope.HeaderOf(o); err != nil {
 			return st, h, err
@@ -299,6 +300,9 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	f.link(f.Authority, "")
 	f.denied(refs[here:], states[here:])
 	f.lost()
+	if err := f.later(s, refs, states); err != nil {
+		return err
+	}
 	f.sight()
 	f.witness()
 	for i, r := range refs[:here] {
@@ -346,7 +350,7 @@ func (f *Facts) Undecided(p verdict.Finding) bool {
 }
 
 // lost tells of ledgers that lack what somebody saw there. Of a ledger that a key of the trust root writes, and that
-// another entry by persons or automation of the root shows to have been longer, nothing that is left can be relied
+// another entry by persons or automation of the root, or what is left of it, shows to have been longer, nothing can be relied
 // on: what is missing may be a revocation, or where a protected ref was put. Agents can plant no such finding.
 func (f *Facts) lost() {
 	w := verdict.World{Chains: f.Chains}
@@ -357,31 +361,52 @@ func (f *Facts) lost() {
 			into[h.Ledger] = h
 		}
 	}
+	owner := f.ownerOf(f.Authority)
+	intact := map[string]int{}
+	// missing reports whether an entry of a ledger of the trust root's keys is not there, with all before it.
+	missing := func(h envelope.Head, exactly bool) bool {
+		n, known := intact[h.Ledger]
+		if !known {
+			if c := f.Chains[h.Ledger]; c != nil {
+				n = c.Intact(owner)
+			}
+			intact[h.Ledger] = n
+		}
+		if h.Seq > uint64(n) { //nolint:gosec // a count
+			return true
+		}
+		id, _ := w.At(h.Ledger, h.Seq)
+		return id != h.ID && (exactly || strings.HasPrefix(h.Ledger, CapabilityTopic+"/")) && !f.forked(h)
+	}
 	for _, c := range f.Chains {
-		for i, e := range c.Entries {
+		for i := range c.Entries {
+			e := &c.Entries[i]
 			for _, h := range e.Header.Heads {
-				id, there := w.At(h.Ledger, h.Seq)
-				if there && (id == h.ID || !strings.HasPrefix(h.Ledger, CapabilityTopic+"/")) {
-					continue
-				}
+				_, there := w.At(h.Ledger, h.Seq)
 				if !there {
 					see(far, h)
 				}
-				end, of := rooted()[writerKey(h.Ledger)]
-				if !of || e.Err != nil {
+				writer := rooted()[writerKey(h.Ledger)]
+				if writer == nil || e.Err != nil || there && !missing(h, false) {
 					continue
 				}
-				if seq, ended := end.reached(h.Ledger); ended && h.Seq > seq {
+				if last, all := writer.Reach(h.Ledger); !all && h.Seq > last.Seq {
 					continue // the operators who removed the key said where it ended
 				}
-				if c.Lost == nil && !there && c.Whole(i) {
+				if c.Lost == nil && c.Whole(i) {
 					c.LostAt, c.Lost = i, &verdict.Finding{
 						Code: verdict.LedgerRolledBack, Hint: "covenant sync",
 						Message: fmt.Sprintf("its writer had seen entry %d of ledger %s, which is not there", h.Seq, h.Ledger),
 					}
 				}
 				// What such a key signed is evidence wherever it stands: who can cut a ledger can cut that of the witness, too.
-				if p, ok := f.Authority.ByKey(e.KeyID); ok && p.Accountable == p.Name && p.Kind != "agent" && p.Until.IsZero() {
+				if f.Authority.Vouches(e.KeyID, entryRef{c, i}.place()) {
+					see(sure, h)
+				}
+			}
+			// An entry that stands where it can't is evidence as well: its writer had made those before it.
+			if writer := rooted()[writerKey(c.Name)]; writer != nil && e.Claims(c.Name, owner) && f.Authority.Vouches(e.KeyID, entryRef{c, i}.place()) {
+				if h := (envelope.Head{Ledger: c.Name, Seq: e.Header.Seq, ID: e.ID}); missing(h, false) {
 					see(sure, h)
 				}
 			}
@@ -389,7 +414,7 @@ func (f *Facts) lost() {
 	}
 	for _, x := range f.Root.Former {
 		for _, h := range x.Seen {
-			if _, ok := w.At(h.Ledger, h.Seq); !ok {
+			if missing(h, true) {
 				see(far, h)
 				see(sure, h)
 			}
@@ -405,8 +430,12 @@ func (f *Facts) lost() {
 	for _, name := range names {
 		h, here := far[name], len(entriesOf(f.Chains[name]))
 		if s, ok := sure[name]; ok {
+			has := fmt.Sprintf("with %d entries", here)
+			if n := intact[name]; n < here {
+				has = fmt.Sprintf("with %d entries that follow each other", n)
+			}
 			f.problem(verdict.LedgerWithheld, name, "fetch it from who has it: covenant sync; if nobody has, its writer takes another key: covenant trust rotate",
-				"it had entry %d (%s) when keys of the trust root saw it, and has it no more, with %d entries: what is missing may be a revocation", s.Seq, s.ID.Short(), here)
+				"it had entry %d (%s) when keys of the trust root saw it, and has it no more, %s: what is missing may be a revocation", s.Seq, s.ID.Short(), has)
 			continue
 		}
 		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",
@@ -414,27 +443,23 @@ func (f *Facts) lost() {
 	}
 }
 
-// ending is where the ledgers of a key end, as the operators said who removed it; nil where they did not.
-type ending []envelope.Head
-
-// reached returns the last entry of a ledger that counts; false where nobody said.
-func (e ending) reached(name string) (uint64, bool) {
-	for _, h := range e {
-		if h.Ledger == name {
-			return h.Seq, true
-		}
-	}
-	return 0, e != nil
+// forked reports whether an entry is known that stands on the other way that its ledger went.
+func (f *Facts) forked(h envelope.Head) bool {
+	return slices.ContainsFunc(f.forks, func(x fork) bool {
+		return x.chain.Name == h.Ledger && slices.ContainsFunc(x.chain.Entries, func(e verdict.Entry) bool { return e.ID == h.ID && e.Err == nil })
+	})
 }
 
-// rooted returns the keys of persons and automation of the trust root, present and former, by the digits that begin the
+// rooted returns whose the keys of persons and automation of the trust root are, present and former, by the digits that begin the
 // names of their ledgers.
-func (f *Facts) rooted() map[string]ending {
-	out := map[string]ending{}
+func (f *Facts) rooted() map[string]*capability.Principal {
+	out := map[string]*capability.Principal{}
 	for _, p := range Persons(f.Root) {
 		for _, k := range p.Keys {
-			d := k.Digest()
-			out[fmt.Sprintf("%x", d[:8])] = p.Seen
+			if by, ok := f.Authority.ByKey(k.ID()); ok { // one that was given back has no end
+				d := k.Digest()
+				out[fmt.Sprintf("%x", d[:8])] = by
+			}
 		}
 	}
 	return out
@@ -472,19 +497,49 @@ func (f *Facts) link(known *capability.Authority, topic string) {
 				unknown = c.Entries[0].KeyID
 			}
 		}
-		c.Link(t, w, func(keyID string) (string, bool) {
-			k, ok := PublicKey(known, keyID)
-			if !ok {
-				return "", false
-			}
-			d := k.Digest()
-			return fmt.Sprintf("%x", d[:8]), true
-		})
+		c.Link(t, w, f.ownerOf(known))
+		end(c, known)
 		switch {
 		case unknown != "":
 			f.problem(verdict.LedgerUnknown, name, "covenant identity list", "is written by %s, whom nobody introduced", unknown)
 		case c.Broken != nil:
 			f.Problems = append(f.Problems, *c.Broken)
 		}
+	}
+}
+
+// ownerOf tells how the names of the ledgers of a key begin.
+func (f *Facts) ownerOf(known *capability.Authority) func(keyID string) (string, bool) {
+	return func(keyID string) (string, bool) {
+		k, ok := PublicKey(known, keyID)
+		if !ok {
+			return "", false
+		}
+		d := k.Digest()
+		return fmt.Sprintf("%x", d[:8]), true
+	}
+}
+
+// end marks where a ledger ends whose key the trust root removed: what stands beyond counts for nothing, neither by itself nor
+// as evidence of what its writer saw. Where another entry stands at its end than the one that the root names, nothing counts.
+func end(c *verdict.Chain, known *capability.Authority) {
+	if len(c.Entries) == 0 {
+		return
+	}
+	p, ok := known.ByKey(c.Entries[0].KeyID)
+	if !ok {
+		return
+	}
+	last, all := p.Reach(c.Name)
+	if all {
+		return
+	}
+	n := int(last.Seq) //nolint:gosec // bounded by trust.Root.Validate
+	if n > len(c.Entries) || n > 0 && c.Entries[n-1].ID != last.ID {
+		n = 0
+	}
+	c.LateFrom, c.Late = n, &verdict.Finding{
+		Code: LedgerLate, Object: c.Name, Hint: "covenant trust log",
+		Message: fmt.Sprintf("the key of %s was removed from the trust root, and who removed it knew of nothing in %s from entry %d on", p.Name, c.Name, n+1),
 	}
 }

@@ -89,11 +89,15 @@ func Rivals(s *git.Session, r *Root) error {
 	return rivals(s, r, refs)
 }
 
+// rejected returns the versions that somebody decided against here.
+func rejected(s *git.Session) []string {
+	return strings.Fields(strings.Join(s.Repo().Config().All(RejectedKey), " "))
+}
+
 func rivals(s *git.Session, r *Root, refs []git.Ref) error {
-	text, _ := s.Repo().Config().Get(RejectedKey)
-	rejected := strings.Fields(text)
+	against := rejected(s)
 	for ref, fork := range forks(s, r, refs) {
-		if !slices.Contains(rejected, string(fork.B.ID)) {
+		if !slices.Contains(against, string(fork.B.ID)) {
 			return fmt.Errorf("%s: %w", ref, fork)
 		}
 	}
@@ -276,12 +280,12 @@ type Outcome struct {
 // What a key signed that the document removes is looked up, and the document put, in one step: no
 // other process of this clone writes in between.
 func Propose(ctx context.Context, s *git.Session, r *Root, next *trust.Root, now time.Time, by ...identity.Signer) (*Outcome, error) {
-	gone := removed(r.Root, next)
+	gone, worse := removed(r.Root, next), tainted(r.Root, next)
 	return putDraft(ctx, s, r, now, func() (*trust.Draft, []git.RefUpdate, error) {
 		if err := checkTaken(ctx, s, r, next); err != nil {
 			return nil, nil, err
 		}
-		seen, err := lookBack(ctx, s, r, next, gone)
+		seen, err := lookBack(ctx, s, r, next, gone, worse)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -291,6 +291,9 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	if err := inForce(s, root, o.Now); err != nil {
 		return nil, nil, nil, err
 	}
+	if err := sp.together(s, root); err != nil {
+		return nil, nil, nil, err
+	}
 	revs := sp.Revs()
 	var since []oid.ID
 	for _, g := range root.Governed {

@@ -37,9 +37,11 @@ func Persons(r *Root) []capability.Principal {
 	}
 	var out []capability.Principal
 	for _, p := range r.Root.Persons {
-		out = append(out, capability.Principal{
+		c := capability.Principal{
 			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: r.IsOperator(p.Name), Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
-		})
+		}
+		c.OperatorUntil, _ = time.Parse(time.RFC3339, p.OperatorUntil)
+		out = append(out, c)
 	}
 	for _, p := range r.Former {
 		c := capability.Principal{

@@ -69,7 +69,11 @@ func (q *asked) query(c *court) (*capability.Query, error) {
 		}
 		out.KeyID = q.as
 	}
-	ref, err := provenance.Span{Name: q.ref}.UnderReview(c.Session)
+	var sp provenance.Span
+	if q.ref != "" {
+		sp.Names = []string{q.ref}
+	}
+	ref, err := sp.UnderReview(c.Session)
 	switch {
 	case err != nil:
 		return nil, err

@@ -273,7 +273,7 @@ func newSet(env *cli.Env) *cobra.Command {
 		Short: "Set how many operators must sign, when the root expires, or who is operator",
 		Long: `Set how many operators must sign a change, when the version in force expires (or
 never), or which persons are operators: --operators takes all their names. Grants of a person
-who is no operator any more count for nothing.`,
+who is no operator any more count for nothing; what that person revoked or narrowed stays so.`,
 		Example: `  covenant trust set --threshold 2
   covenant trust set --expires 365d
   covenant trust set --operators ada,ben --threshold 1`,
@@ -294,7 +294,9 @@ who is no operator any more count for nothing.`,
 					r.Expires = expires
 				}
 				if len(o.operators) > 0 {
-					r.Operators = slices.Compact(slices.Sorted(slices.Values(o.operators)))
+					if err := r.SetOperators(o.operators); err != nil {
+						return nil, err
+					}
 				}
 				return nil, setThreshold(r, o.threshold)
 			}})

@@ -191,6 +191,7 @@ func Explain(err error) error {
 	var shallow *provenance.ShallowError
 	var root *provenance.RootError
 	var key *provenance.KeyError
+	var many *provenance.AmbiguousError
 	switch {
 	case err == nil:
 		return nil
@@ -226,6 +227,10 @@ func Explain(err error) error {
 		return cli.Hint(err, hooks.Mend(err))
 	case errors.Is(err, provenance.ErrFreshness):
 		return cli.Hint(err, "this release makes no checkpoints; take the demand out: covenant policy edit")
+	case errors.As(err, &many):
+		return cli.Hint(err, "say which one: "+say.Shell(many.Refs[0]))
+	case errors.Is(err, provenance.ErrSeveral):
+		return cli.Hint(err, "verify one at a time, or say for which ref all of them are meant: --ref NAME")
 	case errors.Is(err, provenance.ErrRevision):
 		return cli.Hint(err, "see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrEmptyRange):

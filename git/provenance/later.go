@@ -1,0 +1,73 @@
+package provenance
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+)
+
+// later tells of versions of the trust root that keys of the root name, as one that came into force or as one an admission was held to,
+// and that are not here: the root was taken back to an older one, and what it changed since, who was removed for one, is not known.
+func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error {
+	type named struct {
+		version int // 0: it is not said
+		id, by  envelope.Digest
+	}
+	known := map[envelope.Digest]bool{}
+	for _, v := range f.Root.Versions {
+		known[v.ID] = true
+	}
+	for _, d := range rejected(s) { // it was another successor of one that is here
+		known[envelope.Digest(d)] = true
+	}
+	var open []named
+	for i, r := range refs {
+		e, st := r.entry(), states[i]
+		if e.Err != nil || st.adopted == nil && st.admission == nil {
+			continue
+		}
+		n := named{by: e.ID}
+		if st.adopted != nil {
+			n.version, n.id = st.adopted.Version, st.adopted.Digest
+		} else {
+			n.id = st.admission.Root
+		}
+		if known[n.id] || n.version != 0 && n.version <= f.Root.Version || !f.Authority.Vouches(e.KeyID, r.place()) {
+			continue
+		}
+		open = append(open, n)
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if f.Root.Versions[0].Version > 1 { // an admission may name one that is older than the pin
+		whole, err := OpenHistory(s, f.Root.pin)
+		switch {
+		case err == nil:
+			for _, v := range whole.Versions {
+				known[v.ID] = true
+			}
+		case errors.Is(err, ErrRootHistory): // what an admission says can't be told from that
+			open = slices.DeleteFunc(open, func(n named) bool { return n.version == 0 })
+		default:
+			return err
+		}
+		open = slices.DeleteFunc(open, func(n named) bool { return known[n.id] })
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	n := slices.MaxFunc(open, func(a, b named) int { return cmp.Compare(a.version, b.version) })
+	hint := "fetch it from who has it: git fetch REMOTE 'refs/covenant/trust/*:refs/covenant/trust/*'"
+	if n.version > 0 {
+		f.problem(verdict.RootWithheld, string(n.id), hint, "version %d of the trust root (%s) came into force, as entry %s says, and is not here: version %d is", n.version, n.id.Short(), n.by.Short(), f.Root.Version)
+	} else {
+		hint += "; where its operators decided against it: git config --add " + RejectedKey + " " + string(n.id)
+		f.problem(verdict.RootWithheld, string(n.id), hint, "admission %s was held to a version of the trust root (%s) that is not here", n.by.Short(), n.id.Short())
+	}
+	return nil
+}
