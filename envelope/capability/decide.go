@@ -25,7 +25,7 @@ const (
 // State returns what a grant is at a moment, those it rests on included.
 func (a *Authority) State(id envelope.Digest, at time.Time) State {
 	line := a.line(id)
-	if _, ended := a.End(id, time.Time{}); ended || len(line) == 0 || a.void(line) != "" {
+	if _, ended := a.End(id, time.Time{}); ended || len(line) == 0 || a.void(line, time.Time{}) != "" {
 		return Ending
 	}
 	state := Active
@@ -123,7 +123,7 @@ func (a *Authority) byLength(keyID string) []envelope.Digest {
 
 func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 	line := a.line(id)
-	if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) || a.void(line) != "" {
+	if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) || a.void(line, q.EndedBy) != "" {
 		return nil
 	}
 	if _, ended := a.End(id, q.EndedBy); ended {
@@ -201,7 +201,7 @@ func (a *Authority) past(q *Query) (string, envelope.Digest) {
 			}
 			return why, id
 		}
-		if why := a.void(line); why != "" {
+		if why := a.void(line, q.EndedBy); why != "" {
 			return fmt.Sprintf("grant %s: %s", id.Short(), why), id
 		}
 	}

@@ -367,6 +367,13 @@ func TestTimeAndRemoval(t *testing.T) {
 		if d := x.ask("coder", capability.Commit); d.Allowed == lapse {
 			t.Errorf("lapse %v: %+v", lapse, d)
 		}
+		before := x.people[0].Until.Add(-time.Second)
+		if d := x.ask("coder", capability.Commit, func(q *capability.Query) { q.At, q.EndedBy, q.Past = before, before, true }); !d.Allowed {
+			t.Errorf("lapse %v: what others took in before goes with it: %s", lapse, d.Reason)
+		}
+		if d := x.ask("coder", capability.Commit, func(q *capability.Query) { q.At, q.EndedBy, q.Past = x.people[0].Until, x.people[0].Until, true }); d.Allowed == lapse {
+			t.Errorf("lapse %v: when it was gone: %+v", lapse, d)
+		}
 		if d := x.ask("ada", capability.Commit); d.Allowed {
 			t.Error("one who was removed still acts")
 		}

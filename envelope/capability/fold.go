@@ -518,11 +518,19 @@ func (a *Authority) expiresFor(g Given, q *Query) string {
 // Ended returns the revocations of a grant itself, oldest first.
 func (a *Authority) Ended(id envelope.Digest) []Ended { return a.ended[id] }
 
-// void says why a grant counts for nothing whoever asks: who gave it, or gave what it rests on, went.
-func (a *Authority) void(line []Given) string {
+// void says why a grant counts for nothing: who gave it, or gave what it rests on, went with all grants. Like a revocation that is
+// held against what was done later only; the zero moment is any.
+func (a *Authority) void(line []Given, by time.Time) string {
 	for _, g := range line {
 		p := a.byKey[g.KeyID]
-		if p != nil && p.Lapse && !p.Until.IsZero() {
+		if p == nil || !p.Lapse || p.Until.IsZero() {
+			continue
+		}
+		since := p.Until
+		if !p.Compromised.IsZero() {
+			since = p.Compromised
+		}
+		if by.IsZero() || !by.Before(since) {
 			return p.Name + ", who gave it, was removed from the trust root"
 		}
 	}

@@ -72,7 +72,7 @@ func (f *Facts) sight() {
 		}
 	}
 	for _, x := range f.Root.Former { // the operators who removed a key saw how far its ledgers reached
-		until, err := time.Parse(time.RFC3339, x.Until)
+		until, err := time.Parse(time.RFC3339, cmp.Or(x.Compromised, x.Until)) // of a stolen key it reached so far before the theft
 		for _, h := range x.Seen {
 			if id, ok := w.At(h.Ledger, h.Seq); err == nil && ok && id == h.ID {
 				f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, "trust root", until})
