@@ -27,7 +27,7 @@ import (
 type verifyOptions struct {
 	json, deep, noCache, quiet, fetch         bool
 	root, ref, format, output, remote, source string
-	tips                                      string
+	tips, from                                string
 	paths                                     []string
 }
 
@@ -66,6 +66,9 @@ and vsa (a SLSA Source verification summary, not signed).
 With --path only commits that change something there are judged, whole: for a part of a
 large repository. What is not looked at is not vouched for.
 
+With --from ledgers are borrowed from another remote, such as the fork that a change comes
+from: judged as any hostile input, used for this run, and not kept.
+
 With --fetch what is missing here is fetched first: ledgers and trust root, the
 commits that were named, and history as far as the range needs it. Without it nothing
 uses the network.`,
@@ -89,6 +92,7 @@ uses the network.`,
 	f.StringVarP(&o.output, "output", "o", "", "write the report to this file, whole or not at all, instead of standard output")
 	f.BoolVar(&o.fetch, "fetch", false, "fetch what is missing here from the remote")
 	f.StringVar(&o.remote, "remote", "", "remote to fetch from, and whose URL reports name (default: the branch's, else origin)")
+	f.StringVar(&o.from, "from", "", "name or URL of a remote, such as a fork, whose ledgers are looked at for this run and not kept")
 	f.StringVar(&o.source, "resource-uri", "", "URI of the repository, as reports name it (default: the remote's URL)")
 	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
 	f.StringVar(&o.tips, "tips", "", "file that remembers how far each ledger reached: what was taken back since is refused, else the file is renewed")
@@ -113,13 +117,18 @@ func (o *verifyOptions) check(cmd *cobra.Command) error {
 	if f.Changed("json") && !o.json && o.format == "json" {
 		return cli.Usage("--json=false and --format json contradict each other")
 	}
-	if strings.HasPrefix(o.remote, "-") {
-		return cli.Usage("%s is no name of a remote", say.Name(o.remote))
-	}
-	if u, err := url.Parse(o.remote); err == nil && u.User != nil {
-		if _, secret := u.User.Password(); secret { // what is fetched is told, and would tell it
-			return cli.Usage("--remote takes no URL with a password in it; Git asks a credential helper")
+	for flag, remote := range map[string]string{"--remote": o.remote, "--from": o.from} {
+		if strings.HasPrefix(remote, "-") {
+			return cli.Usage("%s is no name of a remote", say.Name(remote))
 		}
+		if u, err := url.Parse(remote); err == nil && u.User != nil {
+			if _, secret := u.User.Password(); secret { // what is fetched is told, and would tell it
+				return cli.Usage("%s takes no URL with a password in it; Git asks a credential helper", flag)
+			}
+		}
+	}
+	if o.from != "" && o.tips != "" {
+		return cli.Usage("--tips remembers what is here, and what --from borrows is not kept")
 	}
 	if len(o.paths) > 0 && o.format == "vsa" {
 		return cli.Usage("a verification summary is of all commits, not of those at a path")
@@ -200,7 +209,20 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		}
 	}
 	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache || format.Seals || o.tips != "")
-	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	session, told := w.Session, []verdict.Finding(nil)
+	if o.from != "" {
+		b, err := sync.Borrow(ctx, w.Session, sync.Options{Remote: o.from, Pin: pinned.Digest, Now: env.Now()})
+		if err != nil {
+			return work.Explain(fmt.Errorf("--from %s: %w", say.Name(sync.Shown(o.from)), err))
+		}
+		defer b.Close()
+		session, told, opts.Overlay = b.Session, b.Told, b.Ledgers
+		env.Talk().Note("with %s of %s, which %s kept", say.Count(len(b.Ledgers), "ledger"), say.Name(sync.Shown(o.from)), map[bool]string{true: "is not", false: "are not"}[len(b.Ledgers) == 1])
+	}
+	rep, err := provenance.Verify(ctx, session, span, opts)
+	if rep != nil {
+		rep.Problems = append(rep.Problems, told...)
+	}
 	var refused *provenance.RootError
 	if err != nil && !errors.As(err, &refused) {
 		return work.Explain(err)
