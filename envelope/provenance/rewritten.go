@@ -14,9 +14,16 @@ const Rewritten = "commit.rewritten/v1"
 // CherryPick is the command of a rewriting that leaves the old commit where it was.
 const CherryPick = "cherry-pick"
 
+// Reseal is the command of a rewriting that was none: who vouched for a commit, such as a merge that a server made, names the sealed
+// commits that it is derived of, whose makers remain those of its lines.
+const Reseal = "reseal"
+
+// Replaces reports whether a rewriting puts the new commit in the old one's place.
+func Replaces(command string) bool { return command != CherryPick && command != Reseal }
+
 // Rewriting is its body.
 type Rewriting struct {
-	Command string    `json:"command"` // Git's word for it: "amend", "rebase", or CherryPick
+	Command string    `json:"command"` // Git's word for it: "amend", "rebase"; CherryPick or Reseal
 	Pairs   []Rewrite `json:"pairs"`   // in Git's order; several old ones may have become one
 }
 

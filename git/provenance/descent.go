@@ -178,7 +178,7 @@ func (d *deriver) behind(c *verdict.Candidate) map[oid.ID]bool {
 	replaced := func(id oid.ID) []oid.ID {
 		var old []oid.ID
 		for _, o := range d.f.Rewritten[id] {
-			if o.By == c.KeyID && o.Command != prov.CherryPick {
+			if o.By == c.KeyID && prov.Replaces(o.Command) {
 				old = append(old, o.Commit)
 			}
 		}
@@ -392,7 +392,7 @@ func (d *deriver) follow() {
 	}
 	for id, list := range d.f.Rewritten {
 		for _, o := range list {
-			if o.Command != prov.CherryPick && slices.ContainsFunc(d.f.Seals[id], func(x verdict.Candidate) bool { return x.Err == nil && x.KeyID == o.By }) {
+			if prov.Replaces(o.Command) && slices.ContainsFunc(d.f.Seals[id], func(x verdict.Candidate) bool { return x.Err == nil && x.KeyID == o.By }) {
 				d.children[o.Commit] = append(d.children[o.Commit], id)
 			}
 		}

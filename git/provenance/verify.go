@@ -47,6 +47,9 @@ type Options struct {
 	NewestFirst bool
 	Only        map[oid.ID]bool // judge only these commits of the span; nil: all
 
+	// Origins judges commits that were resealed as if they had not been: what they are derived of tells whose lines they have.
+	Origins bool
+
 	// Overlay holds refs as they are proposed to be, as for [LoadProposed].
 	Overlay map[string]oid.ID
 	// Facts were loaded before, with the same pin and overlay: only the range is read.
@@ -64,7 +67,7 @@ type Report struct {
 // Verify judges every commit of the span, oldest first. Errors are of reading
 // only; what is wrong with a commit is in its result.
 func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, error) {
-	if o.Deep || o.Only != nil || o.Overlay != nil || o.Facts != nil {
+	if o.Deep || o.Origins || o.Only != nil || o.Overlay != nil || o.Facts != nil {
 		o.Cache = nil
 	}
 	if r := recall(ctx, s, sp, o); r != nil {
@@ -73,6 +76,9 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 	facts, commits, before, err := gather(ctx, s, sp, &o)
 	if err != nil {
 		return nil, err
+	}
+	if o.Origins {
+		facts.withoutReseals()
 	}
 	if o.Only != nil {
 		commits = slices.DeleteFunc(commits, func(c git.Commit) bool { return !o.Only[c.ID] })

@@ -178,7 +178,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	}
 	opts := w.Verifying(pin)
 	opts.Only = only
-	results, err := w.Results(span, opts)
+	results, err := w.Makers(span, opts)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func New(env *cli.Env) *cobra.Command {
 exactly it changes. Hooks make seals at the moment of a commit; "seal" makes them
 later, and says so; "verify" judges them.`,
 	}
-	cmd.AddCommand(newSeal(env), NewVerify(env))
+	cmd.AddCommand(newSeal(env), newReseal(env), NewVerify(env))
 	return cmd
 }
 

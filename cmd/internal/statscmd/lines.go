@@ -48,8 +48,7 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error 
 		return work.Explain(err)
 	}
 	opts := w.Verifying(pin)
-	opts.Cache = w.Cache(true) // who made which path of a derived commit is not remembered
-	results, err := w.Results(span, opts)
+	results, err := w.Makers(span, opts)
 	if err != nil {
 		return err
 	}

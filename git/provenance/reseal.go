@@ -1,0 +1,105 @@
+package provenance
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// A Remake is a derived commit, and what it is derived of.
+type Remake struct {
+	Commit git.Commit
+	Of     []oid.ID // sealed commits, each once
+}
+
+// Derived judges a span whose ref under review is named and returns its derived commits, those that a seal is worth having for: where all
+// verify. Else the error is an *UnverifiedError or a *CondemnedError.
+func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, []Remake, error) {
+	o.Cache = nil // what a derived commit is made of is not remembered
+	rep, err := Verify(ctx, s, sp, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := rep.Condemned(); err != nil {
+		return nil, nil, err
+	}
+	bad := &UnverifiedError{Ref: sp.Ref}
+	var out []Remake
+	i := 0
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, nil, err
+		}
+		c := rep.Commits[i]
+		i++
+		if !r.Verdict.OK() {
+			if bad.Failed++; len(bad.Results) < maxUnverified {
+				bad.Results = append(bad.Results, r)
+			}
+		}
+		if r.Verdict != verdict.Derived {
+			continue
+		}
+		m := Remake{Commit: c}
+		for j := range r.Covers {
+			if of := r.Covers[j].Commit; of != c.ID && !slices.Contains(m.Of, of) {
+				m.Of = append(m.Of, of)
+			}
+		}
+		out = append(out, m)
+	}
+	if bad.Failed > 0 {
+		return rep.Facts, nil, bad
+	}
+	return rep.Facts, out, nil
+}
+
+// Reseal vouches for derived commits on the ref they were judged on, and records what they are derived of, which goes first: an interrupted
+// run leaves no seal without it. What the hand must be allowed is what [Sealer.Seal] asks in that mode.
+func (k *Sealer) Reseal(ctx context.Context, ref string, list []Remake) ([]Made, error) {
+	var items []Item
+	var pairs []prov.Rewrite
+	commits := make([]git.Commit, 0, len(list))
+	for _, m := range list {
+		commits = append(commits, m.Commit)
+		for _, old := range m.Of {
+			pairs = append(pairs, prov.Rewrite{New: m.Commit.ID, Old: old})
+		}
+	}
+	for some := range slices.Chunk(pairs, prov.MaxRewrites) {
+		items = append(items, Item{Type: prov.Rewritten, Body: prov.Rewriting{Command: prov.Reseal, Pairs: some}, Subject: fmt.Sprintf("commit.rewritten %s %d", prov.Reseal, len(some))})
+	}
+	if len(items) > 0 {
+		if _, err := k.Record(ctx, prov.Topic, items...); err != nil {
+			return nil, err
+		}
+	}
+	return k.Seal(ctx, prov.Vouching, ref, commits)
+}
+
+// Resealed reports whether any commit was resealed.
+func (f *Facts) Resealed() bool {
+	for _, list := range f.Rewritten {
+		if slices.ContainsFunc(list, func(o Origin) bool { return o.Command == prov.Reseal }) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutReseals forgets the seals of those who said that they only vouched for what others made.
+func (f *Facts) withoutReseals() {
+	f.Seals = maps.Clone(f.Seals)
+	for id, list := range f.Rewritten {
+		f.Seals[id] = slices.DeleteFunc(slices.Clone(f.Seals[id]), func(c verdict.Candidate) bool {
+			return c.Seal != nil && c.Seal.Predicate.Mode == prov.Vouching &&
+				slices.ContainsFunc(list, func(o Origin) bool { return o.Command == prov.Reseal && o.By == c.KeyID })
+		})
+	}
+}
