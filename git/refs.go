@@ -145,6 +145,22 @@ func (s *Session) Head() (oid.ID, error) {
 	return c.ID, err
 }
 
+// Symbolic returns what a ref is another name of; "" where it is none.
+func (s *Session) Symbolic(ref string) (string, error) {
+	if v, ok := s.repo.config.Get("extensions.refStorage"); !ok || v == "files" {
+		if to := s.repo.pointee(ref); to != ref {
+			return to, nil
+		}
+		return "", nil
+	}
+	out, err := s.repo.Run(s.ctx, nil, "symbolic-ref", "-q", ref)
+	var ce *CommandError
+	if errors.As(err, &ce) && ce.Code == 1 {
+		return "", nil
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
 // pointee follows a ref that is symbolic itself to the one that moves when it is committed to.
 func (r *Repo) pointee(name string) string {
 	const most = 5 // as Git follows

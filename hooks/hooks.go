@@ -162,7 +162,7 @@ func Run(ctx context.Context, in Input) ([]provenance.Made, error) {
 
 func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
 	var memory git.Memory
-	if !m.closed { // whoever sends something brings the environment
+	if !m.closed && in.Moment != "post-receive" { // whoever sends something brings the environment
 		memory = provenance.MemoryFor(in.ConfigDir, in.lookup)
 	}
 	repo, err := git.Open(ctx, git.Options{Dir: in.Dir, Env: in.Env, Reads: m.reads, Stored: stored, Memory: memory})

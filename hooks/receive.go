@@ -174,6 +174,11 @@ func (p *pushed) present(context.Context) error {
 		at[r.Name] = r.ID
 	}
 	for _, m := range p.moves {
+		if to, err := p.s.Symbolic(m.ref); err != nil {
+			return err
+		} else if to != "" {
+			p.refuse("push what it is a name of: git push REMOTE HEAD:"+to, "%s: is here another name of %s", m.ref, to)
+		}
 		if now := at[m.ref]; now != m.old && !(now.IsZero() && m.old.IsZero()) {
 			p.refuse("fetch, and push again: git fetch REMOTE", "%s: the push says it is at %s, and it is at %s", m.ref, spot(m.old), spot(now))
 		}

@@ -143,7 +143,7 @@ func (in *Input) link(ctx context.Context, k *provenance.Sealer) error {
 func (in *Input) cache(r *git.Repo) *provenance.Cache {
 	if in.memo == nil {
 		in.memo = sync.OnceValue(func() *provenance.Cache {
-			if provenance.Automated(in.lookup) {
+			if provenance.Automated(in.lookup) || in.Moment == "pre-receive" || in.Moment == "post-receive" {
 				return nil
 			}
 			return provenance.OpenCache(r, in.ConfigDir)

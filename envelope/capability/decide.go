@@ -78,7 +78,7 @@ func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
 	}
 	r := &pluginapi.Request{
 		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
-		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: p.Operator && (p.MayAct == nil || p.MayAct(q.Action))},
+		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: (p.Operator || q.Past && p.operatedBy(q.At)) && (p.MayAct == nil || p.MayAct(q.Action))},
 	}
 	// What an operator gave directly comes first, and what is not in force last: whoever may hand on could else
 	// bury it under any number of grants.
@@ -216,7 +216,7 @@ func (a *Authority) MayEver(keyID string, actions ...string) bool {
 		return false
 	}
 	return slices.ContainsFunc(actions, func(action string) bool {
-		return p.Operator && (p.MayAct == nil || p.MayAct(action)) ||
+		return (p.Operator || !p.OperatorUntil.IsZero()) && (p.MayAct == nil || p.MayAct(action)) ||
 			slices.ContainsFunc(a.bySub[keyID], func(id envelope.Digest) bool { return Covers(a.grants[id].Granted.Action, action) })
 	})
 }

@@ -24,9 +24,10 @@ type Principal struct {
 
 	// MayAct tells what an operator does without a grant; nil: everything.
 	MayAct func(action string) bool
-	// OperatorUntil is when a person of the trust root, who is no operator now, was one last. What that person
-	// ended or narrowed before stays so. Zero: never.
+	// OperatorUntil is when a person of the trust root, who is no operator now, was one last, and OperatorSeen how far the
+	// person's ledgers reached then. What that person ended or narrowed by then stays so. Zero: never.
 	OperatorUntil time.Time
+	OperatorSeen  []envelope.Head
 	// Until is when the trust root let this person or key go: it is known, and
 	// may do nothing from then on. Zero: it is in the root.
 	Until time.Time
@@ -50,12 +51,28 @@ func (p *Principal) Reach(ledger string) (last envelope.Head, all bool) {
 	if p.Until.IsZero() {
 		return envelope.Head{}, true
 	}
-	for _, h := range p.Seen {
+	return of(p.Seen, ledger), false
+}
+
+// of returns the head of a ledger, the zero head where there is none.
+func of(heads []envelope.Head, ledger string) envelope.Head {
+	for _, h := range heads {
 		if h.Ledger == ledger {
-			return h, false
+			return h
 		}
 	}
-	return envelope.Head{}, false
+	return envelope.Head{}
+}
+
+// Ends returns what the trust root says of how far a ledger of this principal reached at some time, in no order.
+func (p *Principal) Ends(ledger string) []envelope.Head {
+	var out []envelope.Head
+	for _, h := range []envelope.Head{of(p.Seen, ledger), of(p.OperatorSeen, ledger)} {
+		if h.Seq > 0 {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // left reports whether a statement was made after its signer had left.
@@ -67,15 +84,23 @@ func (p *Principal) left(at Place) bool {
 	return !all && at.Seq > last.Seq
 }
 
-// Vouches reports whether what a key signed at a place is evidence: its holder is, or was then, a person or automation of the trust root,
-// and nobody else is known to have the key.
-func (a *Authority) Vouches(keyID string, at Place) bool {
+// Vouches reports whether what a key signed is evidence: its holder is a person or automation of the trust root, or was one when it was
+// signed, which stands tells, and nobody else is known to have the key.
+func (a *Authority) Vouches(keyID string, stands bool) bool {
 	p, ok := a.byKey[keyID]
-	return ok && a.root[p.Name] && p.Kind != "agent" && p.Compromised.IsZero() && !p.left(at)
+	return ok && a.root[p.Name] && p.Kind != "agent" && p.Compromised.IsZero() && (stands || p.Until.IsZero())
 }
 
-// operated reports whether the principal is an operator, or was one at a moment. It is asked of what ends or narrows authority: in doubt it was.
-func (p *Principal) operated(at time.Time) bool {
+// operated reports whether the principal is an operator, or was one when it made a statement.
+func (p *Principal) operated(at Place) bool {
+	return p.Operator || !p.OperatorUntil.IsZero() && at.Seq <= of(p.OperatorSeen, at.Ledger).Seq
+}
+
+// Operated returns up to which entry a ledger of a person, who is no operator now, was an operator's.
+func (p *Principal) Operated(ledger string) uint64 { return of(p.OperatorSeen, ledger).Seq }
+
+// operatedBy reports whether the principal is an operator, or was one at a moment that is certain.
+func (p *Principal) operatedBy(at time.Time) bool {
 	return p.Operator || !p.OperatorUntil.IsZero() && !at.After(p.OperatorUntil)
 }
 
@@ -94,7 +119,8 @@ func (p *Principal) tooLate(at Place) error {
 	return fmt.Errorf("%w: %s's, at %s; entry %d of %s was not known to who removed it", ErrLate, p.Name, envelope.Timestamp(p.Until), at.Seq, at.Ledger)
 }
 
-// Place is where a statement stands.
+// Place is where a statement stands. Seq is the number of an entry that really is there, with all before it; one that only says so, or stands on
+// the other way that its ledger went, has the greatest number there is where its signer left, or is an operator no more.
 type Place struct {
 	ID     envelope.Digest `json:"id"`
 	KeyID  string          `json:"key"` // that signed it
@@ -223,7 +249,7 @@ func fold(persons []Principal, grants []Given, ended []Ended, sight Sight) *Auth
 		})
 	}
 	for _, g := range todo {
-		if by := a.byKey[g.KeyID]; by != nil && !by.Operator && by.operated(g.Time) && g.Granted.Parent == "" && !by.left(g.Place) {
+		if by := a.byKey[g.KeyID]; by != nil && !by.Operator && by.operated(g.Place) && g.Granted.Parent == "" && !by.left(g.Place) {
 			a.narrowed = append(a.narrowed, g)
 		}
 		a.contested = a.contested || g.Granted.Parent != "" && errors.Is(refused[g.ID], errTaken)
@@ -361,7 +387,7 @@ func (a *Authority) mayEnd(e Ended) error {
 	if by.left(e.Place) {
 		return fmt.Errorf("%w: %w", ErrInvalid, by.tooLate(e.Place))
 	}
-	if by.operated(e.Time) || g.Granted.Subject.Name == by.Name {
+	if by.operated(e.Place) || g.Granted.Subject.Name == by.Name {
 		return nil
 	}
 	for _, link := range a.line(g.ID) {
@@ -423,7 +449,7 @@ func (a *Authority) Line(id envelope.Digest) []Given { return a.line(id) }
 func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	for _, g := range a.line(id) {
 		for _, e := range a.ended[g.ID] {
-			if by.IsZero() || !e.Time.After(by) && (a.operated(e.KeyID, e.Time) || a.seen(e.Place, by)) {
+			if by.IsZero() || !e.Time.After(by) && (a.operated(e.Place) || a.seen(e.Place, by)) {
 				return e, true
 			}
 		}
@@ -431,8 +457,8 @@ func (a *Authority) End(id envelope.Digest, by time.Time) (Ended, bool) {
 	return Ended{}, false
 }
 
-func (a *Authority) operated(keyID string, at time.Time) bool {
-	p := a.byKey[keyID]
+func (a *Authority) operated(at Place) bool {
+	p := a.byKey[at.KeyID]
 	return p != nil && p.operated(at)
 }
 

@@ -10,9 +10,9 @@ import (
 const Adopted = "root.adopted/v1"
 
 // Adoption is its body. The version itself stands in the chain of the trust root; the entry lets others see that
-// there is one.
+// there is one. Without a digest it is the last word of a key that the version removes, said right before.
 type Adoption struct {
-	Digest  envelope.Digest `json:"digest"`
+	Digest  envelope.Digest `json:"digest,omitempty"`
 	Version int             `json:"version"`
 }
 
@@ -22,7 +22,7 @@ func ParseAdopted(o *envelope.Opened) (*envelope.Ledger[Adoption], error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.Body.Digest.Valid() || s.Body.Version < 2 {
+	if s.Body.Digest != "" && !s.Body.Digest.Valid() || s.Body.Version < 2 {
 		return nil, fmt.Errorf("%w: adoption of version %d", ErrInvalid, s.Body.Version)
 	}
 	return s, nil

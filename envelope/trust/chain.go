@@ -322,6 +322,11 @@ func Follows(prev *Version, next *Root) error {
 			return fmt.Errorf("%w: %s is governed since %s", ErrDropped, g.Ref, g.Commit)
 		}
 	}
+	for _, d := range prev.Against {
+		if !slices.Contains(next.Against, d) {
+			return fmt.Errorf("%w: it was decided against %s", ErrDropped, d)
+		}
+	}
 	for _, f := range prev.Former {
 		if !slices.ContainsFunc(next.Former, f.becomes) {
 			return fmt.Errorf("%w: former keys of %s until %s", ErrDropped, f.Name, f.Until)
@@ -347,7 +352,7 @@ func Follows(prev *Version, next *Root) error {
 // removes reports whether next takes exactly these keys from a person of prev.
 func removes(prev *Version, next *Root, f Former) bool {
 	was, now := prev.Person(f.Name), next.Person(f.Name)
-	if was == nil || f.Until != next.Created || f.Operator != prev.IsOperator(f.Name) || f.Kind != was.Kind {
+	if was == nil || f.Until != next.Created || f.Operator != prev.IsOperator(f.Name) || f.Kind != was.Kind || f.OperatorUntil != was.OperatorUntil || !slices.Equal(f.OperatorSeen, was.OperatorSeen) {
 		return false
 	}
 	for _, k := range f.Keys {
@@ -360,7 +365,7 @@ func removes(prev *Version, next *Root, f Former) bool {
 
 // becomes reports whether g is f, or a stricter form of it.
 func (f Former) becomes(g Former) bool {
-	return g.compare(f) == 0 && g.Kind == f.Kind && g.Operator == f.Operator && slices.Equal(g.Emails, f.Emails) &&
+	return g.compare(f) == 0 && g.Kind == f.Kind && g.Operator == f.Operator && slices.Equal(g.Emails, f.Emails) && g.OperatorUntil == f.OperatorUntil && slices.Equal(g.OperatorSeen, f.OperatorSeen) &&
 		(slices.Equal(g.Seen, f.Seen) || g.Compromised != f.Compromised && within(g.Seen, f.Seen)) &&
 		(g.Grants == f.Grants || g.Grants == Lapse) &&
 		(g.Compromised == f.Compromised || g.Compromised != "" && (f.Compromised == "" || moment(g.Compromised).Before(moment(f.Compromised))))
@@ -381,17 +386,17 @@ func within(a, b []envelope.Head) bool {
 func keepsOperators(prev *Version, next *Root) error {
 	for _, p := range next.Persons {
 		was := prev.Person(p.Name)
-		until := ""
+		until, seen := "", []envelope.Head(nil)
 		switch {
 		case next.IsOperator(p.Name):
 		case was == nil:
-			until = prev.operatorUntil(p.Name)
+			until, seen = prev.operated(p.Name)
 		case prev.IsOperator(p.Name):
-			until = next.Created
+			until, seen = next.Created, p.OperatorSeen // whoever signs it has looked
 		default:
-			until = was.OperatorUntil
+			until, seen = was.OperatorUntil, was.OperatorSeen
 		}
-		if p.OperatorUntil != until {
+		if p.OperatorUntil != until || !slices.Equal(p.OperatorSeen, seen) {
 			return fmt.Errorf("%w: until when %s was an operator", ErrDropped, p.Name)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 )
@@ -49,8 +50,9 @@ func (r *Root) Add(name string, kind Kind, emails []string, keys ...identity.Pub
 			kind = Human
 		}
 		at, _ := slices.BinarySearchFunc(r.Persons, name, func(p Person, n string) int { return strings.Compare(p.Name, n) })
-		r.Persons = slices.Insert(r.Persons, at, Person{Kind: kind, Name: name, OperatorUntil: r.operatorUntil(name)})
+		r.Persons = slices.Insert(r.Persons, at, Person{Kind: kind, Name: name})
 		p = &r.Persons[at]
+		p.OperatorUntil, p.OperatorSeen = r.operated(name)
 	case kind != "" && kind != p.Kind:
 		return change("%s is of kind %s", name, p.Kind)
 	}
@@ -64,15 +66,18 @@ func (r *Root) Add(name string, kind Kind, emails []string, keys ...identity.Pub
 	return nil
 }
 
-// operatorUntil returns until when a person was an operator whose keys were all removed; "" where there was none.
-func (r *Root) operatorUntil(name string) string {
-	until := ""
+// operated returns until when a person was an operator whose keys were all removed, and how far the ledgers reached; "" where there was none.
+func (r *Root) operated(name string) (until string, seen []envelope.Head) {
 	for _, f := range r.Former {
-		if f.Name == name && f.Operator {
-			until = max(until, f.Until)
+		at, to := f.OperatorUntil, f.OperatorSeen
+		if f.Operator {
+			at, to = f.Until, f.Seen
+		}
+		if f.Name == name && at > until {
+			until, seen = at, append([]envelope.Head{}, to...)
 		}
 	}
-	return until
+	return until, seen
 }
 
 // Leaving says how a key leaves.
@@ -89,7 +94,7 @@ func (r *Root) Remove(name string, how Leaving, keyIDs ...string) error {
 		return change("there is no person %q", name)
 	}
 	p := &r.Persons[i]
-	f := Former{Compromised: how.Compromised, Emails: p.Emails, Grants: how.Grants, Kind: p.Kind, Name: name, Operator: r.IsOperator(name), Until: r.Created}
+	f := Former{Compromised: how.Compromised, Emails: p.Emails, Grants: how.Grants, Kind: p.Kind, Name: name, Operator: r.IsOperator(name), Until: r.Created, OperatorUntil: p.OperatorUntil, OperatorSeen: p.OperatorSeen}
 	var left []string
 	for _, text := range p.Keys {
 		pub, err := identity.ParsePublicKey(text)
@@ -148,6 +153,19 @@ func (r *Root) Promote(name string) error {
 	return r.SetOperators(slices.Concat(r.Operators, []string{name}))
 }
 
+// DecideAgainst writes down that a version which somebody had put in force, in the place of one of this chain, is not meant.
+func (r *Root) DecideAgainst(versions ...envelope.Digest) error {
+	for _, d := range versions {
+		if !d.Valid() {
+			return change("%q is no digest of a version", d)
+		}
+		if at, there := slices.BinarySearch(r.Against, d); !there {
+			r.Against = slices.Insert(r.Against, at, d)
+		}
+	}
+	return nil
+}
+
 // SetOperators names all operators, who are humans of the root. Of those who are none any more the root keeps until when they were.
 func (r *Root) SetOperators(names []string) error {
 	for _, name := range names {
@@ -160,9 +178,9 @@ func (r *Root) SetOperators(names []string) error {
 	for i := range r.Persons {
 		switch p := &r.Persons[i]; {
 		case r.IsOperator(p.Name):
-			p.OperatorUntil = ""
+			p.OperatorUntil, p.OperatorSeen = "", nil
 		case slices.Contains(was, p.Name):
-			p.OperatorUntil = r.Created
+			p.OperatorUntil, p.OperatorSeen = r.Created, []envelope.Head{}
 		}
 	}
 	return nil
@@ -207,6 +225,11 @@ func Changes(prev, next *Root) []string {
 	} {
 		if f[1] != f[2] {
 			say("~ %s: %s → %s", f[0], f[1], f[2])
+		}
+	}
+	for _, d := range next.Against {
+		if !slices.Contains(prev.Against, d) {
+			say("~ against version %s", d)
 		}
 	}
 	if n := len(next.Governed) - len(prev.Governed); n > 0 {

@@ -35,7 +35,7 @@ const (
 	maxEmails   = 64
 	maxEmail    = 320 // bytes of one address; RFC 5321 allows 64 before the @ and 255 behind
 	maxFormer   = 10000
-	maxSeen     = 1000 // ledgers of one former person
+	maxAgainst  = 1000
 	maxSucceeds = 100
 	maxGoverned = 20000
 	maxVersion  = 1 << 30
@@ -61,21 +61,23 @@ const (
 
 // Root is one version of the trust root.
 type Root struct {
-	Created   string          `json:"created"`            // RFC 3339, UTC; a claim
-	Expires   string          `json:"expires,omitempty"`  // RFC 3339, UTC; absent: never
-	First     envelope.Digest `json:"first,omitempty"`    // identity of version 1, which is the repository's name; absent in version 1
-	Format    string          `json:"format"`             // "sha1" or "sha256"
-	Former    []Former        `json:"former,omitempty"`   // keys that were removed, sorted; later versions keep them
-	Governed  []Since         `json:"governed,omitempty"` // sorted by Ref; later versions keep them
-	Nonce     string          `json:"nonce"`              // 32 hexadecimal digits: two repositories never share an identity
-	Operators []string        `json:"operators"`          // names of persons, sorted
-	Persons   []Person        `json:"persons"`            // sorted by Name
-	Policy    *Policy         `json:"policy,omitempty"`   // absent: the default
-	Previous  envelope.Digest `json:"previous,omitempty"` // identity of the version before; absent in version 1
-	Succeeds  []Predecessor   `json:"succeeds,omitempty"` // repositories this one replaces, oldest first; later versions keep them
-	Threshold int             `json:"threshold"`          // operators that must sign a version
-	Type      string          `json:"type"`
-	Version   int             `json:"version"` // 1, 2, …
+	Created string          `json:"created"`           // RFC 3339, UTC; a claim
+	Expires string          `json:"expires,omitempty"` // RFC 3339, UTC; absent: never
+	First   envelope.Digest `json:"first,omitempty"`   // identity of version 1, which is the repository's name; absent in version 1
+	Format  string          `json:"format"`            // "sha1" or "sha256"
+	// Against are versions that somebody had put in force and that the operators decided against, sorted; later versions keep them.
+	Against   []envelope.Digest `json:"against,omitempty"`
+	Former    []Former          `json:"former,omitempty"`   // keys that were removed, sorted; later versions keep them
+	Governed  []Since           `json:"governed,omitempty"` // sorted by Ref; later versions keep them
+	Nonce     string            `json:"nonce"`              // 32 hexadecimal digits: two repositories never share an identity
+	Operators []string          `json:"operators"`          // names of persons, sorted
+	Persons   []Person          `json:"persons"`            // sorted by Name
+	Policy    *Policy           `json:"policy,omitempty"`   // absent: the default
+	Previous  envelope.Digest   `json:"previous,omitempty"` // identity of the version before; absent in version 1
+	Succeeds  []Predecessor     `json:"succeeds,omitempty"` // repositories this one replaces, oldest first; later versions keep them
+	Threshold int               `json:"threshold"`          // operators that must sign a version
+	Type      string            `json:"type"`
+	Version   int               `json:"version"` // 1, 2, …
 }
 
 // Since says where governance of a branch began: the commit and all its ancestors are older.
@@ -91,9 +93,13 @@ type Person struct {
 	Kind   Kind     `json:"kind"`             // human or automation
 	Name   string   `json:"name"`
 	// OperatorUntil is when a person who is no operator was one last: RFC 3339, created of the version that changed it.
-	// What an operator ended or narrowed stays so.
-	OperatorUntil string `json:"operatorUntil,omitempty"`
+	// What an operator ended, narrowed or admitted stays so. OperatorSeen is how far the person's ledgers reached then, as Seen of [Former].
+	OperatorUntil string          `json:"operatorUntil,omitempty"`
+	OperatorSeen  []envelope.Head `json:"operatorSeen,omitzero"`
 }
+
+// MaxSeen is how many ledgers of one person are named.
+const MaxSeen = 1000
 
 // What becomes of the grants that a removed key signed.
 const (
@@ -113,8 +119,11 @@ type Former struct {
 	Operator    bool     `json:"operator"` // was one in the last version that named these keys
 	// Seen is how far the ledgers of these keys reached when they were removed, or, of those who are compromised, had been seen
 	// by others before: what they hold up to there stands, and nothing else. Sorted by ledger.
-	Seen  []envelope.Head `json:"seen,omitzero"`
-	Until string          `json:"until"` // RFC 3339: created of the version that removed them
+	Seen []envelope.Head `json:"seen,omitzero"`
+	// OperatorUntil and OperatorSeen are those of a person who was an operator before, and not in that version.
+	OperatorUntil string          `json:"operatorUntil,omitempty"`
+	OperatorSeen  []envelope.Head `json:"operatorSeen,omitzero"`
+	Until         string          `json:"until"` // RFC 3339: created of the version that removed them
 }
 
 // compare orders the entries: by name, time, and first key.
@@ -205,6 +214,14 @@ func (r *Root) validateHead() error {
 	if len(r.Nonce) != nonceLen || !isHex(r.Nonce) {
 		return invalid("nonce %.40q", r.Nonce)
 	}
+	if len(r.Against) > maxAgainst {
+		return invalid("it is against %d versions, at most %d may be", len(r.Against), maxAgainst)
+	}
+	for i, d := range r.Against {
+		if !d.Valid() || d == r.Previous || d == r.First || (i > 0 && r.Against[i-1] >= d) {
+			return invalid("it is against the version %.80q", d)
+		}
+	}
 	if len(r.Succeeds) > maxSucceeds {
 		return invalid("it succeeds %d repositories", len(r.Succeeds))
 	}
@@ -256,8 +273,8 @@ func (r *Root) validatePersons() error {
 		if err := validatePerson(p, owners); err != nil {
 			return err
 		}
-		if p.OperatorUntil != "" && (envelope.CheckTime(p.OperatorUntil) != nil || moment(p.OperatorUntil).After(moment(r.Created)) || p.Kind != Human || r.IsOperator(p.Name)) {
-			return invalid("%s was an operator until %.40q", p.Name, p.OperatorUntil)
+		if err := r.validateUntil(p.Name, p.Kind, r.IsOperator(p.Name), p.OperatorUntil, p.OperatorSeen); err != nil {
+			return err
 		}
 	}
 	for i, f := range r.Former {
@@ -277,13 +294,8 @@ func (r *Root) validatePersons() error {
 		if f.Compromised != "" && (envelope.CheckTime(f.Compromised) != nil || moment(f.Compromised).After(moment(f.Until))) {
 			return invalid("keys of %s were good until %s and compromised since %.40q", f.Name, f.Until, f.Compromised)
 		}
-		if len(f.Seen) > maxSeen {
-			return invalid("%d ledgers of %s, at most %d may be", len(f.Seen), f.Name, maxSeen)
-		}
-		for j, h := range f.Seen {
-			if !h.ID.Valid() || h.Seq == 0 || h.Ledger == "" || len(h.Ledger) > 128 || (j > 0 && f.Seen[j-1].Ledger >= h.Ledger) {
-				return invalid("what was seen of %s: ledger %.80q", f.Name, h.Ledger)
-			}
+		if err := errors.Join(validateSeen(f.Name, f.Seen), r.validateUntil(f.Name, f.Kind, f.Operator, f.OperatorUntil, f.OperatorSeen)); err != nil {
+			return err
 		}
 		if f.Operator && f.Kind != Human {
 			return invalid("former operator %s is of kind %q", f.Name, f.Kind)
@@ -299,6 +311,29 @@ func (r *Root) validatePersons() error {
 				return invalid("a key of %s was compromised since %s, and is none any more", f.Name, f.Compromised)
 			}
 			owners[m] = f.Name
+		}
+	}
+	return nil
+}
+
+// validateUntil checks what is said of when somebody was an operator who is none.
+func (r *Root) validateUntil(name string, kind Kind, operator bool, until string, seen []envelope.Head) error {
+	if until == "" && seen == nil {
+		return nil
+	}
+	if seen == nil || envelope.CheckTime(until) != nil || moment(until).After(moment(r.Created)) || kind != Human || operator {
+		return invalid("%s was an operator until %.40q", name, until)
+	}
+	return validateSeen(name, seen)
+}
+
+func validateSeen(name string, seen []envelope.Head) error {
+	if len(seen) > MaxSeen {
+		return invalid("%d ledgers of %s, at most %d may be", len(seen), name, MaxSeen)
+	}
+	for j, h := range seen {
+		if !h.ID.Valid() || h.Seq == 0 || h.Ledger == "" || len(h.Ledger) > 128 || (j > 0 && seen[j-1].Ledger >= h.Ledger) {
+			return invalid("what was seen of %s: ledger %.80q", name, h.Ledger)
 		}
 	}
 	return nil

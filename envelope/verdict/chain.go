@@ -131,7 +131,8 @@ type World struct {
 	Authority Asker
 	Principal func(keyID string) (Principal, bool)
 	Emails    func(keyID string) []string                       // addresses the principal commits with
-	Operator  func(keyID string) bool                           // needs no grant
+	Operator  func(keyID string) bool                           // needs no grant, or did not when it was an operator
+	Dated     func(keyID, ledger string, seq uint64) bool       // an entry's own time is believed; nil: that of everybody who answers for oneself
 	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first

@@ -477,7 +477,7 @@ func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Ti
 			if err != nil || !known || by.Name == self.Name || at.After(now) || !w.Policy.Protects(a.Ref) {
 				continue
 			}
-			if !w.Authority.Decide(capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref}).Allowed {
+			if !w.Authority.Decide(capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref, Past: true}).Allowed {
 				continue
 			}
 			if !yield(at, a.Ref) {

@@ -138,10 +138,10 @@ func place(id oid.ID) string {
 // what nobody else saw all revocations count.
 func (s *Step) Refusal(w *World, ref string, now time.Time) string {
 	by, _ := w.Principal(s.KeyID)
-	rooted := by.Name != "" && by.Accountable == by.Name
+	rooted := by.Name != "" && by.Accountable == by.Name && (w.Dated == nil || w.Dated(s.KeyID, s.Ledger, s.Seq))
 	q := capability.Query{KeyID: s.KeyID, Action: s.Action, At: now, Ref: ref}
 	if rooted && s.Time.Before(now) {
-		q.At = s.Time
+		q.At, q.Past = s.Time, true
 	}
 	seen, err := time.Parse(time.RFC3339, s.Seen.Time)
 	switch {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 )
 
 // ErrInvalid says that a pattern is malformed.
@@ -22,6 +23,48 @@ const MaxLen = 1024
 
 // maxAlternatives is how many patterns without braces one may stand for.
 const maxAlternatives = 256
+
+// maxExpanded is how many bytes these have together.
+const maxExpanded = 16 << 10
+
+// anyDepth stands for "**" where that was written: what alternatives put together is none.
+const anyDepth = "\x00"
+
+// marked puts anyDepth in the place of each "**" that is written.
+func marked(p string) string {
+	if !strings.Contains(p, "**") {
+		return p
+	}
+	var b strings.Builder
+	class := false
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case c == '\\' && i+1 < len(p):
+			b.WriteByte(c)
+			i++
+			b.WriteByte(p[i])
+		case class:
+			class = c != ']'
+			b.WriteByte(c)
+		case c == '*' && i+1 < len(p) && p[i+1] == '*':
+			b.WriteString(anyDepth)
+			i++
+		default:
+			class = c == '['
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// parsed are patterns that were read: the same few are matched again and again.
+var parsed struct {
+	sync.Mutex
+	m map[string][][]string
+}
+
+// maxParsed bounds how many are kept.
+const maxParsed = 4096
 
 // Check reports whether p is a pattern. One that starts or ends with "/", or has an empty, "."
 // or ".." element could never match a path of Git, so it is a mistake.
@@ -34,20 +77,25 @@ func parse(p string) ([][]string, error) {
 	if p == "" || len(p) > MaxLen || strings.ContainsRune(p, 0) {
 		return nil, fmt.Errorf("%w: %.100q", ErrInvalid, p)
 	}
-	flat, ok := alternatives(p)
+	flat, ok := alternatives(marked(p))
 	if !ok {
 		return nil, fmt.Errorf("%w: %.100q stands for more than %d, or has a brace too many", ErrInvalid, p, maxAlternatives)
 	}
 	out := make([][]string, 0, len(flat))
+	size := 0
 	for _, f := range flat {
+		if size += len(f); size > maxExpanded {
+			return nil, fmt.Errorf("%w: %.100q stands for more than %d bytes", ErrInvalid, p, maxExpanded)
+		}
 		elements := strings.Split(f, "/")
 		for i, e := range elements {
 			if e == "" || e == "." || e == ".." {
 				return nil, fmt.Errorf("%w: %.100q has an element %q, which no name in Git has", ErrInvalid, p, e)
 			}
-			if e != "**" {
-				elements[i] = bytewise(e)
+			if e == anyDepth {
+				continue
 			}
+			elements[i] = bytewise(strings.ReplaceAll(e, anyDepth, "*"))
 			if _, err := path.Match(elements[i], ""); err != nil {
 				return nil, fmt.Errorf("%w: %.100q", ErrInvalid, p)
 			}
@@ -59,8 +107,8 @@ func parse(p string) ([][]string, error) {
 
 // Match reports whether the whole name matches p. A malformed pattern matches nothing.
 func Match(p, name string) bool {
-	flat, err := parse(p)
-	if err != nil || name == "" {
+	flat := known(p)
+	if flat == nil || name == "" {
 		return false
 	}
 	elements := strings.Split(latin(name), "/")
@@ -72,6 +120,26 @@ func Match(p, name string) bool {
 	return false
 }
 
+// known is parse for what is matched: nil where p is no pattern.
+func known(p string) [][]string {
+	parsed.Lock()
+	defer parsed.Unlock()
+	if flat, ok := parsed.m[p]; ok {
+		return flat
+	}
+	flat, err := parse(p)
+	if err != nil {
+		flat = nil
+	}
+	if len(p) <= MaxLen {
+		if parsed.m == nil || len(parsed.m) >= maxParsed {
+			parsed.m = map[string][][]string{}
+		}
+		parsed.m[p] = flat
+	}
+	return flat
+}
+
 // match matches element by element. Where "**" took too little the last one takes one more, which is enough: what an earlier one
 // could take the last can as well.
 func match(p, name []string) bool {
@@ -79,7 +147,7 @@ func match(p, name []string) bool {
 	i, j := 0, 0
 	for j < len(name) {
 		switch {
-		case i < len(p) && p[i] == "**":
+		case i < len(p) && p[i] == anyDepth:
 			if i == len(p)-1 {
 				return true // the rest, which is one element at least
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -386,6 +387,69 @@ func TestAuthorityAttacks(t *testing.T) {
 			w.clock = w.clock.Add(time.Hour)
 			w.adopted(func(r *trust.Root) error { return r.SetOperators([]string{"alice"}) }, "alice")
 		}, "seal.authority", false},
+		{"an operator who ended a grant is none any more, and then leaves", func(w *world) {
+			w.ended()
+			w.adopted(func(r *trust.Root) error { return r.SetOperators([]string{"alice"}) }, "alice")
+			w.clock = w.clock.Add(time.Hour)
+			w.adopted(func(r *trust.Root) error { return r.Remove("ben", trust.Leaving{Grants: trust.Stand}) }, "alice")
+		}, "seal.authority", false},
+		{"an operator who ended a grant is none any more, and takes another key", func(w *world) {
+			w.ended()
+			w.adopted(func(r *trust.Root) error { return r.SetOperators([]string{"alice"}) }, "alice")
+			w.clock = w.clock.Add(time.Hour)
+			spare := w.key("spare")
+			w.adopted(func(r *trust.Root) error {
+				return errors.Join(r.Add("ben", "", nil, spare.Public()), r.Remove("ben", trust.Leaving{Grants: trust.Stand}, w.keys["ben"].Public().ID()))
+			}, "alice")
+		}, "seal.authority", false},
+		{"an operator who ended a grant left, came back as none, and left again", func(w *world) {
+			w.ended()
+			for range 2 {
+				w.adopted(func(r *trust.Root) error { return r.Remove("ben", trust.Leaving{Grants: trust.Stand}) }, "alice")
+				w.clock = w.clock.Add(time.Hour)
+				w.adopted(func(r *trust.Root) error { return r.Add("ben", "", nil, w.keys["ben"].Public()) }, "alice")
+				w.clock = w.clock.Add(time.Hour)
+			}
+			w.adopted(func(r *trust.Root) error { return r.Remove("ben", trust.Leaving{Grants: trust.Stand}) }, "alice")
+		}, "seal.authority", false},
+		{"one who is no operator any more admits, with a date of before", func(w *world) {
+			start, base := w.clock, w.oid("HEAD")
+			id := w.grant("alice", "coder", nil)
+			w.looks("ben")
+			w.clock = start.Add(time.Hour)
+			w.adopted(func(r *trust.Root) error { return r.SetOperators([]string{"alice"}) }, "alice")
+			w.revoke("alice", id)
+			bare := w.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/covenant/ledger/capability")
+			w.git("update-ref", w.ledgers("capability", "alice")[0], w.ledgers("capability", "alice")[0]+"~1")
+			w.clock = start.Add(2 * time.Hour)
+			now := w.clock
+			w.clock = start.Add(10 * time.Minute)
+			w.evil()
+			w.admitted("ben", base)
+			w.clock = now
+			w.restore(bare)
+			w.looks("alice")
+		}, "seal.authority", false},
+		{"the root taken back to before the key of the only operator was replaced", func(w *world) {
+			w.adopted(func(r *trust.Root) error { return r.SetOperators([]string{"alice"}) }, "alice")
+			root := w.git("rev-parse", provenance.RootRef)
+			r := w.rootOf(w.session())
+			if _, err := w.sealer(w.session(), "alice").Record(context.Background(), "audit", provenance.Item{
+				Type: trust.Adopted, Body: trust.Adoption{Version: r.Version + 1}, Subject: "root.leaving",
+			}); err != nil {
+				w.t.Fatal(err)
+			}
+			change, fresh := w.rotate("alice-2")
+			w.keys["fresh"] = fresh
+			w.adopted(change, "alice", "fresh")
+			if whole, last, why := w.passes(); !last && !whole {
+				w.t.Fatal("before that it was to pass:", why)
+			}
+			w.git("update-ref", provenance.RootRef, root)
+			base := w.oid("HEAD")
+			w.sealedChange("alice", "evil")
+			w.admitted("alice", base)
+		}, "root.withheld", false},
 		{"a key that was given back: its ledger cut beyond what was seen when it left", func(w *world) {
 			id := w.grant("alice", "coder", nil)
 			w.looks("ben")
@@ -511,4 +575,164 @@ func (w *world) forged(who, ref string, n int) string {
 	}
 	blob := w.gitIn(string(b)+"\n", "hash-object", "-w", "--stdin")
 	return w.gitIn("100644 blob "+blob+"\tenvelope.json\n", "mktree")
+}
+
+// ended is a world in which coder made something after ben had ended its grant, and did not know.
+func (w *world) ended() {
+	w.t.Helper()
+	id := w.grant("alice", "coder", nil)
+	bare := w.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/covenant/ledger/capability")
+	w.revoke("ben", id)
+	after := w.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/covenant/ledger/capability")
+	w.drop("refs/covenant/ledger/capability")
+	w.restore(bare)
+	w.evil()
+	w.restore(after)
+	w.clock = w.clock.Add(time.Hour)
+}
+
+// What honest operators do turns nothing red, and what is left of the authority of one who had some takes nothing away.
+func TestAuthorityOfBefore(t *testing.T) {
+	demote := func(w *world) {
+		w.adopted(func(r *trust.Root) error { return r.SetOperators([]string{"alice"}) }, "alice")
+	}
+	remove := func(w *world) {
+		w.adopted(func(r *trust.Root) error { return r.Remove("ben", trust.Leaving{Grants: trust.Stand}) }, "alice")
+	}
+	// record has who once had authority write something now that says to be of another time, and be number seq.
+	record := func(w *world, root string, at time.Time, do func()) { w.under(root, at, do) }
+	for _, c := range []struct {
+		name string
+		do   func(w *world)
+	}{
+		{"an operator is made none", demote},
+		{"an operator is made none, and leaves", func(w *world) { demote(w); w.clock = w.clock.Add(time.Hour); remove(w) }},
+		{"an operator leaves", remove},
+		{"an operator leaves, and comes back as none", func(w *world) {
+			remove(w)
+			w.clock = w.clock.Add(time.Hour)
+			w.adopted(func(r *trust.Root) error { return r.Add("ben", "", nil, w.keys["ben"].Public()) }, "alice")
+		}},
+		{"an operator takes another key", func(w *world) {
+			spare := w.key("spare")
+			w.adopted(func(r *trust.Root) error {
+				return errors.Join(r.Add("ben", "", nil, spare.Public()), r.Remove("ben", trust.Leaving{Grants: trust.Stand}, w.keys["ben"].Public().ID()))
+			}, "alice")
+		}},
+		{"one who is no operator any more revokes, with a date of before", func(w *world) {
+			root, at := w.git("rev-parse", provenance.RootRef), w.clock
+			w.clock = w.clock.Add(time.Hour)
+			demote(w)
+			record(w, root, at, func() { w.revoke("ben", w.given["coder"]) })
+		}},
+		{"one who left revokes, with a date of before", func(w *world) {
+			root, at := w.git("rev-parse", provenance.RootRef), w.clock
+			w.clock = w.clock.Add(time.Hour)
+			remove(w)
+			record(w, root, at, func() { w.revoke("ben", w.given["coder"]) })
+		}},
+		{"one who left claims an early number", func(w *world) {
+			root, at := w.git("rev-parse", provenance.RootRef), w.clock
+			w.clock = w.clock.Add(time.Hour)
+			remove(w)
+			record(w, root, at, func() { w.revoke("ben", w.given["coder"]) })
+			w.misplaced("ben", 1)
+		}},
+		{"one who left says what a newer program would", func(w *world) {
+			root, at := w.git("rev-parse", provenance.RootRef), w.clock
+			w.clock = w.clock.Add(time.Hour)
+			remove(w)
+			record(w, root, at, func() {
+				if _, err := w.sealer(w.session(), "ben").Record(context.Background(), "capability", provenance.Item{Type: "capability.revoked/v9", Body: map[string]any{}, Subject: "newer"}); err != nil {
+					w.t.Fatal(err)
+				}
+			})
+		}},
+		{"a ledger went two ways, and its writer took another key", func(w *world) {
+			ref := w.ledgers("capability", "ben")[0]
+			fork := w.git("rev-parse", ref)
+			w.grant("ben", "helper", nil)
+			w.looks("alice")
+			w.git("update-ref", ref, fork)
+			w.grant("ben", "helper", func(g *capability.Grant) { g.Action = "memory.read" })
+			w.grant("ben", "helper", func(g *capability.Grant) { g.Action = "memory.read" })
+			if _, last, why := w.passes(); last || !strings.Contains(why, "ledger.withheld") {
+				w.t.Fatal("until then nothing is to be relied on:", why)
+			}
+			spare := w.key("spare")
+			w.adopted(func(r *trust.Root) error {
+				return errors.Join(r.Add("ben", "", nil, spare.Public()), r.Remove("ben", trust.Leaving{Grants: trust.Stand}, w.keys["ben"].Public().ID()))
+			}, "alice")
+		}},
+		{"the root went two ways, and its operators said which", func(w *world) {
+			root := w.git("rev-parse", provenance.RootRef)
+			w.adoptedAndSaid(func(r *trust.Root) error { r.Expires = "2031-01-01T00:00:00Z"; return nil }, "alice")
+			other := w.rootOf(w.session()).Digest
+			w.adoptedAndSaid(func(r *trust.Root) error { r.Expires = "2032-01-01T00:00:00Z"; return nil }, "alice")
+			second := w.rootOf(w.session()).Digest
+			w.git("update-ref", provenance.RootRef, root)
+			w.adopted(func(r *trust.Root) error { r.Expires = "2033-01-01T00:00:00Z"; return nil }, "alice")
+			if _, last, why := w.passes(); last || !strings.Contains(why, "root.withheld") {
+				w.t.Fatal("until then nothing is to be relied on:", why)
+			}
+			w.adopted(func(r *trust.Root) error { return r.DecideAgainst(other, second) }, "alice")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := court(t)
+			w.given = map[string]envelope.Digest{"coder": w.grant("alice", "coder", nil)}
+			base := w.oid("HEAD")
+			w.sealedChange("ben", "a")
+			w.admitted("ben", base)
+			base = w.oid("HEAD")
+			w.sealedChange("coder", "b")
+			w.admitted("ben", base)
+			w.grant("ben", "helper", func(g *capability.Grant) { g.Action = "memory.read" })
+			w.looks("alice")
+			if whole, last, why := w.passes(); !whole || !last {
+				t.Fatal("it was to pass before:", why)
+			}
+			w.clock = w.clock.Add(time.Hour)
+			c.do(w)
+			w.clock = w.clock.Add(time.Hour)
+			if whole, last, why := w.passes(); !whole || !last {
+				t.Errorf("main passes: %v, its last commit: %v;%s", whole, last, why)
+			}
+		})
+	}
+}
+
+// misplaced puts another number into the newest entry of somebody's capability ledger, signed anew.
+func (w *world) misplaced(who string, seq uint64) {
+	w.t.Helper()
+	ref := w.ledgers("capability", who)[0]
+	env, _, err := ledger.Read(w.session(), w.oid(ref))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o, err := env.Open(envelope.TypeLedger, 1, func(string) (envelope.Key, bool) { return w.keys[who].Public(), true })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	st, err := envelope.Decode[capability.Revocation](o, capability.Revoked)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	st.Entry.Seq, st.Entry.Prev = seq, ""
+	payload, err := envelope.Statement(capability.Revoked, st.Entry, st.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	signed, err := envelope.Seal(envelope.TypeLedger, payload, envelope.SealWith{KeyID: w.keys[who].Public().ID(), Signer: w.keys[who]})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := signed.Bytes()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	blob := w.gitIn(string(b)+"\n", "hash-object", "-w", "--stdin")
+	tree := w.gitIn("100644 blob "+blob+"\tenvelope.json\n", "mktree")
+	w.git("update-ref", ref, w.git("commit-tree", tree, "-p", ref+"~1", "-m", "misplaced"))
 }

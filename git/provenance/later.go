@@ -24,6 +24,9 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 	for _, d := range rejected(s) { // it was another successor of one that is here
 		known[envelope.Digest(d)] = true
 	}
+	for _, d := range f.Root.Against {
+		known[d] = true
+	}
 	var open []named
 	for i, r := range refs {
 		e, st := r.entry(), states[i]
@@ -36,7 +39,7 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 		} else {
 			n.id = st.admission.Root
 		}
-		if known[n.id] || n.version != 0 && n.version <= f.Root.Version || !f.Authority.Vouches(e.KeyID, r.place()) {
+		if known[n.id] || n.version != 0 && n.version <= f.Root.Version || !f.vouches(r) {
 			continue
 		}
 		open = append(open, n)
@@ -51,7 +54,7 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 			for _, v := range whole.Versions {
 				known[v.ID] = true
 			}
-		case errors.Is(err, ErrRootHistory): // what an admission says can't be told from that
+		case errors.Is(err, ErrRootHistory): // what an admission names may be older
 			open = slices.DeleteFunc(open, func(n named) bool { return n.version == 0 })
 		default:
 			return err
@@ -61,13 +64,26 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 	if len(open) == 0 {
 		return nil
 	}
-	n := slices.MaxFunc(open, func(a, b named) int { return cmp.Compare(a.version, b.version) })
-	hint := "fetch it from who has it: git fetch REMOTE 'refs/covenant/trust/*:refs/covenant/trust/*'"
-	if n.version > 0 {
-		f.problem(verdict.RootWithheld, string(n.id), hint, "version %d of the trust root (%s) came into force, as entry %s says, and is not here: version %d is", n.version, n.id.Short(), n.by.Short(), f.Root.Version)
-	} else {
-		hint += "; where its operators decided against it: git config --add " + RejectedKey + " " + string(n.id)
-		f.problem(verdict.RootWithheld, string(n.id), hint, "admission %s was held to a version of the trust root (%s) that is not here", n.by.Short(), n.id.Short())
+	slices.SortFunc(open, func(a, b named) int { return cmp.Or(cmp.Compare(b.version, a.version), cmp.Compare(a.id, b.id)) })
+	open = slices.CompactFunc(open, func(a, b named) bool { return a.id == b.id && a.version == b.version })
+	for _, n := range open[:min(len(open), maxLater)] {
+		hint := "fetch it from who has it: git fetch REMOTE 'refs/covenant/trust/*:refs/covenant/trust/*'"
+		if n.id != "" {
+			hint += "; where the operators decided against it they say so: covenant trust set --against " + string(n.id)
+		} else {
+			hint += "; where it never came into force, its operators put the next version there"
+		}
+		switch {
+		case n.id == "":
+			f.problem(verdict.RootWithheld, "", hint, "version %d of the trust root came into force, as a key that it removes says in entry %s, and is not here: version %d is", n.version, n.by.Short(), f.Root.Version)
+		case n.version > 0:
+			f.problem(verdict.RootWithheld, string(n.id), hint, "version %d of the trust root (%s) came into force, as entry %s says, and is not here: version %d is", n.version, n.id.Short(), n.by.Short(), f.Root.Version)
+		default:
+			f.problem(verdict.RootWithheld, string(n.id), hint, "admission %s was held to a version of the trust root (%s) that is not here", n.by.Short(), n.id.Short())
+		}
 	}
 	return nil
 }
+
+// maxLater is how many versions that are missing are told.
+const maxLater = 16

@@ -1,7 +1,10 @@
 package provenance
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -45,11 +48,23 @@ func tainted(r, next *trust.Root) []int {
 	return out
 }
 
+// demoted returns those persons of next who are operators no more, since that version.
+func demoted(r, next *trust.Root) []int {
+	var out []int
+	for i, p := range next.Persons {
+		if r.IsOperator(p.Name) && !next.IsOperator(p.Name) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // lookBack writes down, for each key that a version removes, how far its ledgers reach: what they hold stands, and
 // what is added to them does not. Of a key that somebody else may have had since some time, what others had seen before that
 // stands, and what this clone itself wrote. It returns what says to Git that the ledgers are still so.
 func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, gone, worse []int) ([]git.RefUpdate, error) {
-	if len(gone)+len(worse) == 0 {
+	fell := demoted(r.Root, next)
+	if len(gone)+len(worse)+len(fell) == 0 {
 		return nil, nil
 	}
 	f, err := load(ctx, s, r, nil, nil)
@@ -57,12 +72,12 @@ func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, go
 		return nil, err
 	}
 	var same []git.RefUpdate
-	look := func(x *trust.Former, most func(ledger string) uint64) {
+	look := func(keys []string, stolen string, most func(ledger string) uint64) []envelope.Head {
 		seen := []envelope.Head{} // that nothing was there is said as well
-		for _, c := range f.chainsOf(x.Keys) {
+		for _, c := range f.chainsOf(keys) {
 			n := min(whole(c).Header.Seq, most(c.Name))
-			if x.Compromised != "" {
-				n = min(n, f.safe(s, c, x.Compromised))
+			if stolen != "" {
+				n = min(n, f.safe(s, c, stolen))
 			}
 			if n > 0 {
 				seen = append(seen, envelope.Head{Ledger: c.Name, Seq: n, ID: c.Entries[n-1].ID})
@@ -71,15 +86,27 @@ func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, go
 				same = append(same, git.RefUpdate{Name: ledger.Prefix + c.Name, New: tip, Old: tip})
 			}
 		}
-		x.Seen = seen
+		if len(seen) > trust.MaxSeen { // the longest are worth most; what is not named counts for nothing
+			slices.SortFunc(seen, func(a, b envelope.Head) int {
+				return cmp.Or(cmp.Compare(b.Seq, a.Seq), cmp.Compare(a.Ledger, b.Ledger))
+			})
+			seen = seen[:trust.MaxSeen]
+			slices.SortFunc(seen, func(a, b envelope.Head) int { return cmp.Compare(a.Ledger, b.Ledger) })
+		}
+		return seen
+	}
+	all := func(string) uint64 { return math.MaxUint64 }
+	for _, i := range fell {
+		next.Persons[i].OperatorSeen = look(next.Persons[i].Keys, "", all)
 	}
 	for _, i := range gone {
-		look(&next.Former[i], func(string) uint64 { return math.MaxUint64 })
+		x := &next.Former[i]
+		x.Seen = look(x.Keys, x.Compromised, all)
 	}
 	for _, i := range worse {
 		x := &next.Former[i]
 		was := r.Former[slices.IndexFunc(r.Former, x.Same)].Seen
-		look(x, func(ledger string) uint64 {
+		x.Seen = look(x.Keys, x.Compromised, func(ledger string) uint64 {
 			for _, h := range was {
 				if h.Ledger == ledger {
 					return h.Seq
@@ -101,7 +128,10 @@ func (f *Facts) safe(s *git.Session, c *verdict.Chain, before string) uint64 {
 	n := uint64(0)
 	if name, ok := ledger.ParseRef(ledger.Prefix + c.Name); ok {
 		if own, err := Own(s.Repo(), name); err == nil && own {
-			for n < uint64(len(c.Entries)) && c.Entries[n].Header.When().Before(t) {
+			// What came after this clone's own last entry somebody else wrote, as if it were this clone.
+			tip := leftAt(s.Repo(), name)
+			end := slices.IndexFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit.String() == tip })
+			for n < uint64(end+1) && c.Entries[n].Header.When().Before(t) { //nolint:gosec // -1 and more
 				n++
 			}
 		}
@@ -112,6 +142,33 @@ func (f *Facts) safe(s *git.Session, c *verdict.Chain, before string) uint64 {
 		}
 	}
 	return n
+}
+
+// ErrSeen says that a draft names entries that are not here: who signs it would say that they are to be had.
+var ErrSeen = errors.New("the draft names entries of ledgers that are not in this clone")
+
+// checkSeen holds what a draft says of how far ledgers reached to what is here.
+func checkSeen(ctx context.Context, s *git.Session, r *Root, next *trust.Root) error {
+	var heads []envelope.Head
+	for _, i := range fresh(r.Root, next) {
+		heads = append(heads, next.Former[i].Seen...)
+	}
+	for _, i := range demoted(r.Root, next) {
+		heads = append(heads, next.Persons[i].OperatorSeen...)
+	}
+	if len(heads) == 0 {
+		return nil
+	}
+	f, err := load(ctx, s, r, nil, nil)
+	if err != nil {
+		return err
+	}
+	for _, h := range heads {
+		if c := f.Chains[h.Ledger]; c == nil || h.Seq > uint64(len(c.Entries)) || c.Entries[h.Seq-1].ID != h.ID {
+			return fmt.Errorf("%w: entry %d (%s) of %s", ErrSeen, h.Seq, h.ID.Short(), h.Ledger)
+		}
+	}
+	return nil
 }
 
 // chainsOf returns the ledgers that keys wrote as far as they are whole, sorted by name; those without such an entry are left out.
@@ -178,6 +235,13 @@ func Leaves(ctx context.Context, s *git.Session, r *Root, next *trust.Root) ([]L
 			l := Leave{Name: next.Former[i].Name, KeyID: k.ID()}
 			for _, c := range f.chainsOf([]string{text}) {
 				last := whole(c)
+				if stolen := next.Former[i].Compromised; stolen != "" {
+					n := f.safe(s, c, stolen)
+					if n == 0 {
+						continue
+					}
+					last = &c.Entries[n-1]
+				}
 				n, _ := ledger.ParseRef(ledger.Prefix + c.Name)
 				if own, err := Own(s.Repo(), n); err == nil && own {
 					continue

@@ -57,6 +57,16 @@ const (
 	stepwise    = 16     // entries read one by one before a child lists them
 )
 
+// leftAt returns the commit of the newest entry that this clone itself wrote to a ledger of its own; "" where it does not remember.
+func leftAt(r *git.Repo, name ledger.Name) string {
+	b, err := os.ReadFile(filepath.Join(r.StateDir(), filepath.FromSlash(seenFile(name))))
+	var v sight
+	if err != nil || json.Unmarshal(b, &v) != nil {
+		return ""
+	}
+	return v.Tip
+}
+
 // look compares the ledgers with what the writer saw last. A statement names only
 // heads of chains that were followed from there: nobody can plant one that later
 // looks rolled back.

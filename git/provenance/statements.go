@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -237,15 +238,56 @@ func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []s
 		}
 		switch st := states[i]; {
 		case st.grant != nil && r.chain.Whole(r.i):
-			given = append(given, capability.Given{Place: r.place(), Granted: *st.grant})
+			given = append(given, capability.Given{Place: f.placeOf(r), Granted: *st.grant})
 		case st.ended != nil:
-			ended = append(ended, capability.Ended{Place: r.place(), Revocation: *st.ended})
+			ended = append(ended, capability.Ended{Place: f.placeOf(r), Revocation: *st.ended})
 		}
 	}
 	if f.firsts != nil {
 		return capability.FoldSeen(persons, given, ended, f.firsts)
 	}
 	return capability.Fold(persons, given, ended)
+}
+
+// placeOf is the place of an entry as [capability.Place] has it: of one whose signer left, or is an operator no more, the number is that of
+// where it stands, if it stands where the trust root says that the ledger reached.
+func (f *Facts) placeOf(r entryRef) capability.Place {
+	at := r.place()
+	p, ok := f.Authority.ByKey(at.KeyID)
+	if !ok || p.Until.IsZero() && p.OperatorUntil.IsZero() {
+		return at
+	}
+	real := r.chain == f.Chains[r.chain.Name] && at.Seq == uint64(r.i)+1 //nolint:gosec // an index is no negative number
+	for _, h := range p.Ends(r.chain.Name) {
+		real = real && h.Seq <= uint64(len(r.chain.Entries)) && r.chain.Entries[h.Seq-1].ID == h.ID
+	}
+	if !real {
+		at.Seq = math.MaxUint64
+	}
+	return at
+}
+
+// vouches reports whether an entry is evidence of what it says others did: see [capability.Authority.Vouches].
+func (f *Facts) vouches(r entryRef) bool {
+	stands := r.chain == f.Chains[r.chain.Name] && r.chain.Late != nil && r.i < r.chain.LateFrom
+	return f.Authority.Vouches(r.entry().KeyID, stands)
+}
+
+// dated reports whether the time that an entry claims is believed: its signer is a person or automation of the trust root. Of one who was an operator
+// and is none, only what had been seen when that ended: who may do less now could else say to have done more then.
+func (f *Facts) dated(keyID, name string, seq uint64) bool {
+	p, ok := f.Authority.ByKey(keyID)
+	if !ok || p.Accountable != p.Name {
+		return false
+	}
+	if p.OperatorUntil.IsZero() {
+		return true
+	}
+	c := f.Chains[name]
+	if c == nil || seq == 0 || seq > uint64(len(c.Entries)) {
+		return false
+	}
+	return f.placeOf(entryRef{c, int(seq) - 1}).Seq <= p.Operated(name) //nolint:gosec // bounded
 }
 
 func (r entryRef) place() capability.Place {
@@ -341,12 +383,11 @@ func (f *Facts) Undecided(p verdict.Finding) bool {
 	if p.Code != verdict.LedgerNewer || c == nil || !strings.HasPrefix(p.Object, CapabilityTopic+"/") {
 		return false
 	}
-	for _, e := range c.Entries {
-		if by, ok := f.Authority.ByKey(e.KeyID); ok && by.Operator {
-			return true
-		}
+	if c.Broken == nil || c.From >= len(c.Entries) {
+		return false
 	}
-	return false
+	by, ok := f.Authority.ByKey(c.Entries[c.From].KeyID)
+	return ok && by.Operator && f.vouches(entryRef{c, c.From})
 }
 
 // lost tells of ledgers that lack what somebody saw there. Of a ledger that a key of the trust root writes, and that
@@ -390,8 +431,8 @@ func (f *Facts) lost() {
 				if writer == nil || e.Err != nil || there && !missing(h, false) {
 					continue
 				}
-				if last, all := writer.Reach(h.Ledger); !all && h.Seq > last.Seq {
-					continue // the operators who removed the key said where it ended
+				if last, all := writer.Reach(h.Ledger); !all && (h.Seq > last.Seq || f.ends(last)) {
+					continue // the operators who removed the key said which way it went, and where that ended
 				}
 				if c.Lost == nil && c.Whole(i) {
 					c.LostAt, c.Lost = i, &verdict.Finding{
@@ -400,12 +441,12 @@ func (f *Facts) lost() {
 					}
 				}
 				// What such a key signed is evidence wherever it stands: who can cut a ledger can cut that of the witness, too.
-				if f.Authority.Vouches(e.KeyID, entryRef{c, i}.place()) {
+				if f.vouches(entryRef{c, i}) {
 					see(sure, h)
 				}
 			}
 			// An entry that stands where it can't is evidence as well: its writer had made those before it.
-			if writer := rooted()[writerKey(c.Name)]; writer != nil && e.Claims(c.Name, owner) && f.Authority.Vouches(e.KeyID, entryRef{c, i}.place()) {
+			if writer := rooted()[writerKey(c.Name)]; writer != nil && e.Claims(c.Name, owner) && f.vouches(entryRef{c, i}) {
 				if h := (envelope.Head{Ledger: c.Name, Seq: e.Header.Seq, ID: e.ID}); missing(h, false) {
 					see(sure, h)
 				}
@@ -441,6 +482,12 @@ func (f *Facts) lost() {
 		f.problem(verdict.LedgerRolledBack, name, "fetch it from who has it; in a clone of your own look for the entry: git fsck --lost-found", "it had %d entries when others saw it (%s), and has %d now",
 			h.Seq, h.ID.Short(), here)
 	}
+}
+
+// ends reports whether a ledger that the trust root says the end of has that entry there, and all before it.
+func (f *Facts) ends(last envelope.Head) bool {
+	c := f.Chains[last.Ledger]
+	return last.Seq > 0 && c != nil && c.Late != nil && uint64(c.LateFrom) == last.Seq && c.Intact(f.ownerOf(f.Authority)) >= c.LateFrom //nolint:gosec // a count
 }
 
 // forked reports whether an entry is known that stands on the other way that its ledger went.

@@ -294,12 +294,24 @@ func Propose(ctx context.Context, s *git.Session, r *Root, next *trust.Root, now
 	})
 }
 
+// Try reports why [Propose] would refuse, as far as that can be told before, and puts nothing anywhere.
+func Try(ctx context.Context, s *git.Session, r *Root, next *trust.Root, by ...identity.Signer) error {
+	if err := checkTaken(ctx, s, r, next); err != nil {
+		return err
+	}
+	_, err := trust.NewDraft(r.Current(), next, by...)
+	return err
+}
+
 // Countersign adds signatures to a draft that Drafts returned, and puts it where it belongs.
 func Countersign(ctx context.Context, s *git.Session, r *Root, staged Staged, now time.Time, by ...identity.Signer) (*Outcome, error) {
 	if staged.Err != nil {
 		return nil, staged.Err
 	}
 	return putDraft(ctx, s, r, now, func() (*trust.Draft, []git.RefUpdate, error) {
+		if err := checkSeen(ctx, s, r, staged.Draft.Root); err != nil {
+			return nil, nil, err
+		}
 		if err := checkTaken(ctx, s, r, staged.Draft.Root); err != nil {
 			return nil, nil, err
 		}

@@ -71,13 +71,12 @@ func (f *Facts) sight() {
 			}
 		}
 	}
+	for _, p := range f.Root.Persons { // who made an operator none saw how far the ledgers reached
+		f.sawUntil(p.OperatorSeen, p.OperatorUntil)
+	}
 	for _, x := range f.Root.Former { // the operators who removed a key saw how far its ledgers reached
-		until, err := time.Parse(time.RFC3339, cmp.Or(x.Compromised, x.Until)) // of a stolen key it reached so far before the theft
-		for _, h := range x.Seen {
-			if id, ok := w.At(h.Ledger, h.Seq); err == nil && ok && id == h.ID {
-				f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, "trust root", until})
-			}
-		}
+		f.sawUntil(x.OperatorSeen, x.OperatorUntil)
+		f.sawUntil(x.Seen, cmp.Or(x.Compromised, x.Until)) // of a stolen key it reached so far before the theft
 	}
 	for _, list := range f.seen {
 		slices.SortFunc(list, func(a, b seenAt) int { return cmp.Or(cmp.Compare(b.Seq, a.Seq), a.Time.Compare(b.Time)) })
@@ -85,6 +84,20 @@ func (f *Facts) sight() {
 			if first := list[i-1]; first.Time.Before(list[i].Time) {
 				list[i].Key, list[i].Time = first.Key, first.Time
 			}
+		}
+	}
+}
+
+// sawUntil takes in that the trust root names how far ledgers reached at a time.
+func (f *Facts) sawUntil(heads []envelope.Head, until string) {
+	at, err := time.Parse(time.RFC3339, until)
+	if err != nil {
+		return
+	}
+	w := verdict.World{Chains: f.Chains}
+	for _, h := range heads {
+		if id, ok := w.At(h.Ledger, h.Seq); ok && id == h.ID {
+			f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, "trust root", at})
 		}
 	}
 }
@@ -120,7 +133,7 @@ func (f *Facts) seenBy(ledger string, index int) (verdict.Seen, bool) {
 // certain: of a person or automation of the trust root the time it claims; of others, who
 // could say they had done it before a revocation, when one of those first saw it.
 func (f *Facts) taken(a *Admission) bool {
-	if p, ok := f.Authority.ByKey(a.KeyID); ok && p.Accountable == p.Name {
+	if f.dated(a.KeyID, a.Ledger, a.Seq) {
 		return true
 	}
 	seen, ok := f.seenBy(a.Ledger, int(a.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check

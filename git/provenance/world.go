@@ -41,13 +41,15 @@ func Persons(r *Root) []capability.Principal {
 			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: r.IsOperator(p.Name), Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
 		}
 		c.OperatorUntil, _ = time.Parse(time.RFC3339, p.OperatorUntil)
+		c.OperatorSeen = p.OperatorSeen
 		out = append(out, c)
 	}
 	for _, p := range r.Former {
 		c := capability.Principal{
 			Name: p.Name, Kind: string(p.Kind), Accountable: p.Name, Operator: p.Operator, Emails: p.Emails, Keys: keys(p.Keys), MayAct: r.Policy.OperatorMay,
-			Lapse: p.Grants == trust.Lapse, Seen: p.Seen,
+			Lapse: p.Grants == trust.Lapse, Seen: p.Seen, OperatorSeen: p.OperatorSeen,
 		}
+		c.OperatorUntil, _ = time.Parse(time.RFC3339, p.OperatorUntil)
 		c.Until, _ = time.Parse(time.RFC3339, p.Until)
 		c.Compromised, _ = time.Parse(time.RFC3339, p.Compromised)
 		out = append(out, c)
@@ -74,8 +76,9 @@ func (f *Facts) World() *verdict.World {
 		},
 		Operator: func(keyID string) bool {
 			p, ok := f.Authority.ByKey(keyID)
-			return ok && p.Operator
+			return ok && (p.Operator || !p.OperatorUntil.IsZero())
 		},
+		Dated: f.dated,
 		Gone: func(keyID string) bool {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && !p.Until.IsZero()

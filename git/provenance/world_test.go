@@ -32,6 +32,7 @@ type world struct {
 	clock  time.Time
 	commit map[string]oid.ID // by subject
 	order  []string
+	given  map[string]envelope.Digest // a grant of each agent, where a test remembers it
 }
 
 func newWorld(t testing.TB, format string) *world {

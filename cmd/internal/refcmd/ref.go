@@ -317,10 +317,15 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 			return err
 		}
 	}
+	condemned := (&provenance.Report{Problems: f.Problems}).Condemned()
+	sum.OK = sum.OK && condemned == nil
 	if asJSON {
 		if err := env.JSON(sum); err != nil {
 			return err
 		}
+	}
+	if condemned != nil { // what is shown of refs can't be relied on
+		return cli.No(cli.Hint(condemned, "see all of it: covenant verify"))
 	}
 	if !sum.OK {
 		return cli.No(nil)

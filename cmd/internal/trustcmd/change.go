@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -89,6 +90,9 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	if err := o.warnOfLeaving(ctx, next); err != nil {
 		return explain(o.root, env.Now(), err)
 	}
+	if err := o.newest(ctx, next); err != nil {
+		return err
+	}
 	if err := o.w.Presence(o.root, h.Signer.Public(), fmt.Sprintf("sign version %d of the trust root (%s)", next.Version, c.Act)); err != nil {
 		return err
 	}
@@ -99,7 +103,11 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 			return err
 		}
 	}
-	out, err := provenance.Propose(ctx, o.w.Session, o.root, next, env.Now(), append([]identity.Signer{h.Signer}, extra...)...)
+	by := append([]identity.Signer{h.Signer}, extra...)
+	if err := o.leave(ctx, h, next, by); err != nil {
+		return explain(o.root, env.Now(), err)
+	}
+	out, err := provenance.Propose(ctx, o.w.Session, o.root, next, env.Now(), by...)
 	if err != nil {
 		return explain(o.root, env.Now(), err)
 	}
@@ -107,6 +115,34 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 		env.Talk().Warn("until it is in force you act with the key you have; what that signs from now on counts for nothing afterwards")
 	}
 	return o.finish(ctx, h, out, changes, c.JSON, keys)
+}
+
+// newest refuses to go on from a version of the trust root when the record names a later one, unless the next one says that it is not meant.
+func (o *opened) newest(ctx context.Context, next *trust.Root) error {
+	f, err := provenance.Load(ctx, o.w.Session, o.pin.Digest)
+	if err != nil {
+		return work.Explain(err)
+	}
+	for _, p := range f.Problems {
+		if p.Code == verdict.RootWithheld && p.Object != "" && !slices.Contains(next.Against, envelope.Digest(p.Object)) {
+			return cli.No(cli.Hint(fmt.Errorf("%s: %s", p.Code, p.Message), p.Hint))
+		}
+	}
+	return nil
+}
+
+// leave has a key that next removes, and that alone puts it in force, say so first: where the root is taken back to before, that key is
+// the one that counts.
+func (o *opened) leave(ctx context.Context, h *Hand, next *trust.Root, by []identity.Signer) error {
+	if o.root.Threshold > 1 || next.Threshold > 1 || !slices.ContainsFunc(next.Former, func(f trust.Former) bool {
+		return f.Until == next.Created && slices.Contains(f.Keys, h.Signer.Public().String())
+	}) {
+		return nil
+	}
+	if err := provenance.Try(ctx, o.w.Session, o.root, next, by...); err != nil {
+		return err
+	}
+	return o.said(ctx, o.root, h, trust.Adoption{Version: next.Version}, "root.leaving for version %d by %s")
 }
 
 // nextKeys are the keys that versions which were not in force yet were to give to persons of this clone, by name.
@@ -235,6 +271,8 @@ func explain(r *provenance.Root, now time.Time, err error) error {
 	case errors.As(err, &staged):
 		return cli.Hint(err, "look at it: covenant trust show", "sign it: covenant trust sign "+string(staged.Staged.ID),
 			fmt.Sprintf("or give it up: git update-ref -d %s%d", provenance.StagedPrefix, staged.Staged.Version))
+	case errors.Is(err, provenance.ErrSeen):
+		return cli.Hint(err, "fetch what the others have, and sign then: covenant sync", "if nobody has it, the draft is not to be signed: ask who made it")
 	case errors.Is(err, provenance.ErrRootMoved):
 		return cli.Hint(err, "look at it, and try again: covenant trust show")
 	case errors.Is(err, trust.ErrInvalid) && r.Expired(now) != nil:
@@ -248,18 +286,21 @@ func explain(r *provenance.Root, now time.Time, err error) error {
 // record has the operator's ledger say that the version came into force: the entry names the version, and others who see it
 // will miss the version where it is withheld. Who is no principal of the new version writes nothing.
 func (o *opened) record(ctx context.Context, h *Hand, out *provenance.Outcome) error {
-	authority := capability.Fold(provenance.Persons(out.Root), nil, nil)
+	return o.said(ctx, out.Root, h, trust.Adoption{Digest: out.Root.Digest, Version: out.Root.Version}, "root.adopted version %d by %s")
+}
+
+func (o *opened) said(ctx context.Context, root *provenance.Root, h *Hand, what trust.Adoption, subject string) error {
+	authority := capability.Fold(provenance.Persons(root), nil, nil)
 	p, ok := authority.ByKey(h.Signer.Public().ID())
 	if !ok || p.Gone(o.w.Env.Now()) {
 		return nil
 	}
 	k := &provenance.Sealer{
-		Session: o.w.Session, Root: out.Root, Authority: authority, Moment: "command", Now: o.w.Env.Now,
+		Session: o.w.Session, Root: root, Authority: authority, Moment: "command", Now: o.w.Env.Now,
 		Hand: provenance.Hand{Principal: p, Signer: h.Signer, Attended: terminal.Attended(), Tool: o.w.Choice().Tool},
 	}
 	_, err := k.Record(ctx, provenance.AuditTopic, provenance.Item{
-		Type: trust.Adopted, Body: trust.Adoption{Digest: out.Root.Digest, Version: out.Root.Version},
-		Subject: fmt.Sprintf("root.adopted version %d by %s", out.Root.Version, p.Name),
+		Type: trust.Adopted, Body: what, Subject: fmt.Sprintf(subject, what.Version, p.Name),
 	})
 	return err
 }

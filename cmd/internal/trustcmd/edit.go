@@ -14,6 +14,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -266,21 +267,23 @@ func newSet(env *cli.Env) *cobra.Command {
 		threshold int
 		expires   string
 		operators []string
+		against   []string
 		json      bool
 	}
 	cmd := &cobra.Command{
-		Use:   "set [--threshold N] [--expires TIME] [--operators NAME,...]",
+		Use:   "set [--threshold N] [--expires TIME] [--operators NAME,...] [--against DIGEST]...",
 		Short: "Set how many operators must sign, when the root expires, or who is operator",
 		Long: `Set how many operators must sign a change, when the version in force expires (or
 never), or which persons are operators: --operators takes all their names. Grants of a person
-who is no operator any more count for nothing; what that person revoked or narrowed stays so.`,
+who is no operator any more count for nothing; what that person revoked or narrowed stays so. --against says to everybody that a version which
+the record names, and which another one took the place of, is not meant.`,
 		Example: `  covenant trust set --threshold 2
   covenant trust set --expires 365d
   covenant trust set --operators ada,ben --threshold 1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.threshold == 0 && o.expires == "" && len(o.operators) == 0 {
-				return cli.Usage("nothing to set: name --threshold, --expires or --operators")
+			if o.threshold == 0 && o.expires == "" && len(o.operators) == 0 && len(o.against) == 0 {
+				return cli.Usage("nothing to set: name --threshold, --expires, --operators or --against")
 			}
 			expires := ""
 			if o.expires != "" && o.expires != "never" {
@@ -298,12 +301,22 @@ who is no operator any more count for nothing; what that person revoked or narro
 						return nil, err
 					}
 				}
+				for _, text := range o.against {
+					d, err := envelope.ParseDigest(text)
+					if err != nil {
+						return nil, cli.Usage("--against takes the digest of a version: %v", err)
+					}
+					if err := r.DecideAgainst(d); err != nil {
+						return nil, err
+					}
+				}
 				return nil, setThreshold(r, o.threshold)
 			}})
 		},
 	}
 	f := cmd.Flags()
 	thresholdFlag(cmd, &o.threshold)
+	f.StringArrayVar(&o.against, "against", nil, "digest of a version that the record names and that is not meant; may be repeated")
 	f.StringVar(&o.expires, "expires", "", "when the root expires, such as 2027-01-31 or 365d, or never")
 	f.StringSliceVar(&o.operators, "operators", nil, "names of all operators")
 	jsonFlag(cmd, &o.json)

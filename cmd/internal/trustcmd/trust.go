@@ -176,7 +176,7 @@ func runShow(ctx context.Context, env *cli.Env, asJSON bool) error {
 	for _, d := range list {
 		s.Staged = append(s.Staged, stagedLine(r, d))
 	}
-	if s.Findings, err = findings(o, env.Now()); err != nil {
+	if s.Findings, err = findings(ctx, o, env.Now()); err != nil {
 		return err
 	}
 	if asJSON {
@@ -186,8 +186,17 @@ func runShow(ctx context.Context, env *cli.Env, asJSON bool) error {
 }
 
 // findings are what is wrong with a root that verifies.
-func findings(o *opened, now time.Time) ([]verdict.Finding, error) {
+func findings(ctx context.Context, o *opened, now time.Time) ([]verdict.Finding, error) {
 	out := []verdict.Finding{}
+	f, err := provenance.Load(ctx, o.w.Session, o.pin.Digest)
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	for _, p := range f.Problems {
+		if p.Code == verdict.RootWithheld {
+			out = append(out, p)
+		}
+	}
 	if f, ok := provenance.ExpiryFinding(o.root, now); ok {
 		out = append(out, f)
 	}
@@ -384,7 +393,7 @@ func runVerify(ctx context.Context, env *cli.Env, asJSON bool) error {
 			v.Versions++
 		}
 	}
-	if v.Findings, err = findings(o, env.Now()); err != nil {
+	if v.Findings, err = findings(ctx, o, env.Now()); err != nil {
 		return err
 	}
 	for _, f := range v.Findings {
