@@ -29,7 +29,7 @@ func git(ts *testscript.TestScript, args ...string) string {
 	return strings.TrimSuffix(ts.ReadFile("stdout"), "\n")
 }
 
-// cmdRepo is "repo [DIR]": it makes a repository of the variant with three base
+// cmdRepo is "repo [DIR]": it copies a repository of the variant with three base
 // commits on main and goes there. It sets
 //
 //	REPO      the work tree, which is $WORK/DIR
@@ -38,59 +38,24 @@ func git(ts *testscript.TestScript, args ...string) string {
 //	BARE      the bare repository, in the variants that have one
 //	UPSTREAM  the repository it was cloned from, its remote "origin"
 //	BASE      the newest base commit
-func cmdRepo(ts *testscript.TestScript, neg bool, args []string, v variant, up *upstreams) {
+func cmdRepo(ts *testscript.TestScript, neg bool, args []string, v variant, made *templates) {
 	positive(ts, neg, args, 0, "repo [DIR]")
 	name := "repo"
 	if len(args) > 0 {
 		name = args[0]
 	}
-	template, err := up.path(v.format)
+	tmpl, err := made.template(v, name)
 	ts.Check(err)
-	work := ts.Getenv("WORK")
-	repo := filepath.Join(work, name)
-	upstream := filepath.Join(work, ".upstream", name+".git")
-	ts.Check(os.MkdirAll(filepath.Dir(upstream), 0o755))
-	ts.Check(copyTree(upstream, filepath.Join(template, ".git")))
-	url := "file://" + filepath.ToSlash(upstream)
-	ts.Check(ts.Chdir(work))
-	git(ts, "--git-dir", upstream, "config", "core.bare", "true")
-
-	bare := ""
-	switch v.layout {
-	case "main":
-		ts.Check(copyTree(repo, template))
-		ts.Check(ts.Chdir(repo))
-		git(ts, "remote", "add", "origin", url)
-		git(ts, "fetch", "-q", "origin")
-		git(ts, "branch", "-q", "--set-upstream-to=origin/main")
-		git(ts, "reset", "-q", "--hard")
-	case "linked":
-		first := repo + ".main"
-		git(ts, "clone", "-q", url, first)
-		ts.Check(ts.Chdir(first))
-		git(ts, "checkout", "-q", "--detach")
-		git(ts, "worktree", "add", "-q", repo, "main")
-	case "bare":
-		bare = repo + ".git"
-		git(ts, "clone", "-q", "--bare", url, bare)
-		ts.Check(ts.Chdir(bare))
-		git(ts, "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
-		git(ts, "fetch", "-q", "origin")
-		git(ts, "worktree", "add", "-q", repo, "main")
-	case "shallow":
-		git(ts, "clone", "-q", "--depth=1", url, repo)
-	case "partial":
-		git(ts, "clone", "-q", "--filter=blob:none", url, repo)
+	vars, err := tmpl.copyTo(ts.Getenv("WORK"))
+	ts.Check(err)
+	for _, tree := range tmpl.trees { // the index knows files by their inodes, and these are others
+		ts.Check(ts.Chdir(strings.Replace(tree, tmpl.dir, ts.Getenv("WORK"), 1)))
+		git(ts, "update-index", "-q", "--refresh")
 	}
-	ts.Check(ts.Chdir(repo))
-	dirs := strings.Split(git(ts, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"), "\n")
-	ts.Setenv("REPO", repo)
-	ts.Setenv("GITDIR", dirs[0])
-	ts.Setenv("COMMON", dirs[1])
-	ts.Setenv("BARE", bare)
-	ts.Setenv("UPSTREAM", upstream)
-	ts.Setenv("BASE", git(ts, "rev-parse", "HEAD"))
-	cmdSettle(ts, false, nil, v)
+	ts.Check(ts.Chdir(vars["REPO"]))
+	for k, v := range vars {
+		ts.Setenv(k, v)
+	}
 }
 
 // cmdSettle is "settle": in the packed variants everything is packed, objects and

@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("matrix.txt has %d lines, this test expects %d", len(table), maxExceptions)
 	}
 	bin := buildPrograms(t)
-	upstreams := newUpstreams(t)
+	made := newTemplates(t)
 	for i, v := range variants() {
 		areas := plan(scripts, table, v, i == 0)
 		if testing.Short() && i > 0 {
@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 			for area, files := range areas {
 				t.Run(area, func(t *testing.T) {
 					t.Parallel()
-					runScripts(t, v, files, bin, upstreams)
+					runScripts(t, v, files, bin, made)
 				})
 			}
 		})
@@ -189,7 +189,7 @@ func excepted(table []*exception, s script, v variant) bool {
 	return found
 }
 
-func runScripts(t *testing.T, v variant, files []string, bin string, up *upstreams) {
+func runScripts(t *testing.T, v variant, files []string, bin string, made *templates) {
 	testscript.Run(t, testscript.Params{
 		Files:               files,
 		RequireExplicitExec: true,
@@ -197,7 +197,7 @@ func runScripts(t *testing.T, v variant, files []string, bin string, up *upstrea
 		Setup:               func(e *testscript.Env) error { return setup(e, v, bin) },
 		Condition:           func(c string) (bool, error) { return condition(v, c) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"repo":      func(ts *testscript.TestScript, neg bool, args []string) { cmdRepo(ts, neg, args, v, up) },
+			"repo":      func(ts *testscript.TestScript, neg bool, args []string) { cmdRepo(ts, neg, args, v, made) },
 			"settle":    func(ts *testscript.TestScript, neg bool, args []string) { cmdSettle(ts, neg, args, v) },
 			"commit":    cmdCommit,
 			"covenant":  cmdCovenant,

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -163,103 +161,4 @@ func without(list string, programs ...string) string {
 		}
 	}
 	return strings.Join(out, string(filepath.ListSeparator))
-}
-
-// upstreams are the repositories that those of the scripts come from: three base
-// commits on main, made once for each object format.
-type upstreams struct {
-	dir  string
-	mu   sync.Mutex
-	made map[string]string
-}
-
-func newUpstreams(t *testing.T) *upstreams {
-	return &upstreams{dir: t.TempDir(), made: make(map[string]string)}
-}
-
-// path returns the work tree of the upstream repository of a format.
-func (u *upstreams) path(format string) (string, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if dir := u.made[format]; dir != "" {
-		return dir, nil
-	}
-	dir := filepath.Join(u.dir, format)
-	git := func(args ...string) error {
-		cmd := exec.Command("git", args...)
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull, "LC_ALL=C",
-			"GIT_AUTHOR_NAME=Grace Hopper", "GIT_AUTHOR_EMAIL=grace@example.com", "GIT_AUTHOR_DATE=1735689600 +0000",
-			"GIT_COMMITTER_NAME=Grace Hopper", "GIT_COMMITTER_EMAIL=grace@example.com", "GIT_COMMITTER_DATE=1735689600 +0000")
-		if len(args) > 0 && args[0] != "init" {
-			cmd.Dir = dir
-		}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out)
-		}
-		return nil
-	}
-	if err := git("init", "-q", "-b", "main", "--object-format="+format, dir); err != nil {
-		return "", err
-	}
-	for i, step := range []map[string]string{
-		{"README": "A repository with a past.\n"},
-		{"src/main.c": "int main(void) { return 1; }\n", "src/lib.c": "int one(void) { return 1; }\n"},
-		{"src/main.c": "int main(void) { return 0; }\n"},
-	} {
-		for name, body := range step {
-			file := filepath.Join(dir, filepath.FromSlash(name))
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				return "", err
-			}
-			if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
-				return "", err
-			}
-		}
-		for _, args := range [][]string{{"add", "-A"}, {"commit", "-q", "-m", fmt.Sprintf("base %d", i+1)}} {
-			if err := git(args...); err != nil {
-				return "", err
-			}
-		}
-	}
-	for _, kv := range [][2]string{{"uploadpack.allowFilter", "true"}, {"uploadpack.allowAnySHA1InWant", "true"}} {
-		if err := git("config", kv[0], kv[1]); err != nil {
-			return "", err
-		}
-	}
-	if err := removeSamples(filepath.Join(dir, ".git")); err != nil {
-		return "", err
-	}
-	u.made[format] = dir
-	return dir, nil
-}
-
-// removeSamples takes away what git init adds for people to read.
-func removeSamples(gitDir string) error {
-	return os.RemoveAll(filepath.Join(gitDir, "hooks"))
-}
-
-// copyTree copies regular files and folders.
-func copyTree(dst, src string) error {
-	return filepath.WalkDir(src, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(src, name)
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(dst, rel)
-		if d.IsDir() {
-			return os.MkdirAll(to, 0o755)
-		}
-		body, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(to, body, info.Mode().Perm())
-	})
 }
