@@ -43,8 +43,9 @@ endif
 demo: build ## tell the story on a terminal
 	PATH="$(CURDIR)/bin:$$PATH" sh testdata/demo/demo.sh
 
-test: ## run all tests
-	$(GO) test $(TESTFLAGS) ./...
+test: ## run all tests; MATRIX=full tells every story in every kind of repository
+	@echo "stories in $(if $(findstring -short,$(TESTFLAGS)),one kind,$(if $(filter full,$(MATRIX)),every kind,half of the kinds)) of repository"
+	MATRIX="$(MATRIX)" $(GO) test $(TESTFLAGS) ./...
 
 lint: ## check format, vet, and the rules of .golangci.yml
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs $(TOOL) gofumpt -l); \

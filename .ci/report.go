@@ -47,6 +47,9 @@ func main() {
 		switch e.Action {
 		case "output":
 			output[key] = append(output[key], e.Output)
+			if _, said, found := strings.Cut(e.Output, ": matrix: "); found { // which part of it was run
+				fmt.Print("matrix: " + said)
+			}
 			if e.Test == "" && (strings.HasPrefix(e.Output, "ok ") || strings.HasPrefix(e.Output, "ok\t")) {
 				fmt.Print(e.Output)
 			}

@@ -13,28 +13,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// A variant is one kind of repository that every story must come out the same in.
-type variant struct {
-	format  string // sha1, sha256
-	layout  string // main, linked, bare, shallow, partial
-	storage string // loose, packed
-}
-
-func (v variant) String() string { return v.format + "/" + v.layout + "/" + v.storage }
-
-// variants returns the whole matrix, the most ordinary one first.
-func variants() []variant {
-	var all []variant
-	for _, f := range []string{"sha1", "sha256"} {
-		for _, l := range []string{"main", "linked", "bare", "shallow", "partial"} {
-			for _, s := range []string{"loose", "packed"} {
-				all = append(all, variant{f, l, s})
-			}
-		}
-	}
-	return all
-}
-
 // condition decides conditions such as [bare], [sha256], [packed], [git:2.54] (that
 // release or a newer one) and [have:husky9] (a tool in $COVENANT_MANAGERS).
 func condition(v variant, cond string) (bool, error) {
