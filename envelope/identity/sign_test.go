@@ -103,13 +103,17 @@ func mangle(t *testing.T, key identity.PublicKey, msg, sig []byte) {
 			t.Errorf("%s %d: %v", what, i, err)
 		}
 	}
-	for i := range len(sig) * 8 {
+	step := 1
+	if testing.Short() {
+		step = 7 // still each bit of a byte in turn
+	}
+	for i := 0; i < len(sig)*8; i += step {
 		sig[i/8] ^= 1 << (i % 8)
 		refused("signature bit", i, msg, sig)
 		sig[i/8] ^= 1 << (i % 8)
 	}
 	changed := bytes.Clone(msg)
-	for i := range len(msg) * 8 {
+	for i := 0; i < len(msg)*8; i += step {
 		changed[i/8] ^= 1 << (i % 8)
 		refused("message bit", i, changed, sig)
 		changed[i/8] ^= 1 << (i % 8)

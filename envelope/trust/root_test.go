@@ -234,17 +234,19 @@ func TestEveryBit(t *testing.T) {
 	c.add(func(r *trust.Root) error { return r.Promote("ben") }, c.ada, c.ben)
 	pin, last := c.list[0].ID(), len(c.list)-1
 	good := bytesOf(t, c.list[last])
-	for i := range good {
-		for bit := range 8 {
-			b := bytes.Clone(good)
-			b[i] ^= 1 << bit
-			e, err := envelope.Parse(b)
-			if err != nil {
-				continue
-			}
-			if _, err := trust.Chain([]*envelope.Envelope{c.list[0], e}, pin); err == nil {
-				t.Fatalf("bit %d of byte %d: %s opens", bit, i, b)
-			}
+	step := 1
+	if testing.Short() {
+		step = 7 // still each bit of a byte in turn
+	}
+	for i := 0; i < len(good)*8; i += step {
+		b := bytes.Clone(good)
+		b[i/8] ^= 1 << (i % 8)
+		e, err := envelope.Parse(b)
+		if err != nil {
+			continue
+		}
+		if _, err := trust.Chain([]*envelope.Envelope{c.list[0], e}, pin); err == nil {
+			t.Fatalf("bit %d of byte %d: %s opens", i%8, i/8, b)
 		}
 	}
 }
