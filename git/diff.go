@@ -179,9 +179,17 @@ func readDiff(r *bufio.Reader, pair TreePair) ([]Change, error) {
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, c)
+		if changes = append(changes, c); len(changes) > maxChanges {
+			return nil, fmt.Errorf("%w: more than %d paths", ErrTooManyChanges, maxChanges)
+		}
 	}
 }
+
+// maxChanges is how many paths two trees may differ in: a few small trees that name each other can show any number.
+const maxChanges = 500_000
+
+// ErrTooManyChanges says that two trees differ in more paths than are read.
+var ErrTooManyChanges = errors.New("too many changes")
 
 // readChange reads one change of the raw format (git-diff-tree(1), "RAW OUTPUT FORMAT").
 func readChange(r *bufio.Reader, format oid.Format) (Change, error) {

@@ -134,6 +134,9 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		findings = append(findings, f)
 	}
+	if len(d.Changes) == 0 && len(d.Over) > 0 {
+		findings = append(findings, Finding{Code: DerivedUncovered, Object: e.Commit.String(), Message: "whether its maker chose anything takes more than is looked at", Hint: "covenant show " + e.Commit.Short()})
+	}
 	if protected && !w.Policy.CoveredBy(trust.Blob) {
 		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "a commit without a seal of its own is not enough on " + ref, Hint: "covenant policy show"})
 	}

@@ -109,6 +109,9 @@ func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
 			continue
 		}
 		lists := cand.Seal.Predicate.Changes
+		if slices.ContainsFunc(lists, twice) {
+			continue // no diff has a path twice: it holds for no commit
+		}
 		var in map[string]int // path → against how many parents of a merge it differs
 		if len(lists) > 1 {
 			in = map[string]int{}
@@ -130,6 +133,19 @@ func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
 		}
 	}
 	return o
+}
+
+// twice reports whether a list has a path more than once.
+func twice(list []provenance.Change) bool {
+	seen := make(map[string]bool, len(list))
+	for i := range list {
+		p := list[i].PathBytes()
+		if seen[p] {
+			return true
+		}
+		seen[p] = true
+	}
+	return false
 }
 
 func node(mode, id string) Node {
@@ -395,8 +411,12 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		c := x.Seal.Seal.Commit()
 		s := Source{ExamSeal: *exam, Commit: c, Here: q.Here(c)}
 		s.Seen = Seen{} // that it was seen says nothing of when it was brought here
-		list := x.Seal.Seal.Predicate.Changes[x.list]
+		lists := x.Seal.Seal.Predicate.Changes
+		list := lists[x.list]
 		for i := range list {
+			if taken(lists, list[i].PathBytes()) {
+				continue // a side that was taken is nobody's change, so nothing of it is left out
+			}
 			s.All = append(s.All, PathEdge{Path: []byte(list[i].PathBytes()), From: node(list[i].OldMode, list[i].Old), To: node(list[i].NewMode, list[i].New)})
 		}
 		at[listed{x.Seal, x.list}] = len(d.Sources)
@@ -450,6 +470,13 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 	}
 	return d
+}
+
+// taken reports whether a merge has at a path what one of its parents has.
+func taken(lists [][]provenance.Change, path string) bool {
+	return slices.ContainsFunc(lists, func(list []provenance.Change) bool {
+		return !slices.ContainsFunc(list, func(c provenance.Change) bool { return c.PathBytes() == path })
+	})
 }
 
 // only reports whether all that a seal lists but for one path was taken.

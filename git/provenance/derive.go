@@ -121,6 +121,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { return d.here[id] },
 		Continues: func(later, earlier *verdict.Candidate) bool { return d.line(earlier)[later.Seal.Commit()] },
 	}
+	d.h.of = maxStepsOfOne // what was looked at for the commit before is not held against this one
 	if len(c.Parents) == 2 {
 		var err error
 		if q.Chosen, err = d.merged(s, c, x.diffs); err != nil {
@@ -137,7 +138,6 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 			}
 		}
 	}
-	d.h.of = maxStepsOfOne
 	q.Usable = d.usable(c, q.Changes, x.exam.Side)
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
@@ -146,6 +146,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 			v.Over = append(v.Over, string(v.Changes[i].Change.Path))
 			v.Changes[i].Edges = nil
 		}
+	}
+	if d.h.spent() && len(v.Changes) == 0 { // whether its maker chose anything is not known
+		v.Over = append(v.Over, ".")
 	}
 	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(v.Over) == 0 {
 		x.exam.Derived = nil

@@ -3,6 +3,7 @@ package provenance_test
 import (
 	"testing"
 
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -214,4 +215,27 @@ func TestDerivedEveryDay(t *testing.T) {
 			return p.gone("work")
 		}, verdict.Derived},
 	})
+}
+
+// A branch that took main in by a sealed merge, where it had to decide something, is squashed whole: the sides it took are nobody's change,
+// so nothing of them is left out.
+func TestDerivedAfterConflict(t *testing.T) {
+	p := newPress(t)
+	p.branch("work", "HEAD")
+	p.sealed("coder", "src/a=1")
+	p.sealed("coder", "src/b=1")
+	p.on("main")
+	p.sealed("alice", "src/b=main")
+	p.sealed("helper", "docs/d=1")
+	p.on("work")
+	p.git("merge", "-q", "--no-ff", "--no-commit", "-X", "ours", "main")
+	p.write("src/b", "both\n")
+	p.git("add", ".")
+	p.made("merge main, conflict resolved")
+	p.seal("alice", prov.Witness, "HEAD")
+	p.on("main")
+	id := p.squash("work")
+	if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Derived || has(r.Warnings, verdict.DerivedPartial) {
+		t.Errorf("%s %+v", codes(r), r.Warnings)
+	}
 }

@@ -242,6 +242,9 @@ type walk struct {
 // walkMemory bounds what walks are kept, in bytes.
 const walkMemory = 1 << 27
 
+// spent reports whether more was to be looked at than is.
+func (h *history) spent() bool { return h.steps <= 0 || h.of <= 0 }
+
 // reaches reports whether the commit at a place is another, or continues it.
 func (h *history) reaches(from, to int) bool {
 	switch {
@@ -265,6 +268,7 @@ func (h *history) reaches(from, to int) bool {
 			x := w.todo[len(w.todo)-1]
 			w.todo = w.todo[:len(w.todo)-1]
 			if !h.take(1) {
+				w.todo = append(w.todo, x) // the walk is kept, and goes on from here
 				return false
 			}
 			switch {

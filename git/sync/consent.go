@@ -41,14 +41,14 @@ func Shown(remote string) string {
 	if !ok {
 		return remote
 	}
-	host, path, slash := strings.Cut(rest, "/")
+	host, path := rest, ""
+	if i := strings.IndexAny(rest, `/?#\`); i >= 0 { // there ends what names a host, whatever follows
+		host, path = rest[:i], rest[i:]
+	}
 	if i := strings.LastIndexByte(host, '@'); i >= 0 && (strings.Contains(host[:i], ":") || strings.HasPrefix(scheme, "http")) {
 		host = host[i+1:] // the name in ssh://git@host is no secret, and part of the address
 	}
-	if slash {
-		host += "/" + path
-	}
-	return scheme + "://" + host
+	return scheme + "://" + host + path
 }
 
 // Agreed reports whether the record may go to a remote, and whether somebody was asked. What was said, and what is known of the

@@ -86,7 +86,10 @@ func TestLookAtNothing(t *testing.T) {
 // What people see, and configuration keeps, of an address has no password.
 func TestShown(t *testing.T) {
 	for in, want := range map[string]string{
-		"origin": "origin", "../x": "../x", "/a/b": "/a/b", "git@h:a/b": "git@h:a/b", "ssh://git@h/a": "ssh://git@h/a", "ssh://git:pw@h/a": "ssh://h/a",
+		"http://127.0.0.1:1?@good.example/x": "http://127.0.0.1:1?@good.example/x",
+		"http://127.0.0.1:1#@good.example/x": "http://127.0.0.1:1#@good.example/x",
+		"https://me:pw@evil.example?@good/x": "https://evil.example?@good/x",
+		"origin":                             "origin", "../x": "../x", "/a/b": "/a/b", "git@h:a/b": "git@h:a/b", "ssh://git@h/a": "ssh://git@h/a", "ssh://git:pw@h/a": "ssh://h/a",
 		"https://token@h/a": "https://h/a", "https://u:p@h:1/a@b": "https://h:1/a@b", "https://u:p@x@h/": "https://h/", "https://h": "https://h",
 	} {
 		if got := sync.Shown(in); got != want {

@@ -256,10 +256,28 @@ func unquote(name string) string {
 	if !strings.HasPrefix(name, `"`) {
 		return name
 	}
-	if plain, err := strconv.Unquote(name); err == nil { // C's escapes, which Go shares as far as Git uses them
-		return plain
+	out := make([]byte, 0, len(name))
+	for i := 1; i < len(name)-1; i++ {
+		if name[i] != '\\' {
+			out = append(out, name[i])
+			continue
+		}
+		i++
+		if at := strings.IndexByte(`abtnvfr"\`, name[i]); at >= 0 {
+			out = append(out, "\a\b\t\n\v\f\r\"\\"[at])
+			continue
+		}
+		if i+3 > len(name)-1 {
+			return name
+		}
+		n, err := strconv.ParseUint(name[i:i+3], 8, 8)
+		if err != nil {
+			return name
+		}
+		out = append(out, byte(n))
+		i += 2
 	}
-	return name
+	return string(out)
 }
 
 // parse reads git blame --line-porcelain: a header that starts with the commit,

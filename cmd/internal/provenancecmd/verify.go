@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -282,6 +283,12 @@ func touching(ctx context.Context, w *work.Work, span provenance.Span, paths []s
 	if err != nil {
 		return nil, err
 	}
+	// A merge that has what its second parent has is simplified away, and it is what brought that to the ref.
+	brought, err := span.Select(ctx, w.Session, []string{"--first-parent"}, paths)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(only, brought)
 	if len(only) == 0 {
 		return nil, cli.Hint(fmt.Errorf("%w that changes anything at %s", provenance.ErrEmptyRange, strings.Join(paths, ", ")), "paths are seen from here, as git log sees them")
 	}

@@ -71,7 +71,7 @@ var rules = map[verdict.Code]rule{
 	"root.fork":             {"trust-root", "one version has two successors, both signed by enough operators: operators disagree, or keys were stolen. Nothing may be relied on"},
 	"root.withheld":         {"trust-root", "keys of the trust root say that a later version came into force, or held an admission to one, and it is not here: who was removed since is not known"},
 	"root.missing":          {"trust-root", "the pinned trust root is not in this clone; or an admission was held to a version that is not"},
-	"git.diff":              {"git-hooks-keys", "Git cannot say what the commit changes: a tree is missing, or two different trees show no difference"},
+	"git.diff":              {"git-hooks-keys", "Git cannot say what the commit changes: a tree is missing, two different trees show no difference, or more than 500,000 paths differ"},
 	"git.object-hash":       {"git-hooks-keys", "an object's content is not what its name says"},
 	"git.object-malformed":  {"git-hooks-keys", "a commit or tree that Git reads and would not write: entries out of order or twice, for instance"},
 	"git.path":              {"git-hooks-keys", "the commit brings a path that Git checks out for nobody: .., .git, an empty name. Who takes it away again has no such finding"},

@@ -52,7 +52,7 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error 
 	if err != nil {
 		return err
 	}
-	args := []string{"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "log", "-z", "--format=%x01%H", "--numstat", "-M", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"}
+	args := []string{"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "log", "-z", "--format=%x01%H", "--numstat", "-M", "--no-relative", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"}
 	args = append(args, span.Revs()...)
 	out, err := w.Session.Repo().Run(ctx, nil, append(args, "--")...)
 	if err != nil && w.Session.Repo().Partial() {
