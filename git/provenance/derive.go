@@ -23,10 +23,10 @@ type deriver struct {
 	ref    string // under review, "" when it is not known
 	before map[oid.ID]bool
 	now    time.Time
-	offers *verdict.Offers // nil: nobody needed them yet
-	h      *history        // likewise
-	here   map[oid.ID]bool // sealed commits that are in this clone
-	lost   string          // a ledger that lacks entries
+	offers *verdict.Offers     // nil: nobody needed them yet
+	h      *history            // likewise
+	real   map[oid.ID][]oid.ID // sealed commits that are in this clone, and their parents
+	lost   string              // a ledger that lacks entries
 	built  map[oid.ID][]verdict.Seen
 
 	goods       map[*verdict.Candidate]bool
@@ -110,7 +110,7 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 		}
 	}
 	d.builders()
-	d.here, err = d.present(s)
+	d.real, err = d.present(s)
 	return err
 }
 
@@ -118,7 +118,7 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	c := &x.commit
 	q := &verdict.Question{
-		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { return d.here[id] },
+		Changes: x.diffs[0], Touched: sized(x.diffs[0], x.exam.Touched), Here: func(id oid.ID) bool { _, ok := d.real[id]; return ok },
 		Continues: func(later, earlier *verdict.Candidate) bool { return d.line(earlier)[later.Seal.Commit()] },
 	}
 	d.h.of = maxStepsOfOne // what was looked at for the commit before is not held against this one
@@ -229,7 +229,7 @@ func (d *deriver) builders() {
 			continue // whose times are claims
 		}
 		d.accountable = append(d.accountable, cand)
-		if !d.good(cand) {
+		if !d.good(cand) || d.lies(cand) {
 			continue
 		}
 		for _, p := range cand.Seal.Predicate.Parents {
@@ -241,17 +241,23 @@ func (d *deriver) builders() {
 	}
 }
 
-// present tells which sealed commits are in this clone.
-func (d *deriver) present(s *git.Session) (map[oid.ID]bool, error) {
+// lies reports whether a seal names other parents than its commit has, where that is in this clone.
+func (d *deriver) lies(c *verdict.Candidate) bool {
+	parents, here := d.real[c.Seal.Commit()]
+	return here && !slices.Equal(parents, c.Seal.Predicate.Parents)
+}
+
+// present returns the sealed commits that are in this clone, with their parents.
+func (d *deriver) present(s *git.Session) (map[oid.ID][]oid.ID, error) {
 	ids := slices.SortedFunc(maps.Keys(d.f.Seals), oid.ID.Compare)
-	out := make(map[oid.ID]bool, len(ids))
+	out := make(map[oid.ID][]oid.ID, len(ids))
 	i := 0
-	for _, err := range s.Sizes(slices.Values(tips(ids))) {
+	for c, err := range s.Commits(slices.Values(tips(ids))) {
 		if i == len(ids) {
 			break
 		}
 		if err == nil {
-			out[ids[i]] = true
+			out[ids[i]] = c.Parents
 		}
 		i++
 	}

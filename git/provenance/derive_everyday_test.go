@@ -239,3 +239,42 @@ func TestDerivedAfterConflict(t *testing.T) {
 		t.Errorf("%s %+v", codes(r), r.Warnings)
 	}
 }
+
+// Who names other parents than a commit has, where that is here, is not believed: neither that somebody went on from what was squashed and took it
+// back, nor that a part was left out on purpose.
+func TestDerivedLiesAboutParents(t *testing.T) {
+	for _, lie := range []bool{false, true} {
+		p := newPress(t)
+		p.agent()
+		p.branch("other", "HEAD") // tried, and thrown away
+		p.sealed("coder", "src/a=7")
+		back := p.sealed("coder", "src/a=ground")
+		p.branch("work", "main")
+		first := p.sealed("coder", "src/a=1")
+		p.on("main")
+		id := p.gone("work")
+		if lie {
+			p.says("mallory", "refs/heads/agent/x", back, first)
+		}
+		if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Derived {
+			t.Errorf("with a lie: %v: %s", lie, codes(r))
+		}
+
+		p = newPress(t)
+		p.agent()
+		p.branch("work", "HEAD")
+		both := p.sealed("coder", "src/a=gate", "src/b=check")
+		p.branch("elsewhere", "main")
+		p.sealed("coder", "src/b=check")
+		back = p.sealed("coder", "src/b=ground")
+		p.on("main")
+		p.git("checkout", "-q", "work", "--", "src/a")
+		id = p.made("part")
+		if lie {
+			p.says("mallory", "refs/heads/agent/x", back, both)
+		}
+		if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Derived || !has(r.Warnings, verdict.DerivedPartial) {
+			t.Errorf("with a lie: %v: %s, and nothing is said of a part: %+v", lie, codes(r), r.Warnings)
+		}
+	}
+}

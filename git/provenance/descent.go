@@ -93,7 +93,7 @@ func (d *deriver) parents(id oid.ID, keyID string) []oid.ID {
 	for _, own := range []bool{true, false} {
 		for i := range d.f.Seals[id] {
 			x := &d.f.Seals[id][i]
-			if x.Err != nil || x.Seal == nil || (x.KeyID == keyID) != own || !own && !d.good(x) {
+			if x.Err != nil || x.Seal == nil || (x.KeyID == keyID) != own || !own && !d.good(x) || d.lies(x) {
 				continue
 			}
 			if found && !slices.Equal(out, x.Seal.Predicate.Parents) {
@@ -369,7 +369,7 @@ func (d *deriver) follow() {
 	last := map[string]oid.ID{} // ledger and ref → the commit sealed last
 	var all []*verdict.Candidate
 	for x := range d.f.candidates {
-		if x.Err == nil && x.Seal != nil && !x.InNote {
+		if x.Err == nil && x.Seal != nil && !x.InNote && !d.lies(x) {
 			all = append(all, x)
 		}
 	}
