@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -49,12 +50,7 @@ func (r *Repo) plain(prefix string) bool {
 }
 
 func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) // what is no UTF-8 is U+FFFD there
 }
 
 // looseRefs adds what the file of a ref says, and the files below it; only those where below is set.

@@ -62,12 +62,15 @@ func validTopic(s string) bool {
 
 // NewWriter names the writer of a key, given by its digest, on a replica.
 func NewWriter(key [32]byte, replica [4]byte) Writer {
-	return Writer(fmt.Sprintf("%x-%x", key[:8], replica[:]))
+	return Writer(fmt.Sprintf("%s-%x", KeyDigits(key), replica[:]))
 }
+
+// KeyDigits begin the names of all writers with the key of this digest.
+func KeyDigits(key [32]byte) string { return fmt.Sprintf("%x", key[:8]) }
 
 // OfKey reports whether the writer writes with the key of this digest.
 func (w Writer) OfKey(key [32]byte) bool {
-	return w.valid() && string(w[:16]) == fmt.Sprintf("%x", key[:8])
+	return w.valid() && string(w[:16]) == KeyDigits(key)
 }
 
 // String returns "<topic>/<writer>".

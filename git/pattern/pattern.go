@@ -13,6 +13,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // ErrInvalid says that a pattern is malformed.
@@ -184,12 +185,7 @@ func latin(s string) string {
 }
 
 func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) // what is no UTF-8 is U+FFFD there
 }
 
 // bytewise is an element of a pattern as [path.Match] reads it: "[!" is "[^" there.

@@ -58,9 +58,14 @@ func (e *CondemnedError) Error() string {
 func (e *CondemnedError) Unwrap() error { return ErrUnverified }
 
 // Condemned returns a *CondemnedError where what is wrong with the repository leaves nothing to rely on.
-func (r *Report) Condemned() error {
-	if i := slices.IndexFunc(r.Problems, func(p verdict.Finding) bool { return p.Code.Condemns() }); i >= 0 {
-		return &CondemnedError{r.Problems[i]}
+func (r *Report) Condemned() error { return condemned(r.Problems) }
+
+// Condemned is [Report.Condemned], of what was loaded.
+func (f *Facts) Condemned() error { return condemned(f.Problems) }
+
+func condemned(problems []verdict.Finding) error {
+	if i := slices.IndexFunc(problems, func(p verdict.Finding) bool { return p.Code.Condemns() }); i >= 0 {
+		return &CondemnedError{problems[i]}
 	}
 	return nil
 }
@@ -71,22 +76,30 @@ const maxUnverified = 16
 // Verified judges a span whose ref under review is named, and returns nil when every commit
 // of it passes, or there is none; else an *UnverifiedError, or a *CondemnedError.
 func Verified(ctx context.Context, s *git.Session, sp Span, o Options) error {
-	rep, err := Verify(ctx, s, sp, o)
+	_, err := verified(ctx, s, sp, o, func(git.Commit, *verdict.Result) {})
 	if errors.Is(err, ErrEmptyRange) {
 		return nil
 	}
+	return err
+}
+
+// verified is Verified, and shows each commit; an empty range is an error.
+func verified(ctx context.Context, s *git.Session, sp Span, o Options, show func(git.Commit, *verdict.Result)) (*Facts, error) {
+	rep, err := Verify(ctx, s, sp, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := rep.Condemned(); err != nil {
-		return err
+		return nil, err
 	}
 	bad := &UnverifiedError{Ref: sp.Ref}
+	i := 0
 	for r, err := range rep.Results {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if r.Verdict.OK() {
+		show(rep.Commits[i], &r)
+		if i++; r.Verdict.OK() {
 			continue
 		}
 		if bad.Failed++; len(bad.Results) < maxUnverified {
@@ -94,9 +107,9 @@ func Verified(ctx context.Context, s *git.Session, sp Span, o Options) error {
 		}
 	}
 	if bad.Failed > 0 {
-		return bad
+		return nil, bad
 	}
-	return nil
+	return rep.Facts, nil
 }
 
 // Forward reports whether a commit has another among its ancestors. A commit that is not here is nobody's.

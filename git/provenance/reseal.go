@@ -22,29 +22,10 @@ type Remake struct {
 // verify. Else the error is an *UnverifiedError or a *CondemnedError.
 func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, []Remake, error) {
 	o.Cache = nil // what a derived commit is made of is not remembered
-	rep, err := Verify(ctx, s, sp, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := rep.Condemned(); err != nil {
-		return nil, nil, err
-	}
-	bad := &UnverifiedError{Ref: sp.Ref}
 	var out []Remake
-	i := 0
-	for r, err := range rep.Results {
-		if err != nil {
-			return nil, nil, err
-		}
-		c := rep.Commits[i]
-		i++
-		if !r.Verdict.OK() {
-			if bad.Failed++; len(bad.Results) < maxUnverified {
-				bad.Results = append(bad.Results, r)
-			}
-		}
+	f, err := verified(ctx, s, sp, o, func(c git.Commit, r *verdict.Result) {
 		if r.Verdict != verdict.Derived {
-			continue
+			return
 		}
 		m := Remake{Commit: c}
 		for j := range r.Covers {
@@ -53,11 +34,8 @@ func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, [
 			}
 		}
 		out = append(out, m)
-	}
-	if bad.Failed > 0 {
-		return rep.Facts, nil, bad
-	}
-	return rep.Facts, out, nil
+	})
+	return f, out, err
 }
 
 // Reseal vouches for derived commits on the ref they were judged on, and records what they are derived of, which goes first: an interrupted

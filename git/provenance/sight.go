@@ -59,12 +59,17 @@ const (
 
 // leftAt returns the commit of the newest entry that this clone itself wrote to a ledger of its own; "" where it does not remember.
 func leftAt(r *git.Repo, name ledger.Name) string {
-	b, err := os.ReadFile(filepath.Join(r.StateDir(), filepath.FromSlash(seenFile(name))))
-	var v sight
-	if err != nil || json.Unmarshal(b, &v) != nil {
-		return ""
-	}
+	v, _ := sightOf(r, name)
 	return v.Tip
+}
+
+// sightOf reads what a writer of this clone had seen; false where nothing is remembered.
+func sightOf(r *git.Repo, name ledger.Name) (v sight, ok bool) {
+	b, err := os.ReadFile(filepath.Join(r.StateDir(), filepath.FromSlash(seenFile(name))))
+	if err != nil || json.Unmarshal(b, &v) != nil {
+		return sight{}, false
+	}
+	return v, true
 }
 
 // look compares the ledgers with what the writer saw last. A statement names only
@@ -73,15 +78,12 @@ func leftAt(r *git.Repo, name ledger.Name) string {
 func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*sight, error) {
 	v := &sight{Heads: map[string]headSeen{}, tx: tx}
 	own := tx.Refs()[name.Ref()]
-	if b, err := os.ReadFile(filepath.Join(k.Session.Repo().StateDir(), filepath.FromSlash(seenFile(name)))); err == nil {
-		var old sight
-		if json.Unmarshal(b, &old) == nil {
-			if err := k.mine(ctx, own, old.Tip); err != nil {
-				return nil, err
-			}
-			if old.Heads != nil {
-				v.Heads = old.Heads
-			}
+	if old, ok := sightOf(k.Session.Repo(), name); ok {
+		if err := k.mine(ctx, own, old.Tip); err != nil {
+			return nil, err
+		}
+		if old.Heads != nil {
+			v.Heads = old.Heads
 		}
 	}
 	if _, err := tx.Tip(name); errors.Is(err, ledger.ErrDamaged) {

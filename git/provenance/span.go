@@ -95,6 +95,14 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 	return sp, nil
 }
 
+// FullRef is the full name of a ref that need not be there: a name that does not begin with "refs/" is a branch's. No name stays none.
+func FullRef(name string) string {
+	if name == "" || strings.HasPrefix(name, "refs/") {
+		return name
+	}
+	return "refs/heads/" + name
+}
+
 // UnderReview returns the ref whose commits are looked at: the one that was said,
 // else the one that the tips were named by, as git-rev-parse(1) finds it. Of a
 // remote-tracking branch it is the branch at the remote. It is "" where only

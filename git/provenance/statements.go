@@ -403,21 +403,30 @@ func (f *Facts) lost() {
 		}
 	}
 	owner := f.ownerOf(f.Authority)
+	forked := sync.OnceValue(f.forked)
 	intact := map[string]int{}
-	// missing reports whether an entry of a ledger of the trust root's keys is not there, with all before it.
-	missing := func(h envelope.Head, exactly bool) bool {
-		n, known := intact[h.Ledger]
+	reached := func(name string) int {
+		n, known := intact[name]
 		if !known {
-			if c := f.Chains[h.Ledger]; c != nil {
+			if c := f.Chains[name]; c != nil {
 				n = c.Intact(owner)
 			}
-			intact[h.Ledger] = n
+			intact[name] = n
 		}
-		if h.Seq > uint64(n) { //nolint:gosec // a count
+		return n
+	}
+	// missing reports whether an entry of a ledger of the trust root's keys is not there, with all before it.
+	missing := func(h envelope.Head, exactly bool) bool {
+		if h.Seq > uint64(reached(h.Ledger)) { //nolint:gosec // a count
 			return true
 		}
 		id, _ := w.At(h.Ledger, h.Seq)
-		return id != h.ID && (exactly || strings.HasPrefix(h.Ledger, CapabilityTopic+"/")) && !f.forked(h)
+		return id != h.ID && (exactly || strings.HasPrefix(h.Ledger, CapabilityTopic+"/")) && !forked()[standing{h.Ledger, h.ID}]
+	}
+	// ends reports whether a ledger that the trust root says the end of has that entry there, and all before it.
+	ends := func(last envelope.Head) bool {
+		c := f.Chains[last.Ledger]
+		return last.Seq > 0 && c != nil && c.Late != nil && uint64(c.LateFrom) == last.Seq && reached(last.Ledger) >= c.LateFrom //nolint:gosec // a count
 	}
 	for _, c := range f.Chains {
 		for i := range c.Entries {
@@ -431,7 +440,7 @@ func (f *Facts) lost() {
 				if writer == nil || e.Err != nil || there && !missing(h, false) {
 					continue
 				}
-				if last, all := writer.Reach(h.Ledger); !all && (h.Seq > last.Seq || f.ends(last)) {
+				if last, all := writer.Reach(h.Ledger); !all && (h.Seq > last.Seq || ends(last)) {
 					continue // the operators who removed the key said which way it went, and where that ended
 				}
 				if c.Lost == nil && c.Whole(i) {
@@ -472,7 +481,7 @@ func (f *Facts) lost() {
 		h, here := far[name], len(entriesOf(f.Chains[name]))
 		if s, ok := sure[name]; ok {
 			has := fmt.Sprintf("with %d entries", here)
-			if n := intact[name]; n < here {
+			if n := reached(name); n < here {
 				has = fmt.Sprintf("with %d entries that follow each other", n)
 			}
 			f.problem(verdict.LedgerWithheld, name, "fetch it from who has it: covenant sync; if nobody has, its writer takes another key: covenant trust rotate",
@@ -484,17 +493,23 @@ func (f *Facts) lost() {
 	}
 }
 
-// ends reports whether a ledger that the trust root says the end of has that entry there, and all before it.
-func (f *Facts) ends(last envelope.Head) bool {
-	c := f.Chains[last.Ledger]
-	return last.Seq > 0 && c != nil && c.Late != nil && uint64(c.LateFrom) == last.Seq && c.Intact(f.ownerOf(f.Authority)) >= c.LateFrom //nolint:gosec // a count
+// A standing entry is named by its ledger and itself.
+type standing struct {
+	ledger string
+	id     envelope.Digest
 }
 
-// forked reports whether an entry is known that stands on the other way that its ledger went.
-func (f *Facts) forked(h envelope.Head) bool {
-	return slices.ContainsFunc(f.forks, func(x fork) bool {
-		return x.chain.Name == h.Ledger && slices.ContainsFunc(x.chain.Entries, func(e verdict.Entry) bool { return e.ID == h.ID && e.Err == nil })
-	})
+// forked returns the known entries that stand on the other way that their ledger went.
+func (f *Facts) forked() map[standing]bool {
+	out := map[standing]bool{}
+	for _, x := range f.forks {
+		for i := range x.chain.Entries {
+			if e := &x.chain.Entries[i]; e.Err == nil {
+				out[standing{x.chain.Name, e.ID}] = true
+			}
+		}
+	}
+	return out
 }
 
 // rooted returns whose the keys of persons and automation of the trust root are, present and former, by the digits that begin the
@@ -504,8 +519,7 @@ func (f *Facts) rooted() map[string]*capability.Principal {
 	for _, p := range Persons(f.Root) {
 		for _, k := range p.Keys {
 			if by, ok := f.Authority.ByKey(k.ID()); ok { // one that was given back has no end
-				d := k.Digest()
-				out[fmt.Sprintf("%x", d[:8])] = by
+				out[ledger.KeyDigits(k.Digest())] = by
 			}
 		}
 	}
@@ -562,8 +576,7 @@ func (f *Facts) ownerOf(known *capability.Authority) func(keyID string) (string,
 		if !ok {
 			return "", false
 		}
-		d := k.Digest()
-		return fmt.Sprintf("%x", d[:8]), true
+		return ledger.KeyDigits(k.Digest()), true
 	}
 }
 
@@ -581,9 +594,9 @@ func end(c *verdict.Chain, known *capability.Authority) {
 	if all {
 		return
 	}
-	n := int(last.Seq) //nolint:gosec // bounded by trust.Root.Validate
-	if n > len(c.Entries) || n > 0 && c.Entries[n-1].ID != last.ID {
-		n = 0
+	n := 0
+	if last.Seq > 0 && last.Seq <= uint64(len(c.Entries)) && c.Entries[last.Seq-1].ID == last.ID {
+		n = int(last.Seq) //nolint:gosec // an entry's number
 	}
 	c.LateFrom, c.Late = n, &verdict.Finding{
 		Code: LedgerLate, Object: c.Name, Hint: "covenant trust log",

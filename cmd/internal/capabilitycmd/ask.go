@@ -81,10 +81,8 @@ func (q *asked) query(c *court) (*capability.Query, error) {
 		if ref, err = c.Session.HeadRef(); err != nil {
 			return nil, err
 		}
-	case ref == "" && strings.HasPrefix(q.ref, "refs/"):
-		ref = q.ref // it need not be there yet
 	case ref == "":
-		ref = "refs/heads/" + q.ref
+		ref = provenance.FullRef(q.ref) // it need not be there yet
 	}
 	out.Ref = ref
 	diff := make([]prov.Raw, 0, len(q.paths))

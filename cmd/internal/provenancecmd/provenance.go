@@ -129,6 +129,11 @@ func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, good map
 	}
 	sum.Sealed += len(made)
 	sum.Skipped += len(todo) - len(made)
+	return printSeals(env, made, asJSON)
+}
+
+// printSeals prints what was sealed, one JSON object each; nothing for people, who get the summary.
+func printSeals(env *cli.Env, made []provenance.Made, asJSON bool) error {
 	if !asJSON {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -52,9 +51,7 @@ func runReseal(ctx context.Context, env *cli.Env, who, ref string, asJSON bool, 
 	if err != nil {
 		return work.Explain(err)
 	}
-	if span.Ref = ref; ref != "" && !strings.HasPrefix(ref, "refs/") {
-		span.Ref = "refs/heads/" + ref
-	}
+	span.Ref = provenance.FullRef(ref)
 	if span.Ref, err = span.UnderReview(w.Session); err != nil {
 		return work.Explain(err)
 	}
@@ -83,13 +80,8 @@ func runReseal(ctx context.Context, env *cli.Env, who, ref string, asJSON bool, 
 			return work.Explain(err)
 		}
 		sum.Sealed = len(made)
-		for _, m := range made {
-			if !asJSON {
-				break
-			}
-			if err := env.JSON(Sealed{"seal", m.Commit.String(), string(m.ID), m.Mode}); err != nil {
-				return err
-			}
+		if err := printSeals(env, made, asJSON); err != nil {
+			return err
 		}
 	}
 	if asJSON {

@@ -190,9 +190,7 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	if err != nil {
 		return work.Explain(err)
 	}
-	if span.Ref = o.ref; span.Ref != "" && !strings.HasPrefix(span.Ref, "refs/") {
-		span.Ref = "refs/heads/" + span.Ref
-	}
+	span.Ref = provenance.FullRef(o.ref)
 	if o.fetch {
 		if err := wholeRange(ctx, w, span); err != nil {
 			return work.Explain(err)

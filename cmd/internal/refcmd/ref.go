@@ -317,7 +317,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 			return err
 		}
 	}
-	condemned := (&provenance.Report{Problems: f.Problems}).Condemned()
+	condemned := f.Condemned()
 	sum.OK = sum.OK && condemned == nil
 	if asJSON {
 		if err := env.JSON(sum); err != nil {
