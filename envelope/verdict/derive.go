@@ -44,12 +44,14 @@ func (d *Derivation) Weight() int {
 	return n
 }
 
-// DerivedChange is one change, and every sealed edge that lies on a way from its old side to its new one.
+// DerivedChange is one change, and every sealed edge that lies on a way from its old side to its new one; where it is
+// ported, on the way that was applied to its old side and gave its new one.
 type DerivedChange struct {
 	Change pluginapi.Change `json:"change"`
-	From   Node             `json:"from,omitzero"`
+	From   Node             `json:"from,omitzero"` // of the way
 	To     Node             `json:"to,omitzero"`
 	Edges  []Edge           `json:"edges,omitempty"`
+	Ported bool             `json:"ported,omitempty"`
 }
 
 // Source is a seal of another commit.
@@ -79,6 +81,7 @@ type Cover struct {
 	Took      int      // of its changes
 	Paths     []string // of those
 	Left      []string // paths of changes that were not taken
+	Ported    bool     // to content that others had changed meanwhile
 }
 
 // derive judges a commit without a seal by the sealed changes that it is made of. It reports whether
@@ -122,6 +125,10 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	if len(uncovered) == len(d.Changes) && len(d.Over) == 0 && !(d.Merge && len(d.Changes) == 0) {
 		return false
 	}
+	coverage := trust.Blob
+	if slices.ContainsFunc(d.Changes, func(c DerivedChange) bool { return c.Ported }) {
+		coverage = trust.Patch
+	}
 	var findings []Finding
 	for _, path := range uncovered {
 		if len(findings) == maxListed {
@@ -139,6 +146,8 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	}
 	if protected && !w.Policy.CoveredBy(trust.Blob) {
 		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "a commit without a seal of its own is not enough on " + ref, Hint: "covenant policy show"})
+	} else if protected && !w.Policy.CoveredBy(coverage) {
+		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "sealed changes that were applied to other content are not enough on " + ref, Hint: "covenant policy show"})
 	}
 	r.Mode = provenance.Witness
 	within := d.within()
@@ -150,11 +159,13 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		s := &d.Sources[i]
 		var brought []pluginapi.Change
 		var paths []string
+		ported := false
 		for j := range d.Changes {
 			p := d.Changes[j].Change.Path
 			if slices.ContainsFunc(d.Changes[j].Edges, func(x Edge) bool { return x.Source == i && took[i][key(p, x.From, x.To)] }) {
 				brought = append(brought, d.Changes[j].Change)
 				paths = append(paths, string(p))
+				ported = ported || d.Changes[j].Ported
 			}
 		}
 		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
@@ -163,7 +174,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			r.Mode = mode
 		}
 		who, _ := w.Principal(s.KeyID)
-		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths}
+		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Ported: ported}
 		for _, x := range s.All {
 			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Undone {
 				c.Left = append(c.Left, string(x.Path))
@@ -211,7 +222,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			most, r.Principal = made[c.Principal.Name], &c.Principal
 		}
 	}
-	r.Verdict, r.Coverage, r.Findings, r.SealID, r.Unattended = Derived, "blob", nil, "", unattended
+	r.Verdict, r.Coverage, r.Findings, r.SealID, r.Unattended = Derived, coverage, nil, "", unattended
 	return true
 }
 

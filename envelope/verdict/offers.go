@@ -158,8 +158,34 @@ func node(mode, id string) Node {
 
 // Reaches reports whether any seal brings a path where a change brings it.
 func (o *Offers) Reaches(c *provenance.Raw) bool {
-	w := o.byPath[c.Path]
-	return w != nil && len(w.to[Node{c.NewMode, c.New}]) > 0
+	return o.Leads(c.Path, Node{c.NewMode, c.New})
+}
+
+// Modifies reports whether a change is one of the lines of a file of which some seal tells.
+func (o *Offers) Modifies(c *provenance.Raw) bool {
+	return o.byPath[c.Path] != nil && IsText(c.OldMode) && IsText(c.NewMode) && c.Old != c.New
+}
+
+// IsText reports whether what has a mode may have lines.
+func IsText(mode string) bool { return mode == "100644" || mode == "100755" }
+
+// Starts are the nodes at which sealed changes of a path begin.
+func (o *Offers) Starts(path string) iter.Seq[Node] {
+	return func(yield func(Node) bool) {
+		if w := o.byPath[path]; w != nil {
+			for n := range w.from {
+				if !yield(n) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Leads reports whether a sealed change leads a path to a node.
+func (o *Offers) Leads(path string, to Node) bool {
+	w := o.byPath[path]
+	return w != nil && len(w.to[to]) > 0
 }
 
 // Passed returns what stood at a path when a commit brought it from one node to another, if it was made of sealed
@@ -385,9 +411,16 @@ type Question struct {
 	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
 	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
 	Usable  func(path string, x Offer) bool
-	Here    func(oid.ID) bool // whether a sealed commit is in this clone
+	Ported  func(c *provenance.Raw) iter.Seq[Port] // for a change that no way covers
+	Here    func(oid.ID) bool                      // whether a sealed commit is in this clone
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
+}
+
+// A Port is a way of sealed changes that was applied to other content than it began with, and gave what the commit has.
+type Port struct {
+	Move   // where the way leads
+	Usable func(path string, x Offer) bool
 }
 
 // Derive finds what may cover the changes of a commit.
@@ -434,17 +467,14 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			dc.Change.Path = []byte(c.Path)
 		}
 		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
-			of := map[string]int{}
-			for _, x := range o.byPath[c.Path].between(dc.From, dc.To) {
-				if of[x.Seal.KeyID] == maxOfWay {
-					continue
-				}
-				of[x.Seal.KeyID]++
-				if !q.Usable(c.Path, x) {
-					continue
-				}
-				if n, ok := source(x); ok {
-					dc.Edges = append(dc.Edges, Edge{x.From, x.To, n})
+			dc.Edges = o.edges(c.Path, Move{dc.From, dc.To}, q.Usable, source)
+			if dc.way(anySource) == nil {
+				for port := range q.Ported(c) {
+					moved := DerivedChange{Change: dc.Change, From: port.From, To: port.To, Ported: true}
+					if moved.Edges = o.edges(c.Path, port.Move, port.Usable, source); moved.way(anySource) != nil {
+						dc = moved
+						break
+					}
 				}
 			}
 		}
@@ -470,6 +500,27 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 	}
 	return d
+}
+
+func anySource(int) bool { return true }
+
+// edges are the usable ones that lie on a way, with their sources.
+func (o *Offers) edges(path string, way Move, usable func(string, Offer) bool, source func(Offer) (int, bool)) []Edge {
+	var out []Edge
+	of := map[string]int{}
+	for _, x := range o.byPath[path].between(way.From, way.To) {
+		if of[x.Seal.KeyID] == maxOfWay {
+			continue
+		}
+		of[x.Seal.KeyID]++
+		if !usable(path, x) {
+			continue
+		}
+		if n, ok := source(x); ok {
+			out = append(out, Edge{x.From, x.To, n})
+		}
+	}
+	return out
 }
 
 // taken reports whether a merge has at a path what one of its parents has.

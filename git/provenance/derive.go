@@ -38,6 +38,9 @@ type deriver struct {
 	lastLine    map[oid.ID]bool
 	children    map[oid.ID][]oid.ID  // which sealed commits go on from which; nil: nobody needed it yet
 	accountable []*verdict.Candidate // seals of persons and automation of the trust root, as built has them
+	texts       map[oid.ID][]byte    // content that was read, or found again
+	textBytes   int
+	started     map[string][]verdict.Node // by path
 }
 
 // heldExam is a commit that waits for its derivation, or for that of an earlier one.
@@ -52,7 +55,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: now,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin]entry{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin]entry{}, started: map[string][]verdict.Node{},
 	}
 }
 
@@ -73,7 +76,7 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 	if len(c.Parents) == 2 && len(c.Diffs[0]) == 0 {
 		return true // it takes in nothing
 	}
-	return slices.ContainsFunc(c.Diffs[0], func(r prov.Raw) bool { return d.offers.Reaches(&r) })
+	return slices.ContainsFunc(c.Diffs[0], func(r prov.Raw) bool { return d.offers.Reaches(&r) || d.offers.Modifies(&r) })
 }
 
 // candidates are the seals of all ledgers, in the order of their commits' names and then of ledgers.
@@ -122,9 +125,10 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		Continues: func(later, earlier *verdict.Candidate) bool { return d.line(earlier)[later.Seal.Commit()] },
 	}
 	d.h.of = maxStepsOfOne // what was looked at for the commit before is not held against this one
+	var joined map[string]verdict.Move
 	if len(c.Parents) == 2 {
 		var err error
-		if q.Chosen, err = d.merged(s, c, x.diffs); err != nil {
+		if q.Chosen, joined, err = d.merged(s, c, x.diffs); err != nil {
 			return err
 		}
 		shown := map[string]bool{}
@@ -138,7 +142,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 			}
 		}
 	}
-	q.Usable = d.usable(c, q.Changes, x.exam.Side)
+	counts, past := d.pasts(c)
+	q.Usable = d.usable(c, q.Changes, x.exam.Side, counts, past)
+	q.Ported = d.porter(s, joined, counts, q.Usable).ported
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
 	for i := range v.Changes {
@@ -163,21 +169,27 @@ func (d *deriver) over(path string) bool {
 	return d.h.steps <= 0 || d.h.of <= 0 || slices.ContainsFunc(d.offers.Crowded(path), func(c *verdict.Candidate) bool { return d.may(c, path) })
 }
 
-// usable tells which offers may cover a commit's changes, whoever may bring them.
-func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool) func(string, verdict.Offer) bool {
+// pasts tells which places of the history a commit continues by its first parent, and which of them count: those, and where it
+// is to come to the ref under review, what that ref has; but what a merge took in along with the rest.
+func (d *deriver) pasts(c *git.Commit) (counts, past func(place int) bool) {
 	h := d.h
-	place := h.index[c.ID]
 	var parents []int
 	for _, p := range c.Parents {
 		if at, in := h.index[p]; in {
 			parents = append(parents, at)
 		}
 	}
-	past := func(k int) bool { return len(parents) > 0 && h.reaches(parents[0], k) }
-	// Where it is to come to the ref under review, what that ref has counts too; but what a merge took in along with the rest.
-	counts := func(k int) bool {
+	past = func(k int) bool { return len(parents) > 0 && h.reaches(parents[0], k) }
+	counts = func(k int) bool {
 		return past(k) || d.span.Ref != "" && h.excepted[k] && !(len(parents) == 2 && h.reaches(parents[1], k))
 	}
+	return counts, past
+}
+
+// usable tells which offers may cover a commit's changes, whoever may bring them.
+func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) func(string, verdict.Offer) bool {
+	h := d.h
+	place := h.index[c.ID]
 	from := map[string]verdict.Node{}
 	for i := range changes {
 		from[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
@@ -267,17 +279,18 @@ func (d *deriver) present(s *git.Session) (map[oid.ID][]oid.ID, error) {
 // merged returns the paths at which the result of a merge of two is not what one side alone made of it: those its
 // maker chose. What the other side changed and took back since they parted is among them: whether it is to come again is
 // for somebody to say. So is all, where the two have no one common ancestor, or the first side has commits that
-// nobody judges on this ref.
-func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map[string]bool, error) {
+// nobody judges on this ref. Where both sides changed the lines of a file, and it has just what joining them gives,
+// that is joined, with what the second side made of it.
+func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (chosen map[string]bool, joined map[string]verdict.Move, err error) {
 	h := d.h
-	chosen := map[string]bool{}
-	all := func() (map[string]bool, error) {
+	chosen, joined = map[string]bool{}, map[string]verdict.Move{}
+	all := func() (map[string]bool, map[string]verdict.Move, error) {
 		for _, list := range diffs {
 			for i := range list {
 				chosen[list[i].Path] = true
 			}
 		}
-		return chosen, nil
+		return chosen, nil, nil
 	}
 	base, ok := h.base(c.Parents[0], c.Parents[1])
 	if !ok {
@@ -300,13 +313,13 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 	}
 	trees, err := h.f.parentTrees(s, []git.Commit{*c, {Parents: []oid.ID{base}}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var side [2]map[string]prov.Raw
 	for i, p := range c.Parents {
 		list, err := s.Diff(trees[base], trees[p])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		side[i] = map[string]prov.Raw{}
 		for _, r := range RawChanges(list) {
@@ -315,8 +328,15 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 	}
 	for i := range 2 { // against each parent: what the other side alone changed, and as it has it
 		for _, r := range diffs[i] {
-			_, both := side[i][r.Path]
+			mine, both := side[i][r.Path]
 			there, changed := side[1-i][r.Path]
+			if _, is := joined[r.Path]; is {
+				continue
+			}
+			if i == 0 && both && changed && d.joins(s, &mine, &there, &r) {
+				joined[r.Path] = verdict.Move{From: verdict.Node{Mode: there.OldMode, ID: there.Old}, To: verdict.Node{Mode: there.NewMode, ID: there.New}}
+				continue
+			}
 			if both || !changed || there.New != r.New || there.NewMode != r.NewMode {
 				chosen[r.Path] = true
 				continue
@@ -330,5 +350,5 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (map
 			}
 		}
 	}
-	return chosen, nil
+	return chosen, joined, nil
 }

@@ -102,7 +102,8 @@ const header = `// The policy of this repository. Lines that begin with // are n
 // exempt            kinds whose commits need no seal where Git's own signature shows who
 //                   made them: ["human"], or []
 // modes             seals that are enough: "witness" (made at the moment), "vouch" (made later)
-// coverage          how a commit may be covered: "own" always, "blob", "patch"
+// coverage          how a commit may be covered: "own" always; "blob", by sealed content; "partial", also
+//                   by a part of a sealed commit; "patch", by sealed changes applied to other content
 // operators         actions that operators may do without a grant, such as "repo.commit" or
 //                   "trust.*"; without the field all, with [] none
 // presence          how operator acts ask for a person: "" not, "ask" on a terminal,

@@ -32,15 +32,16 @@ type CoverLine struct {
 	Envelope  string            `json:"envelope"`
 	Principal verdict.Principal `json:"principal"`
 	Mode      string            `json:"mode"`
-	Took      int               `json:"took"`    // of its changes
-	Left      []string          `json:"left"`    // paths of those that were not taken
-	Present   bool              `json:"present"` // the commit is in this clone
+	Took      int               `json:"took"`             // of its changes
+	Left      []string          `json:"left"`             // paths of those that were not taken
+	Present   bool              `json:"present"`          // the commit is in this clone
+	Ported    bool              `json:"ported,omitempty"` // applied to content that others had changed meanwhile
 }
 
 func covers(list []verdict.Cover) []CoverLine {
 	var out []CoverLine
 	for _, c := range list {
-		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here}
+		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Ported: c.Ported}
 		if l.Left == nil {
 			l.Left = []string{}
 		}
@@ -54,6 +55,9 @@ func MadeOf(c *verdict.Cover) string {
 	s := fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), Who(&c.Principal), c.Took, c.Took+len(c.Left))
 	if c.Mode == "vouch" {
 		s += " (vouched)"
+	}
+	if c.Ported {
+		s += ", applied to what others had changed"
 	}
 	if !c.Here {
 		s += ", original not present"

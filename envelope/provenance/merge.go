@@ -1,0 +1,150 @@
+package provenance
+
+import "bytes"
+
+// A Delta is how one text became another, line by line.
+type Delta struct {
+	old, now [][]byte
+	hunks    []hunk
+}
+
+// hunk says that old[from:to] became now[at:end].
+type hunk struct{ from, to, at, end int }
+
+// CompareText finds how a text became another, with the algorithm of [Patch] and its limits; false where one of them is
+// binary, or there is more than is looked at.
+func CompareText(old, now []byte) (*Delta, bool) {
+	if len(old) > MaxPatchContent || len(now) > MaxPatchContent || bytes.IndexByte(old, 0) >= 0 || bytes.IndexByte(now, 0) >= 0 {
+		return nil, false
+	}
+	d := &Delta{old: splitLines(old), now: splitLines(now)}
+	script, ok := editScript(d.old, d.now)
+	if !ok {
+		return nil, false
+	}
+	x, y := 0, 0 // lines of each side so far
+	for i := 0; i < len(script); {
+		if script[i].op == ' ' {
+			x, y, i = x+1, y+1, i+1
+			continue
+		}
+		h := hunk{from: x, to: x, at: y, end: y}
+		for ; i < len(script) && script[i].op != ' '; i++ {
+			if script[i].op == '-' {
+				h.to++
+			} else {
+				h.end++
+			}
+		}
+		d.hunks = append(d.hunks, h)
+		x, y = h.to, h.end
+	}
+	return d, true
+}
+
+// Work is about how much there was to look at for a Delta, in lines.
+func (d *Delta) Work() int {
+	edits := 0
+	for _, h := range d.hunks {
+		edits += h.to - h.from + h.end - h.at
+	}
+	return len(d.old) + len(d.now) + edits*edits/8
+}
+
+// Merge joins what two sides made of one text: what either did, and once what both did alike. False where both touched the
+// same lines, or neighbouring ones, in different ways; the sides must have the same old text.
+func Merge(ours, theirs *Delta) ([]byte, bool) {
+	var out []byte
+	done := 0 // lines of the old text
+	add := func(d *Delta, h hunk) {
+		for _, l := range d.old[done:h.from] {
+			out = append(out, l...)
+		}
+		for _, l := range d.now[h.at:h.end] {
+			out = append(out, l...)
+		}
+		done = h.to
+	}
+	a, b := ours.hunks, theirs.hunks
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].to < b[0].from:
+			add(ours, a[0])
+			a = a[1:]
+		case len(a) == 0 || b[0].to < a[0].from:
+			add(theirs, b[0])
+			b = b[1:]
+		case a[0].from == b[0].from && a[0].to == b[0].to && sameLines(ours.now[a[0].at:a[0].end], theirs.now[b[0].at:b[0].end]):
+			add(ours, a[0])
+			a, b = a[1:], b[1:]
+		default:
+			return nil, false
+		}
+	}
+	for _, l := range ours.old[done:] {
+		out = append(out, l...)
+	}
+	return out, true
+}
+
+// Revives reports whether a change does again what a step of the past of its old text had done, or undoes what such a step
+// had done: whether the text after that step has some of the change already, or the change brings back a line that stood
+// there and stands nowhere now, takes away one that did not, or adds or takes away just what the step took away or
+// added in one place. after leads from the change's new text to that after the step, back to its old one.
+func (d *Delta) Revives(step, after, back *Delta) bool {
+	undone, ok := Merge(after, back)
+	return !ok || !bytes.Equal(undone, bytes.Join(after.now, nil)) || d.bringsBack(step) || d.mirrors(step)
+}
+
+// bringsBack reports whether lines that the text after a step had, and has no more at all, come back with d, or whether some that it
+// did not have go again.
+func (d *Delta) bringsBack(step *Delta) bool {
+	old, now, then := lineSet(d.old), lineSet(d.now), lineSet(step.now)
+	for l := range now {
+		if !old[l] && then[l] {
+			return true
+		}
+	}
+	for l := range old {
+		if !now[l] && !then[l] {
+			return true
+		}
+	}
+	return false
+}
+
+// mirrors reports whether d adds somewhere just what a step took away in one place, or the other way round.
+func (d *Delta) mirrors(step *Delta) bool {
+	took, added := map[string]bool{}, map[string]bool{}
+	for _, h := range step.hunks {
+		took[string(bytes.Join(step.old[h.from:h.to], nil))] = true
+		added[string(bytes.Join(step.now[h.at:h.end], nil))] = true
+	}
+	for _, h := range d.hunks {
+		gone, come := string(bytes.Join(d.old[h.from:h.to], nil)), string(bytes.Join(d.now[h.at:h.end], nil))
+		if come != "" && took[come] || gone != "" && added[gone] {
+			return true
+		}
+	}
+	return false
+}
+
+func lineSet(lines [][]byte) map[string]bool {
+	out := make(map[string]bool, len(lines))
+	for _, l := range lines {
+		out[string(l)] = true
+	}
+	return out
+}
+
+func sameLines(a, b [][]byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if !bytes.Equal(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}

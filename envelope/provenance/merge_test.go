@@ -1,0 +1,162 @@
+package provenance_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope/provenance"
+)
+
+func compare(t *testing.T, old, now string) *provenance.Delta {
+	t.Helper()
+	d, ok := provenance.CompareText([]byte(old), []byte(now))
+	if !ok {
+		t.Fatalf("%q and %q are not compared", old, now)
+	}
+	return d
+}
+
+func TestMerge(t *testing.T) {
+	for _, c := range []struct{ name, base, ours, theirs, want string }{
+		{"apart", "a\nb\nc\nd\ne\n", "A\nb\nc\nd\ne\n", "a\nb\nc\nd\nE\n", "A\nb\nc\nd\nE\n"},
+		{"one side", "a\nb\n", "a\nb\n", "a\nc\n", "a\nc\n"},
+		{"both alike", "a\nb\nc\n", "a\nx\nc\n", "a\nx\nc\n", "a\nx\nc\n"},
+		{"both alike, and more", "a\nb\nc\nd\ne\n", "a\nx\nc\nd\ne\n", "a\nx\nc\nd\ny\n", "a\nx\nc\nd\ny\n"},
+		{"the same line", "a\nb\nc\n", "a\nx\nc\n", "a\ny\nc\n", "conflict"},
+		{"neighbours", "a\nb\nc\n", "A\nb\nc\n", "a\nB\nc\n", "conflict"},
+		{"insertions in one place", "a\nb\n", "a\nx\nb\n", "a\ny\nb\n", "conflict"},
+		{"no newline at the end", "a\nb\nc", "A\nb\nc", "a\nb\nc\n", "A\nb\nc\n"},
+		{"nothing", "", "", "a\n", "a\n"},
+	} {
+		got, ok := provenance.Merge(compare(t, c.base, c.ours), compare(t, c.base, c.theirs))
+		if !ok {
+			got = []byte("conflict")
+		}
+		if string(got) != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	for name, x := range map[string]string{"binary": "a\x00", "too large": strings.Repeat("x", provenance.MaxPatchContent+1)} {
+		if _, ok := provenance.CompareText([]byte("a"), []byte(x)); ok {
+			t.Errorf("%s is compared", name)
+		}
+	}
+}
+
+func TestRevives(t *testing.T) {
+	const before = "f {\n  one\n  two\n  three\n}\n"
+	const landed = "f {\n  one\n  check\n  two\n  three\n}\n"
+	for _, c := range []struct {
+		name           string
+		old, now       string // the change
+		stood, stepped string // a step of the past
+		want           bool
+	}{
+		{"nothing to do with it", before, landed, "g\n" + before, before, false},
+		{"landed already", before, landed, before, landed, true},
+		{"landed, with more", before, landed, before, landed + "more\n", true},
+		{"undone", before, landed, landed, before, true},
+		{"a line that stood there and is gone", before, landed, before, "  check\n" + before, true},
+		{"a line of which another stands there", "x\n  check\n" + before, "x\n  check\n" + landed, "  check\nx\n  check\n" + before, "x\n  check\n" + before, true},
+		{"among others that were taken", "x\n  check\n" + before, "x\n  check\n" + landed, "  other\n  check\nx\n  check\n" + before, "x\n  check\n" + before, false},
+		{"taken away again", landed, before, landed, before, true},
+		{"put there, and taken away", landed, before, before, landed, true},
+		{"a neighbour changed meanwhile", before, landed, before, "f {\n  uno\n  two\n  three\n}\n", true},
+	} {
+		got := compare(t, c.old, c.now).Revives(compare(t, c.stood, c.stepped), compare(t, c.now, c.stepped), compare(t, c.now, c.old))
+		if got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// What Git joins without a conflict is joined in the same way, or not at all.
+func TestMergeAsGit(t *testing.T) {
+	dir := t.TempDir()
+	r := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // the same each time
+	edit := func(lines []string) []string {
+		out := append([]string(nil), lines...)
+		for range 1 + r.IntN(3) {
+			i := r.IntN(len(out))
+			switch r.IntN(3) {
+			case 0:
+				out[i] = fmt.Sprintf("edit %d\n", r.IntN(5))
+			case 1:
+				out = append(out[:i], out[i+1:]...)
+			default:
+				out = append(out[:i], append([]string{fmt.Sprintf("new %d\n", r.IntN(5))}, out[i:]...)...)
+			}
+		}
+		return out
+	}
+	joined, both, differ := 0, 0, 0
+	for range 400 {
+		var base []string
+		for i := range 10 + r.IntN(30) {
+			base = append(base, fmt.Sprintf("line %d\n", i%(5+r.IntN(20))))
+		}
+		ours, theirs := edit(base), edit(base)
+		var files []string
+		for name, lines := range map[string][]string{"1": ours, "2": base, "3": theirs} {
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, n := range []string{"1", "2", "3"} {
+			files = append(files, filepath.Join(dir, n))
+		}
+		want, err := exec.Command("git", append([]string{"merge-file", "-p", "-q"}, files...)...).Output() //nolint:gosec // our own files
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		text := func(l []string) string { return strings.Join(l, "") }
+		got, ok := provenance.Merge(compare(t, text(base), text(ours)), compare(t, text(base), text(theirs)))
+		if err == nil {
+			joined++
+		}
+		if err == nil && ok {
+			both++
+			if !bytes.Equal(got, want) {
+				differ++
+			}
+		}
+	}
+	t.Logf("Git joined %d, and of these %d were joined here, %d otherwise", joined, both, differ)
+	if joined < 100 || both < joined*9/10 || differ > joined/20 {
+		t.Errorf("Git joined %d of 400, and of these %d were joined here, %d otherwise", joined, both, differ)
+	}
+}
+
+// FuzzMerge: sides may change places, a side that changed nothing changes nothing, and what was joined can be taken apart again.
+func FuzzMerge(f *testing.F) {
+	f.Add("a\nb\nc\nd\ne\n", "A\nb\nc\nd\ne\n", "a\nb\nc\nd\nE\n")
+	f.Add("", "x", "y\n")
+	f.Fuzz(func(t *testing.T, base, ours, theirs string) {
+		a, ok := provenance.CompareText([]byte(base), []byte(ours))
+		b, fine := provenance.CompareText([]byte(base), []byte(theirs))
+		none, whole := provenance.CompareText([]byte(base), []byte(base))
+		if !ok || !fine || !whole {
+			return
+		}
+		x, okX := provenance.Merge(a, b)
+		y, okY := provenance.Merge(b, a)
+		if okX != okY || !bytes.Equal(x, y) {
+			t.Fatalf("%q and %q", x, y)
+		}
+		if z, ok := provenance.Merge(a, none); !ok || string(z) != ours {
+			t.Fatalf("joined with nothing: %q", z)
+		}
+		if z, ok := provenance.Merge(a, a); !ok || string(z) != ours {
+			t.Fatalf("joined with itself: %q", z)
+		}
+	})
+}

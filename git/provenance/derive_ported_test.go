@@ -1,0 +1,260 @@
+package provenance_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// doc is a change of src/a: twenty lines, of which some are others: "5=x" in the place of the fifth, "5+x" after it, "5-" none.
+func doc(edits ...string) string {
+	var out []string
+	for i := 1; i <= 20; i++ {
+		line := fmt.Sprintf("line %d", i)
+		after := ""
+		for _, e := range edits {
+			switch {
+			case strings.HasPrefix(e, fmt.Sprintf("%d=", i)):
+				_, line, _ = strings.Cut(e, "=")
+			case strings.HasPrefix(e, fmt.Sprintf("%d+", i)):
+				_, text, _ := strings.Cut(e, "+")
+				after += "\n" + text
+			case e == fmt.Sprintf("%d-", i):
+				line = ""
+			}
+		}
+		if line == "" {
+			line = strings.TrimPrefix(after, "\n")
+			after = ""
+			if line == "" {
+				continue
+			}
+		}
+		out = append(out, line+after)
+	}
+	return "src/a=" + strings.Join(out, "\n")
+}
+
+// moved is a branch of coder's on top of doc(), while main changed the same file; HEAD is main.
+func (p *press) moved(work ...string) {
+	p.t.Helper()
+	p.sealed("alice", doc())
+	p.branch("work", "HEAD")
+	for _, w := range work {
+		p.sealed("coder", w)
+	}
+	p.on("main")
+	p.sealed("alice", doc("2=main"))
+}
+
+// binary commits content with a NUL, sealed by somebody, or by nobody.
+func (p *press) binary(who, content string) oid.ID {
+	p.t.Helper()
+	p.write("src/a", content+"\n\x00\n")
+	p.git("add", "src/a")
+	id := p.made("binary")
+	if who != "" {
+		p.seal(who, prov.Witness, "HEAD")
+	}
+	return id
+}
+
+// Sealed changes that were applied to content that had changed meanwhile are known for what they are, and for nothing else.
+func TestDerivedPorted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many repositories")
+	}
+	rows(t, []row{
+		{"a squash onto a file that main changed", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc("10=y", "15+z"))
+			return p.gone("work")
+		}, verdict.Derived},
+		{"the same, where nothing is left of the branch", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc("10=y", "15+z"))
+			id := p.gone("work")
+			p.git("reflog", "expire", "--expire=now", "--all")
+			p.git("gc", "-q", "--prune=now")
+			return id
+		}, verdict.Derived},
+		{"the second commit of a branch that a forge rebased, where nothing is left of it", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc("10=x", "15+z"))
+			p.on("work")
+			p.git("rebase", "-q", "main")
+			p.on("main")
+			p.git("merge", "-q", "--ff-only", "work")
+			p.git("branch", "-q", "-D", "work")
+			p.git("reflog", "expire", "--expire=now", "--all")
+			p.git("gc", "-q", "--prune=now")
+			p.tipOnly = true
+			p.ranges = append(p.ranges, "HEAD~2..HEAD")
+			return p.head("rebased")
+		}, verdict.Derived},
+		{"a pick of one commit", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc("10=x", "15+z"))
+			p.git("cherry-pick", "work~1")
+			return p.head("picked")
+		}, verdict.Derived},
+		{"the second of two squashes onto the same file", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.branch("other", "work~1")
+			p.sealed("coder", doc("18=other"))
+			p.on("main")
+			p.squash("work")
+			return p.gone("other")
+		}, verdict.Derived},
+		{"a merge where both sides changed the file", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			return p.merge("work")
+		}, verdict.Derived},
+		{"the branch first", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.on("work")
+			id := p.merge("main")
+			p.ranges = append(p.ranges, "main..work")
+			return id
+		}, verdict.Derived},
+		{"a line slipped in with the button", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			return p.put(doc("2=main", "10=x", "20+evil"))
+		}, verdict.Unsealed},
+		{"a part of the hunks", func(p *press) oid.ID {
+			p.moved(doc("5=gate", "15=check"))
+			return p.put(doc("2=main", "5=gate"))
+		}, verdict.Unsealed},
+		{"with other white space", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			return p.put(doc("2=main", "10=  x"))
+		}, verdict.Unsealed},
+		{"in another place", func(p *press) oid.ID {
+			p.sealed("alice", doc("4=same", "5=same", "14=same", "15=same"))
+			p.branch("work", "HEAD")
+			p.sealed("coder", doc("4=same", "4+x", "5=same", "14=same", "15=same"))
+			p.on("main")
+			p.sealed("alice", doc("2=main", "4=same", "5=same", "14=same", "15=same"))
+			return p.put(doc("2=main", "4=same", "5=same", "14=same", "14+x", "15=same"))
+		}, verdict.Unsealed},
+		{"with another mode", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.git("merge", "-q", "--squash", "work")
+			p.git("update-index", "--chmod=+x", "src/a")
+			return p.made("x")
+		}, verdict.Unsealed},
+		{"by who may not", func(p *press) oid.ID {
+			p.sealed("alice", doc())
+			p.branch("work", "HEAD")
+			p.put(doc("10=x"))
+			p.lies("helper")
+			p.on("main")
+			p.sealed("alice", doc("2=main"))
+			return p.gone("work")
+		}, verdict.Unsealed},
+		{"again after a revert", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			return p.gone("work")
+		}, verdict.Unsealed},
+		{"again after a revert, a squash of it and a draft of it", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc("10=x", "15=y"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.sealed("alice", doc("2=main", "18=more"))
+			p.git("cherry-pick", "work~1")
+			return p.head("draft")
+		}, verdict.Unsealed},
+		{"again after it was taken out among other things", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.squash("work")
+			p.sealed("alice", doc("2=main", "4=other", "10=10", "15-"))
+			return p.put(doc("2=main", "4=other", "10=x", "15-"))
+		}, verdict.Unsealed},
+		{"lines that stand elsewhere, again after a revert", func(p *press) oid.ID {
+			p.sealed("alice", doc("4=stop", "6=stop"))
+			p.branch("work", "HEAD")
+			p.sealed("coder", doc("4=stop", "6=stop", "12+stop"))
+			p.on("main")
+			p.sealed("alice", doc("2=main", "4=stop", "6=stop"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			return p.gone("work")
+		}, verdict.Unsealed},
+		{"a line taken away, put back, and taken away by the same", func(p *press) oid.ID {
+			p.moved(doc("10-"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			return p.gone("work")
+		}, verdict.Unsealed},
+		{"made otherwise on top of the revert", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.branch("again", "HEAD")
+			p.sealed("coder", doc("2=main", "10=y"))
+			p.on("main")
+			p.sealed("alice", doc("2=main", "18=more"))
+			return p.gone("again")
+		}, verdict.Derived},
+		{"a merge of a branch whose squash was reverted", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			return p.merge("work")
+		}, verdict.Unsealed},
+		{"a merge that picks a side where both changed", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.git("merge", "-q", "--no-ff", "--no-commit", "work")
+			p.git("checkout", "-q", "work", "--", "src/a")
+			return p.made("merge")
+		}, verdict.Unsealed},
+		{"a merge of what nobody sealed", func(p *press) oid.ID {
+			p.sealed("alice", doc())
+			p.branch("work", "HEAD")
+			p.put(doc("10=x"))
+			p.on("main")
+			p.sealed("alice", doc("2=main"))
+			return p.merge("work")
+		}, verdict.Unsealed},
+		{"a draft that its signer took back", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc())
+			p.git("cherry-pick", "work~1")
+			return p.head("draft")
+		}, verdict.Unsealed},
+		{"a revert by hand of what main did, applied by a seal that says it was made on it", func(p *press) oid.ID {
+			p.sealed("alice", doc("10=hole"))
+			p.sealed("alice", doc())
+			p.branch("work", "HEAD")
+			p.sealed("alice", doc("2=main"))
+			p.on("main")
+			p.put(doc("10=hole"))
+			return p.gone("work")
+		}, verdict.Derived},
+		{"a binary file", func(p *press) oid.ID {
+			p.binary("alice", "1\n2\n3\n4\n5\n6\n7")
+			p.branch("work", "HEAD")
+			p.binary("coder", "1\n2\n3\n4\n5\n6\nx")
+			p.on("main")
+			p.binary("alice", "y\n2\n3\n4\n5\n6\n7")
+			return p.binary("", "y\n2\n3\n4\n5\n6\nx")
+		}, verdict.Unsealed},
+	})
+}
+
+// How much of it was moved is said, and what was left out.
+func TestDerivedPortedSays(t *testing.T) {
+	p := newPress(t)
+	p.sealed("alice", doc())
+	p.branch("work", "HEAD")
+	p.sealed("coder", doc("10=x"), "src/n=1")
+	p.on("main")
+	p.sealed("alice", doc("2=main"))
+	p.git("cherry-pick", "-n", "work")
+	p.git("rm", "-q", "-f", "src/n")
+	r := p.look(p.made("a part"), "HEAD", false)
+	if r.Verdict != verdict.Derived || r.Coverage != "patch" || r.Mode != prov.Witness || len(r.Covers) != 1 || len(r.Covers[0].Left) != 1 || r.Covers[0].Took != 1 {
+		t.Errorf("%+v", r)
+	}
+}
