@@ -80,21 +80,48 @@ func (a *Authority) Request(q *Query) (*pluginapi.Request, error) {
 		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
 		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable, Operator: (p.Operator || q.Past && p.operatedBy(q.At)) && (p.MayAct == nil || p.MayAct(q.Action))},
 	}
-	// What an operator gave directly comes first, and what is not in force last: whoever may hand on could else
-	// bury it under any number of grants.
-	var over []pluginapi.Chain
+	if r.Principal.Operator {
+		return r, nil // who needs no grant
+	}
+	// What allows it is handed over, what an operator gave directly first: whoever may hand on could else bury that
+	// under any number of grants, or swell what is asked.
+	at, err := time.Parse(time.RFC3339, r.At)
+	if err != nil {
+		return nil, err
+	}
+	var told, over []pluginapi.Chain // why not, where nothing allows it
+	far, size := 0, 0
 	for _, id := range a.byLength(q.KeyID) {
 		c := a.chain(id, q)
+		if c == nil {
+			continue
+		}
+		link, why := refusedBy(c, r, at)
 		switch {
-		case c == nil:
-		case slices.ContainsFunc(c, func(g pluginapi.Grant) bool { return inactive(g.NotBefore, g.Expires, q.At) != "" }):
+		case why == "":
+			for i := range c {
+				size += len(c[i].Scope)
+			}
+			if len(r.Chains) > 0 && size > maxHanded {
+				return r, nil
+			}
+			if r.Chains = append(r.Chains, c); len(r.Chains) == maxChains {
+				return r, nil
+			}
+		case slices.ContainsFunc(c, func(g pluginapi.Grant) bool { return inactive(g.NotBefore, g.Expires, at) != "" }):
 			over = append(over, c)
-		case len(r.Chains) < pluginapi.MaxChains:
-			r.Chains = append(r.Chains, c)
+		case link >= far: // of several refusals the one that came furthest helps most
+			if link > far {
+				far, told = link, nil
+			}
+			told = append(told, c)
 		}
 	}
-	if len(r.Chains) == 0 { // they say why not
-		r.Chains = over[:min(len(over), maxTold)]
+	if len(told) == 0 {
+		told = over
+	}
+	if len(r.Chains) == 0 {
+		r.Chains = told[:min(len(told), maxTold)]
 	}
 	return r, nil
 }
@@ -107,8 +134,12 @@ func at(t time.Time) string {
 	return " at " + envelope.Timestamp(t)
 }
 
-// maxTold is how many chains that are not in force are shown to checkers, for the reason they give.
-const maxTold = 16
+// Limits of what checkers are handed.
+const (
+	maxChains = 64       // that allow what is asked
+	maxTold   = 16       // where none does, for the reason they give
+	maxHanded = 64 << 10 // bytes of scopes
+)
 
 // byLength returns a key's grants, those of the shortest lines first.
 func (a *Authority) byLength(keyID string) []envelope.Digest {
@@ -218,6 +249,25 @@ func (a *Authority) MayEver(keyID string, actions ...string) bool {
 	return slices.ContainsFunc(actions, func(action string) bool {
 		return (p.Operator || !p.OperatorUntil.IsZero()) && (p.MayAct == nil || p.MayAct(action)) ||
 			slices.ContainsFunc(a.bySub[keyID], func(id envelope.Digest) bool { return Covers(a.grants[id].Granted.Action, action) })
+	})
+}
+
+// HeldAt reports whether a key was an operator's, or held anything in force, by which it could do one of these, or anything where none is named, as
+// far as had been said by that moment.
+func (a *Authority) HeldAt(keyID string, at time.Time, actions ...string) bool {
+	p, ok := a.byKey[keyID]
+	if !ok || p.Gone(at) {
+		return false
+	}
+	return p.operatedBy(at) || slices.ContainsFunc(a.bySub[keyID], func(id envelope.Digest) bool {
+		line := a.line(id)
+		if _, ended := a.End(id, at); ended || len(line) == 0 || a.void(line, at) != "" {
+			return false
+		}
+		if len(actions) > 0 && !slices.ContainsFunc(actions, func(action string) bool { return Covers(a.grants[id].Granted.Action, action) }) {
+			return false
+		}
+		return !slices.ContainsFunc(line, func(g Given) bool { return inactive(g.Granted.NotBefore, a.Expires(g), at) != "" })
 	})
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 )
 
-// Place is where a statement stands. Seq is the number of an entry that really is there, with all before it; one that only says so, or stands on
-// the other way that its ledger went, has the greatest number there is where its signer left, or is an operator no more.
+// Place is where a statement stands. Seq is the number of an entry that really is there; one that only says so, or stands on
+// the other way that its ledger went, has the greatest number there is: nobody saw it.
 type Place struct {
 	ID     envelope.Digest `json:"id"`
 	KeyID  string          `json:"key"` // that signed it
@@ -285,7 +285,7 @@ func (a *Authority) mayEnd(e Ended) error {
 		return nil
 	}
 	for _, link := range a.line(g.ID) {
-		if who := a.byKey[link.KeyID]; who == by {
+		if who := a.byKey[link.KeyID]; who != nil && who.Name == by.Name {
 			return nil
 		}
 	}

@@ -143,7 +143,7 @@ func (e Exam) judge(w *World, now time.Time) Result {
 	// Of several good seals the one that says most counts: made at the moment
 	// before made later, then the one that others saw first: a writer's own time is a claim.
 	slices.SortStableFunc(good, func(a, b judged) int {
-		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), compareSeen(a.seal.Seen, b.seal.Seen), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
+		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), compareSeen(w.seen(a.seal), w.seen(b.seal)), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
 	})
 	var counts *ExamSeal
 	if len(good) > 0 {
@@ -202,6 +202,14 @@ func (e Exam) judge(w *World, now time.Time) Result {
 		}
 	}
 	return r
+}
+
+// seen is who saw a seal first: an operator who made it did.
+func (w *World) seen(s *ExamSeal) Seen {
+	if w.Operator(s.KeyID) && (s.Seen.Time == "" || s.Time < s.Seen.Time) {
+		return Seen{KeyID: s.KeyID, Time: s.Time}
+	}
+	return s.Seen
 }
 
 func compareSeen(a, b Seen) int {
@@ -466,8 +474,8 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 	return d
 }
 
-// admitted tells when, and into which protected ref, others than the holder of a key
-// took the commit in and were allowed to.
+// admitted tells when, and into which protected ref, others than the holder of a key, and than those who
+// have it from that one, took the commit in and were allowed to.
 func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Time, string] {
 	return func(yield func(time.Time, string) bool) {
 		self, _ := w.Principal(keyID)
@@ -477,7 +485,12 @@ func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Ti
 			if err != nil || !known || by.Name == self.Name || at.After(now) || !w.Policy.Protects(a.Ref) {
 				continue
 			}
-			if !w.Authority.Decide(capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref, Past: true}).Allowed {
+			q := capability.Query{KeyID: a.KeyID, Action: a.Action, At: at, Ref: a.Ref, Past: true}
+			if seen, err := time.Parse(time.RFC3339, a.Seen); err == nil {
+				q.EndedBy = seen.Add(-time.Second) // it was there before it was seen: what ended since does not undo it
+			}
+			d := w.Authority.Decide(q)
+			if !d.Allowed || w.Through != nil && w.Through(d.Grants, self.Name) {
 				continue
 			}
 			if !yield(at, a.Ref) {

@@ -82,7 +82,8 @@ type Admission struct {
 	KeyID  string `json:"key"`
 	Ref    string `json:"ref"`
 	Time   string `json:"time"`
-	Action string `json:"action"` // what the signer needs to be allowed
+	Action string `json:"action"`         // what the signer needs to be allowed
+	Seen   string `json:"seen,omitempty"` // when somebody else accountable first saw it; "" when nobody did
 }
 
 // Denial is a recorded refusal of a commit that was made all the same.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -117,8 +118,15 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 func (f *Facts) denied(refs []entryRef, states []statement) {
 	for i, r := range refs {
 		e, d := r.entry(), states[i].decision
-		if e.Err == nil && d != nil && e.Header.Ledger() == r.chain.Name && !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
-			f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})
+		if e.Err == nil && d != nil && e.Header.Ledger() == r.chain.Name {
+			f.deny(e, d)
 		}
+	}
+}
+
+// deny notes a recorded refusal of a commit that was made all the same, by who is known here and who asked.
+func (f *Facts) deny(e *verdict.Entry, d *prov.Decision) {
+	if _, known := f.Authority.ByKey(e.KeyID); known && !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
+		f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})
 	}
 }

@@ -39,7 +39,7 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 		} else {
 			n.id = st.admission.Root
 		}
-		if known[n.id] || n.version != 0 && n.version <= f.Root.Version || !f.vouches(r) {
+		if known[n.id] || n.version != 0 && n.version <= f.Root.Version || !f.vouches(r) || !f.tells(e.KeyID, st.adopted != nil) {
 			continue
 		}
 		open = append(open, n)
@@ -48,7 +48,11 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 		return nil
 	}
 	if f.Root.Versions[0].Version > 1 { // an admission may name one that is older than the pin
-		whole, err := OpenHistory(s, f.Root.pin)
+		at := RootRef
+		if id := f.overlay[RootRef]; !id.IsZero() {
+			at = id.String() // as it is proposed to be
+		}
+		whole, err := openRoot(s, at, f.Root.pin, true)
 		switch {
 		case err == nil:
 			for _, v := range whole.Versions {
@@ -83,6 +87,17 @@ func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error
 		}
 	}
 	return nil
+}
+
+// tells reports whether who has a key is believed about versions of the root: an operator, and of what it admitted one who may. Whoever may
+// be believed can keep everybody from relying on anything, and revoking its grants must end that.
+func (f *Facts) tells(keyID string, adopted bool) bool {
+	p, ok := f.Authority.ByKey(keyID)
+	if !ok || p.Operator || !p.OperatorUntil.IsZero() {
+		return ok
+	}
+	f.times()
+	return !adopted && f.Authority.HeldAt(keyID, f.latest, admitting...)
 }
 
 // maxLater is how many versions that are missing are told.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -138,7 +137,7 @@ func (f *Facts) Line(ref string) *verdict.Line {
 // admits reports whether a key could admit anything: of one that can't no history is
 // walked, since whatever it wrote is refused.
 func (f *Facts) admits(keyID string) bool {
-	return f.Authority.MayEver(keyID, capability.Push, capability.Rewind, capability.Ref, capability.Tag)
+	return f.Authority.MayEver(keyID, admitting...)
 }
 
 // since returns where governance of a ref began: of its own name, else of a branch fetched from a remote.

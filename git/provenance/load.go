@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -46,10 +47,12 @@ type Facts struct {
 	overlay map[string]oid.ID       // refs as they are proposed to be
 	only    bool                    // ledgers outside of the overlay are left out
 	lines   map[string]*verdict.Line
-	firsts  capability.Sight      // orders delegations that contest a name or key; nil: their times do
-	seen    map[string][]seenAt   // ledger → who saw how far, furthest first
-	commits map[oid.ID]git.Commit // everything the one log brought, range included
-	order   []oid.ID              // the order it came in: parents before children
+	firsts  capability.Sight       // orders delegations that contest a name or key; nil: their times do
+	seen    map[string][]seenAt    // ledger → who saw how far, furthest first
+	timed   map[string][]time.Time // see times; nil: nobody needed them yet
+	latest  time.Time              // of what operators wrote, likewise
+	commits map[oid.ID]git.Commit  // everything the one log brought, range included
+	order   []oid.ID               // the order it came in: parents before children
 }
 
 // Origin is a commit that became another by an amend or a rebase.

@@ -1,10 +1,12 @@
 package provenance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -38,6 +40,7 @@ func (k *Sealer) seqOf(name ledger.Name, _ oid.ID, e *envelope.Envelope) (uint64
 type sight struct {
 	Tip   string              `json:"tip"`   // the writer's own newest entry when this was written
 	Heads map[string]headSeen `json:"heads"` // by ledger
+	Turn  uint64              `json:"turn"`  // how often it looked
 
 	moved []envelope.Head
 	tx    *ledger.Tx
@@ -48,6 +51,7 @@ type headSeen struct {
 	ID     envelope.Digest `json:"id"`
 	Seq    uint64          `json:"seq"`
 	Bad    string          `json:"bad,omitempty"` // a tip that can't be followed to what was seen before
+	Turn   uint64          `json:"turn,omitzero"` // at which it was named last
 }
 
 // Limits of what one act looks at. What is left out is named by a later one.
@@ -85,28 +89,20 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 		if old.Heads != nil {
 			v.Heads = old.Heads
 		}
+		v.Turn = old.Turn
 	}
+	v.Turn++
 	if _, err := tx.Tip(name); errors.Is(err, ledger.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %w", errForeign, err)
 	} else if err != nil {
 		return nil, err
 	}
 	budget := maxFollowed
-	var refs []string
-	for ref := range tx.Refs() {
-		refs = append(refs, ref)
-	}
-	slices.Sort(refs)
-	for _, ref := range refs {
-		n, ok := ledger.ParseRef(ref)
-		commit := tx.Refs()[ref]
-		if !ok || n == name || len(v.moved) == maxMoved {
-			continue
+	for _, n := range v.inTurn(name) {
+		if len(v.moved) == maxMoved {
+			break
 		}
-		was := v.Heads[n.String()]
-		if was.Commit == commit.String() || was.Bad == commit.String() {
-			continue
-		}
+		commit, was := tx.Refs()[n.Ref()], v.Heads[n.String()]
 		if err := k.knowAll(ctx, n); err != nil {
 			return nil, err
 		}
@@ -119,10 +115,44 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 			v.Heads[n.String()] = was
 			continue
 		}
+		now.Turn = v.Turn
 		v.Heads[n.String()] = now
 		v.moved = append(v.moved, envelope.Head{Ledger: n.String(), Seq: now.Seq, ID: now.ID})
 	}
+	slices.SortFunc(v.moved, func(a, b envelope.Head) int { return cmp.Compare(a.Ledger, b.Ledger) })
 	return v, nil
+}
+
+// inTurn returns the ledgers, other than the writer's own, that moved: one of each key, then another of each, and so on; first the
+// keys of which the writer named none for longest. Whoever moves many ledgers does not keep it from naming others'.
+func (v *sight) inTurn(own ledger.Name) []ledger.Name {
+	last := map[string]uint64{} // key → when one of its ledgers was named last
+	for name, h := range v.Heads {
+		last[writerKey(name)] = max(last[writerKey(name)], h.Turn)
+	}
+	of := map[string][]ledger.Name{}
+	for ref, commit := range v.tx.Refs() {
+		n, ok := ledger.ParseRef(ref)
+		if was := v.Heads[n.String()]; ok && n != own && was.Commit != commit.String() && was.Bad != commit.String() {
+			of[writerKey(n.String())] = append(of[writerKey(n.String())], n)
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(of), func(a, b string) int { return cmp.Or(cmp.Compare(last[a], last[b]), cmp.Compare(a, b)) })
+	for _, k := range keys {
+		slices.SortFunc(of[k], func(a, b ledger.Name) int {
+			return cmp.Or(cmp.Compare(v.Heads[a.String()].Turn, v.Heads[b.String()].Turn), cmp.Compare(a.String(), b.String()))
+		})
+	}
+	var out []ledger.Name
+	for more := true; more; {
+		more = false
+		for _, k := range keys {
+			if list := of[k]; len(list) > 0 {
+				out, of[k], more = append(out, list[0]), list[1:], true
+			}
+		}
+	}
+	return out
 }
 
 // mine holds the hand's own tip to the one it left: it is that, or follows it.

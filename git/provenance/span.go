@@ -333,12 +333,19 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 // Sealed returns which of the commits have a seal that holds now, whoever made it.
 func (f *Facts) Sealed(ctx context.Context, s *git.Session, commits []git.Commit, o Options) (map[oid.ID]bool, error) {
 	o.Only = map[oid.ID]bool{}
+	in := make(map[oid.ID]bool, len(commits))
+	for _, c := range commits {
+		in[c.ID] = true
+	}
 	var sp Span
 	for _, c := range commits {
-		for i := range f.Seals[c.ID] {
-			if x := &f.Seals[c.ID][i]; x.Seal != nil && !o.Only[c.ID] {
-				o.Only[c.ID] = true
-				sp.Tips, sp.Except = append(sp.Tips, c.ID), append(sp.Except, c.Parents...)
+		if slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Seal != nil }) {
+			o.Only[c.ID] = true
+			sp.Tips = append(sp.Tips, c.ID)
+		}
+		for _, p := range c.Parents { // one that is among them leads to others below
+			if !in[p] {
+				sp.Except = append(sp.Except, p)
 			}
 		}
 	}
@@ -346,7 +353,6 @@ func (f *Facts) Sealed(ctx context.Context, s *git.Session, commits []git.Commit
 	if len(sp.Tips) == 0 {
 		return good, nil
 	}
-	sp.Except = slices.DeleteFunc(sp.Except, func(id oid.ID) bool { return o.Only[id] })
 	rep, err := Verify(ctx, s, sp, o)
 	if err != nil {
 		return nil, err

@@ -249,17 +249,15 @@ func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []s
 	return capability.Fold(persons, given, ended)
 }
 
-// placeOf is the place of an entry as [capability.Place] has it: of one whose signer left, or is an operator no more, the number is that of
-// where it stands, if it stands where the trust root says that the ledger reached.
+// placeOf is the place of an entry as [capability.Place] has it. Where the trust root says how far the ledger reached, it must have
+// gone that way.
 func (f *Facts) placeOf(r entryRef) capability.Place {
 	at := r.place()
-	p, ok := f.Authority.ByKey(at.KeyID)
-	if !ok || p.Until.IsZero() && p.OperatorUntil.IsZero() {
-		return at
-	}
 	real := r.chain == f.Chains[r.chain.Name] && at.Seq == uint64(r.i)+1 //nolint:gosec // an index is no negative number
-	for _, h := range p.Ends(r.chain.Name) {
-		real = real && h.Seq <= uint64(len(r.chain.Entries)) && r.chain.Entries[h.Seq-1].ID == h.ID
+	if p, ok := f.Authority.ByKey(at.KeyID); ok {
+		for _, h := range p.Ends(r.chain.Name) {
+			real = real && h.Seq <= uint64(len(r.chain.Entries)) && r.chain.Entries[h.Seq-1].ID == h.ID
+		}
 	}
 	if !real {
 		at.Seq = math.MaxUint64
@@ -267,13 +265,20 @@ func (f *Facts) placeOf(r entryRef) capability.Place {
 	return at
 }
 
-// vouches reports whether an entry is evidence of what it says others did: see [capability.Authority.Vouches].
+// vouches reports whether an entry is evidence of what it says others did: see [capability.Authority.Vouches]. That of an automation is
+// while something is granted to it.
 func (f *Facts) vouches(r entryRef) bool {
+	if p, ok := f.Authority.ByKey(r.entry().KeyID); ok && p.Kind == string(trust.Automation) && !p.Operator {
+		f.times()
+		if !f.Authority.HeldAt(r.entry().KeyID, f.latest) {
+			return false
+		}
+	}
 	stands := r.chain == f.Chains[r.chain.Name] && r.chain.Late != nil && r.i < r.chain.LateFrom
 	return f.Authority.Vouches(r.entry().KeyID, stands)
 }
 
-// dated reports whether the time that an entry claims is believed: its signer is a person or automation of the trust root. Of one who was an operator
+// dated reports whether the time that an entry claims is believed: its signer is an operator. Of one who was an operator
 // and is none, only what had been seen when that ended: who may do less now could else say to have done more then.
 func (f *Facts) dated(keyID, name string, seq uint64) bool {
 	p, ok := f.Authority.ByKey(keyID)
@@ -281,7 +286,7 @@ func (f *Facts) dated(keyID, name string, seq uint64) bool {
 		return false
 	}
 	if p.OperatorUntil.IsZero() {
-		return true
+		return p.Operator
 	}
 	c := f.Chains[name]
 	if c == nil || seq == 0 || seq > uint64(len(c.Entries)) {
@@ -366,9 +371,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command})
 			}
 		case st.decision != nil:
-			if d := st.decision; !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
-				f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})
-			}
+			f.deny(e, st.decision)
 			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
 		}
 	}
@@ -548,8 +551,8 @@ func (f *Facts) link(known *capability.Authority, topic string) {
 		if (topic != "") != (t == CapabilityTopic) {
 			continue
 		}
-		if len(c.Entries) > 0 && errors.Is(c.Entries[0].Err, envelope.ErrRepository) && f.Root.Replaces(c.Entries[0].Header.Repository) {
-			delete(f.Chains, name) // of the repository this one replaces: it says nothing here, and nothing is wrong with it
+		if f.replaced(c) {
+			delete(f.Chains, name) // it says nothing here, and nothing is wrong with it
 			continue
 		}
 		unknown := ""
@@ -567,6 +570,13 @@ func (f *Facts) link(known *capability.Authority, topic string) {
 			f.Problems = append(f.Problems, *c.Broken)
 		}
 	}
+}
+
+// replaced reports whether all that a ledger holds is of a repository that this one replaces.
+func (f *Facts) replaced(c *verdict.Chain) bool {
+	return len(c.Entries) > 0 && !slices.ContainsFunc(c.Entries, func(e verdict.Entry) bool {
+		return !errors.Is(e.Err, envelope.ErrRepository) || !f.Root.Replaces(e.Header.Repository)
+	})
 }
 
 // ownerOf tells how the names of the ledgers of a key begin.

@@ -40,9 +40,13 @@ func checkTaken(ctx context.Context, s *git.Session, r *Root, next *trust.Root) 
 	if err != nil {
 		return err
 	}
+	introduced := map[string]bool{} // by operators: what others introduce gives way to a person
+	for _, g := range f.Authority.Grants() {
+		introduced[g.Granted.Subject.Name] = introduced[g.Granted.Subject.Name] || g.Granted.Parent == ""
+	}
 	owner := map[string]*capability.Principal{} // key material → who was introduced with it
 	for _, p := range f.Authority.Principals() {
-		if f.named(p.Name) {
+		if f.named(p.Name) || !introduced[p.Name] {
 			continue
 		}
 		for _, k := range p.Keys {
@@ -52,7 +56,7 @@ func checkTaken(ctx context.Context, s *git.Session, r *Root, next *trust.Root) 
 		}
 	}
 	for _, p := range next.Persons {
-		if q, ok := f.Authority.ByName(p.Name); ok && !f.named(p.Name) {
+		if q, ok := f.Authority.ByName(p.Name); ok && introduced[p.Name] && !f.named(p.Name) {
 			return &TakenError{Person: p.Name, Owner: q.Name, Kind: q.Kind, Under: q.Accountable}
 		}
 		for _, text := range p.Keys {

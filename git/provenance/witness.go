@@ -9,6 +9,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -44,6 +45,7 @@ type seenAt struct {
 
 // sight gathers who saw how far each ledger reached: the entries of persons and
 // automation of the trust root, other than its own writer, name the heads they saw.
+// An automation is believed when, as far as others saw that entry or wrote since, something was granted to it.
 func (f *Facts) sight() {
 	f.seen = map[string][]seenAt{}
 	writers := map[string]string{}
@@ -55,22 +57,25 @@ func (f *Facts) sight() {
 		}
 	}
 	w := verdict.World{Chains: f.Chains}
-	for _, c := range f.Chains {
-		for i, e := range c.Entries {
-			if e.Err != nil || !c.Whole(i) || len(e.Header.Heads) == 0 {
-				continue
-			}
-			p, ok := f.Authority.ByKey(e.KeyID)
-			if !ok || p.Accountable != p.Name || p.Kind == "agent" {
-				continue
-			}
-			for _, h := range e.Header.Heads {
-				if id, ok := w.At(h.Ledger, h.Seq); ok && id == h.ID && writers[h.Ledger] != p.Name {
-					f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, e.KeyID, e.Header.When()})
+	look := func(kinds ...trust.Kind) {
+		for name, c := range f.Chains {
+			for i, e := range c.Entries {
+				p, ok := f.Authority.ByKey(e.KeyID)
+				if e.Err != nil || !c.Whole(i) || len(e.Header.Heads) == 0 || !ok || p.Accountable != p.Name || !slices.Contains(kinds, trust.Kind(p.Kind)) {
+					continue
+				}
+				if p.Kind != string(trust.Human) && !f.Authority.HeldAt(e.KeyID, f.notBefore(name, i)) {
+					continue
+				}
+				for _, h := range e.Header.Heads {
+					if id, ok := w.At(h.Ledger, h.Seq); ok && id == h.ID && writers[h.Ledger] != p.Name {
+						f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, e.KeyID, f.times()[name][i]})
+					}
 				}
 			}
 		}
 	}
+	look(trust.Human)
 	for _, p := range f.Root.Persons { // who made an operator none saw how far the ledgers reached
 		f.sawUntil(p.OperatorSeen, p.OperatorUntil)
 	}
@@ -78,6 +83,13 @@ func (f *Facts) sight() {
 		f.sawUntil(x.OperatorSeen, x.OperatorUntil)
 		f.sawUntil(x.Seen, cmp.Or(x.Compromised, x.Until)) // of a stolen key it reached so far before the theft
 	}
+	f.firstOnly()
+	look(trust.Automation)
+	f.firstOnly()
+}
+
+// firstOnly leaves of those who saw as far who was first.
+func (f *Facts) firstOnly() {
 	for _, list := range f.seen {
 		slices.SortFunc(list, func(a, b seenAt) int { return cmp.Or(cmp.Compare(b.Seq, a.Seq), a.Time.Compare(b.Time)) })
 		for i := 1; i < len(list); i++ { // who saw further saw this too: keep who was first
@@ -86,6 +98,63 @@ func (f *Facts) sight() {
 			}
 		}
 	}
+}
+
+// notBefore is a moment at which an entry was there for certain, and that its writer does not choose: when somebody else first saw it, else
+// when operators wrote last.
+func (f *Facts) notBefore(name string, i int) time.Time {
+	if s, ok := f.seenBy(name, i); ok {
+		if t, err := time.Parse(time.RFC3339, s.Time); err == nil {
+			return t
+		}
+	}
+	f.times()
+	return f.latest
+}
+
+// times are when entries were made, by ledger: as operators say. Anybody else's is not earlier than the one before it, nor than
+// those of operators whose heads it or one before it names.
+func (f *Facts) times() map[string][]time.Time {
+	if f.timed != nil {
+		return f.timed
+	}
+	f.timed = map[string][]time.Time{}
+	operator := func(keyID string) bool {
+		p, ok := f.Authority.ByKey(keyID)
+		return ok && p.Operator
+	}
+	for name, c := range f.Chains {
+		list := make([]time.Time, len(c.Entries))
+		for i, e := range c.Entries {
+			list[i] = e.Header.When()
+			if e.Err == nil && c.Whole(i) && operator(e.KeyID) && list[i].After(f.latest) {
+				f.latest = list[i]
+			}
+		}
+		f.timed[name] = list
+	}
+	w := verdict.World{Chains: f.Chains}
+	for name, c := range f.Chains {
+		list := f.timed[name]
+		for i, e := range c.Entries {
+			if operator(e.KeyID) {
+				continue
+			}
+			if i > 0 && list[i-1].After(list[i]) {
+				list[i] = list[i-1]
+			}
+			for _, h := range e.Header.Heads {
+				id, ok := w.At(h.Ledger, h.Seq)
+				if !ok || id != h.ID || !operator(f.Chains[h.Ledger].Entries[h.Seq-1].KeyID) {
+					continue
+				}
+				if t := f.timed[h.Ledger][h.Seq-1]; t.After(list[i]) {
+					list[i] = t
+				}
+			}
+		}
+	}
+	return f.timed
 }
 
 // sawUntil takes in that the trust root names how far ledgers reached at a time.
@@ -130,13 +199,20 @@ func (f *Facts) seenBy(ledger string, index int) (verdict.Seen, bool) {
 }
 
 // taken reports whether an admission tells when something was taken in, and sets its time to when that is
-// certain: of a person or automation of the trust root the time it claims; of others, who
-// could say they had done it before a revocation, when one of those first saw it.
+// certain: of an operator the time it claims; of another person or automation of the trust root likewise, if it might admit
+// something when somebody else first saw that, or as far as is known since; else, of who could say they had done it before
+// a revocation, when somebody accountable first saw it.
 func (f *Facts) taken(a *Admission) bool {
 	if f.dated(a.KeyID, a.Ledger, a.Seq) {
 		return true
 	}
-	seen, ok := f.seenBy(a.Ledger, int(a.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
+	i := int(a.Seq) - 1 //nolint:gosec // bounded by envelope.Header.Check
+	if p, ok := f.Authority.ByKey(a.KeyID); ok && p.Accountable == p.Name && p.Until.IsZero() && p.OperatorUntil.IsZero() &&
+		f.Authority.HeldAt(a.KeyID, f.notBefore(a.Ledger, i), admitting...) {
+		a.Time = f.times()[a.Ledger][i]
+		return true
+	}
+	seen, ok := f.seenBy(a.Ledger, i)
 	if !ok {
 		return false
 	}
@@ -146,6 +222,9 @@ func (f *Facts) taken(a *Admission) bool {
 	}
 	return err == nil
 }
+
+// admitting are the actions by which something is admitted.
+var admitting = []string{capability.Push, capability.Rewind, capability.Ref, capability.Tag}
 
 // admissions returns, for each commit the log brought, the first admission of each signer that took it in.
 func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
@@ -158,6 +237,7 @@ func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Admission) int { return a.Time.Compare(b.Time) })
+	pos := f.positions(len(list) > 0)
 	for i := range list {
 		a := &list[i]
 		if _, ok := f.commits[a.New]; !ok {
@@ -166,14 +246,12 @@ func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
 		if taken[a.KeyID] == nil {
 			taken[a.KeyID] = map[oid.ID]bool{}
 		}
-		forward := a.Old.IsZero()
 		var fresh []oid.ID
 		todo := []oid.ID{a.New}
 		for len(todo) > 0 {
 			id := todo[len(todo)-1]
 			todo = todo[:len(todo)-1]
 			c, ok := f.commits[id]
-			forward = forward || id == a.Old
 			if !ok || taken[a.KeyID][id] {
 				continue
 			}
@@ -181,11 +259,17 @@ func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
 			todo = append(todo, c.Parents...)
 			fresh = append(fresh, id)
 		}
-		if _, known := f.commits[a.Old]; !known && !a.Old.IsZero() {
-			forward = true // outside the range: the line of admissions is judged where the ref is
+		if len(fresh) == 0 {
+			continue
+		}
+		// What went on from outside of the range goes forward: the line of admissions is judged where the ref is.
+		_, known := f.commits[a.Old]
+		in := verdict.Admission{KeyID: a.KeyID, Ref: a.Ref, Time: envelope.Timestamp(a.Time), Action: a.Action(!known || f.forward(pos, a.Old, a.New))}
+		if seen, ok := f.seenBy(a.Ledger, int(a.Seq)-1); ok { //nolint:gosec // bounded by envelope.Header.Check
+			in.Seen = seen.Time
 		}
 		for _, id := range fresh {
-			out[id] = append(out[id], verdict.Admission{KeyID: a.KeyID, Ref: a.Ref, Time: envelope.Timestamp(a.Time), Action: a.Action(forward)})
+			out[id] = append(out[id], in)
 		}
 	}
 	return out
