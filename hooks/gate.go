@@ -204,18 +204,26 @@ func (in *Input) parents(s *git.Session) ([]oid.ID, error) {
 // refuse records the refusal in the ledger of the one who acts, and returns it. Where it
 // can't be recorded it is a refusal all the same.
 func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, q *capability.Query, parents []oid.ID, d capability.Decision) error {
-	ref, paths := q.Ref, q.Changes
-	denied := &provenance.DeniedError{Action: capability.Commit, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}
-	if tree, err := s.StagedTree(); err == nil {
-		if hand, err := provenance.ChooseHand(s.Repo(), a.authority, a.choice); err == nil {
-			k := &provenance.Sealer{Session: s, Root: a.root, Authority: a.authority, Hand: hand, Moment: in.Moment, Now: in.Now}
-			var recorded *provenance.DeniedError
-			if errors.As(k.Deny(ctx, capability.Commit, ref, git.Commit{Tree: tree, Parents: parents}, d), &recorded) {
-				denied = recorded
-			}
-		}
+	tree, err := s.StagedTree()
+	if err != nil {
+		return refused(a, &provenance.DeniedError{Action: q.Action, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}, q.Changes)
 	}
-	return refused(a, denied, paths)
+	return refused(a, in.deny(ctx, s, a, q, git.Commit{Tree: tree, Parents: parents}, d), q.Changes)
+}
+
+// deny records a refusal in the ledger of the one who acts, if it has its key; it names the tree and the parents of a commit, which nobody need have made.
+func (in *Input) deny(ctx context.Context, s *git.Session, a *acting, q *capability.Query, c git.Commit, d capability.Decision) *provenance.DeniedError {
+	out := &provenance.DeniedError{Commit: c.ID, Action: q.Action, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}
+	hand, err := provenance.ChooseHand(s.Repo(), a.authority, a.choice)
+	if err != nil {
+		return out
+	}
+	k := &provenance.Sealer{Session: s, Root: a.root, Authority: a.authority, Hand: hand, Moment: in.Moment, Now: in.Now}
+	var recorded *provenance.DeniedError
+	if errors.As(k.Deny(ctx, q.Action, q.Ref, git.Commit{Tree: c.Tree, Parents: c.Parents}, d), &recorded) {
+		out.Entry = recorded.Entry
+	}
+	return out
 }
 
 // refused says what to do about a refusal: how to see why, and whom to ask.

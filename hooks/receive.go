@@ -585,10 +585,3 @@ func (p *pushed) goesOn(ctx context.Context, line *verdict.Line, state *verdict.
 	}
 	return false, nil
 }
-
-func short(id oid.ID) string {
-	if id.IsZero() {
-		return "nothing"
-	}
-	return id.Short()
-}

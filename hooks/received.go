@@ -62,7 +62,7 @@ func received(ctx context.Context, in *Input, s *git.Session, pin envelope.Diges
 	for _, h := range heads {
 		made, err := k.AdmitHead(ctx, facts, h)
 		for _, id := range made {
-			in.say("%s admitted %s at %s (%s)", hand.Principal.Name, plain(h.Ref), short(h.ID), id.Short())
+			in.say("%s admitted %s at %s (%s)", hand.Principal.Name, plain(h.Ref), spot(h.ID), id.Short())
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s was not admitted: %w", h.Ref, err))

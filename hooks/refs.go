@@ -10,6 +10,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -93,10 +94,7 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 	var root *provenance.Root
 	for _, m := range in.moves {
 		if m.new.IsZero() && ours(m.ref) { // gone, or the name of something else
-			if v, _ := in.lookup(LettingGo); v != "1" {
-				return nil, &RefusedError{Err: fmt.Errorf("%s is a record, and strict mode lets nobody take it away", m.ref), Hint: []string{"take governance out of this clone: covenant disable"}}
-			}
-			continue
+			return nil, &RefusedError{Err: fmt.Errorf("%s is a record, and strict mode lets nobody take it away", m.ref), Hint: []string{"take governance out of this clone: covenant disable"}}
 		}
 		if !strings.HasPrefix(m.ref, "refs/heads/") && !strings.HasPrefix(m.ref, "refs/tags/") {
 			continue
@@ -132,18 +130,8 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 	return nil, nil
 }
 
-// LettingGo is set by our own commands that take records away on a person's word.
-const LettingGo = "COVENANT_LET_GO"
-
 // mayMove judges one move of a protected ref.
 func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin envelope.Digest, m move) error {
-	ask := func(action string) error {
-		d := a.may(capability.Query{Action: action, At: in.Now(), Ref: m.ref}, a.asker)
-		if d.Allowed {
-			return nil
-		}
-		return refused(a, &provenance.DeniedError{Action: action, Who: a.principal.Name, Reason: m.ref + " is protected: " + d.Reason, Refused: d.Refused}, nil)
-	}
 	old := m.old
 	if old.IsZero() { // it is made, or Git was not told where it must be
 		if c, err := s.Commit(m.ref); err == nil {
@@ -152,28 +140,26 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 			return err
 		}
 	}
-	if m.new.IsZero() {
-		return ask(capability.Ref)
-	}
-	if strings.HasPrefix(m.ref, "refs/tags/") {
-		return ask(capability.Tag)
-	}
-	if !old.IsZero() && old != m.new {
-		_, err := s.Repo().Run(ctx, nil, "merge-base", "--is-ancestor", old.String(), m.new.String())
-		var ce *git.CommandError
-		if errors.As(err, &ce) && ce.Code == 1 {
-			if err := ask(capability.Rewind); err != nil {
-				return err
-			}
-		} else if err != nil {
+	forward := false
+	if !old.IsZero() && !m.new.IsZero() {
+		var err error
+		if forward, err = provenance.Forward(ctx, s, old, m.new); err != nil {
 			return err
+		}
+	}
+	to := provenance.Admission{Admission: prov.Admission{Ref: m.ref, Old: old, New: m.new}}
+	if action := to.Action(forward); action != capability.Push { // forward it goes if its commits do
+		q := capability.Query{Action: action, At: in.Now(), Ref: m.ref}
+		if d := a.may(q, a.asker); !d.Allowed {
+			return in.protected(ctx, s, a, &q, git.Commit{}, d)
+		}
+		if action == capability.Tag || m.new.IsZero() {
+			return nil
 		}
 	}
 	sp := provenance.Span{Tips: []oid.ID{m.new}, Ranged: true, Ref: m.ref}
 	if !old.IsZero() {
 		sp.Except = []oid.ID{old}
-	} else if err := ask(capability.Ref); err != nil {
-		return err
 	}
 	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo())})
 	if errors.Is(err, provenance.ErrEmptyRange) {
@@ -196,7 +182,7 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 			continue
 		}
 		if r.Verdict == verdict.Unsealed {
-			if done, err := in.mayMake(s, a, m.ref, c); err != nil || done {
+			if done, err := in.mayMake(ctx, s, a, m.ref, c); err != nil || done {
 				if err != nil {
 					return err
 				}
@@ -210,7 +196,7 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 }
 
 // mayMake asks whether the one who acts may make a commit that nobody has sealed yet.
-func (in *Input) mayMake(s *git.Session, a *acting, ref string, c git.Commit) (bool, error) {
+func (in *Input) mayMake(ctx context.Context, s *git.Session, a *acting, ref string, c git.Commit) (bool, error) {
 	touched, err := provenance.TouchedBy(s, c.Tree, c.Parents)
 	if err != nil {
 		return false, err
@@ -219,11 +205,18 @@ func (in *Input) mayMake(s *git.Session, a *acting, ref string, c git.Commit) (b
 	if err != nil {
 		return false, err
 	}
-	d := a.may(capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref, Intent: intent, Changes: touched}, a.asker)
+	q := capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref, Intent: intent, Changes: touched}
+	d := a.may(q, a.asker)
 	if d.Allowed {
 		return true, nil
 	}
-	return false, refused(a, &provenance.DeniedError{Commit: c.ID, Action: capability.Commit, Who: a.principal.Name, Reason: ref + " is protected: " + d.Reason, Refused: d.Refused}, nil)
+	return false, in.protected(ctx, s, a, &q, c, d)
+}
+
+// protected records that a move of a protected ref was refused, and returns that.
+func (in *Input) protected(ctx context.Context, s *git.Session, a *acting, q *capability.Query, c git.Commit, d capability.Decision) error {
+	d.Reason = q.Ref + " is protected: " + d.Reason
+	return refused(a, in.deny(ctx, s, a, q, c, d), q.Changes)
 }
 
 // askers makes Verify ask who this moment asks.
