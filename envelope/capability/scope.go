@@ -1,6 +1,7 @@
 package capability
 
 import (
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -71,8 +72,8 @@ type Arguments struct {
 // Whole is the scope that narrows nothing.
 var Whole = Scope{Version: 1}
 
-// Tiers of memory.
-var tiers = []string{"working", "episodic", "longterm"}
+// resources are what a receipt on the chain can be of.
+var resources = []string{"compute", "memory", "tool", "message", "registration"}
 
 // fileModes are the modes Git gives a path.
 var fileModes = []string{"100644", "100755", "120000", "160000"}
@@ -126,13 +127,18 @@ func (s *Scope) present() []string {
 	var out []string
 	v := reflect.ValueOf(*s)
 	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		name := fieldName(v.Type().Field(i))
 		if name != "version" && !v.Field(i).IsZero() {
 			out = append(out, name)
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+func fieldName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
 }
 
 // Namespace returns the word before the first dot of an action.
@@ -197,6 +203,9 @@ func (s *Scope) Validate(action string) error {
 			return bad("%s %d", name, *n)
 		}
 	}
+	if err := s.checkNames(Namespace(action)); err != nil {
+		return bad("%v", err)
+	}
 	if s.DuplicateRisk != "" && s.DuplicateRisk != "idempotent" && s.DuplicateRisk != "operator-accepted" {
 		return bad("duplicate_risk %q", s.DuplicateRisk)
 	}
@@ -209,11 +218,35 @@ func (s *Scope) Validate(action string) error {
 	return nil
 }
 
+// checkNames holds what must be a key, the beginning of a token, or one of few words to that, where the seed did.
+func (s *Scope) checkNames(namespace string) error {
+	for name, key := range map[string]string{"peer_pubkey_b58": s.Peer, "payer_pubkey_b58": s.Payer} {
+		if key == "" || namespace == "a2a" { // there it was any string
+			continue
+		}
+		if _, err := base58(key, ed25519.PublicKeySize); err != nil {
+			return fmt.Errorf("%s is no key in base58: %w", name, err)
+		}
+	}
+	if strings.Trim(s.TokenPrefix, base58Digits) != "" {
+		return fmt.Errorf("token_prefix %.100q is not base58", s.TokenPrefix)
+	}
+	if s.Resource != "" && !slices.Contains(resources, s.Resource) {
+		return fmt.Errorf("resource %.100q is none of %s", s.Resource, strings.Join(resources, ", "))
+	}
+	return nil
+}
+
 // refuses returns why the scope does not allow the request, "" when it does.
 // What the scope names and the request does not say is refused.
 func (s *Scope) refuses(r *pluginapi.Request) string {
 	if Namespace(r.Action) == "repo" {
 		return s.refusesRepo(r)
+	}
+	if Namespace(r.Action) == "memory" {
+		if why := contradicts(r); why != "" {
+			return why
+		}
 	}
 	for _, f := range s.present() {
 		if why := s.refusesField(f, r); why != "" {
@@ -322,7 +355,7 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 	case "tiers":
 		err = s.refusesTiers(r)
 	case "apply":
-		err = flag(*s.Apply)
+		err = s.refusesApply(r)
 	case "include_integrity":
 		err = flag(*s.IncludeIntegrity)
 	case "self":
@@ -330,11 +363,10 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 	case "force":
 		err = flag(*s.Force)
 	case "before_ms":
-		err = atMost(*s.BeforeMS)
-		if created, ok := number(r.Resource["created_at"]); ok { // of one record
-			if err = nil; created >= *s.BeforeMS {
-				err = fmt.Errorf("the record of %d is not older than its %d", created, *s.BeforeMS)
-			}
+		if Namespace(r.Action) == "memory" {
+			err = s.refusesBefore(r)
+		} else {
+			err = atMost(*s.BeforeMS)
 		}
 	case "window":
 		err = atMost(*s.Window)
@@ -364,64 +396,6 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 		return f + ": " + err.Error()
 	}
 	return ""
-}
-
-// Narrowest returns the scope of an action, of another namespace than repo, that allows what a request says of its resource and
-// as little else as a scope can say. The error wraps ErrInvalid: what is said has no place in a scope.
-func Narrowest(action string, resource map[string]any) (Scope, error) {
-	fields := map[string]any{}
-	for _, f := range namespaces[Namespace(action)] {
-		if v, ok := resource[f]; ok {
-			fields[f] = v
-		}
-	}
-	if v, ok := fields["arguments"]; ok {
-		fields["arguments"] = map[string]any{"allow": v}
-	}
-	if v, ok := fields["duplicate_risk"].(string); ok {
-		fields["duplicate_risk"] = strings.ReplaceAll(v, "_", "-")
-	}
-	if created, ok := number(resource["created_at"]); ok && slices.Contains(namespaces[Namespace(action)], "before_ms") {
-		fields["before_ms"] = created + 1
-	}
-	text, err := canonical.Marshal(fields)
-	if err != nil {
-		return Scope{}, fmt.Errorf("%w: scope: %w", ErrInvalid, err)
-	}
-	s, err := ParseScope(text)
-	if err != nil {
-		return Scope{}, err
-	}
-	return s, s.Validate(action)
-}
-
-// refusesTiers: a request names its tiers, or acts on one by its action
-// (memory.read.<tier>); one that names none acts on all three.
-func (s *Scope) refusesTiers(r *pluginapi.Request) error {
-	asked := tiers
-	if tier, ok := strings.CutPrefix(r.Action, "memory.read."); ok {
-		asked = []string{tier}
-	} else if list, ok := r.Resource["tiers"].([]any); ok {
-		asked = nil
-		for _, t := range list {
-			name, ok := t.(string)
-			if !ok {
-				return errors.New("one of them is no string")
-			}
-			asked = append(asked, name)
-		}
-	} else if list, ok := r.Resource["tiers"].([]string); ok {
-		asked = list
-	}
-	for _, t := range asked {
-		if !slices.Contains(s.Tiers, t) {
-			return fmt.Errorf("%q is none of its %q", t, s.Tiers)
-		}
-	}
-	if len(asked) == 0 {
-		return errAbsent
-	}
-	return nil
 }
 
 func number(v any) (int64, bool) {
