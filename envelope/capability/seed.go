@@ -90,6 +90,9 @@ func ReadSeed(text []byte, root string, now time.Time) (Grant, error) {
 		g.Expires = envelope.Timestamp(end)
 	}
 	if !validAction(g.Action) {
+		if prefix, peer, ok := seedPeer(g.Action); ok {
+			return bad("action %.80q names a peer, %s, in its last word, and actions here name nobody: %s is granted with the peer's key, peer_pubkey_b58, in its scope", g.Action, peer, prefix)
+		}
 		return bad("action %.80q has no name here", g.Action)
 	}
 	if g.Scope, err = seedScope(c.Scope); err != nil {
@@ -105,6 +108,16 @@ func ReadSeed(text []byte, root string, now time.Time) (Grant, error) {
 	}
 	g.Subject = Subject{Key: key.String(), Kind: "agent", Name: name}
 	return g, nil
+}
+
+// seedPeer splits an action of a2a into what is done and with whom: a display, or a key in base58.
+func seedPeer(action string) (prefix, peer string, ok bool) {
+	words := strings.SplitN(action, ".", 3)
+	if len(words) < 3 || words[0] != "a2a" {
+		return "", "", false
+	}
+	_, err := base58(words[2], ed25519.PublicKeySize)
+	return words[0] + "." + words[1], words[2], err == nil || seedDisplay().MatchString(words[2])
 }
 
 // seedScope reads a scope of the seed, in which null says nothing, and neither does {}.
