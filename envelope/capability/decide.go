@@ -20,6 +20,7 @@ const (
 	Ending  State = "revoked"
 	Pending State = "pending" // in force later
 	Open    State = "open"    // a request that nobody has answered
+	Met     State = "granted" // a request: what it asks for was granted since
 )
 
 // State returns what a grant is at a moment, those it rests on included.
@@ -279,4 +280,30 @@ func (a *Authority) NeedsSizes() bool {
 		}
 	}
 	return false
+}
+
+// Through returns the line of grants by which a query's key would act and which passes through a grant, the operator's
+// first and the holder's own last: of several the one whose refusal the built-in checker tells. It is that of the grant itself
+// where no line counts.
+func (a *Authority) Through(q *Query, link envelope.Digest) []Given {
+	if r, err := a.Request(q); err == nil {
+		for _, c := range slices.Backward(r.Chains) {
+			if slices.ContainsFunc(c, func(g pluginapi.Grant) bool { return g.ID == string(link) }) {
+				return a.line(envelope.Digest(c[len(c)-1].ID))
+			}
+		}
+	}
+	return a.line(link)
+}
+
+// Superseded returns the introductions, in force at a moment, whose place a grant of an action to a name takes: what they
+// allow ends with it. See [Grant.Introduction].
+func (a *Authority) Superseded(name, action string, at time.Time) []Given {
+	var out []Given
+	for _, g := range a.Grants() {
+		if g.Granted.Introduction && g.Granted.Subject.Name == name && Covers(action, g.Granted.Action) && a.State(g.ID, at) == Active {
+			out = append(out, g)
+		}
+	}
+	return out
 }

@@ -484,6 +484,51 @@ func TestIntroductionEnds(t *testing.T) {
 	}
 }
 
+// TestSuperseded: it is known beforehand which introduction a grant takes the place of.
+func TestSuperseded(t *testing.T) {
+	c := newCourt(t)
+	intro := c.grant("ada", "coder", capability.Commit, `{}`, func(g *capability.Grant) { g.Introduction = true })
+	for action, want := range map[string]int{capability.Commit: 1, "repo.*": 1, capability.Push: 0} {
+		got := c.fold().Superseded("coder", action, c.clock)
+		if len(got) != want || want == 1 && got[0].ID != intro {
+			t.Errorf("%s: %v", action, got)
+		}
+	}
+	if got := c.fold().Superseded("helper", capability.Commit, c.clock); len(got) != 0 {
+		t.Errorf("another's: %v", got)
+	}
+	c.grant("ada", "coder", capability.Commit, `{"paths":["src/**"]}`)
+	if got := c.fold().Superseded("coder", capability.Commit, c.clock); len(got) != 0 {
+		t.Errorf("what ended already: %v", got)
+	}
+}
+
+// TestThrough: a refusal is told by the whole line, down to the grant of who asked.
+func TestThrough(t *testing.T) {
+	c := newCourt(t)
+	top := c.grant("ada", "coder", "repo.*", `{"paths":["src/**"]}`, depth(2))
+	mid := c.grant("coder", "helper", capability.Commit, `{}`, under(top, 1))
+	own := c.grant("helper", "third", capability.Commit, `{}`, under(mid, 0))
+	ids := func(list []capability.Given) (out []envelope.Digest) {
+		for _, g := range list {
+			out = append(out, g.ID)
+		}
+		return out
+	}
+	q := capability.Query{KeyID: c.keys["third"].ID(), Action: capability.Commit, At: c.clock.Add(time.Hour), Changes: paths("README")}
+	a := c.fold()
+	d := a.Decide(q)
+	if got := ids(a.Through(&q, d.Refused)); d.Refused != top || !slices.Equal(got, []envelope.Digest{top, mid, own}) {
+		t.Errorf("refused by %s: %v", d.Refused, got)
+	}
+	c.revoke("ada", mid)
+	a = c.fold()
+	d = a.Decide(q)
+	if got := ids(a.Through(&q, d.Refused)); !slices.Equal(got, []envelope.Digest{top, mid, own}) {
+		t.Errorf("revoked, refused by %s: %v", d.Refused, got)
+	}
+}
+
 // TestMayEver: who never held anything by which it could admit is told from who did, ended or not.
 func TestMayEver(t *testing.T) {
 	c := newCourt(t)

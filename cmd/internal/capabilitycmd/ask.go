@@ -2,11 +2,7 @@ package capabilitycmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -116,8 +112,13 @@ type Answer struct {
 	Checkers []string `json:"checkers"`
 	Reason   string   `json:"reason,omitempty"`
 	Refused  string   `json:"refused,omitempty"` // the grant that refused
-	Needed   string   `json:"needed,omitempty"`  // of explain: the command that an operator would type
-	Entry    string   `json:"entry,omitempty"`   // of check --record: the ledger entry
+	Entry    string   `json:"entry,omitempty"`   // of check --record: the ledger entry; of explain ENTRY: that one
+
+	// Of explain, when it is denied.
+	Checker string   `json:"checker,omitempty"` // who refused, or gave no answer
+	Line    []string `json:"line,omitempty"`    // the grants that the refusal is about, the operator's first and the holder's last
+	Needed  string   `json:"needed,omitempty"`  // the command that an operator would type
+	Notes   []string `json:"notes,omitempty"`   // what to know of it
 }
 
 func (c *court) answer(q *capability.Query, d capability.Decision) Answer {
@@ -208,211 +209,4 @@ func (c *court) record(ctx context.Context, q *capability.Query, d capability.De
 
 func (c *court) decide(q *capability.Query) capability.Decision {
 	return c.Ask(c.facts.Root, c.facts.Authority).Decide(*q)
-}
-
-func newExplain(env *cli.Env) *cobra.Command {
-	var q asked
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "explain [ENTRY]",
-		Short: "Tell why something is allowed or denied, and what would be needed",
-		Long: `Tell why something is allowed or denied: the whole line of grants, or the first that
-refused and the grant that would be needed, as a command to type. ENTRY is a recorded
-decision; without it the question is asked now, as "covenant capability check" asks it.`,
-		Example: `  covenant capability explain --as coder --action repo.commit --path README.md
-  covenant capability explain 9f8e7d6c`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := open(cmd.Context(), env)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if len(args) == 1 {
-				return c.recorded(cmd.Context(), args[0], asJSON)
-			}
-			query, err := q.query(c)
-			if err != nil {
-				return err
-			}
-			d := c.decide(query)
-			return c.explain(query, d, asJSON)
-		},
-	}
-	q.bind(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
-}
-
-// recorded explains a decision that stands in a ledger, and asks the same again now.
-func (c *court) recorded(ctx context.Context, text string, asJSON bool) error {
-	f, err := provenance.Load(ctx, c.Session, c.pin)
-	if err != nil {
-		return work.Explain(err)
-	}
-	want := strings.TrimPrefix(text, "sha256:")
-	for id, d := range f.Decisions {
-		if len(want) < 4 || !strings.HasPrefix(strings.TrimPrefix(string(id), "sha256:"), want) {
-			continue
-		}
-		b := d.Decision
-		if !asJSON {
-			word := "allowed"
-			if !b.Allowed {
-				word = "denied"
-			}
-			if _, err := fmt.Fprintf(c.Env.Out, "%s %s %s at %s, asked at %s by %s: %s\n\n", id.Short(), word, say.Line(b.Action), d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason))); err != nil {
-				return err
-			}
-		}
-		q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref}
-		q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
-		if err != nil {
-			return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
-		}
-		return c.explain(q, c.decide(q), asJSON)
-	}
-	return cli.Hint(fmt.Errorf("there is no decision %s here", text), "refusals name theirs; ledgers list them: git log refs/covenant/ledger/provenance/…")
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "no reason was given"
-	}
-	return s
-}
-
-func (c *court) explain(q *capability.Query, d capability.Decision, asJSON bool) error {
-	a := c.answer(q, d)
-	if !d.Allowed {
-		a.Needed = c.needed(q)
-	}
-	if asJSON {
-		if err := c.Env.JSON(a); err != nil {
-			return err
-		}
-		if !d.Allowed {
-			return cli.No(nil)
-		}
-		return nil
-	}
-	p := c.Env.Palette()
-	if d.Allowed {
-		if _, err := fmt.Fprintf(c.Env.Out, "%s: %s may %s now, by\n", p.Good("allowed"), say.Line(a.Subject), say.Line(a.Action)); err != nil {
-			return err
-		}
-		if len(d.Grants) == 0 {
-			_, err := fmt.Fprintln(c.Env.Out, "  the trust root: an operator needs no grant")
-			return err
-		}
-		return c.line(d.Grants)
-	}
-	if _, err := fmt.Fprintf(c.Env.Out, "%s: %s\n", p.Bad("denied"), say.Line(d.Reason)); err != nil {
-		return err
-	}
-	if d.Refused != "" {
-		var ids []envelope.Digest
-		for _, g := range c.facts.Authority.Line(d.Refused) {
-			ids = append(ids, g.ID)
-		}
-		if err := c.line(ids); err != nil {
-			return err
-		}
-	}
-	if a.Needed != "" {
-		if _, err := fmt.Fprintf(c.Env.Out, "an operator could allow it: %s\n", say.Line(a.Needed)); err != nil {
-			return err
-		}
-	}
-	return cli.No(nil)
-}
-
-func (c *court) line(ids []envelope.Digest) error {
-	for _, id := range ids {
-		g, ok := c.facts.Authority.Grant(id)
-		if !ok {
-			return errors.New("grant " + string(id) + " is not here")
-		}
-		l := c.listed(g, c.Env.Now())
-		if _, err := fmt.Fprintf(c.Env.Out, "  %s, %s: %s to %s, %s%s\n", id.Short(), l.State, say.Line(l.By), say.Line(l.Subject), l.Action, say.Line(orWhole(describe(&l)))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// needed is the narrowest grant that would allow exactly this, as a command.
-func (c *court) needed(q *capability.Query) string {
-	p, ok := c.facts.Authority.ByKey(q.KeyID)
-	if !ok || capability.CheckAction(q.Action) != nil { // a record may name anything
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("covenant capability grant --to " + say.Shell(p.Name) + " --action " + say.Shell(q.Action))
-	if q.Action == capability.Commit || q.Action == capability.Vouch {
-		for _, p := range patternsOf(q.Changes) {
-			b.WriteString(" --path " + say.Shell(p))
-		}
-	}
-	if q.Intent != "" && capability.Namespace(q.Action) == "repo" {
-		b.WriteString(" --intent " + say.Shell(q.Intent))
-	}
-	switch {
-	case capability.Namespace(q.Action) != "repo":
-		s, err := capability.Narrowest(q.Action, q.Resource)
-		if err != nil {
-			return ""
-		}
-		text, err := canonical.Marshal(s)
-		if err != nil {
-			return ""
-		}
-		if string(text) != `{"version":1}` {
-			b.WriteString(" --scope " + say.Shell(string(text)))
-		}
-	case q.Ref != "":
-		b.WriteString(" --ref " + say.Shell(escape(q.Ref)))
-	}
-	return b.String() + " --expires 8h"
-}
-
-// patternsOf names paths by patterns: each by itself, and where they are many, by the deepest folders that are few.
-func patternsOf(changes []pluginapi.Change) []string {
-	const many, deepest = 50, 16
-	var out []string
-	for keep := deepest; keep > 0; keep-- { // parts of a path
-		out = out[:0]
-		for i := range changes {
-			path := string(changes[i].Path)
-			if parts := strings.Split(path, "/"); keep < deepest && len(parts) > keep {
-				out = append(out, escape(strings.Join(parts[:keep], "/"))+"/**")
-				continue
-			}
-			out = append(out, escape(path))
-		}
-		slices.Sort(out)
-		if out = slices.Compact(out); len(out) <= many {
-			break
-		}
-	}
-	return out
-}
-
-// escape makes a pattern that matches a name and nothing else; for what is no UTF-8, which no pattern can say, any byte.
-func escape(name string) string {
-	var b strings.Builder
-	for len(name) > 0 {
-		r, size := utf8.DecodeRuneInString(name)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b.WriteByte('?')
-		case strings.ContainsRune(`\*?[]{},`, r):
-			b.WriteByte('\\')
-			fallthrough
-		default:
-			b.WriteString(name[:size])
-		}
-		name = name[size:]
-	}
-	return b.String()
 }

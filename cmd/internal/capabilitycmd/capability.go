@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,22 +165,41 @@ func openAs(ctx context.Context, env *cli.Env, name string) (*court, error) {
 
 // find resolves a grant's id, or the beginning of one.
 func (c *court) find(text string) (envelope.Digest, error) {
+	grants := c.facts.Authority.Grants()
+	ids := make([]envelope.Digest, 0, len(grants))
+	for _, g := range grants {
+		ids = append(ids, g.ID)
+	}
+	return pick("grant", text, ids, seeList)
+}
+
+const seeList = "see what there is: covenant capability list"
+
+// maxListed is how many ids an error lists.
+const maxListed = 8
+
+// pick returns the one id that text begins, with or without sha256: in front. what says what the ids are of, and hint where
+// to look for others.
+func pick(what, text string, ids []envelope.Digest, hint string) (envelope.Digest, error) {
 	want := strings.TrimPrefix(text, "sha256:")
-	var found []envelope.Digest
-	for _, g := range c.facts.Authority.Grants() {
-		if strings.HasPrefix(strings.TrimPrefix(string(g.ID), "sha256:"), want) {
-			found = append(found, g.ID)
-		}
+	if len(want) < 4 {
+		return "", cli.Hint(cli.Usage("%q is too short to name a %s", text, what), hint)
 	}
-	switch {
-	case len(want) < 4:
-		return "", cli.Usage("%q is too short to name a grant", text)
-	case len(found) == 0:
-		return "", cli.Hint(fmt.Errorf("there is no grant %s here", text), "see what there is: covenant capability list")
-	case len(found) > 1:
-		return "", cli.Hint(fmt.Errorf("%s is the beginning of %d grants", text, len(found)), "give more of it: covenant capability list --json")
+	found := slices.DeleteFunc(slices.Clone(ids), func(id envelope.Digest) bool {
+		return !strings.HasPrefix(strings.TrimPrefix(string(id), "sha256:"), want)
+	})
+	slices.Sort(found)
+	switch len(found) {
+	case 0:
+		return "", cli.Hint(fmt.Errorf("there is no %s %s here", what, text), hint)
+	case 1:
+		return found[0], nil
 	}
-	return found[0], nil
+	list := make([]string, 0, maxListed)
+	for _, id := range found[:min(len(found), maxListed)] {
+		list = append(list, string(id))
+	}
+	return "", cli.Hint(fmt.Errorf("%s is the beginning of more than one %s: %s", text, what, strings.Join(list, ", ")), "give more of it")
 }
 
 // Granted is what grant, delegate and request print with --json.

@@ -10,7 +10,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 )
 
@@ -128,29 +127,8 @@ func (l *Listed) print(env *cli.Env, asJSON bool) error {
 // describe tells the limits of a grant in the flags that make them.
 func describe(l *Listed) string {
 	var b strings.Builder
-	add := func(flag string, values ...string) {
-		for _, v := range values {
-			b.WriteString(" --" + flag + " " + say.Shell(v))
-		}
-	}
-	s := l.Scope
-	add("path", s.Paths...)
-	add("ref", s.Refs...)
-	add("mode", s.Modes...)
-	if s.MaxFiles != nil {
-		add("max-files", fmt.Sprint(*s.MaxFiles))
-	}
-	if s.MaxBytes != nil {
-		add("max-bytes", fmt.Sprint(*s.MaxBytes))
-	}
-	if s.Intent != "" {
-		add("intent", s.Intent)
-	}
-	if b.Len() == 0 {
-		if text, err := canonical.Marshal(s); err == nil && string(text) != `{"version":1}` {
-			add("scope", string(text))
-		}
-	}
+	add := func(flag, value string) { b.WriteString(" --" + flag + " " + say.Shell(value)) }
+	b.WriteString(flags(&l.Scope))
 	if l.NotBefore != "" {
 		add("not-before", l.NotBefore)
 	}
