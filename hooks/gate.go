@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -16,7 +18,6 @@ import (
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
-	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // acting is who acts at a moment, and who decides.
@@ -204,11 +205,15 @@ func (in *Input) parents(s *git.Session) ([]oid.ID, error) {
 // refuse records the refusal in the ledger of the one who acts, and returns it. Where it
 // can't be recorded it is a refusal all the same.
 func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, q *capability.Query, parents []oid.ID, d capability.Decision) error {
-	tree, err := s.StagedTree()
-	if err != nil {
-		return refused(a, &provenance.DeniedError{Action: q.Action, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}, q.Changes)
+	denied := &provenance.DeniedError{Action: q.Action, Who: a.principal.Name, Reason: d.Reason, Refused: d.Refused}
+	if tree, err := s.StagedTree(); err == nil {
+		denied = in.deny(ctx, s, a, q, git.Commit{Tree: tree, Parents: parents}, d)
 	}
-	return refused(a, in.deny(ctx, s, a, q, git.Commit{Tree: tree, Parents: parents}, d), q.Changes)
+	needed := *q
+	if foreign := in.foreign(s.Repo(), a.principal); foreign != "" && d.Reason == foreign {
+		needed.Action = capability.Vouch
+	}
+	return refused(a, denied, &needed)
 }
 
 // deny records a refusal in the ledger of the one who acts, if it has its key; it names the tree and the parents of a commit, which nobody need have made.
@@ -226,31 +231,55 @@ func (in *Input) deny(ctx context.Context, s *git.Session, a *acting, q *capabil
 	return out
 }
 
-// refused says what to do about a refusal: how to see why, and whom to ask.
-func refused(a *acting, d *provenance.DeniedError, paths []pluginapi.Change) error {
+// fewPaths is how many paths a hint names one by one.
+const fewPaths = 8
+
+// refused says what to do about a refusal: how to see why, and whom to ask for what. needed is what a grant would have to
+// allow; nil where all that is known of it is the action.
+func refused(a *acting, d *provenance.DeniedError, needed *capability.Query) error {
 	e := &RefusedError{Err: d}
 	if d.Entry != "" {
 		e.Hint = append(e.Hint, "see why, and what would be needed: covenant capability explain "+d.Entry.Short())
 	}
+	if needed != nil && a.may(*needed, a.authority).Allowed {
+		e.Hint = append(e.Hint, "no grant changes that, since it is a plugin of the policy that refused or gave no answer: covenant plugin verify")
+		return e
+	}
 	if a.principal.Accountable != a.principal.Name {
-		e.Hint = append(e.Hint, fmt.Sprintf("ask %s, who answers for %s: COVENANT_IDENTITY=%s covenant capability request --action %s%s --reason 'why it is needed'",
-			a.principal.Accountable, a.principal.Name, a.principal.Name, d.Action, pathFlags(paths)))
+		ask := []string{"covenant", "capability", "request", "--action", d.Action}
+		if needed != nil {
+			ask[len(ask)-1] = needed.Action
+			if s, err := capability.Needed(needed, fewPaths); err == nil {
+				ask = append(ask, s.Flags()...)
+			}
+		}
+		for i, w := range ask {
+			ask[i] = word(w)
+		}
+		e.Hint = append(e.Hint, fmt.Sprintf("ask %s, who answers for %s: COVENANT_IDENTITY=%s %s --expires 8h --reason 'why it is needed'",
+			a.principal.Accountable, a.principal.Name, a.principal.Name, strings.Join(ask, " ")))
 	}
 	return e
 }
 
-// pathFlags names paths as flags, where they are few and plain.
-func pathFlags(changes []pluginapi.Change) string {
-	if len(changes) == 0 || len(changes) > 5 {
-		return ""
-	}
-	var b strings.Builder
-	for i := range changes {
-		p := string(changes[i].Path)
-		if strings.ContainsFunc(p, func(r rune) bool { return r < '+' || r > 'z' || strings.ContainsRune("<>;?[\\]^`", r) }) {
-			return ""
+// word quotes s as one word of a shell. What is not seen as it is, is written in octal, which bash, zsh and ksh read.
+func word(s string) string {
+	hidden := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	switch {
+	case strings.ContainsFunc(s, hidden):
+		var b strings.Builder
+		for _, c := range []byte(s) {
+			if c < ' ' || c >= 0x7f || c == '\'' || c == '\\' {
+				fmt.Fprintf(&b, `\%03o`, c)
+				continue
+			}
+			b.WriteByte(c)
 		}
-		b.WriteString(" --path " + p)
+		return "$'" + b.String() + "'"
+	case s == "" || strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:@%+,", r)
+	}):
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 	}
-	return b.String()
+	return s
 }

@@ -216,7 +216,7 @@ func (in *Input) mayMake(ctx context.Context, s *git.Session, a *acting, ref str
 // protected records that a move of a protected ref was refused, and returns that.
 func (in *Input) protected(ctx context.Context, s *git.Session, a *acting, q *capability.Query, c git.Commit, d capability.Decision) error {
 	d.Reason = q.Ref + " is protected: " + d.Reason
-	return refused(a, in.deny(ctx, s, a, q, c, d), q.Changes)
+	return refused(a, in.deny(ctx, s, a, q, c, d), q)
 }
 
 // askers makes Verify ask who this moment asks.
