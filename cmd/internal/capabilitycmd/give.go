@@ -2,20 +2,16 @@ package capabilitycmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
-	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
-	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // holder says to whom a grant is given.
@@ -89,18 +85,30 @@ ledger, and its id is printed. Without a scope the action is granted whole. A ne
 grant after a revocation is another grant, and valid.
 
 The first grant that an introduced agent is given takes the place of what the
-introduction let it do.`,
+introduction let it do.
+
+With --request the request says to whom, what and how far; flags of the scope take the
+place of what it says there, where they are no wider. With --seed a capability of the
+seed says it, and --expires, --not-before and --to go with it.`,
 		Example: `  covenant capability grant --to coder --action repo.commit --path 'src/**' --ref 'refs/heads/agent/*' --expires 8h
   covenant capability grant --to ci --key ci.pub --kind automation --action repo.push --ref refs/heads/main
-  covenant capability grant --to coder --action memory.read --scope '{"tiers":["working"]}'`,
+  covenant capability grant --to coder --action memory.read --scope '{"tiers":["working"]}'
+  covenant capability grant --request 1a2b3c4d --path docs/guide.md --expires 1h`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return give(cmd.Context(), env, who, asJSON, func(c *court) (capability.Grant, error) {
+			changed := cmd.Flags().Changed
+			switch {
+			case request != "" && seed != "":
+				return cli.Usage("--request and --seed both say what is granted")
+			case changed("seed-root") && seed == "":
+				return cli.Usage("--seed-root goes with --seed")
+			}
+			return give(cmd.Context(), env, who, asJSON, request+seed != "", func(c *court) (capability.Grant, error) {
 				if request != "" {
-					return fromRequest(c, request, &o)
+					return fromRequest(c, request, &o, changed)
 				}
 				if seed != "" {
-					return fromSeed(c, seed, seedRoot, &h)
+					return fromSeed(c, seed, seedRoot, &o, &h, changed)
 				}
 				g, err := o.parse(env.Now())
 				if err != nil {
@@ -136,7 +144,7 @@ allow what is asked. It ends with the grant it comes from.`,
   covenant capability delegate 1a2b3c4d --to helper --key helper.pub`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return give(cmd.Context(), env, who, asJSON, func(c *court) (capability.Grant, error) {
+			return give(cmd.Context(), env, who, asJSON, false, func(c *court) (capability.Grant, error) {
 				id, err := c.find(args[0])
 				if err != nil {
 					return capability.Grant{}, err
@@ -162,8 +170,8 @@ allow what is asked. It ends with the grant it comes from.`,
 	return cmd
 }
 
-// give writes the grant that build makes.
-func give(ctx context.Context, env *cli.Env, who string, asJSON bool, build func(*court) (capability.Grant, error)) error {
+// give writes the grant that build makes. tell: somebody else said what it is, so say it to who gives it.
+func give(ctx context.Context, env *cli.Env, who string, asJSON, tell bool, build func(*court) (capability.Grant, error)) error {
 	c, err := open(ctx, env)
 	if err != nil {
 		return err
@@ -187,6 +195,9 @@ func give(ctx context.Context, env *cli.Env, who string, asJSON bool, build func
 	if err != nil {
 		return denied(err)
 	}
+	if tell {
+		env.Talk().Note("granted to %s: %s", g.Subject.Name, c.told(&g))
+	}
 	out := Granted{
 		Type: "grant", ID: string(id), Subject: g.Subject.Name, Action: g.Action, Scope: g.Scope, NotBefore: g.NotBefore, Expires: g.Expires,
 		Delegable: g.Delegable, Parent: string(g.Parent),
@@ -198,34 +209,38 @@ func give(ctx context.Context, env *cli.Env, who string, asJSON bool, build func
 	return err
 }
 
-func fromRequest(c *court, text string, o *scopeFlags) (capability.Grant, error) {
-	want := strings.TrimPrefix(text, "sha256:")
-	for _, w := range c.facts.Wishes {
-		if len(want) < 4 || !strings.HasPrefix(strings.TrimPrefix(string(w.ID), "sha256:"), want) {
-			continue
-		}
-		p, ok := c.facts.Authority.ByKey(w.KeyID)
-		if !ok {
-			return capability.Grant{}, fmt.Errorf("nobody here has the key %s of request %s", w.KeyID, w.ID.Short())
-		}
-		g := capability.Grant{Action: w.Action, Scope: w.Scope, Expires: w.Expires, Delegable: w.Delegable}
-		if o.expires != "" {
-			var err error
-			if g.Expires, err = work.In("--expires", o.expires, c.Env.Now()); err != nil {
-				return g, err
-			}
-		}
-		var err error
-		g.Subject, err = subjectOf(p, w.KeyID)
-		return g, err
+// told is what a grant that is being given says, in one line.
+func (c *court) told(g *capability.Grant) string {
+	scope := flags(&g.Scope)
+	if scope == "" {
+		scope = ", whole"
 	}
-	return capability.Grant{}, cli.Hint(fmt.Errorf("there is no request %s here", text), "see what there is: covenant capability list")
+	end := ", without an end"
+	if g.Expires != "" {
+		end = ", until " + g.Expires
+	}
+	out := g.Action + scope + end
+	if g.NotBefore != "" {
+		out += ", from " + g.NotBefore
+	}
+	if g.Delegable > 0 {
+		out += fmt.Sprintf(", to be handed on %d times", g.Delegable)
+	}
+	if len(c.facts.Authority.Superseded(g.Subject.Name, g.Action, c.Env.Now())) > 0 {
+		out += "; it takes the place of the introduction"
+	}
+	return out
 }
 
 // fromSeed grants anew what the seed's trust root granted. Its signature is checked, and gives nothing: the operator who runs this does.
-func fromSeed(c *court, file, root string, h *holder) (capability.Grant, error) {
+func fromSeed(c *court, file, root string, o *scopeFlags, h *holder, changed func(string) bool) (capability.Grant, error) {
 	if root == "" {
 		return capability.Grant{}, cli.Usage("--seed wants --seed-root: the key that must have signed it")
+	}
+	for _, f := range []string{"key", "action", "scope", "path", "ref", "mode", "intent", "max-files", "max-bytes", "delegable"} {
+		if changed(f) {
+			return capability.Grant{}, cli.Hint(cli.Usage("--%s goes with no --seed, which says it", f), "grant something else, without it: covenant capability grant --to NAME --action ACTION")
+		}
 	}
 	b, err := os.ReadFile(c.Env.Path(file))
 	if err != nil {
@@ -235,11 +250,28 @@ func fromSeed(c *court, file, root string, h *holder) (capability.Grant, error) 
 	if err != nil {
 		return g, cli.No(cli.Hint(err, "what is kept of the seed's rules, and what is not: docs/spec/capability.md"))
 	}
+	o.action = g.Action
+	said, err := o.parse(c.Env.Now())
+	if err != nil {
+		return g, err
+	}
+	if g.NotBefore = said.NotBefore; said.Expires != "" {
+		if g.Expires != "" && said.Expires > g.Expires {
+			return g, cli.Usage("--expires %s is after %s, when the seed's capability ends", said.Expires, g.Expires)
+		}
+		g.Expires = said.Expires
+	}
+	if g.Expires != "" && g.Expires <= g.NotBefore {
+		return g, cli.Usage("--not-before %s is not before %s, when it ends: it would never be in force", g.NotBefore, g.Expires)
+	}
 	pub, err := identity.ParsePublicKey(g.Subject.Key)
 	if err != nil {
 		return g, err
 	}
 	if p, ok := c.facts.Authority.ByKey(pub.ID()); ok {
+		if changed("kind") || changed("email") || changed("to") && h.to != p.Name {
+			return g, cli.Usage("the seed's capability is of the key of %s, who is known here: --to, --kind and --email are for who is new", p.Name)
+		}
 		g.Subject, err = subjectOf(p, pub.ID())
 		return g, err
 	}
@@ -248,135 +280,4 @@ func fromSeed(c *court, file, root string, h *holder) (capability.Grant, error) 
 	}
 	g.Subject.Kind, g.Subject.Emails = h.kind, h.emails
 	return g, nil
-}
-
-func newRequest(env *cli.Env) *cobra.Command {
-	var o scopeFlags
-	var who, reason string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "request --action ACTION --reason WHY",
-		Short: "Ask an operator for a grant",
-		Long: `Ask for a grant: the request is an entry of your own ledger, and operators see it
-with "covenant capability list". It lets you do nothing.`,
-		Example: "  covenant capability request --action repo.commit --path 'docs/**' --expires 2h --reason 'the guide is out of date'",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			g, err := o.parse(env.Now())
-			if err != nil {
-				return err
-			}
-			if g.NotBefore != "" {
-				return cli.Usage("--not-before is for who grants")
-			}
-			c, err := open(cmd.Context(), env)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			c.Explicit = who
-			k, err := c.Sealer(c.facts)
-			if err != nil {
-				return err
-			}
-			id, err := k.Wish(cmd.Context(), capability.Asked{Action: g.Action, Delegable: g.Delegable, Expires: g.Expires, Reason: reason, Scope: g.Scope})
-			if err != nil {
-				return denied(err)
-			}
-			if asJSON {
-				return env.JSON(Granted{Type: "request", ID: string(id), Subject: k.Hand.Principal.Name, Action: g.Action, Scope: g.Scope, Expires: g.Expires, Delegable: g.Delegable})
-			}
-			_, err = fmt.Fprintln(env.Out, id)
-			env.Talk().Hint("an operator grants it: covenant capability grant --request " + id.Short())
-			return err
-		},
-	}
-	o.bind(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "why it is needed")
-	cmd.Flags().StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	_ = cmd.MarkFlagRequired("reason")
-	return cmd
-}
-
-// Revoked is what revoke prints with --json.
-type Revoked struct {
-	Type   string   `json:"type"` // "revocation"
-	ID     string   `json:"id"`
-	Grant  string   `json:"grant"`
-	Also   []string `json:"also"` // grants that rested on it
-	Reason string   `json:"reason"`
-}
-
-func newRevoke(env *cli.Env) *cobra.Command {
-	var who, reason string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "revoke GRANT --reason WHY",
-		Short: "End a grant, and all that was handed on from it",
-		Long: `End a grant and all that was handed on from it. Operators revoke any grant, a holder
-what it handed on, or its own. From then on nothing that rests on it passes, and what
-was sealed under it and is not admitted to a protected ref no longer verifies; see
-"covenant ref admit". A new grant is another grant.`,
-		Example: "  covenant capability revoke 1a2b3c4d --reason 'the job is done'",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := open(cmd.Context(), env)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			c.Explicit = who
-			id, err := c.find(args[0])
-			if err != nil {
-				return err
-			}
-			k, err := c.Sealer(c.facts)
-			if err != nil {
-				return err
-			}
-			return revoke(cmd.Context(), c, k, id, reason, asJSON)
-		},
-	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why it ends")
-	cmd.Flags().StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
-}
-
-func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Digest, reason string, asJSON bool) error {
-	out := Revoked{Type: "revocation", Grant: string(id), Also: []string{}, Reason: reason}
-	for _, g := range c.facts.Authority.Grants() {
-		for _, link := range c.facts.Authority.Line(g.ID) {
-			if link.ID == id && g.ID != id {
-				out.Also = append(out.Also, string(g.ID))
-			}
-		}
-	}
-	if k.Hand.Principal.Operator {
-		if err := c.Presence(c.facts.Root, k.Hand.Signer.Public(), "revoke grant "+id.Short()); err != nil {
-			return err
-		}
-	}
-	entry, err := k.Revoke(ctx, capability.Revocation{Grant: id, Reason: reason})
-	if errors.Is(err, capability.ErrInvalid) {
-		return cli.No(cli.Hint(err, "a grant is revoked by an operator, by who gave it, or by its holder"))
-	}
-	if err != nil {
-		return work.Explain(err)
-	}
-	out.ID = string(entry)
-	if asJSON {
-		return c.Env.JSON(out)
-	}
-	if _, err := fmt.Fprintf(c.Env.Out, "%s grant %s\n", c.Env.Palette().Good("revoked"), id.Short()); err != nil {
-		return err
-	}
-	c.Env.Talk().Note("what it sealed, and nobody admitted to a protected ref, no longer verifies")
-	for _, other := range out.Also {
-		if _, err := fmt.Fprintf(c.Env.Out, "and with it %s\n", envelope.Digest(other).Short()); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -19,7 +19,7 @@ type Listed struct {
 	ID        string           `json:"id"`
 	Subject   string           `json:"subject"`
 	Action    string           `json:"action"`
-	State     capability.State `json:"state"` // of a request: open
+	State     capability.State `json:"state"` // of a request: open, or granted
 	Scope     capability.Scope `json:"scope"`
 	By        string           `json:"by,omitempty"` // who gave it
 	Time      string           `json:"time"`
@@ -37,6 +37,17 @@ func (c *court) listed(g capability.Given, now time.Time) Listed {
 	}
 	if e, ok := c.facts.Authority.End(g.ID, time.Time{}); ok {
 		l.Reason = e.Revocation.Reason
+	}
+	return l
+}
+
+func (c *court) wished(w *capability.Wish) Listed {
+	l := Listed{
+		Type: "request", ID: string(w.ID), Subject: c.nameOf(w.KeyID), Action: w.Action, State: capability.Open, Scope: w.Scope,
+		Time: envelope.Timestamp(w.Time), Expires: w.Expires, Delegable: w.Delegable, Reason: w.Reason,
+	}
+	if c.answered(l.Subject, w) {
+		l.State = capability.Met
 	}
 	return l
 }
@@ -71,12 +82,13 @@ granted since, which are open.`,
 			for _, g := range c.facts.Authority.Grants() {
 				lines = append(lines, c.listed(g, now))
 			}
-			for _, w := range c.facts.Wishes {
-				if p, ok := c.facts.Authority.ByKey(w.KeyID); ok && !c.answered(p.Name, w) {
-					lines = append(lines, Listed{
-						Type: "request", ID: string(w.ID), Subject: p.Name, Action: w.Action, State: capability.Open, Scope: w.Scope,
-						Time: envelope.Timestamp(w.Time), Expires: w.Expires, Delegable: w.Delegable, Reason: w.Reason,
-					})
+			for i := range c.facts.Wishes {
+				w := &c.facts.Wishes[i]
+				if _, ok := c.facts.Authority.ByKey(w.KeyID); !ok {
+					continue
+				}
+				if l := c.wished(w); l.State == capability.Open {
+					lines = append(lines, l)
 				}
 			}
 			for _, l := range lines {
@@ -97,7 +109,7 @@ granted since, which are open.`,
 }
 
 // answered reports whether a grant of what was asked for came after a request.
-func (c *court) answered(name string, w capability.Wish) bool {
+func (c *court) answered(name string, w *capability.Wish) bool {
 	for _, g := range c.facts.Authority.Grants() {
 		if !g.Granted.Introduction && g.Granted.Subject.Name == name && capability.Covers(g.Granted.Action, w.Action) && !g.Time.Before(w.Time) {
 			return true
@@ -111,16 +123,19 @@ func (l *Listed) print(env *cli.Env, asJSON bool) error {
 		return env.JSON(l)
 	}
 	p := env.Palette()
-	word := fmt.Sprintf("%-8s", l.State)
+	word, reason := fmt.Sprintf("%-8s", l.State), ""
 	switch {
 	case l.Type == "request":
 		word = p.Warn("request ")
+		if l.Reason != "" {
+			reason = ": " + l.Reason
+		}
 	case l.State == capability.Active:
 		word = p.Good(word)
 	default:
 		word = p.Dim(word)
 	}
-	_, err := fmt.Fprintf(env.Out, "%s %s %-16s %s%s\n", word, envelope.Digest(l.ID).Short(), say.Line(l.Subject), l.Action, say.Line(describe(l)))
+	_, err := fmt.Fprintf(env.Out, "%s %s %-16s %s%s%s\n", word, envelope.Digest(l.ID).Short(), say.Line(l.Subject), l.Action, say.Line(describe(l)), say.Line(reason))
 	return err
 }
 
@@ -144,9 +159,10 @@ func describe(l *Listed) string {
 func newShow(env *cli.Env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "show GRANT",
-		Short:   "Show a grant and those it rests on, the operator's first",
-		Long:    `Show a grant and those it rests on, the operator's first. All of them must allow what is asked.`,
+		Use:   "show ID",
+		Short: "Show a grant and those it rests on, or a request",
+		Long: `Show a grant and those it rests on, the operator's first: all of them must allow what is
+asked. Or show a request: who asks for what, why, and whether it was granted since.`,
 		Example: "  covenant capability show 1a2b3c4d",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -155,8 +171,26 @@ func newShow(env *cli.Env) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			id, err := c.find(args[0])
+			var ids []envelope.Digest
+			requests := map[envelope.Digest]*capability.Wish{}
+			for i := range c.facts.Wishes {
+				w := &c.facts.Wishes[i]
+				requests[w.ID] = w
+				ids = append(ids, w.ID)
+			}
+			for _, g := range c.facts.Authority.Grants() {
+				ids = append(ids, g.ID)
+			}
+			id, err := pick("grant or request", args[0], ids, seeList)
 			if err != nil {
+				return err
+			}
+			if w, ok := requests[id]; ok {
+				l := c.wished(w)
+				if asJSON {
+					return env.JSON(l)
+				}
+				_, err := fmt.Fprintf(env.Out, "request %s, %s\n  %s asked for %s at %s: %s\n %s\n", id.Short(), l.State, say.Line(l.Subject), l.Action, l.Time, say.Line(orNone(l.Reason)), say.Line(orWhole(describe(&l))))
 				return err
 			}
 			for _, g := range c.facts.Authority.Line(id) {
@@ -180,16 +214,22 @@ func newShow(env *cli.Env) *cobra.Command {
 func (c *court) story(l Listed) error {
 	end := ""
 	if e, ok := c.facts.Authority.End(envelope.Digest(l.ID), time.Time{}); ok {
-		end = fmt.Sprintf("\n  revoked by %s at %s", c.nameOf(e.KeyID), envelope.Timestamp(e.Time))
-		if e.Revocation.Reason != "" {
-			end += ": " + e.Revocation.Reason
-		}
-		if string(e.Revocation.Grant) != l.ID {
-			end += " (with grant " + e.Revocation.Grant.Short() + ")"
-		}
+		end = "\n  revoked" + say.Line(c.ending(envelope.Digest(l.ID), e))
 	}
 	_, err := fmt.Fprintf(c.Env.Out, "grant %s, %s\n  %s gave %s %s at %s\n %s%s\n", l.ID, l.State, say.Line(l.By), say.Line(l.Subject), l.Action, l.Time, say.Line(orWhole(describe(&l))), end)
 	return err
+}
+
+// ending tells by whom a grant was revoked, when and why, and with which grant it ended.
+func (c *court) ending(id envelope.Digest, e capability.Ended) string {
+	s := fmt.Sprintf(" by %s at %s", c.nameOf(e.KeyID), envelope.Timestamp(e.Time))
+	if e.Revocation.Reason != "" {
+		s += ": " + e.Revocation.Reason
+	}
+	if e.Revocation.Grant != id {
+		s += " (with grant " + e.Revocation.Grant.Short() + ")"
+	}
+	return s
 }
 
 func orWhole(s string) string {
