@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -21,6 +22,11 @@ type Revoked struct {
 	Grant  string   `json:"grant"`
 	Also   []string `json:"also"` // grants that rested on it
 	Reason string   `json:"reason"`
+
+	// Where it was revoked before, and nothing was written: the rest says how.
+	Already bool   `json:"already,omitempty"`
+	By      string `json:"by,omitempty"`
+	Time    string `json:"time,omitempty"`
 }
 
 func newRevoke(env *cli.Env) *cobra.Command {
@@ -32,7 +38,8 @@ func newRevoke(env *cli.Env) *cobra.Command {
 		Long: `End a grant and all that was handed on from it. Operators revoke any grant, a holder
 what it handed on, or its own. From then on nothing that rests on it passes, and what
 was sealed under it and is not admitted to a protected ref no longer verifies; see
-"covenant ref admit". A new grant is another grant.`,
+"covenant ref admit". A new grant is another grant. What was revoked already is told,
+and nothing is written; an operator may confirm what only a holder revoked.`,
 		Example: "  covenant capability revoke 1a2b3c4d --reason 'the job is done'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,6 +75,14 @@ func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Dig
 			}
 		}
 	}
+	if e, ok := c.ended(id, k.Hand.Principal); ok {
+		out.ID, out.Reason, out.Already, out.By, out.Time = string(e.ID), e.Revocation.Reason, true, c.nameOf(e.KeyID), envelope.Timestamp(e.Time)
+		if asJSON {
+			return c.Env.JSON(out)
+		}
+		_, err := fmt.Fprintf(c.Env.Out, "grant %s is revoked already%s\n", id.Short(), say.Line(c.ending(id, e)))
+		return err
+	}
 	if k.Hand.Principal.Operator {
 		if err := c.Presence(c.facts.Root, k.Hand.Signer.Public(), "revoke grant "+id.Short()); err != nil {
 			return err
@@ -94,4 +109,18 @@ func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Dig
 		}
 	}
 	return nil
+}
+
+// ended returns the revocation after which one more by this principal says nothing. An operator's says more than one that
+// somebody else made: what was admitted is judged by an operator's alone, as long as nobody saw the other ([capability.Authority.End]).
+func (c *court) ended(id envelope.Digest, by *capability.Principal) (capability.Ended, bool) {
+	for _, g := range c.facts.Authority.Line(id) {
+		for _, e := range c.facts.Authority.Ended(g.ID) {
+			p, ok := c.facts.Authority.ByKey(e.KeyID)
+			if ok && p.Operator || !by.Operator {
+				return e, true
+			}
+		}
+	}
+	return capability.Ended{}, false
 }
