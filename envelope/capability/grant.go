@@ -36,6 +36,11 @@ const (
 // repoActions are the actions on the repository that a grant may name.
 var repoActions = []string{Commit, Vouch, Push, Rewind, Tag, Ref, "repo.*"}
 
+// MovesRefs reports whether an action on the repository changes no files: a scope that limits those does not allow it.
+func MovesRefs(action string) bool {
+	return action == Push || action == Rewind || action == Tag || action == Ref
+}
+
 // ErrInvalid says that a grant is malformed.
 var ErrInvalid = errors.New("not a valid grant")
 

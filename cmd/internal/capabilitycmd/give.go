@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 )
@@ -139,7 +142,8 @@ func newDelegate(env *cli.Env) *cobra.Command {
 		Short: "Hand on a grant of yours, or a narrower part of it",
 		Long: `Hand on a grant that you hold, or a narrower part of it, as often as the grant says it
 can be. What is handed on is never more than the grant: every grant of the line must
-allow what is asked. It ends with the grant it comes from.`,
+allow what is asked. It ends with the grant it comes from. What could never apply is
+refused, and what the grant may take away of it is told.`,
 		Example: `  covenant capability delegate 1a2b3c4d --to helper --path 'src/parser/**' --expires 1h
   covenant capability delegate 1a2b3c4d --to helper --key helper.pub`,
 		Args: cobra.ExactArgs(1),
@@ -158,8 +162,10 @@ allow what is asked. It ends with the grant it comes from.`,
 					return g, err
 				}
 				g.Parent = id
-				g.Subject, err = h.resolve(c)
-				return g, err
+				if g.Subject, err = h.resolve(c); err != nil {
+					return g, err
+				}
+				return g, c.fits(&g)
 			})
 		},
 	}
@@ -280,4 +286,41 @@ func fromSeed(c *court, file, root string, o *scopeFlags, h *holder, changed fun
 	}
 	g.Subject.Kind, g.Subject.Emails = h.kind, h.emails
 	return g, nil
+}
+
+// fits refuses what is handed on and could never apply, since the grants it rests on take all of it away, and warns
+// where they take some, or where that is not known.
+func (c *court) fits(g *capability.Grant) error {
+	now := envelope.Timestamp(c.Env.Now())
+	for _, link := range c.facts.Authority.Line(g.Parent) {
+		l := c.listed(link, c.Env.Now())
+		limits := fmt.Sprintf("grant %s is of %s%s", link.ID.Short(), l.Action, orWhole(describe(&l)))
+		no := func(format string, args ...any) error {
+			return cli.No(cli.Hint(fmt.Errorf(format, args...), limits))
+		}
+		_, ended := c.facts.Authority.End(link.ID, time.Time{})
+		never, less := g.Scope.Apart(&l.Scope)
+		s := &l.Scope
+		switch {
+		case ended: // that is said when it is written
+			return nil
+		case !capability.Covers(l.Action, g.Action) && l.Action != g.Action:
+			return no("grant %s is of %s; this one of %s: it could never apply", link.ID.Short(), l.Action, g.Action)
+		case l.Expires != "" && l.Expires < now:
+			return no("grant %s expired at %s: what rests on it could never apply", link.ID.Short(), l.Expires)
+		case l.Expires != "" && g.Expires > l.Expires:
+			return no("--expires %s is after %s, when grant %s ends, and is not cut to it: say --expires %s, or leave it out to end with it", g.Expires, l.Expires, link.ID.Short(), l.Expires)
+		case l.Expires != "" && g.NotBefore > l.Expires:
+			return no("--not-before %s is after %s, when grant %s ends: it could never apply", g.NotBefore, l.Expires, link.ID.Short())
+		case g.Expires != "" && g.Expires < l.NotBefore:
+			return no("--expires %s is before %s, when grant %s begins: it could never apply", g.Expires, l.NotBefore, link.ID.Short())
+		case len(never) > 0:
+			return no("%s is outside of grant %s: it could never apply", never[0], link.ID.Short())
+		case capability.MovesRefs(g.Action) && (s.Paths != nil || s.Modes != nil || s.MaxFiles != nil || s.MaxBytes != nil):
+			return no("grant %s is limited to what files change, and %s says nothing of that: it could never apply", link.ID.Short(), g.Action)
+		case len(less) > 0:
+			c.Env.Talk().Warn("%s reaches beyond grant %s, or may do so: only what both allow is allowed; %s", strings.Join(less, ", "), link.ID.Short(), limits)
+		}
+	}
+	return nil
 }
