@@ -2,6 +2,9 @@ package capabilitycmd
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -23,6 +26,41 @@ func TestPick(t *testing.T) {
 	} {
 		if got, err := pick("grant", text, ids, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %s %v", text, got, err)
+		}
+	}
+}
+
+// TestShapes: docs/spec/cli.md names every field that --json prints, and no other.
+func TestShapes(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "spec", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := func(v any) string {
+		var out []string
+		for f := range reflect.TypeOf(v).Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			out = append(out, name)
+		}
+		return strings.Join(out, " ")
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		command, shape, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		if _, after, found := strings.Cut(shape, "{"); ok && found && strings.HasPrefix(command, "`capability ") {
+			shape, _, _ = strings.Cut(after, "}")
+			rows[command] = strings.NewReplacer(`"type":"decision"`, "type", `"type":"revocation"`, "type", `"`, "", ":[…]", "", ",", " ").Replace(shape)
+		}
+	}
+	check, explain := rows["`capability check`"], rows["`capability explain`"]
+	for command, got := range map[string][2]string{
+		"grant":  {rows["`capability grant`, `delegate`, `request`"], fields(Granted{})},
+		"list":   {rows["`capability list`, `show`"], fields(Listed{})},
+		"check":  {check + " " + explain, fields(Answer{})},
+		"revoke": {rows["`capability revoke`"], fields(Revoked{})},
+	} {
+		if got[0] != got[1] {
+			t.Errorf("%s: described as %q, printed as %q", command, got[0], got[1])
 		}
 	}
 }
