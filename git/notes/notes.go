@@ -70,6 +70,7 @@ type Add struct {
 	Line   []byte // without newline
 	Blob   oid.ID // when not zero: a blob that holds exactly Line and a newline, used when the note was empty
 	Hint   bool   // a pointer: the note keeps at most MaxPointers lines
+	Other  bool   // the note is others', who may write what they like: it stays byte for byte, and the line follows
 }
 
 // Edit puts lines on objects and returns the new commit of the notes ref. base
@@ -207,6 +208,14 @@ func (t *tree) addAt(a Add, rest string) (bool, error) {
 		if bytes.Equal(l, a.Line) {
 			return false, nil
 		}
+	}
+	if a.Other {
+		text := slices.Clone(o.Data)
+		if len(text) > 0 && text[len(text)-1] != '\n' {
+			text = append(text, '\n')
+		}
+		t.entries[i].ID = t.s.Put("blob", append(append(text, a.Line...), '\n'))
+		return true, nil
 	}
 	lines = append(lines, a.Line)
 	if a.Hint && len(lines) > MaxPointers {

@@ -33,10 +33,10 @@ var floors = []struct {
 	{"1 walls, registered by programs that want them", []string{"git/gogit", "envelope/identity/openpgp"}},
 	{"2a documents and places", []string{
 		"envelope/statement", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/evidence",
-		"envelope/intent", "envelope/event", "envelope/review", "envelope/receipt", "git/ledger", "git/notes",
+		"envelope/intent", "envelope/event", "envelope/review", "envelope/receipt", "envelope/attestation", "git/ledger", "git/notes",
 	}},
 	{"2b judgement", []string{"envelope/verdict"}},
-	{"3 services", []string{"git/provenance", "memory", "runtime/gate"}},
+	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
 	{"3 services, upper half", []string{"git/sync"}},
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},

@@ -23,9 +23,10 @@ func New(env *cli.Env) *cobra.Command {
 		Short: "Seal commits, and verify seals",
 		Long: `A seal is the signed statement of who made a commit, on whose authority, and what
 exactly it changes. Hooks make seals at the moment of a commit; "seal" makes them
-later, and says so; "verify" judges them.`,
+later, and says so; "verify" judges them. "export" writes them for other programs, and
+"attestations" shows what other programs say.`,
 	}
-	cmd.AddCommand(newSeal(env), newReseal(env), NewVerify(env))
+	cmd.AddCommand(newSeal(env), newReseal(env), NewVerify(env), newExport(env), newAttestations(env))
 	return cmd
 }
 

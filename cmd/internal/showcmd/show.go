@@ -30,8 +30,8 @@ func New(env *cli.Env) *cobra.Command {
 		Use:   "show [REV]",
 		Short: "Tell the story of a commit: who made it, on whose authority, what it changes",
 		Long: `Tell the story of a commit: who sealed it, when and as what, on whose authority,
-what it changes against each parent, what was not recorded, and everything that
-is wrong. The exit code is that of "covenant verify" for this one commit.`,
+what it changes against each parent, what was not recorded, what other programs
+attest of it, and everything that is wrong. The exit code is that of "covenant verify" for this one commit.`,
 		Example: `  covenant show
   covenant show HEAD~3 --json | jq .statement.predicate`,
 		Args: cobra.MaximumNArgs(1),
@@ -45,7 +45,8 @@ is wrong. The exit code is that of "covenant verify" for this one commit.`,
 // Shown is what show prints with --json.
 type Shown struct {
 	provenancecmd.CommitLine
-	Statement json.RawMessage `json:"statement,omitempty"` // the opened seal
+	Statement    json.RawMessage                 `json:"statement,omitempty"`    // the opened seal
+	Attestations []provenancecmd.AttestationLine `json:"attestations,omitempty"` // what other programs say of it; they decide nothing
 }
 
 func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []string) error {
@@ -67,10 +68,14 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	if err != nil {
 		return work.Explain(err)
 	}
+	others, errs := provenancecmd.Attested(w.Session, rep.Facts, &c)
+	for _, err := range errs {
+		env.Talk().Warn("%s", say.Line(err.Error()))
+	}
 	if asJSON {
-		err = printJSON(env, &r)
+		err = printJSON(env, &r, others)
 	} else {
-		err = tell(env, rep, &r, &c)
+		err = tell(env, rep, &r, &c, others)
 	}
 	if err == nil && !r.Verdict.OK() {
 		return cli.No(nil)
@@ -78,8 +83,8 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	return err
 }
 
-func printJSON(env *cli.Env, r *verdict.Result) error {
-	s := Shown{CommitLine: provenancecmd.Line(r)}
+func printJSON(env *cli.Env, r *verdict.Result, others []provenancecmd.AttestationLine) error {
+	s := Shown{CommitLine: provenancecmd.Line(r), Attestations: others}
 	if r.Seal != nil && r.Seal.Seal != nil {
 		b, err := json.Marshal(r.Seal.Seal)
 		if err != nil {
@@ -90,7 +95,7 @@ func printJSON(env *cli.Env, r *verdict.Result) error {
 	return env.JSON(s)
 }
 
-func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit) error {
+func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit, others []provenancecmd.AttestationLine) error {
 	p := env.Palette()
 	t := &teller{w: env.Out}
 	t.say("commit %s", p.Mark(c.ID.String()))
@@ -120,6 +125,13 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 		t.say("  %s", provenancecmd.MadeOf(&r.Covers[i]))
 	}
 	t.origins(rep.Facts, c.ID)
+	for i := range others {
+		if i == maxOrigins {
+			t.say("  attested:    and %d more: covenant provenance attestations %s", len(others)-maxOrigins, c.ID.Short())
+			break
+		}
+		t.say("  attested:    %s", provenancecmd.Attestation(&others[i]))
+	}
 	for _, f := range r.Findings {
 		t.finding(p.Bad(string(f.Code)), f)
 	}
