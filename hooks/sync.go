@@ -43,7 +43,7 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 	}
 	key := sync.PublishKey(r, remote)
 	if !asked {
-		refs, err := sync.Pending(ctx, s, remote)
+		refs, err := lacking(ctx, s, pin, remote)
 		if err != nil || len(refs) == 0 {
 			return
 		}
@@ -75,6 +75,20 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 		in.say("the remote did not take the records of these commits: %v", err)
 	}
 	in.findings(rep)
+}
+
+// lacking lists the refs that a remote would be sent. It is asked only where something here is not known to be there; one
+// that does not answer is taken to have what it is known to have.
+func lacking(ctx context.Context, s *git.Session, pin envelope.Digest, remote string) ([]string, error) {
+	refs, err := sync.Pending(ctx, s, remote)
+	if err != nil || len(refs) == 0 {
+		return nil, err
+	}
+	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Weigh: true})
+	if err != nil {
+		return refs, nil //nolint:nilerr // whoever can't be asked can't be sent anything either, which is told then
+	}
+	return rep.Lacks, nil
 }
 
 // pulled fetches the record after a pull, from where the code came from: the person is on the network anyway.

@@ -96,7 +96,7 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 		in.close()
 		return nil, err
 	}
-	r.there = map[string]oid.ID{}
+	r.there, r.listed = map[string]oid.ID{}, false
 	ledgers := 0
 	var nameless []string
 	for _, ref := range refs {

@@ -29,7 +29,7 @@ func Pending(ctx context.Context, s *git.Session, remote string) ([]string, erro
 func (r *run) pending() (records, view []string) {
 	for _, ref := range slices.Sorted(maps.Keys(r.ours)) {
 		_, isLedger := isLedger(ref)
-		if r.bad[ref] || r.known(ref) == r.ours[ref] || r.apart && !r.follows(ref) {
+		if r.bad[ref] || r.known(ref) == r.ours[ref] || (r.apart || r.listed) && !r.follows(ref) {
 			continue
 		}
 		switch {
@@ -51,16 +51,33 @@ func (r *run) pending() (records, view []string) {
 	return records, view
 }
 
+// weigh asks what is there where a push goes, unless that was fetched just now, and reports what it lacks.
+func (r *run) weigh() error {
+	if r.apart || r.there == nil {
+		if err := r.list(); err != nil {
+			return err
+		}
+	}
+	records, view := r.pending()
+	r.rep.Lacks = append(records, view...)
+	return nil
+}
+
 // otherSide asks what is there where a push goes, when that is not where the fetch came from.
 func (r *run) otherSide() error {
 	if !r.apart {
 		return nil
 	}
+	return r.list()
+}
+
+// list asks what is there where a push goes.
+func (r *run) list() error {
 	refs, err := Theirs(r.ctx, r.s, r.o.Remote)
 	if err != nil {
 		return err
 	}
-	r.there = map[string]oid.ID{}
+	r.there, r.listed = map[string]oid.ID{}, true
 	for _, ref := range refs {
 		r.there[under(ref.Name)] = ref.ID
 	}

@@ -77,6 +77,7 @@ type Options struct {
 	Limits  Limits
 	Fetch   bool
 	Publish bool // [Agreed] said that it may
+	Weigh   bool // where nothing is published, find out what would be: see [Report.Lacks]
 }
 
 // A Move is a ledger or other ref that moved, here or at the remote.
@@ -92,6 +93,7 @@ type Report struct {
 	Remote    string
 	Adopted   []Move
 	Published []Move
+	Lacks     []string          // with Options.Weigh: the refs here that would be sent, by full name
 	Root      *provenance.Root  // a version that came into force here; nil when none did
 	Unknown   []string          // ledgers by writers whom nobody introduced; they were left there
 	Refused   []verdict.Finding // not adopted: rolled back, forked, broken, another root
@@ -188,6 +190,7 @@ type run struct {
 	noView    bool              // the remote's notes view was not joined with ours
 
 	apart     bool // what is pushed goes elsewhere than where the fetch comes from
+	listed    bool // there was listed and not fetched: it may have what is not here
 	lost      bool // the remote lacks what it was known to have
 	unsettled bool // the remote lets nobody delete drafts
 }
@@ -220,10 +223,15 @@ func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 			return r.rep, err
 		}
 	}
-	if !o.Publish || r.stop || r.foreign {
+	switch {
+	case r.stop || r.foreign:
 		return r.rep, nil
+	case o.Publish:
+		return r.rep, r.publish()
+	case o.Weigh:
+		return r.rep, r.weigh()
 	}
-	return r.rep, r.publish()
+	return r.rep, nil
 }
 
 // look reads our refs and what the remote is known to have.

@@ -120,18 +120,28 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err := join(ctx, w, remote, pin, o); err != nil {
 		return err
 	}
-	publish, withheld, err := consent(ctx, w, remote, o)
+	publish, unasked, err := consent(ctx, w, remote, o)
 	if err != nil {
 		return err
 	}
-	done := ticking(env, remote)
-	rep, err := sync.Run(ctx, w.Session, sync.Options{Remote: remote, Pin: pin, Now: env.Now(), Limits: limits, Fetch: !o.pushOnly, Publish: publish})
-	done()
-	if errors.Is(err, sync.ErrTooMuch) {
-		return cli.Hint(err, "if that is what you expect: covenant sync "+say.Shell(sync.Shown(remote))+" --limit "+next(limits))
-	}
+	opts := sync.Options{Remote: remote, Pin: pin, Now: env.Now(), Limits: limits, Fetch: !o.pushOnly, Publish: publish, Weigh: unasked}
+	rep, err := exchange(ctx, w, opts)
 	if err != nil {
-		return explain(err, remote)
+		return err
+	}
+	withheld := 0
+	if len(rep.Lacks) > 0 {
+		yes, err := ask(ctx, w, remote, rep.Lacks)
+		switch {
+		case errors.Is(err, terminal.ErrNone):
+			withheld = len(rep.Lacks)
+		case err != nil:
+			return err
+		case yes:
+			if rep, err = send(ctx, w, opts, rep); err != nil {
+				return err
+			}
+		}
 	}
 	if err := late(ctx, w, rep, pin); err != nil {
 		return explain(err, remote)
@@ -145,10 +155,45 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	case rep.Rejected != nil:
 		return cli.Hint(fmt.Errorf("%s did not take all of it: %w", rep.Remote, rep.Rejected), "ask who keeps it whether refs/covenant and refs/notes may be pushed there")
 	case withheld > 0:
-		return cli.Hint(fmt.Errorf("%d refs were not sent to %s: nobody said that it may have them", withheld, rep.Remote),
+		were, them := "refs were", "them"
+		if withheld == 1 {
+			were, them = "ref was", "it"
+		}
+		return cli.Hint(fmt.Errorf("%d %s not sent to %s: nobody said that it may have %s", withheld, were, rep.Remote, them),
 			"send them, now and from now on: covenant sync "+say.Shell(sync.Shown(remote))+" --yes", "or never: git config "+sync.PublishKey(w.Session.Repo(), remote)+" false")
 	}
 	return nil
+}
+
+// exchange syncs once, and shows that something goes on.
+func exchange(ctx context.Context, w *work.Work, o sync.Options) (*sync.Report, error) {
+	done := ticking(w.Env, o.Remote)
+	rep, err := sync.Run(ctx, w.Session, o)
+	done()
+	if errors.Is(err, sync.ErrTooMuch) {
+		return rep, cli.Hint(err, "if that is what you expect: covenant sync "+say.Shell(sync.Shown(o.Remote))+" --limit "+next(o.Limits))
+	}
+	return rep, explain(err, o.Remote)
+}
+
+// send publishes what a run that fetched found lacking, and returns what both did.
+func send(ctx context.Context, w *work.Work, o sync.Options, fetched *sync.Report) (*sync.Report, error) {
+	o.Fetch, o.Publish, o.Weigh = false, true, false
+	if fetched.Root != nil {
+		o.Pin = fetched.Root.Digest
+	}
+	rep, err := exchange(ctx, w, o)
+	if err != nil {
+		return rep, err
+	}
+	rep.Adopted = append(fetched.Adopted, rep.Adopted...)
+	rep.Unknown = append(fetched.Unknown, rep.Unknown...)
+	rep.Refused = append(fetched.Refused, rep.Refused...)
+	rep.Warnings = append(fetched.Warnings, rep.Warnings...)
+	if rep.Root == nil {
+		rep.Root = fetched.Root
+	}
+	return rep, nil
 }
 
 // late warns of what counts for nothing here under a trust root that came into force with the sync.
@@ -204,33 +249,32 @@ func join(ctx context.Context, w *work.Work, remote string, pin envelope.Digest,
 	return work.Explain(err)
 }
 
-// consent finds out whether the record may be sent, and how many refs are withheld when nobody can be asked.
-func consent(ctx context.Context, w *work.Work, remote string, o options) (publish bool, withheld int, err error) {
+// consent finds out whether the record may be sent, and whether nobody has said so yet.
+func consent(ctx context.Context, w *work.Work, remote string, o options) (publish, unasked bool, err error) {
 	if o.fetchOnly {
-		return false, 0, nil
+		return false, false, nil
 	}
-	r := w.Session.Repo()
-	key := sync.PublishKey(r, remote)
-	switch said, asked, err := sync.Agreed(ctx, w.Session, remote); {
+	said, asked, err := sync.Agreed(ctx, w.Session, remote)
+	switch {
 	case err != nil:
-		return false, 0, explain(err, remote)
+		return false, false, explain(err, remote)
 	case asked && (!o.yes || said):
-		return said, 0, nil
+		return said, false, nil
+	case o.yes:
+		return true, false, w.SetConfig(ctx, false, sync.PublishKey(w.Session.Repo(), remote), "true")
 	}
-	pending, err := sync.Pending(ctx, w.Session, remote)
-	yes := o.yes
-	if err != nil || len(pending) == 0 && !yes {
-		return false, 0, err
+	return false, true, nil
+}
+
+// ask asks whether refs may be sent to a remote, now and from now on. Where there is no terminal to ask on, the error is terminal.ErrNone.
+func ask(ctx context.Context, w *work.Work, remote string, refs []string) (bool, error) {
+	r := w.Session.Repo()
+	url, _ := r.Config().Get("remote." + remote + ".url")
+	yes, err := terminal.Confirm(sync.Publishing(refs, remote, url))
+	if err != nil {
+		return false, err
 	}
-	if !yes {
-		url, _ := r.Config().Get("remote." + remote + ".url")
-		if yes, err = terminal.Confirm(sync.Publishing(pending, remote, url)); errors.Is(err, terminal.ErrNone) {
-			return false, len(pending), nil
-		} else if err != nil {
-			return false, 0, err
-		}
-	}
-	return yes, 0, w.SetConfig(ctx, false, key, strconv.FormatBool(yes))
+	return yes, w.SetConfig(ctx, false, sync.PublishKey(r, remote), strconv.FormatBool(yes))
 }
 
 func explain(err error, remote string) error {
