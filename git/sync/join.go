@@ -34,7 +34,7 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	}
 	in, err := r.bring("+" + provenance.RootRef + "*:" + quarantined + trackedRoot + "*")
 	if err != nil {
-		return nil, err
+		return nil, said(err)
 	}
 	defer in.close()
 	if kind, odd := in.odd[trackedRoot]; odd {
@@ -93,7 +93,7 @@ func Theirs(ctx context.Context, s *git.Session, remote string) ([]git.Ref, erro
 func refsAt(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
 	out, err := s.Repo().Run(ctx, nil, "ls-remote", "--refs", "--quiet", "--", remote, covenant+"*", notes.Ref)
 	if err != nil {
-		return nil, err
+		return nil, said(err)
 	}
 	var refs []git.Ref
 	for line := range strings.Lines(string(out)) {
@@ -120,7 +120,7 @@ func Purge(ctx context.Context, s *git.Session, remote string, refs []git.Ref) e
 			args = append(args, ":"+ref.Name)
 		}
 		if _, err := s.Repo().Run(ctx, nil, args...); err != nil {
-			return err
+			return said(err)
 		}
 	}
 	return forget(s, remote)

@@ -201,6 +201,12 @@ type run struct {
 // The error wraps ErrTooMuch, or says that the remote could not be reached or the root not be opened. What the remote has
 // and should not is in the report, and what it did not take is in its Rejected.
 func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
+	rep, err := start(ctx, s, o)
+	rep.Rejected, rep.NoView = said(rep.Rejected), said(rep.NoView)
+	return rep, said(err)
+}
+
+func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}

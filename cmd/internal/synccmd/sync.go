@@ -40,7 +40,9 @@ What was rolled back, forked or replaced there is told with the evidence, not ad
 code 1. What this clone has and the remote lacks is sent, never by force, if you agreed to
 (git config covenant.REMOTE.publish true).
 
-A push does the same by itself, and so does a pull; git config covenant.sync false turns that off.
+A push does the same by itself, and a pull that brings commits fetches; a pull that finds none
+runs no hook, and a plain git fetch never does: what others revoked meanwhile is seen after a sync.
+git config covenant.sync false turns it off.
 --purge takes the record away from a remote.`,
 		Example: `  covenant sync
   covenant sync upstream --fetch-only
@@ -280,7 +282,7 @@ func ask(ctx context.Context, w *work.Work, remote string, refs []string) (bool,
 func explain(err error, remote string) error {
 	var failed *git.CommandError
 	if errors.As(err, &failed) && len(cli.Hints(err)) == 0 {
-		return cli.Hint(err, "see whether Git reaches it: git ls-remote "+say.Shell(sync.Shown(remote)))
+		return cli.Hint(err, "see whether Git reaches it: git ls-remote "+say.Shell(sync.Shown(remote)), "see which remotes there are: git remote -v")
 	}
 	return work.Explain(err)
 }
