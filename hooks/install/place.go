@@ -107,16 +107,27 @@ func resolve(path string) string {
 }
 
 // findHusky tells whether a folder that core.hooksPath names is husky's: "…/_" with
-// husky 9, and the folder above it with husky 8.
+// husky 9, and the folder above it with husky 8. A folder of that name in which husky
+// was never set up has hook files like any other.
 func findHusky(dir string) *husky {
 	base, parent := filepath.Base(dir), filepath.Dir(dir)
 	if base == "_" && (isFile(filepath.Join(dir, "h")) || filepath.Base(parent) == ".husky") {
 		return &husky{dir: parent, nine: true}
 	}
-	if base == ".husky" || isFile(filepath.Join(dir, "_", "husky.sh")) {
+	if isFile(filepath.Join(dir, "_", "husky.sh")) || base == ".husky" && (isDir(filepath.Join(dir, "_")) || hasSection(dir)) {
 		return &husky{dir: dir}
 	}
 	return nil
+}
+
+// hasSection reports whether a file of the folder holds a section of ours: husky was there when it was written.
+func hasSection(dir string) bool {
+	for m := range known {
+		if _, found, _ := remove(read(filepath.Join(dir, m))); found {
+			return true
+		}
+	}
+	return false
 }
 
 // section returns the file of people for m that husky runs, "" when it runs none.
@@ -130,6 +141,11 @@ func (h *husky) section(m string) string {
 func isFile(name string) bool {
 	st, err := os.Stat(name)
 	return err == nil && st.Mode().IsRegular()
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
 }
 
 // configKey returns the section of our hook for m in the configuration.

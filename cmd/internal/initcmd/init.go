@@ -117,7 +117,11 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	}
 	if !o.noHooks {
 		if made.Hooks, err = hookscmd.InstallFor(ctx, env, w.Session.Repo()); err != nil {
-			return cli.Hint(err, "governance is set up; install the hooks with: covenant hooks install")
+			err = fmt.Errorf("the repository is governed, and its hooks are not installed: %w", err)
+			if len(cli.Hints(err)) > 0 {
+				return err
+			}
+			return cli.Hint(err, "install them with: covenant hooks install")
 		}
 	}
 	if o.json {
