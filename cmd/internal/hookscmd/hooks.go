@@ -278,23 +278,62 @@ func setStrict(ctx context.Context, w *work.Work, strict bool) error {
 	if err := w.SetConfig(ctx, false, hooks.StrictKey, "true"); err != nil {
 		return err
 	}
-	with, without, err := costOfMove(ctx, w)
-	if err != nil {
-		return nil //nolint:nilerr // an unborn HEAD, a policy that lets nobody make branches: there is nothing to measure with
+	root := inForce(w)
+	if root != nil && (root.Policy == nil || len(root.Policy.Protected) == 0) {
+		w.Env.Talk().Warn("the policy protects no ref: strict mode refuses no move until it does")
+		w.Env.Talk().Hint(`name what to protect, such as "protected": ["refs/heads/main"], in: covenant policy edit`)
 	}
-	w.Env.Talk().Note("strict mode: moving a branch takes %.1f ms here, %.1f ms without its hook; each moved ref costs that, packing refs too", with, without)
+	kind, probe := probeOf(root)
+	with, without, err := costOfMove(ctx, w, probe)
+	var failed *git.CommandError
+	switch {
+	case errors.Is(err, git.ErrMissing):
+		w.Env.Talk().Note("strict mode: what moving a branch takes was not measured, there is no commit yet")
+	case errors.As(err, &failed):
+		w.Env.Talk().Note("strict mode: what moving a branch takes was not measured: git: %s", strings.TrimSpace(failed.Stderr))
+	case err != nil:
+		return err
+	default:
+		w.Env.Talk().Note("strict mode: moving a %s takes %.1f ms here, %.1f ms without its hook; each moved ref costs that, packing refs too", kind, with, without)
+	}
 	return nil
 }
 
-// costOfMove makes and deletes a branch a few times, with hooks and without, and returns the medians of one move in milliseconds.
-func costOfMove(ctx context.Context, w *work.Work) (with, without float64, err error) {
-	const probe, times = "refs/heads/covenant-strict-probe", 5
+// inForce is the trust root in force; nil in a repository that is not governed yet.
+func inForce(w *work.Work) *provenance.Root {
+	pin, err := w.Pin("")
+	if err != nil {
+		return nil
+	}
+	root, err := provenance.OpenRoot(w.Session, pin)
+	if err != nil {
+		return nil
+	}
+	return root
+}
+
+// probeOf names a ref to measure with that the policy does not protect: a move of it is not refused, and a refusal is recorded.
+func probeOf(root *provenance.Root) (kind, ref string) {
+	const name = "covenant-strict-probe"
+	if root == nil || !root.Policy.Protects("refs/heads/"+name) {
+		return "branch", "refs/heads/" + name
+	}
+	if !root.Policy.Protects("refs/tags/" + name) {
+		return "tag", "refs/tags/" + name
+	}
+	return "ref that is neither branch nor tag", "refs/" + name + "/ref"
+}
+
+// costOfMove makes and deletes a ref a few times, with hooks and without, and returns the medians of one move in milliseconds. The
+// error wraps git.ErrMissing where there is no commit to point it at.
+func costOfMove(ctx context.Context, w *work.Work, probe string) (with, without float64, err error) {
+	const times = 5
 	r := w.Session.Repo()
 	head, err := w.Session.Commit("HEAD")
 	if err != nil {
 		return 0, 0, err
 	}
-	none := strings.Repeat("0", len(head.ID.String())) // it must not be there: a branch of that name is somebody's
+	none := strings.Repeat("0", len(head.ID.String())) // it must not be there: a ref of that name is somebody's
 	var took [2][]float64
 	for i := range 2 * times {
 		var off []string
@@ -304,7 +343,9 @@ func costOfMove(ctx context.Context, w *work.Work) (with, without float64, err e
 		for _, args := range [][]string{{"update-ref", probe, head.ID.String(), none}, {"update-ref", "-d", probe, head.ID.String()}} {
 			start := time.Now()
 			if _, err := r.Run(ctx, nil, append(slices.Clone(off), args...)...); err != nil {
-				_, _ = r.Run(ctx, nil, "-c", "core.hooksPath="+os.DevNull, "-c", "hook.covenant-reference-transaction.enabled=false", "update-ref", "-d", probe, head.ID.String())
+				if args[1] == "-d" {
+					_, _ = r.Run(ctx, nil, "-c", "core.hooksPath="+os.DevNull, "-c", "hook.covenant-reference-transaction.enabled=false", "update-ref", "-d", probe, head.ID.String())
+				}
 				return 0, 0, err
 			}
 			took[i%2] = append(took[i%2], float64(time.Since(start).Microseconds())/1000)
