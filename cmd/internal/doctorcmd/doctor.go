@@ -39,11 +39,11 @@ func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Name what is damaged here, and mend what can be",
-		Long: `Name what is damaged: the trust root and its pin, ledgers, the notes view, hooks
-that are not reached, commits that a hook could not seal, locks left behind, keys
-that others can read. With --fix, mend what can be mended without losing a record:
-rebuild notes from ledgers, seal (vouching) what hooks could not, remove stale
-locks, install hooks. On a healthy repository it says nothing and exits 0.`,
+		Long: `Name what is damaged: the trust root and its pin, ledgers, the notes view, protected
+refs that are not where they were admitted, hooks that are not reached, commits that
+a hook could not seal, locks left behind, keys that others can read. With --fix, mend
+what can be mended without losing a record: rebuild notes from ledgers, seal (vouching)
+what hooks could not, remove stale locks, install hooks. On a healthy repository it says nothing and exits 0.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, fix, asJSON) },
 	}
@@ -213,7 +213,54 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	out = append(out, red...)
+	moved, err := protected(ctx, w, pin, facts.Root)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, moved...)
 	return append(out, unreached(ctx, w)...), nil
+}
+
+// protected are refs here that the policy protects and that are not where their newest admissions put them.
+func protected(ctx context.Context, w *work.Work, pin envelope.Digest, root *provenance.Root) ([]ailment, error) {
+	refs, err := w.Session.Refs()
+	if err != nil {
+		return nil, err
+	}
+	var heads []provenance.Head
+	for _, ref := range refs {
+		if !root.Policy.Protects(ref.Name) {
+			continue
+		}
+		h, err := provenance.HeadOf(w.Session, ref.Name)
+		if err != nil {
+			return nil, work.Explain(err)
+		}
+		heads = append(heads, h)
+	}
+	if len(heads) == 0 {
+		return nil, nil
+	}
+	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
+	if errors.Is(err, provenance.ErrShallow) || errors.Is(err, provenance.ErrPartial) {
+		return nil, nil // what is not here is not damaged
+	}
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	var out []ailment
+	for _, h := range heads {
+		state := f.RefState(h, w.Env.Now(), w.Ask(f.Root, f.Authority))
+		w.HintMoved(&state)
+		for _, x := range state.Findings {
+			x.Message = h.Ref + ": " + x.Message
+			if x.Object == h.Ref {
+				x.Object = ""
+			}
+			out = append(out, ailment{Finding: x})
+		}
+	}
+	return out, nil
 }
 
 // maxRed is how many commits that do not verify are told one by one.

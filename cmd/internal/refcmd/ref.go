@@ -96,6 +96,13 @@ asked to make.`,
 }
 
 func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, name string) error {
+	var from oid.ID
+	if old != "" {
+		var err error
+		if from, err = oid.Parse(old); err != nil {
+			return cli.Usage("--old takes a full object name, not %q", old)
+		}
+	}
 	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
@@ -120,15 +127,8 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 		return err
 	}
 	k.Locked, k.Moment = true, "ref admit"
-	if !f.Root.Policy.Protects(h.Ref) {
-		env.Talk().Note("%s is not protected by the policy: the admission is recorded, and nothing asks for it", say.Name(h.Ref))
-	}
 	var made []envelope.Digest
 	if old != "" {
-		from, perr := oid.Parse(old)
-		if perr != nil {
-			return cli.Usage("--old takes a full object name, not %q", old)
-		}
 		if err := f.MayFollow(h, from); err != nil {
 			return cli.No(cli.Hint(err, "admit where the ref was first, then where it is: covenant ref log "+say.Shell(h.Ref)))
 		}
@@ -139,10 +139,19 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 	} else {
 		made, err = k.AdmitHead(ctx, f, h)
 	}
-	if perr := printMade(env, h, k.Hand.Principal.Name, made, asJSON); perr != nil {
+	if perr := printMade(env, h, k.Hand.Principal.Name, made, asJSON); perr != nil { // on the way to a refusal some may have been made
 		return perr
 	}
-	return explain(err)
+	switch {
+	case err != nil:
+		return explain(err)
+	case len(made) == 0:
+		env.Talk().Note("%s is where it was admitted already", say.Name(h.Ref))
+	}
+	if !f.Root.Policy.Protects(h.Ref) {
+		env.Talk().Note("%s is not protected by the policy: the admission is recorded, and nothing asks for it", say.Name(h.Ref))
+	}
+	return nil
 }
 
 func printMade(env *cli.Env, h provenance.Head, who string, made []envelope.Digest, asJSON bool) error {
@@ -156,9 +165,6 @@ func printMade(env *cli.Env, h provenance.Head, who string, made []envelope.Dige
 		if _, err := fmt.Fprintf(env.Out, "%s %s at %s\n%s\n", env.Palette().Good("admitted"), say.Name(h.Ref), short(h.ID), id); err != nil {
 			return err
 		}
-	}
-	if len(made) == 0 {
-		env.Talk().Note("%s is where it was admitted already", say.Name(h.Ref))
 	}
 	return nil
 }
@@ -312,6 +318,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 	ask := w.Ask(f.Root, f.Authority)
 	for _, h := range heads {
 		state := f.RefState(h, env.Now(), ask)
+		w.HintMoved(&state)
 		sum.OK = sum.OK && state.OK()
 		if err := provenancecmd.PrintRef(env, asJSON, &state, f); err != nil {
 			return err
