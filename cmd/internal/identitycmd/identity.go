@@ -3,6 +3,7 @@ package identitycmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -332,7 +333,7 @@ func newUse(env *cli.Env) *cobra.Command {
 		Long: `Choose as whom commits are sealed, in this repository or with --worktree in this
 worktree alone. COVENANT_IDENTITY in the environment goes before both. Where the key that
 was chosen for it is none of its any more, and another one is on this machine, that is
-chosen.`,
+chosen. Whom only a staged version of the trust root names can be chosen to sign it.`,
 		Example: `  covenant identity use alice
   covenant identity use coder --worktree
   covenant identity use alice --key agent`,
@@ -357,8 +358,14 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 		return work.Explain(err)
 	}
 	p, ok := f.Authority.ByName(name)
+	var draft *provenance.Staged
 	if !ok {
-		return cli.Hint(work.Explain(provenance.Nobody(f.Authority, name)), "see who is: covenant identity list")
+		if p, draft, err = staged(w, f.Root, name); err != nil {
+			return work.Explain(err)
+		}
+	}
+	if p == nil {
+		return cli.Hint(work.Explain(provenance.Nobody(f.Authority, name)), "see who is: covenant identity list", "whoever was added meanwhile comes with: covenant sync")
 	}
 	if key != "" && key != "agent" && key != "openpgp" {
 		pub, err := identity.PublicOfFile(env.Path(key))
@@ -366,7 +373,11 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 			return cli.Hint(fmt.Errorf("--key %s: %w", key, err), "name the file of the private key")
 		}
 		if !slices.ContainsFunc(p.Keys, func(k identity.PublicKey) bool { return k.ID() == pub.ID() }) {
-			return cli.Hint(fmt.Errorf("%w: %s is not %s's", provenance.ErrOtherKey, pub.ID(), name), "see its keys: covenant identity show "+name)
+			see := "see its keys: covenant identity show " + name
+			if draft != nil {
+				see = "see its keys: covenant trust show"
+			}
+			return cli.Hint(fmt.Errorf("%w: %s is not %s's", provenance.ErrOtherKey, pub.ID(), name), see)
 		}
 		key = env.Path(key)
 	}
@@ -375,6 +386,10 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 			env.Talk().Note("the key that was chosen is none of %s's any more; from now on: %s", name, other)
 			key = other
 		}
+	}
+	if !keyHere(w, f.Authority, p, key) {
+		env.Talk().Warn("no private key of %s's is found here, and nothing is sealed without", name)
+		env.Talk().Hint("say where it is: covenant identity use " + name + " --key PATH, or --key agent when ssh-agent has it")
 	}
 	if worktree {
 		if err := ownWorktreeConfig(ctx, w); err != nil {
@@ -386,7 +401,48 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 			return err
 		}
 	}
-	return w.SetConfig(ctx, worktree, provenance.IdentityKey, name)
+	if err := w.SetConfig(ctx, worktree, provenance.IdentityKey, name); err != nil || draft == nil {
+		return err
+	}
+	env.Talk().Note("%s is named by version %d of the trust root, which is staged: until it is in force, what %s commits is not sealed", name, draft.Version, name)
+	if slices.Contains(draft.Draft.Missing(), name) {
+		env.Talk().Hint(fmt.Sprintf("look at it: covenant trust show; then sign it: covenant trust sign %d; and send that: covenant sync", draft.Version))
+	}
+	return nil
+}
+
+// staged finds somebody whom no version in force names, and a draft of the next one does: who is to sign it acts here before.
+func staged(w *work.Work, root *provenance.Root, name string) (*capability.Principal, *provenance.Staged, error) {
+	drafts, err := provenance.Drafts(w.Session, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range drafts {
+		d := &drafts[i]
+		if d.Err != nil || d.Draft.Root.Person(name) == nil {
+			continue
+		}
+		next := *root
+		next.Root = d.Draft.Root
+		if p, ok := capability.Fold(provenance.Persons(&next), nil, nil).ByName(name); ok {
+			return p, d, nil
+		}
+	}
+	return nil, nil, nil
+}
+
+// keyHere reports whether a key of a principal's is where it was said to be, or where it is looked for. Nobody is asked for a passphrase.
+func keyHere(w *work.Work, a *capability.Authority, p *capability.Principal, key string) bool {
+	c := w.Choice()
+	if key != "" {
+		return c.Holds(p, key)
+	}
+	if _, known := a.ByName(p.Name); !known {
+		a = capability.Fold([]capability.Principal{*p}, nil, nil)
+	}
+	c.Explicit, c.Ask = p.Name, nil
+	_, err := provenance.ChooseHand(w.Session.Repo(), a, c)
+	return err == nil || errors.Is(err, identity.ErrPassphrase)
 }
 
 // ownWorktreeConfig has Git keep a configuration for each worktree. As

@@ -348,9 +348,14 @@ func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, c
 				t.Note("%d more of the operators of version %d must sign: %s", tally.Need-len(tally.Signed), tally.Version, strings.Join(tally.Missing, ", "))
 			}
 		}
-		t.Hint("publish it: covenant sync", fmt.Sprintf("they fetch it, and: covenant trust sign %d", n))
+		t.Hint("publish it: covenant sync", fmt.Sprintf("they fetch it, and sign: covenant sync; covenant trust sign %d; covenant sync", n))
 	} else {
 		t.Hint("publish it: covenant sync")
+	}
+	for _, person := range out.Draft.Root.Persons {
+		if o.root.Person(person.Name) == nil && person.Name != h.Name {
+			t.Hint(fmt.Sprintf("first %s says in a clone of their own, after covenant sync, where the key is: covenant identity use %s --key PATH", person.Name, person.Name))
+		}
 	}
 	return nil
 }

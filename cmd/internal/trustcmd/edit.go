@@ -71,6 +71,9 @@ agents do not, see "covenant identity new".`,
 					}
 					return nil, err
 				}
+				if p := r.Person(name); len(p.Emails) == 0 {
+					env.Talk().Warn("%s has no e-mail address: commits of %s's are vouched for, not witnessed; name one with --email", name, name)
+				}
 				if o.operator {
 					if err := r.Promote(name); err != nil {
 						return nil, err
