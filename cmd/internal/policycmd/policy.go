@@ -22,6 +22,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -160,6 +161,9 @@ func runEdit(ctx context.Context, env *cli.Env, file string, asJSON bool) error 
 			return err
 		}
 	} else {
+		if err := trustcmd.MayChange(ctx, env); err != nil {
+			return err
+		}
 		var changed bool
 		var err error
 		if d, changed, err = edited(ctx, env); err != nil {
@@ -191,6 +195,8 @@ func (d *draft) done(err error) error {
 		return err
 	case err == nil:
 		return os.Remove(d.path)
+	case errors.Is(err, trustcmd.ErrNothing): // it says what is in force, in other words
+		return errors.Join(err, os.Remove(d.path))
 	case errors.Is(err, provenance.ErrRootMoved):
 		return cli.Hint(err, "your text is kept, and was made from the version before; compare the two: covenant policy show, and "+say.Shell(d.path))
 	}
@@ -241,6 +247,10 @@ func edited(ctx context.Context, env *cli.Env) (*draft, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
+	editor, err := editorOf(ctx, env)
+	if err != nil {
+		return nil, false, err
+	}
 	dir := w.Session.Repo().StateDir()
 	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // as Git makes its own; umask applies
 		return nil, false, err
@@ -250,15 +260,19 @@ func edited(ctx context.Context, env *cli.Env) (*draft, bool, error) {
 		return nil, false, err
 	}
 	d := &draft{base: root.Digest, path: f.Name()}
-	_, err = f.Write(append([]byte(header), doc...))
+	before := append([]byte(header), doc...)
+	_, err = f.Write(before)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, false, errors.Join(err, os.Remove(d.path))
 	}
-	if err := runEditor(ctx, env, w, d.path); err != nil {
-		return nil, false, err
-	}
+	failed := runEditor(ctx, env, editor, d.path)
 	after, err := os.ReadFile(d.path)
-	if err != nil {
+	switch {
+	case failed != nil && (err != nil || bytes.Equal(after, before)):
+		return nil, false, errors.Join(failed, os.Remove(d.path))
+	case failed != nil:
+		return nil, false, cli.Hint(failed, "what it left is here: "+say.Shell(d.path))
+	case err != nil:
 		return nil, false, err
 	}
 	if text := bytes.TrimSpace(strip(after)); bytes.Equal(text, bytes.TrimSpace(doc)) || len(text) == 0 {
@@ -270,21 +284,46 @@ func edited(ctx context.Context, env *cli.Env) (*draft, bool, error) {
 	return d, true, nil
 }
 
-// runEditor starts the editor that Git would.
-func runEditor(ctx context.Context, env *cli.Env, w *work.Work, path string) error {
-	out, err := w.Session.Repo().Run(ctx, nil, "var", "GIT_EDITOR")
-	if err != nil {
-		return cli.Hint(err, "name an editor: git config core.editor NAME", "or take the policy from a file: covenant policy edit --file FILE")
+// editorOf is the editor that Git would start. Variables that are empty name none; where nothing names one, one that needs a terminal
+// is not started without.
+func editorOf(ctx context.Context, env *cli.Env) (string, error) {
+	hints := []string{"name an editor: git config core.editor NAME", "or take the policy from a file: covenant policy edit --file FILE"}
+	named := false
+	var environ []string
+	for _, kv := range env.Environ {
+		key, value, _ := strings.Cut(kv, "=")
+		isEditor := key == "GIT_EDITOR" || key == "VISUAL" || key == "EDITOR"
+		if isEditor && value == "" {
+			continue
+		}
+		named = named || isEditor
+		environ = append(environ, kv)
 	}
-	editor := strings.TrimSpace(string(out))
+	r, err := git.Open(ctx, git.Options{Dir: env.Dir, Env: environ})
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	if core, _ := r.Config().Get("core.editor"); core == "" && !named && !env.StdinTTY {
+		return "", cli.Hint(errors.New("no editor is named, and there is no terminal to edit on"), hints...)
+	}
+	out, err := r.Run(ctx, nil, "var", "GIT_EDITOR")
+	if err != nil {
+		return "", cli.Hint(err, hints...)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// runEditor starts an editor as Git does.
+func runEditor(ctx context.Context, env *cli.Env, editor, path string) error {
 	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$@"`, editor, path) //nolint:gosec // the editor the user chose, as Git starts it
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env.Dir, env.Environ, env.In, env.Out, env.Err
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return cli.Hint(fmt.Errorf("the editor %s failed: %w; nothing was changed", say.Name(editor), err), "what it left is here: "+say.Shell(path))
-		}
-		return errors.Join(fmt.Errorf("starting the editor %s: %w", say.Name(editor), err), os.Remove(path))
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("the editor %s failed: %w; nothing was changed", say.Name(editor), err)
+	}
+	if err != nil {
+		return fmt.Errorf("starting the editor %s: %w", say.Name(editor), err)
 	}
 	return nil
 }

@@ -117,6 +117,42 @@ func Do(ctx context.Context, env *cli.Env, c Change) error {
 	return o.finish(ctx, h, out, changes, c.JSON, keys)
 }
 
+// MayChange reports why who acts here can't change the trust root, before somebody takes the trouble to say how. No key is asked for
+// where a name says who it is.
+func MayChange(ctx context.Context, env *cli.Env) error {
+	o, err := open(ctx, env, current)
+	if err != nil {
+		return err
+	}
+	defer o.w.Close()
+	authority, _, err := provenance.AuthorityFor(ctx, o.w.Session, o.root, o.w.Choice())
+	if err != nil {
+		return work.Explain(err)
+	}
+	p, _, err := provenance.ChoosePrincipal(o.w.Session.Repo(), authority, o.w.Choice())
+	if err != nil {
+		return noHand(err)
+	}
+	return operator(o.root.Root, p.Name)
+}
+
+// noHand says how somebody acts whom nothing here says to act.
+func noHand(err error) error {
+	if errors.Is(err, provenance.ErrOtherKey) {
+		return work.Explain(err)
+	}
+	return cli.Hint(err, "act with your key: COVENANT_IDENTITY=PATH-OF-YOUR-PRIVATE-KEY covenant trust …",
+		"or choose it for this clone: covenant identity use NAME --key PATH")
+}
+
+// operator refuses who is none.
+func operator(r *trust.Root, name string) error {
+	if r.IsOperator(name) {
+		return nil
+	}
+	return cli.No(cli.Hint(fmt.Errorf("only an operator changes the trust root, and %s is none", name), "act as an operator: COVENANT_IDENTITY=NAME", "see who is: covenant trust show"))
+}
+
 // newest refuses to go on from a version of the trust root when the record names a later one, unless the next one says that it is not meant.
 func (o *opened) newest(ctx context.Context, next *trust.Root) error {
 	f, err := provenance.Load(ctx, o.w.Session, o.pin.Digest)
@@ -226,15 +262,11 @@ func (o *opened) hand(ctx context.Context, doc *trust.Root) (*Hand, error) {
 		return nil, work.Explain(err)
 	}
 	hand, err := provenance.ChooseHand(o.w.Session.Repo(), authority, o.w.Choice())
-	if errors.Is(err, provenance.ErrOtherKey) {
-		return nil, work.Explain(err)
-	}
 	if err != nil {
-		return nil, cli.Hint(err, "act with your key: COVENANT_IDENTITY=PATH-OF-YOUR-PRIVATE-KEY covenant trust …",
-			"or choose it for this clone: git config covenant.identity NAME, and git config covenant.NAME.key PATH")
+		return nil, noHand(err)
 	}
-	if !who.IsOperator(hand.Principal.Name) {
-		return nil, cli.No(cli.Hint(fmt.Errorf("only an operator changes the trust root, and %s is none", hand.Principal.Name), "act as an operator: COVENANT_IDENTITY=NAME", "see who is: covenant trust show"))
+	if err := operator(who, hand.Principal.Name); err != nil {
+		return nil, err
 	}
 	return &Hand{Work: o.w, Root: o.root, Name: hand.Principal.Name, Signer: hand.Signer}, nil
 }
