@@ -204,10 +204,10 @@ func print(env *cli.Env, shares []Share, asJSON bool) error {
 			}
 			continue
 		}
-		who := strings.Join(s.Principals, ", ")
+		who, kind := strings.Join(s.Principals, ", "), s.Kind
 		switch {
 		case s.Type == "summary":
-			who = "all"
+			who, kind = "all", "total"
 		case who == "":
 			who = "nobody known"
 		case len(s.Accountable) > 0 && !slices.Equal(s.Principals, s.Accountable):
@@ -217,7 +217,7 @@ func print(env *cli.Env, shares []Share, asJSON bool) error {
 		if all.Added > 0 {
 			share = fmt.Sprintf("%5.1f %%", float64(s.Added)*100/float64(all.Added))
 		}
-		if _, err := fmt.Fprintf(env.Out, "%-10s %+8d %8d %s %14s  %s\n", s.Kind, s.Added, -s.Deleted, share, say.Count(s.Commits, "commit"), say.Line(who)); err != nil {
+		if _, err := fmt.Fprintf(env.Out, "%-10s %+8d %8d %s %14s  %s\n", kind, s.Added, -s.Deleted, share, say.Count(s.Commits, "commit"), say.Line(who)); err != nil {
 			return err
 		}
 	}
