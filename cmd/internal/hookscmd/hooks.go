@@ -21,7 +21,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
-	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -242,7 +241,7 @@ func installServer(ctx context.Context, w *work.Work, root string, shared, asJSO
 	case root != "" && pinned != "" && root != pinned:
 		return cli.No(cli.Hint(fmt.Errorf("this repository pins trust root %s, not %s", pinned, root), "give the pin up, when you are sure: git config --unset "+provenance.PinKey))
 	case root != "":
-		if _, err := envelope.ParseDigest(root); err != nil {
+		if _, err := work.Digest("--root", root); err != nil {
 			return err
 		}
 	}

@@ -142,6 +142,9 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 // establish writes version 1.
 func establish(ctx context.Context, w *work.Work, o options, made *Made) error {
 	if o.root != "" {
+		if _, err := work.Digest("--root", o.root); err != nil {
+			return err
+		}
 		return cli.Hint(fmt.Errorf("there is no trust root here to hold to %s", o.root), "name a remote that has it: covenant init --remote REMOTE")
 	}
 	cfg := w.Session.Repo().Config()

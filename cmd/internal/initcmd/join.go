@@ -35,7 +35,11 @@ func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (
 		return "", cli.Hint(fmt.Errorf("this repository has a trust root already: %s", found),
 			"compare it with the digest that an operator tells you, then: covenant init --root "+string(found))
 	}
-	want, err := envelope.ParseDigest(text)
+	from := "--root"
+	if o.root == "" {
+		from = work.Config
+	}
+	want, err := work.Digest(from, text)
 	if err != nil {
 		return "", err
 	}

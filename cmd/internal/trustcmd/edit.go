@@ -191,13 +191,17 @@ your configuration directory. Grants you gave stand, unless the old key was stol
 			if err != nil {
 				return err
 			}
-			var where string
-			return Do(cmd.Context(), env, Change{
+			var where, made string
+			err = Do(cmd.Context(), env, Change{
 				Act: "rotate your key", JSON: o.json,
 				Edit: func(h *Hand, r *trust.Root) ([]identity.Signer, error) {
 					var fresh identity.Signer
 					if o.key == "" {
-						fresh, where, err = generate(h.Work, h.Root.Root, h.Name, h.Name+"-"+strconv.Itoa(r.Version))
+						var isNew bool
+						fresh, where, isNew, err = generate(h.Work, h.Root.Root, h.Name, h.Name+"-"+strconv.Itoa(r.Version))
+						if isNew {
+							made = where
+						}
 					} else {
 						fresh, where, err = h.Work.LoadKey(o.key)
 					}
@@ -211,6 +215,11 @@ your configuration directory. Grants you gave stand, unless the old key was stol
 				},
 				Key: func() string { return where },
 			})
+			if made != "" && errors.Is(err, work.ErrAbsent) { // nothing names it yet
+				env.Talk().Note("the key that was made is taken away again: %s", made)
+				return errors.Join(err, os.Remove(made), os.Remove(made+".pub"))
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -225,20 +234,20 @@ const maxMade = 100
 
 // generate makes a key of this base name in the user's configuration directory. One that an attempt before left there is
 // taken, unless the trust root knows it already; any other file there is left alone.
-func generate(w *work.Work, r *trust.Root, name, base string) (identity.Signer, string, error) {
+func generate(w *work.Work, r *trust.Root, name, base string) (s identity.Signer, path string, isNew bool, err error) {
 	dir := provenance.KeysDir(work.ConfigDir(w.Env))
 	for n := 1; ; n++ {
-		path := filepath.Join(dir, base)
+		path = filepath.Join(dir, base)
 		if n > 1 {
 			path += "." + strconv.Itoa(n)
 		}
-		s, err := identity.Generate(path, name, nil)
+		s, err = identity.Generate(path, name, nil)
 		switch {
 		case err == nil:
 			w.Env.Talk().Note("made a key for you: %s", path)
-			return s, path, nil
+			return s, path, true, nil
 		case !errors.Is(err, identity.ErrExists) || n == maxMade:
-			return nil, "", cli.Hint(fmt.Errorf("key %s: %w", path, err), "name a key of yours instead: --key PATH")
+			return nil, "", false, cli.Hint(fmt.Errorf("key %s: %w", path, err), "name a key of yours instead: --key PATH")
 		}
 		pub, err := identity.PublicOfFile(path)
 		if err != nil || knows(r, pub) {
@@ -246,7 +255,7 @@ func generate(w *work.Work, r *trust.Root, name, base string) (identity.Signer, 
 		}
 		if s, path, err = w.LoadKey(path); err == nil && ours(path, name) {
 			w.Env.Talk().Note("took the key that was made for you before: %s", path)
-			return s, path, nil
+			return s, path, false, nil
 		}
 	}
 }

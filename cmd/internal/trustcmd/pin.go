@@ -133,7 +133,7 @@ func chooseTarget(ctx context.Context, w *work.Work, text, was string, force boo
 		}
 		return root.Digest, root.Version, root.ID, nil
 	}
-	target, err := envelope.ParseDigest(text)
+	target, err := work.Digest("DIGEST", text)
 	if err != nil {
 		return "", 0, "", err
 	}
@@ -243,7 +243,7 @@ func runReroot(ctx context.Context, env *cli.Env, name, key, expires string, yes
 	}
 	where := ""
 	if key == "" {
-		if by.Signer, where, err = generate(o.w, o.root.Root, name, name+"-"+o.root.Digest.Short()); err != nil {
+		if by.Signer, where, _, err = generate(o.w, o.root.Root, name, name+"-"+o.root.Digest.Short()); err != nil {
 			return err
 		}
 	} else if by.Signer, where, err = o.w.LoadKey(key); err != nil {

@@ -66,7 +66,10 @@ func (w *Work) LoadKey(key string) (s identity.Signer, where string, err error) 
 	path := w.Env.Path(key)
 	if s, err = c.LoadKey(path); err != nil {
 		err = fmt.Errorf("key %s: %w", path, err)
-		if errors.Is(err, identity.ErrPassphrase) {
+		switch {
+		case errors.Is(err, identity.ErrNoKey), errors.Is(err, os.ErrNotExist):
+			err = cli.Hint(err, "--key takes the file of a private key, \"agent\" for the one in ssh-agent, or openpgp:FINGERPRINT; without it one is made")
+		case errors.Is(err, identity.ErrPassphrase):
 			err = cli.Hint(err, "put it into ssh-agent: ssh-add "+say.Shell(path), "or type the command on a terminal")
 		}
 		return nil, "", err

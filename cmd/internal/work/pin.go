@@ -17,6 +17,15 @@ type Pinned struct {
 // Config says how people find the pin of the configuration.
 const Config = "git config " + provenance.PinKey
 
+// Digest reads the digest of a version of the trust root that a person gave; from says where.
+func Digest(from, text string) (envelope.Digest, error) {
+	d, err := envelope.ParseDigest(text)
+	if err != nil {
+		return "", cli.Hint(fmt.Errorf("%s: %w", from, err), "an operator tells it, whole: covenant trust show, or "+Config)
+	}
+	return d, nil
+}
+
 // Pin returns the digest of the trust root that the person or the clone has pinned.
 func (w *Work) Pin(explicit string) (envelope.Digest, error) {
 	p, err := w.PinFrom(explicit)
@@ -33,9 +42,9 @@ func (w *Work) PinFrom(explicit string) (Pinned, error) {
 		if p.text == "" {
 			continue
 		}
-		d, err := envelope.ParseDigest(p.text)
+		d, err := Digest(p.source, p.text)
 		if err != nil {
-			return Pinned{}, fmt.Errorf("%s: %w", p.source, err)
+			return Pinned{}, err
 		}
 		if found.Digest != "" && found.Digest != d {
 			return Pinned{}, cli.Hint(fmt.Errorf("the pins of the trust root disagree: %s says %s, %s says %s", found.Source, found.Digest, p.source, d),

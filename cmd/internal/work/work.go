@@ -5,6 +5,7 @@ package work
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -212,6 +213,8 @@ func Explain(err error) error {
 	var root *provenance.RootError
 	var key *provenance.KeyError
 	var many *provenance.AmbiguousError
+	var unknown *provenance.RevisionError
+	var nobody *provenance.NobodyError
 	switch {
 	case err == nil:
 		return nil
@@ -224,7 +227,7 @@ func Explain(err error) error {
 	case errors.Is(err, provenance.ErrRootMissing):
 		return cli.Hint(err, "fetch it: covenant sync")
 	case errors.Is(err, provenance.ErrNotPinned):
-		return cli.Hint(err, "compare that digest with one from somebody you trust, then: git config covenant.root DIGEST")
+		return cli.Hint(err, "compare that digest with one from somebody you trust, then: covenant init --root DIGEST", "without hooks, to verify alone: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):
 		return cli.No(cli.Hint(err, "fetch the right one: git fetch origin '+refs/covenant/trust/root:refs/covenant/trust/root'",
 			"if its operators replaced it, compare the digest with one they tell you, then: covenant trust pin DIGEST"))
@@ -251,6 +254,8 @@ func Explain(err error) error {
 		return cli.Hint(err, "say which one: "+say.Shell(many.Refs[0]))
 	case errors.Is(err, provenance.ErrSeveral):
 		return cli.Hint(err, "verify one at a time, or say for which ref all of them are meant: --ref NAME")
+	case errors.As(err, &unknown) && unknown.Rev == "HEAD":
+		return cli.Hint(fmt.Errorf("there are no commits yet on this branch: %w", err), "make one with: git commit", "or see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrRevision):
 		return cli.Hint(err, "see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrEmptyRange):
@@ -261,11 +266,15 @@ func Explain(err error) error {
 		return cli.Hint(err, "look at it, and try again: covenant trust show")
 	case errors.As(err, &key):
 		return cli.Hint(err, "say where its key is: covenant identity use "+key.Name+" --key PATH", "see its keys: covenant identity show "+key.Name)
+	case errors.Is(err, provenance.ErrNobody) && !errors.As(err, &nobody): // whom a key is named by
+		return cli.Hint(err, "an operator introduces its holder: covenant identity add NAME --key PATH.pub", "see who is known, by which keys: covenant identity list")
 	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNoAgent), errors.Is(err, identity.ErrPassphrase),
 		errors.Is(err, provenance.ErrNoIdentity), errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
 		return cli.Hint(err, hooks.Mend(err))
 	case errors.Is(err, provenance.ErrDenied):
 		return cli.No(cli.Hint(err, hooks.Mend(err)))
+	case errors.Is(err, git.ErrMissing):
+		return cli.Hint(err, "see what there is: git for-each-ref", "fetch what is not here: git fetch")
 	case errors.Is(err, os.ErrPermission):
 		return cli.Hint(err, "look at the owner and mode of the file")
 	}
