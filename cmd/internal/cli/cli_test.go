@@ -81,7 +81,7 @@ func TestExitCodes(t *testing.T) {
 		{"fail --json", 2, `{"type":"error","code":2,"message":"outer: broken","hints":["mend it","or not"]}` + "\n"},
 		{"quiet --json", 1, ""},
 		{"yes x", 2, "error: prog yes takes no arguments, got x\nhint: see: prog yes --help\n"},
-		{"one", 2, "error: accepts 1 arg(s), received 0\nhint: see: prog one --help\n"},
+		{"one", 2, "error: prog one takes FILE, and got nothing\nhint: usage: prog one FILE\nhint: see: prog one --help\n"},
 		{"yes --nope", 2, "error: unknown flag: --nope\nhint: see: prog yes --help\n"},
 		{"yes --nope --json", 2, `{"type":"error","code":2,"message":"unknown flag: --nope","hints":["see: prog yes --help"]}` + "\n"},
 		{"yes -- --json", 2, "error: prog yes takes no arguments, got --json\nhint: see: prog yes --help\n"},

@@ -51,6 +51,9 @@ func run(ctx context.Context, env *Env, root *cobra.Command) (*cobra.Command, er
 	if err != nil {
 		return root, err
 	}
+	if len(args) > 0 && (args[0] == "--version" || args[0] == "-v") && builtin(root, "version") { // as Git does
+		args[0] = "version"
+	}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") && !builtin(root, args[0]) {
 		return root, external(ctx, env, root, args)
 	}
@@ -93,15 +96,17 @@ func (e *Env) args(root *cobra.Command) ([]string, error) {
 		}
 		if args[1] != "" {
 			e.Dir = e.Path(args[1])
-			if st, err := os.Stat(e.Dir); err != nil {
-				return nil, err
-			} else if !st.IsDir() {
-				return nil, fmt.Errorf("%s is not a directory", say.Name(e.Dir))
+			st, err := os.Stat(e.Dir)
+			if err == nil && !st.IsDir() {
+				err = fmt.Errorf("%s is not a directory", say.Name(e.Dir))
+			}
+			if err != nil {
+				return nil, Hint(err, "-C takes the directory to work in: "+root.Name()+" -C DIR COMMAND")
 			}
 		}
 		args = args[2:]
 	}
-	return slices.Clip(args), nil
+	return slices.Clone(args), nil
 }
 
 // Prepare applies the defaults that [Main] promises to root and all its commands,
@@ -129,7 +134,7 @@ func Prepare(env *Env, root *cobra.Command) {
 			return
 		}
 		if check := c.Args; check != nil {
-			c.Args = func(c *cobra.Command, args []string) error { return asUsage(check(c, args)) }
+			c.Args = func(c *cobra.Command, args []string) error { return miscounted(c, args, check(c, args)) }
 		} else if c != root {
 			c.Args = func(c *cobra.Command, args []string) error {
 				if len(args) > 0 {
@@ -141,11 +146,20 @@ func Prepare(env *Env, root *cobra.Command) {
 	})
 }
 
-func asUsage(err error) error {
+// miscounted says of arguments that a command does not take which ones it does.
+func miscounted(c *cobra.Command, args []string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return usageError{err}
+	got := "nothing"
+	if len(args) > 0 {
+		got = say.Name(strings.Join(args, " "))
+	}
+	_, wanted, some := strings.Cut(c.Use, " ")
+	if !some {
+		return Usage("%s takes no arguments, got %s", c.CommandPath(), got)
+	}
+	return Hint(Usage("%s takes %s, and got %s", c.CommandPath(), wanted, got), "usage: "+c.UseLine())
 }
 
 // group is what a command does that only holds others.

@@ -84,7 +84,6 @@ key line, what gpg --export --armor prints, or "-" for standard input. The priva
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&o.key, "key", "", "public key: file, text, or - for standard input")
-	_ = cmd.MarkFlagRequired("key")
 	return cmd
 }
 
@@ -103,12 +102,14 @@ func runNew(ctx context.Context, env *cli.Env, name string, o intro) error {
 	if err := checkKind(name, o.kind); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return cli.Hint(fmt.Errorf("there is a key for %q already: %s", name, path),
-			fmt.Sprintf("if it is known here, use it: covenant identity use %s", name),
-			fmt.Sprintf("else introduce it: covenant identity add %s --kind %s --key %s", name, o.kind, say.Shell(path+".pub")))
-	}
-	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) {
+	return introduce(ctx, env, name, o, func(a *capability.Authority) (identity.PublicKey, error) {
+		if _, err := os.Lstat(path); err == nil {
+			next := fmt.Sprintf("introduce it here, too: covenant identity add %s --kind %s --key %s", name, o.kind, say.Shell(path+".pub"))
+			if _, known := a.ByName(name); known {
+				next = "it is known here already: covenant identity use " + name
+			}
+			return nil, cli.Hint(fmt.Errorf("there is a key for %q already: %s", name, path), next)
+		}
 		var pass []byte
 		if o.passphrase {
 			var err error
@@ -125,10 +126,13 @@ func runNew(ctx context.Context, env *cli.Env, name string, o intro) error {
 }
 
 func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
+	if o.key == "" {
+		return cli.Hint(cli.Usage("whose key it is must be said: --key PUB, the path of a .pub file, its text, or - for standard input"), "make one with the identity: covenant identity new "+say.Shell(name))
+	}
 	if err := checkKind(name, o.kind); err != nil {
 		return err
 	}
-	return introduce(ctx, env, name, o, func() (identity.PublicKey, error) { return work.PublicKey(env, o.key) })
+	return introduce(ctx, env, name, o, func(*capability.Authority) (identity.PublicKey, error) { return work.PublicKey(env, o.key) })
 }
 
 func checkKind(name, kind string) error {
@@ -144,7 +148,7 @@ func checkKind(name, kind string) error {
 	return nil
 }
 
-func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func() (identity.PublicKey, error)) error {
+func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func(*capability.Authority) (identity.PublicKey, error)) error {
 	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
@@ -177,7 +181,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 	if p, ok := f.Authority.ByName(name); ok && p.Kind != o.kind {
 		return cli.Hint(fmt.Errorf("%s is known here already, as %s", name, p.Kind), "see who is: covenant identity list")
 	}
-	pub, err := key()
+	pub, err := key(f.Authority)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -283,9 +287,10 @@ it commits with. A commit by another address can only be vouched for.`,
 			if len(args) == 0 {
 				return work.Explain(provenance.ErrNoIdentity)
 			}
-			return work.Explain(fmt.Errorf("%w: %q", provenance.ErrNobody, args[0]))
+			return cli.Hint(work.Explain(&provenance.NobodyError{Name: args[0]}), "see who is: covenant identity list")
 		},
 	}
+	cmd.ValidArgsFunction = cli.Complete(env, 1, work.Names(env))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
@@ -342,6 +347,7 @@ chosen. Whom only a staged version of the trust root names can be chosen to sign
 			return runUse(cmd.Context(), env, args[0], key, worktree)
 		},
 	}
+	cmd.ValidArgsFunction = cli.Complete(env, 1, work.Names(env))
 	cmd.Flags().BoolVar(&worktree, "worktree", false, "only in this worktree (turns on extensions.worktreeConfig)")
 	cmd.Flags().StringVar(&key, "key", "", "where its private key is: a path, \"agent\" or \"openpgp\"")
 	return cmd

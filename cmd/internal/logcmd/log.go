@@ -3,7 +3,9 @@ package logcmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -72,8 +74,10 @@ what verify is for.`,
 			return run(cmd.Context(), env, o, args)
 		},
 	}
+	cmd.ValidArgsFunction = cli.Complete(env, 0, work.Revisions(env))
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print one JSON object per commit, as verify does")
+	f.Bool("oneline", true, "one line per commit, as it is without it")
 	f.BoolVar(&o.reverse, "reverse", false, "oldest first")
 	f.IntVarP(&o.max, "max-count", "n", 0, "show at most this many commits")
 	f.StringVar(&o.principal, "principal", "", "only commits this principal sealed, or answers for")
@@ -103,6 +107,12 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	}
 	defer w.Close()
 	span, err := provenance.ParseSpan(w.Session, revs...)
+	var unknown *provenance.RevisionError
+	if errors.As(err, &unknown) {
+		if _, serr := os.Lstat(env.Path(unknown.Rev)); serr == nil {
+			return cli.Hint(err, "if the path is meant: covenant log -- "+say.Shell(unknown.Rev))
+		}
+	}
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/synccmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/trustcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/versioncmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
 )
 
 // New returns the command "covenant" with all its subcommands. Nothing has run
@@ -38,9 +39,12 @@ can verify.
 Data goes to standard output, talk to standard error. The exit code is 0 for yes
 or done, 1 for no (forged, denied, unsealed), 2 for no answer.
 
-As with Git, "covenant -C DIR COMMAND" runs in another directory, and a command
-that is not listed here is looked for as a program covenant-COMMAND.`,
+As with Git, "covenant -C DIR COMMAND" runs in another directory, "covenant --version"
+is "covenant version", and a command that is not listed here is looked for as a program
+covenant-COMMAND.`,
 	}
+	verify := provenancecmd.NewVerify(env)
+	verify.ValidArgsFunction = cli.Complete(env, 0, work.Revisions(env))
 	root.AddCommand(
 		blamecmd.New(env),
 		capabilitycmd.New(env),
@@ -53,7 +57,7 @@ that is not listed here is looked for as a program covenant-COMMAND.`,
 		plugincmd.New(env),
 		policycmd.New(env),
 		provenancecmd.New(env),
-		provenancecmd.NewVerify(env),
+		verify,
 		refcmd.New(env),
 		showcmd.New(env),
 		statscmd.New(env),

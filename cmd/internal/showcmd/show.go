@@ -37,6 +37,7 @@ attest of it, and everything that is wrong. The exit code is that of "covenant v
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), env, root, asJSON, args) },
 	}
+	cmd.ValidArgsFunction = cli.Complete(env, 1, work.Revisions(env))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object, with the opened statement")
 	cmd.Flags().StringVar(&root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
