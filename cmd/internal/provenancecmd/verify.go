@@ -389,6 +389,7 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 	}
 	if whole && rep.Facts.Root.Policy.Protects(head.Ref) {
 		state := rep.Facts.RefState(head, env.Now(), w.Ask(rep.Facts.Root, rep.Facts.Authority))
+		w.HintMoved(&state)
 		sum.OK = sum.OK && state.OK()
 		if err := out.Ref(report.Ref{RefState: &state, By: admitter(&state, rep.Facts)}); err != nil {
 			return sum, err
