@@ -261,16 +261,17 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 	if f.overlay != nil {
 		return f.readProposed(s, under, revs, take)
 	}
+	refs, rerr := s.Tips(under, forkUnder(under)) // before: what comes to be meanwhile is told by the log
 	apart := maps.Clone(f.commits)
 	order := slices.Clone(f.order)
 	err := take(git.LogQuery{Revs: revs, Globs: []string{under + "*", forkUnder(under) + "*"}, Decorate: []string{strings.TrimSuffix(ledger.Prefix, "/"), strings.TrimSuffix(ForkPrefix, "/")}, IgnoreMissing: true})
-	if err == nil {
+	if err == nil && rerr == nil {
+		f.setTips(refs) // Git passes over a ref whose commit is not there
 		return nil
 	}
 	f.commits, f.order = apart, order
 	clear(f.Tips)
 	clear(f.forkTips)
-	refs, rerr := s.Tips(under, forkUnder(under))
 	if rerr != nil {
 		return errors.Join(err, rerr)
 	}
@@ -279,14 +280,21 @@ func (f *Facts) readLog(s *git.Session, under string, revs []string) error {
 			return err
 		}
 	}
+	f.setTips(refs)
+	return f.readApart(take)
+}
+
+// setTips notes where the ledgers are of which the log did not tell.
+func (f *Facts) setTips(refs []git.Ref) {
 	for _, ref := range refs {
+		into := f.Tips
 		if strings.HasPrefix(ref.Name, ForkPrefix) {
-			f.forkTips[ref.Name] = ref.ID
-		} else {
-			f.Tips[ref.Name] = ref.ID
+			into = f.forkTips
+		}
+		if _, told := into[ref.Name]; !told {
+			into[ref.Name] = ref.ID
 		}
 	}
-	return f.readApart(take)
 }
 
 // readApart reads each ledger alone, so that a damaged one spoils no other.

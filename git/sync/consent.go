@@ -134,7 +134,7 @@ func forget(s *git.Session, remote string) error {
 	}
 	var updates []git.RefUpdate
 	for _, ref := range known {
-		if !strings.HasPrefix(ref.Name, at+trackedForks) { // evidence stays
+		if name := strings.TrimPrefix(ref.Name, at); isTracked(name) && !strings.HasPrefix(name, trackedForks) { // evidence stays
 			updates = append(updates, git.RefUpdate{Name: ref.Name, Old: ref.ID})
 		}
 	}

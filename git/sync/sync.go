@@ -249,7 +249,9 @@ func (r *run) look() error {
 	r.ours, r.tracked, r.evidently = map[string]oid.ID{}, map[string]oid.ID{}, map[string]oid.ID{}
 	for _, ref := range refs {
 		if name, ok := strings.CutPrefix(ref.Name, r.at); ok {
-			r.tracked[name] = ref.ID
+			if isTracked(name) {
+				r.tracked[name] = ref.ID
+			}
 		} else if strings.HasPrefix(ref.Name, provenance.ForkPrefix) {
 			r.evidently[ref.Name] = ref.ID
 		} else {
@@ -257,6 +259,11 @@ func (r *run) look() error {
 		}
 	}
 	return nil
+}
+
+// isTracked reports whether something is known of a remote under a name; a remote called team has none of what team/ci has.
+func isTracked(name string) bool {
+	return name == trackedRoot || name == trackedNotes || slices.ContainsFunc([]string{trackedLedgers, trackedStaged, trackedForks}, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
 // known returns where the remote is known to have a ref of ours.

@@ -49,13 +49,18 @@ func (in *incoming) view() (func() (oid.ID, error), error) {
 	}, nil
 }
 
-// unseen is how much a view may add without a look at how much it has become.
-const unseen = 256 << 10
+// unseen is how much a view may add without a look at how much it has become, and viewOfAll how many times what all ledgers
+// take, beside viewAtLeast: it is made of what they hold.
+const (
+	unseen      = 256 << 10
+	viewOfAll   = 4
+	viewAtLeast = 2 << 20
+)
 
-// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring, with its history all of it, and
-// has the shape of a view.
+// small reports why a fetched view is not taken: it may use a quarter of what a fetch may bring, with its history all of it, no
+// more than comes of ledgers as large as those here and there, and has the shape of a view.
 func (in *incoming) small(tip oid.ID) error {
-	added, err := in.usage(tip, in.ours[notesRef], in.tracked[trackedNotes])
+	added, err := in.usageOf([]oid.ID{tip}, in.ours[notesRef], in.tracked[trackedNotes])
 	if err != nil {
 		return err
 	}
@@ -63,24 +68,50 @@ func (in *incoming) small(tip oid.ID) error {
 		return fmt.Errorf("%w: it would add more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>22)
 	}
 	if added > unseen { // each time a little is as much in the end
-		if all, err := in.usage(tip); err != nil {
+		if all, err := in.usageOf([]oid.ID{tip}); err != nil {
 			return err
 		} else if all > in.o.Limits.Bytes {
 			return fmt.Errorf("%w: with its history it has more than %d MiB", ErrTooMuch, in.o.Limits.Bytes>>20)
+		}
+		record, err := in.usageOf(in.allLedgers())
+		if err != nil {
+			return err
+		}
+		if added > viewOfAll*record+viewAtLeast {
+			return fmt.Errorf("%w: it would add %d KiB, and all ledgers have %d KiB", ErrTooMuch, added>>10, record>>10)
 		}
 	}
 	return notes.Check(in.qs, tip.String())
 }
 
-// usage is how many bytes a commit and all that it leads to take, without what others lead to.
-func (in *incoming) usage(tip oid.ID, without ...oid.ID) (int64, error) {
-	args := []string{"rev-list", "--disk-usage", "--objects", tip.String(), "--not"}
-	for _, id := range without {
-		if !id.IsZero() {
-			args = append(args, id.String())
+// allLedgers are the tips of all ledgers, here and there.
+func (in *incoming) allLedgers() []oid.ID {
+	var out []oid.ID
+	for name, id := range in.there {
+		if strings.HasPrefix(name, trackedLedgers) {
+			out = append(out, id)
 		}
 	}
-	out, err := in.q.Run(in.ctx, nil, args...)
+	for ref, id := range in.ours {
+		if _, is := isLedger(ref); is && in.there[under(ref)] != id {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// usageOf is how many bytes some commits and all that they lead to take, without what others lead to.
+func (in *incoming) usageOf(tips []oid.ID, without ...oid.ID) (int64, error) {
+	var revs strings.Builder
+	for _, id := range tips {
+		fmt.Fprintln(&revs, id)
+	}
+	for _, id := range without {
+		if !id.IsZero() {
+			fmt.Fprintln(&revs, "^"+id.String())
+		}
+	}
+	out, err := in.q.Run(in.ctx, strings.NewReader(revs.String()), "rev-list", "--disk-usage", "--objects", "--stdin")
 	if err != nil {
 		return 0, err
 	}

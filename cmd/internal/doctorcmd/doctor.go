@@ -27,6 +27,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/git/sync"
 	"github.com/open-covenant/covenant-git/hooks"
@@ -149,6 +150,11 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	out = append(out, astray...)
+	gone, err := dangling(w.Session)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, gone...)
 	pin, err := w.Pin("")
 	switch {
 	case errors.Is(err, provenance.ErrNotPinned):
@@ -188,7 +194,8 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	}
 	out = append(out, tardy...)
 	for _, f := range append(slices.Clone(facts.Problems), sync.TakenBack(w.Session.Repo())...) {
-		if f.Code != verdict.GrantRefused {
+		told := slices.ContainsFunc(gone, func(a ailment) bool { return a.Object == ledger.Prefix+f.Object })
+		if f.Code != verdict.GrantRefused && !told {
 			out = append(out, ailment{Finding: f})
 		}
 	}
@@ -483,6 +490,28 @@ func stray(s *git.Session) ([]ailment, error) {
 		out = append(out, ailment{Finding: verdict.Finding{
 			Code: refStray, Object: r.Name, Message: "is no record of ours, and may be in the way of one", Hint: "look at it, then: git update-ref -d " + say.Shell(r.Name),
 		}})
+	}
+	return out, nil
+}
+
+// dangling are refs of the record whose commit is not here: Git fetches nothing into a repository that has one.
+func dangling(s *git.Session) ([]ailment, error) {
+	refs, err := s.Tips("refs/covenant", provenance.RemotePrefix, provenance.ForkPrefix, notes.Ref)
+	if err != nil {
+		return nil, err
+	}
+	var out []ailment
+	for _, r := range refs {
+		if _, err := s.Object(r.ID.String(), 1<<20); !errors.Is(err, git.ErrMissing) || r.Name == provenance.RootRef { // of the root more is said
+			continue
+		}
+		out = append(out, ailment{
+			Finding: verdict.Finding{
+				Code: verdict.LedgerDamaged, Object: r.Name, Message: "its commit " + r.ID.String() + " is not here, and keeps Git from fetching",
+				Hint: "look for it in a copy, or let it go and fetch what others have: covenant doctor --fix && covenant sync",
+			},
+			mend: func() error { return s.Update("covenant doctor", git.RefUpdate{Name: r.Name, Old: r.ID}) },
+		})
 	}
 	return out, nil
 }
