@@ -93,6 +93,9 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 			return nil, nil
 		}
 	}
+	if expired := root.Expired(in.Now()); err == nil && expired != nil {
+		in.say("%v: what is sealed verifies when an operator renewed it: covenant trust set --expires 365d", expired)
+	}
 	if err == nil && in.Moment == "post-commit" && len(commits) == 1 {
 		in.picked(s, commits[0].ID)
 	}

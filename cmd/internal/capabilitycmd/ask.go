@@ -151,6 +151,9 @@ always one.`,
 				return err
 			}
 			defer c.Close()
+			if err := c.inForce(); err != nil {
+				return err
+			}
 			query, err := q.query(c)
 			if err != nil {
 				return err

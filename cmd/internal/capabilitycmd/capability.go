@@ -137,6 +137,14 @@ func open(ctx context.Context, env *cli.Env) (*court, error) {
 	return nil, work.Explain(err)
 }
 
+// inForce refuses to say who may do something under a trust root that has expired: nothing verifies by it.
+func (c *court) inForce() error {
+	if err := c.facts.Root.Expired(c.Env.Now()); err != nil {
+		return cli.Hint(fmt.Errorf("nobody may do anything: %w", err), "its operators sign the next version: covenant trust set --expires 365d")
+	}
+	return nil
+}
+
 // openAs is open for a question about one principal: what it rests on may be remembered.
 func openAs(ctx context.Context, env *cli.Env, name string) (*court, error) {
 	w, err := work.OpenIdle(ctx, env)

@@ -46,6 +46,9 @@ flags that ask, only --intent goes with ENTRY: a record does not name the intent
 				return err
 			}
 			defer c.Close()
+			if err := c.inForce(); err != nil {
+				return err
+			}
 			if len(args) == 1 {
 				return c.recorded(cmd.Context(), args[0], q.intent, asJSON)
 			}

@@ -184,6 +184,9 @@ func give(ctx context.Context, env *cli.Env, who string, asJSON, tell bool, buil
 	}
 	defer c.Close()
 	c.Explicit = who
+	if err := c.inForce(); err != nil {
+		return err
+	}
 	g, err := build(c)
 	if err != nil {
 		return err
