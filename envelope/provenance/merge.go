@@ -42,14 +42,36 @@ func CompareText(old, now []byte) (*Delta, bool) {
 	return d, true
 }
 
-// Work is about how much there was to look at for a Delta, in lines.
-func (d *Delta) Work() int {
-	edits := 0
-	for _, h := range d.hunks {
-		edits += h.to - h.from + h.end - h.at
-	}
-	return len(d.old) + len(d.now) + edits*edits/8
+// Lines are lines of a text, from 1 on, both ends among them.
+type Lines struct {
+	Start int `json:"start"`
+	End   int `json:"end"`
 }
+
+// Now returns the lines of the new text that are not in the old one; where lines went, and none came, the one that follows, or the last.
+func (d *Delta) Now() []Lines {
+	out := make([]Lines, len(d.hunks))
+	for i, h := range d.hunks {
+		out[i] = Lines{h.at + 1, h.end}
+		if h.at == h.end {
+			n := max(1, min(h.at+1, len(d.now)))
+			out[i] = Lines{n, n}
+		}
+	}
+	return out
+}
+
+// Edits is how many lines went and came.
+func (d *Delta) Edits() int {
+	n := 0
+	for _, h := range d.hunks {
+		n += h.to - h.from + h.end - h.at
+	}
+	return n
+}
+
+// Work is about how much there was to look at for a Delta, in lines.
+func (d *Delta) Work() int { return len(d.old) + len(d.now) + d.Edits()*d.Edits()/8 }
 
 // Merge joins what two sides made of one text: what either did, and once what both did alike. False where both touched the
 // same lines, or neighbouring ones, in different ways; the sides must have the same old text.

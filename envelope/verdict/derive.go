@@ -52,6 +52,9 @@ type DerivedChange struct {
 	To     Node             `json:"to,omitzero"`
 	Edges  []Edge           `json:"edges,omitempty"`
 	Ported bool             `json:"ported,omitempty"`
+
+	// Lines are those that nobody sealed, of a file of lines that no way leads to; none where that is not known.
+	Lines []provenance.Lines `json:"lines,omitempty"`
 }
 
 // Source is a seal of another commit.
@@ -98,6 +101,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	protected := !e.Side && w.Policy.Protects(ref)
 	took := make([]map[string]bool, len(d.Sources)) // source → what of it is in the commit, as key() names it
 	var uncovered []string
+	lines := map[string][]provenance.Lines{}
 	allowed := map[string]bool{}
 	may := func(source, change int) bool {
 		key := fmt.Sprint(source, " ", change)
@@ -112,7 +116,8 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	for i := range d.Changes {
 		way := d.Changes[i].way(func(source int) bool { return may(source, i) })
 		if way == nil {
-			uncovered = append(uncovered, string(d.Changes[i].Change.Path))
+			path := string(d.Changes[i].Change.Path)
+			uncovered, lines[path] = append(uncovered, path), d.Changes[i].Lines
 			continue
 		}
 		for _, s := range way {
@@ -135,7 +140,10 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			findings = append(findings, Finding{Code: DerivedUncovered, Message: fmt.Sprintf("and %d more paths", len(uncovered)-maxListed)})
 			break
 		}
-		f := Finding{Code: DerivedUncovered, Path: path, Object: e.Commit.String(), Message: "nobody who may sealed this change", Hint: "covenant show " + e.Commit.Short()}
+		f := Finding{Code: DerivedUncovered, Path: path, Object: e.Commit.String(), Message: "nobody who may sealed this change", Hint: "covenant show " + e.Commit.Short(), Lines: lines[path]}
+		if len(f.Lines) > 0 {
+			f.Message = "nobody who may sealed " + someLines(f.Lines)
+		}
 		if slices.Contains(d.Over, path) {
 			f.Message = "more sealed changes of this path than are looked at"
 		}
@@ -296,6 +304,27 @@ func (s *Source) mayBring(w *World, e *Exam, changes []pluginapi.Change, now tim
 		}
 	}
 	return s.Mode, out
+}
+
+// someLines names a few of many stretches of lines.
+func someLines(list []provenance.Lines) string {
+	const few = 5
+	var out []string
+	for _, l := range list[:min(few, len(list))] {
+		text := fmt.Sprint(l.Start)
+		if l.End > l.Start {
+			text += fmt.Sprintf("-%d", l.End)
+		}
+		out = append(out, text)
+	}
+	s := strings.Join(out, ", ")
+	if len(list) > few {
+		return fmt.Sprintf("lines %s and %d more places", s, len(list)-few)
+	}
+	if len(list) == 1 && list[0].Start == list[0].End {
+		return "line " + s
+	}
+	return "lines " + s
 }
 
 // someOf names a few of many paths.

@@ -182,6 +182,19 @@ func (o *Offers) Starts(path string) iter.Seq[Node] {
 	}
 }
 
+// Ends are the nodes to which sealed changes of a path lead.
+func (o *Offers) Ends(path string) iter.Seq[Node] {
+	return func(yield func(Node) bool) {
+		if w := o.byPath[path]; w != nil {
+			for n := range w.to {
+				if !yield(n) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Leads reports whether a sealed change leads a path to a node.
 func (o *Offers) Leads(path string, to Node) bool {
 	w := o.byPath[path]
@@ -411,8 +424,9 @@ type Question struct {
 	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
 	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
 	Usable  func(path string, x Offer) bool
-	Ported  func(c *provenance.Raw) iter.Seq[Port] // for a change that no way covers
-	Here    func(oid.ID) bool                      // whether a sealed commit is in this clone
+	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
+	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
+	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
 }
@@ -477,6 +491,9 @@ func (o *Offers) Derive(q *Question) *Derivation {
 					}
 				}
 			}
+		}
+		if dc.way(anySource) == nil {
+			dc.Lines = q.Lines(c)
 		}
 		d.Changes = append(d.Changes, dc)
 	}

@@ -36,6 +36,8 @@ type Finding struct {
 	Object  string `json:"object,omitempty"` // the commit, entry, ledger or key it is about
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // the next command to type
+
+	Lines []provenance.Lines `json:"lines,omitempty"` // of the path, as the commit has it
 }
 
 // Candidate is an envelope that may be a commit's seal.

@@ -145,6 +145,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	counts, past := d.pasts(c)
 	q.Usable = d.usable(c, q.Changes, x.exam.Side, counts, past)
 	q.Ported = d.porter(s, joined, counts, q.Usable).ported
+	q.Lines = func(r *prov.Raw) []prov.Lines { return d.nobodys(s, r) }
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
 	for i := range v.Changes {

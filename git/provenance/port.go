@@ -142,6 +142,46 @@ func (p *porter) fresh(r *prov.Raw, change *prov.Delta) func(string, verdict.Off
 	}
 }
 
+// maxEnds is how many sealed contents are compared to tell which lines nobody sealed.
+const maxEnds = 8
+
+// nobodys returns the lines of a change that nobody sealed, as far as sealed content tells: those by which it differs from what comes
+// nearest of what sealed contents, joined with what stood there, give. Nothing where it is no change of lines.
+func (d *deriver) nobodys(s *git.Session, r *prov.Raw) []prov.Lines {
+	if !verdict.IsText(r.NewMode) || r.OldMode != "" && !verdict.IsText(r.OldMode) || r.Old == r.New {
+		return nil
+	}
+	best := d.delta(s, r.Old, r.New)
+	if best == nil {
+		return nil
+	}
+	old, _ := d.text(s, r.Old)
+	now, _ := d.text(s, r.New)
+	try := func(text []byte) {
+		if x, ok := prov.CompareText(text, now); ok && d.h.take(x.Work()) && x.Edits() < best.Edits() {
+			best = x
+		}
+	}
+	ends := slices.SortedFunc(d.offers.Ends(r.Path), func(a, b verdict.Node) int { return a.ID.Compare(b.ID) })
+	for _, end := range ends[:min(len(ends), maxEnds)] {
+		sealed, ok := d.text(s, end.ID)
+		if !ok || end.ID.IsZero() {
+			continue
+		}
+		try(sealed)
+		for _, start := range d.begins(r.Path)[:min(len(d.begins(r.Path)), maxEnds)] {
+			a, b := d.delta(s, start.ID, r.Old), d.delta(s, start.ID, end.ID)
+			if a == nil || b == nil {
+				continue
+			}
+			if text, ok := prov.Merge(a, b); ok && !bytes.Equal(text, old) {
+				try(text)
+			}
+		}
+	}
+	return best.Now()
+}
+
 // joins reports whether a merge has at a path just what joining both sides' changes of the lines gives.
 func (d *deriver) joins(s *git.Session, ours, theirs, now *prov.Raw) bool {
 	for _, m := range []string{ours.OldMode, ours.NewMode, theirs.NewMode, now.NewMode} {

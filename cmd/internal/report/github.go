@@ -59,6 +59,9 @@ func (g *github) annotate(level int, title string, f verdict.Finding) {
 	var props []string
 	if f.Path != "" {
 		props = append(props, "file="+githubProperty(say.Line(f.Path)))
+		if at := firstLines(f); len(f.Lines) > 0 {
+			props = append(props, fmt.Sprintf("line=%d,endLine=%d", at.Start, at.End))
+		}
 	}
 	props = append(props, "title="+githubProperty(cut(say.Line(title), 200)))
 	g.printf("::%s %s::%s\n", levelNames[level], strings.Join(props, ","), githubData(cut(text(f), maxPlain)))

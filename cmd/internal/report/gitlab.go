@@ -25,6 +25,7 @@ type issueLocation struct {
 
 type issueLines struct {
 	Begin int `json:"begin"`
+	End   int `json:"end,omitempty"`
 }
 
 // gitlab writes an array of issues, as they come.
@@ -37,9 +38,10 @@ type gitlab struct {
 func newGitLab(w io.Writer, _ Run) Encoder { return &gitlab{sticky: sticky{w: w}, seen: counter{}} }
 
 func (g *gitlab) add(severity, at, path, lead string, f verdict.Finding) {
+	lines := firstLines(f)
 	b, err := compact(issue{
 		Description: lead + text(f), CheckName: string(f.Code), Fingerprint: g.seen.fingerprint(at, f), Severity: severity,
-		Location: issueLocation{say.Line(path), issueLines{1}},
+		Location: issueLocation{say.Line(path), issueLines{lines.Start, lines.End}},
 	})
 	if err != nil && g.err == nil {
 		g.err = err

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 )
 
@@ -164,6 +165,14 @@ func (c counter) fingerprint(at string, f verdict.Finding) string {
 		return key
 	}
 	return fingerprint(at, f, n)
+}
+
+// firstLines is where a finding of a path is told: its first lines, else the beginning.
+func firstLines(f verdict.Finding) provenance.Lines {
+	if len(f.Lines) == 0 {
+		return provenance.Lines{Start: 1}
+	}
+	return f.Lines[0]
 }
 
 // text is a finding as people read it, in one line.

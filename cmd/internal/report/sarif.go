@@ -101,6 +101,7 @@ type sarifArtifact struct {
 
 type sarifRegion struct {
 	StartLine int `json:"startLine"`
+	EndLine   int `json:"endLine,omitempty"`
 }
 
 type sarifLogical struct {
@@ -171,6 +172,7 @@ func (s *sarif) rule(c verdict.Code) int {
 }
 
 func (s *sarif) add(level, lead, path string, at sarifLogical, f verdict.Finding) {
+	lines := firstLines(f)
 	if len(s.out.Results) >= s.run.Limit {
 		s.dropped++
 		return
@@ -179,7 +181,7 @@ func (s *sarif) add(level, lead, path string, at sarifLogical, f verdict.Finding
 		RuleID: string(f.Code), RuleIndex: s.rule(f.Code), Level: level, Message: message(lead + text(f)),
 		Locations: []sarifLocation{{
 			// GitHub refuses a file with a result that has a logical location only.
-			Physical: sarifPhysical{sarifArtifact{pathURI(path), "%SRCROOT%"}, sarifRegion{1}},
+			Physical: sarifPhysical{sarifArtifact{pathURI(path), "%SRCROOT%"}, sarifRegion{lines.Start, lines.End}},
 			Logical:  []sarifLogical{at},
 		}},
 		Fingerprints: map[string]string{"covenantFinding/v1": s.seen.fingerprint(at.Full, f)},
