@@ -223,7 +223,7 @@ func (in *Input) deny(ctx context.Context, s *git.Session, a *acting, q *capabil
 	if err != nil {
 		return out
 	}
-	k := &provenance.Sealer{Session: s, Root: a.root, Authority: a.authority, Hand: hand, Moment: in.Moment, Now: in.Now}
+	k := &provenance.Sealer{Session: s, Root: a.root, Authority: a.authority, Hand: hand, Moment: in.Moment, Now: in.Now, Intent: q.Intent}
 	var recorded *provenance.DeniedError
 	if errors.As(k.Deny(ctx, q.Action, q.Ref, git.Commit{Tree: c.Tree, Parents: c.Parents}, d), &recorded) {
 		out.Entry = recorded.Entry

@@ -254,6 +254,7 @@ type Decision struct {
 	Checkers []string          `json:"checkers"`          // who was asked, in order
 	Commit   oid.ID            `json:"commit,omitzero"`   // a refused commit that was made all the same
 	Grants   []envelope.Digest `json:"grants"`            // relied on, the operator's first
+	Intent   string            `json:"intent,omitempty"`  // it was asked for
 	KeyID    string            `json:"key"`               // who asked
 	Moment   string            `json:"moment"`            // when: a Git hook's name, or a command's
 	Parents  []oid.ID          `json:"parents"`           // of the commit that is, or would be

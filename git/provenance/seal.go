@@ -303,7 +303,7 @@ func (k *Sealer) Deny(ctx context.Context, action, ref string, c git.Commit, ans
 func (k *Sealer) decision(action, ref string, c git.Commit, answer capability.Decision) prov.Decision {
 	d := prov.Decision{
 		Action: action, Allowed: answer.Allowed, Checkers: answer.Checkers, Grants: answer.Grants, KeyID: k.Hand.Signer.Public().ID(), Moment: k.Moment,
-		Parents: c.Parents, Reason: answer.Reason, Ref: ref, Refused: answer.Refused, Tree: c.Tree,
+		Intent: k.Intent, Parents: c.Parents, Reason: answer.Reason, Ref: ref, Refused: answer.Refused, Tree: c.Tree,
 	}
 	if d.Grants == nil {
 		d.Grants = []envelope.Digest{}

@@ -1,6 +1,7 @@
 package capabilitycmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,7 +30,7 @@ func newExplain(env *cli.Env) *cobra.Command {
 refused, and the narrowest grant that would be needed, as a command to type. What a
 plugin refuses no grant changes: then it says which. ENTRY is a recorded decision;
 without it the question is asked now, as "covenant capability check" asks it. Of the
-flags that ask, only --intent goes with ENTRY: a record does not name the intent.`,
+flags that ask, only --intent goes with ENTRY: a record names the intent it was asked for, if any.`,
 		Example: `  covenant capability explain --as coder --action repo.commit --path README.md
   covenant capability explain 9f8e7d6c`,
 		Args: cobra.MaximumNArgs(1),
@@ -113,33 +114,17 @@ func (c *court) recorded(ctx context.Context, text, intent string, asJSON bool) 
 			return err
 		}
 	}
-	q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref, Intent: intent}
-	q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
+	q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref, Intent: cmp.Or(intent, b.Intent)}
+	if !b.Tree.IsZero() { // else no commit was asked for: a ref was to move
+		q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
+	}
 	if err != nil {
 		return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
 	}
 	r := c.rule(ctx, q)
 	a := c.reasoned(q, r)
 	a.Entry = string(id)
-	if want := c.wantsIntent(q, r.Decision); want != "" {
-		a.Needed = ""
-		a.Notes = []string{fmt.Sprintf("the record does not name the intent it was asked for, and a grant by intent is what refuses now; if it was %s: covenant capability explain %s --intent %s", want, id.Short(), say.Shell(want))}
-	}
 	return c.explain(a, asJSON)
-}
-
-// wantsIntent returns the intent without which a query is refused by a grant that is for one; "" when something else refuses it.
-func (c *court) wantsIntent(q *capability.Query, d capability.Decision) string {
-	g, ok := c.facts.Authority.Grant(d.Refused)
-	if !ok || d.Allowed || q.Intent != "" || g.Granted.Scope.Intent == "" {
-		return ""
-	}
-	with := *q
-	with.Intent = g.Granted.Scope.Intent
-	if then := c.facts.Authority.Decide(with); !then.Allowed && then.Reason == d.Reason {
-		return ""
-	}
-	return with.Intent
 }
 
 func orNone(s string) string {
