@@ -161,6 +161,14 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 	if _, ended := a.End(id, q.EndedBy); ended {
 		return nil
 	}
+	if then := q.EndedBy; q.Past || !then.IsZero() { // what was handed on since, or is said to have been, gave nothing then
+		if then.IsZero() {
+			then = q.At
+		}
+		if slices.ContainsFunc(line, func(g Given) bool { return g.Granted.Parent != "" && !a.seen(g.Place, then.Add(time.Second)) }) {
+			return nil // a moment is the second before something was seen, and this was seen with it
+		}
+	}
 	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.expiresFor(top, q), q.At) != "" {
 		return nil // something else took its place, and says more
 	}
@@ -253,8 +261,8 @@ func (a *Authority) MayEver(keyID string, actions ...string) bool {
 	})
 }
 
-// HeldAt reports whether a key was an operator's, or held anything in force, by which it could do one of these, or anything where none is named, as
-// far as had been said by that moment.
+// HeldAt reports whether a key was an operator's, or held anything in force from an operator, by which it could do one of these, or anything where
+// none is named, as far as had been said by that moment.
 func (a *Authority) HeldAt(keyID string, at time.Time, actions ...string) bool {
 	p, ok := a.byKey[keyID]
 	if !ok || p.Gone(at) {
@@ -262,13 +270,39 @@ func (a *Authority) HeldAt(keyID string, at time.Time, actions ...string) bool {
 	}
 	return p.operatedBy(at) || slices.ContainsFunc(a.bySub[keyID], func(id envelope.Digest) bool {
 		line := a.line(id)
-		if _, ended := a.End(id, at); ended || len(line) == 0 || a.void(line, at) != "" {
+		if _, ended := a.End(id, at); ended || len(line) != 1 || line[0].Time.After(at) || a.void(line, at) != "" {
 			return false
 		}
 		if len(actions) > 0 && !slices.ContainsFunc(actions, func(action string) bool { return Covers(a.grants[id].Granted.Action, action) }) {
 			return false
 		}
-		return !slices.ContainsFunc(line, func(g Given) bool { return inactive(g.Granted.NotBefore, a.Expires(g), at) != "" })
+		return inactive(line[0].Granted.NotBefore, a.Expires(line[0]), at) == ""
+	})
+}
+
+// Apart reports whether a key may do something, as the built-in checker has it, by a line of grants that somebody did not hand on.
+func (a *Authority) Apart(q Query, name string) bool {
+	r, err := a.Request(&q)
+	if err != nil || r.Principal.Operator {
+		return err == nil
+	}
+	at, err := time.Parse(time.RFC3339, r.At)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(a.bySub[q.KeyID], func(id envelope.Digest) bool {
+		if slices.ContainsFunc(a.line(id), func(g Given) bool {
+			by := a.byKey[g.KeyID]
+			return g.Granted.Parent != "" && by != nil && by.Name == name
+		}) {
+			return false
+		}
+		c := a.chain(id, &q)
+		if c == nil {
+			return false
+		}
+		_, why := refusedBy(c, r, at)
+		return why == ""
 	})
 }
 

@@ -1,6 +1,10 @@
 package provenance
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+	"unicode"
+)
 
 // A Delta is how one text became another, line by line.
 type Delta struct {
@@ -112,7 +116,7 @@ func Merge(ours, theirs *Delta) ([]byte, bool) {
 // Revives reports whether a change does again what a step of the past of its old text had done, or undoes what such a step
 // had done: whether the text after that step has some of the change already, or the change brings back a line that stood
 // there and stands nowhere now, takes away one that did not, or adds or takes away just what the step took away or
-// added in one place. after leads from the change's new text to that after the step, back to its old one.
+// added in one place, with the same line before it or after it. A line that has no letter and no digit says nothing by itself. after leads from the change's new text to that after the step, back to its old one.
 func (d *Delta) Revives(step, after, back *Delta) bool {
 	undone, ok := Merge(after, back)
 	return !ok || !bytes.Equal(undone, bytes.Join(after.now, nil)) || d.bringsBack(step) || d.mirrors(step)
@@ -123,32 +127,43 @@ func (d *Delta) Revives(step, after, back *Delta) bool {
 func (d *Delta) bringsBack(step *Delta) bool {
 	old, now, then := lineSet(d.old), lineSet(d.now), lineSet(step.now)
 	for l := range now {
-		if !old[l] && then[l] {
+		if !old[l] && then[l] && speaks(l) {
 			return true
 		}
 	}
 	for l := range old {
-		if !now[l] && !then[l] {
+		if !now[l] && !then[l] && speaks(l) {
 			return true
 		}
 	}
 	return false
 }
 
-// mirrors reports whether d adds somewhere just what a step took away in one place, or the other way round.
+// speaks reports whether a line has a letter or a digit.
+func speaks(line string) bool {
+	return strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
+}
+
+// mirrors reports whether d adds just what a step took away in one place, or the other way round, with a neighbour in common.
 func (d *Delta) mirrors(step *Delta) bool {
-	took, added := map[string]bool{}, map[string]bool{}
 	for _, h := range step.hunks {
-		took[string(bytes.Join(step.old[h.from:h.to], nil))] = true
-		added[string(bytes.Join(step.now[h.at:h.end], nil))] = true
-	}
-	for _, h := range d.hunks {
-		gone, come := string(bytes.Join(d.old[h.from:h.to], nil)), string(bytes.Join(d.now[h.at:h.end], nil))
-		if come != "" && took[come] || gone != "" && added[gone] {
-			return true
+		for _, g := range d.hunks {
+			if g.end > g.at && alike(step.old, h.from, h.to, d.now, g.at, g.end) || g.to > g.from && alike(step.now, h.at, h.end, d.old, g.from, g.to) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// alike reports whether two stretches of lines are the same, and what is before or after them.
+func alike(a [][]byte, i, j int, b [][]byte, k, l int) bool {
+	if !sameLines(a[i:j], b[k:l]) {
+		return false
+	}
+	before := i == 0 && k == 0 || i > 0 && k > 0 && bytes.Equal(a[i-1], b[k-1])
+	after := j == len(a) && l == len(b) || j < len(a) && l < len(b) && bytes.Equal(a[j], b[l])
+	return before || after
 }
 
 func lineSet(lines [][]byte) map[string]bool {

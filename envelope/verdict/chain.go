@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -135,7 +136,7 @@ type World struct {
 	Dated     func(keyID, ledger string, seq uint64) bool       // an entry's own time is believed; nil: that of everybody who answers for oneself
 	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
-	Through   func(grants []envelope.Digest, name string) bool  // a line of grants comes from somebody; nil: none does
+	Apart     func(q capability.Query, name string) bool        // it is allowed by grants that somebody did not hand on; nil: all are
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
 	Left      func(keyID string, at time.Time) bool             // the trust root had let the key go
 	Policy    *trust.Policy                                     // nil demands the default

@@ -44,6 +44,11 @@ func (d *Derivation) Weight() int {
 	return n
 }
 
+// Covered reports whether sealed changes lead to all of it, whoever may bring them.
+func (d *Derivation) Covered() bool {
+	return d != nil && !slices.ContainsFunc(d.Changes, func(c DerivedChange) bool { return c.way(anySource) == nil })
+}
+
 // DerivedChange is one change, and every sealed edge that lies on a way from its old side to its new one; where it is
 // ported, on the way that was applied to its old side and gave its new one.
 type DerivedChange struct {
@@ -52,6 +57,7 @@ type DerivedChange struct {
 	To     Node             `json:"to,omitzero"`
 	Edges  []Edge           `json:"edges,omitempty"`
 	Ported bool             `json:"ported,omitempty"`
+	Or     *DerivedChange   `json:"or,omitempty"` // another way, where this one's signers may not
 
 	// Lines are those that nobody sealed, of a file of lines that no way leads to; none where that is not known.
 	Lines []provenance.Lines `json:"lines,omitempty"`
@@ -113,8 +119,16 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		return ok
 	}
+	asked := *d
+	d = &asked
+	d.Changes = slices.Clone(d.Changes)
 	for i := range d.Changes {
 		way := d.Changes[i].way(func(source int) bool { return may(source, i) })
+		if other := d.Changes[i].Or; way == nil && other != nil {
+			if way = other.way(func(source int) bool { return may(source, i) }); way != nil {
+				d.Changes[i] = *other
+			}
+		}
 		if way == nil {
 			path := string(d.Changes[i].Change.Path)
 			uncovered, lines[path] = append(uncovered, path), d.Changes[i].Lines

@@ -489,8 +489,7 @@ func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Ti
 			if seen, err := time.Parse(time.RFC3339, a.Seen); err == nil {
 				q.EndedBy = seen.Add(-time.Second) // it was there before it was seen: what ended since does not undo it
 			}
-			d := w.Authority.Decide(q)
-			if !d.Allowed || w.Through != nil && w.Through(d.Grants, self.Name) {
+			if !w.Authority.Decide(q).Allowed || w.Apart != nil && !w.Apart(q, self.Name) {
 				continue
 			}
 			if !yield(at, a.Ref) {

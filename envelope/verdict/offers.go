@@ -169,12 +169,12 @@ func (o *Offers) Modifies(c *provenance.Raw) bool {
 // IsText reports whether what has a mode may have lines.
 func IsText(mode string) bool { return mode == "100644" || mode == "100755" }
 
-// Starts are the nodes at which sealed changes of a path begin.
-func (o *Offers) Starts(path string) iter.Seq[Node] {
+// Starts are the nodes at which sealed changes of a path begin that count.
+func (o *Offers) Starts(path string, counts func(*Candidate) bool) iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		if w := o.byPath[path]; w != nil {
-			for n := range w.from {
-				if !yield(n) {
+			for n, list := range w.from {
+				if slices.ContainsFunc(list, func(i int) bool { return counts(w.list[i].Seal) }) && !yield(n) {
 					return
 				}
 			}
@@ -424,6 +424,7 @@ type Question struct {
 	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
 	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
 	Usable  func(path string, x Offer) bool
+	Now     func(c *Candidate, path string) bool       // its signer may bring the path now
 	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
 	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
@@ -445,6 +446,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		list int
 	}
 	at := map[listed]int{}
+	var seals []*Candidate // of the sources
 	source := func(x Offer) (int, bool) {
 		i, ok := at[listed{x.Seal, x.list}]
 		if ok {
@@ -467,7 +469,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			s.All = append(s.All, PathEdge{Path: []byte(list[i].PathBytes()), From: node(list[i].OldMode, list[i].Old), To: node(list[i].NewMode, list[i].New)})
 		}
 		at[listed{x.Seal, x.list}] = len(d.Sources)
-		d.Sources = append(d.Sources, s)
+		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
@@ -482,13 +484,28 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
 			dc.Edges = o.edges(c.Path, Move{dc.From, dc.To}, q.Usable, source)
-			if dc.way(anySource) == nil {
+			now := func(i int) bool { return q.Now(seals[i], c.Path) }
+			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
+				var other *DerivedChange
 				for port := range q.Ported(c) {
 					moved := DerivedChange{Change: dc.Change, From: port.From, To: port.To, Ported: true}
-					if moved.Edges = o.edges(c.Path, port.Move, port.Usable, source); moved.way(anySource) != nil {
-						dc = moved
+					if moved.Edges = o.edges(c.Path, port.Move, port.Usable, source); moved.way(anySource) == nil {
+						continue
+					}
+					sure := moved.way(now) != nil
+					if other == nil || sure {
+						other = &moved
+					}
+					if sure {
 						break
 					}
+				}
+				switch {
+				case other == nil:
+				case dc.way(anySource) == nil:
+					dc = *other
+				default:
+					dc.Or = other
 				}
 			}
 		}
@@ -570,10 +587,12 @@ func (d *Derivation) prefer() {
 		return 0
 	}
 	for i := range d.Changes {
-		slices.SortStableFunc(d.Changes[i].Edges, func(a, b Edge) int {
-			x, y := &d.Sources[a.Source], &d.Sources[b.Source]
-			return cmp.Or(cmp.Compare(part(a.Source), part(b.Source)), cmp.Compare(y.Time, x.Time), cmp.Compare(x.ID, y.ID))
-		})
+		for c := &d.Changes[i]; c != nil; c = c.Or {
+			slices.SortStableFunc(c.Edges, func(a, b Edge) int {
+				x, y := &d.Sources[a.Source], &d.Sources[b.Source]
+				return cmp.Or(cmp.Compare(part(a.Source), part(b.Source)), cmp.Compare(y.Time, x.Time), cmp.Compare(x.ID, y.ID))
+			})
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -321,6 +322,196 @@ func TestWhatWasTakenInStays(t *testing.T) {
 			t.Error(codes(r))
 		}
 	})
+}
+
+// What persons saw decides which automations are believed, and neither the order of ledgers nor what an automation says of itself does.
+func TestAutomationsAreBelieved(t *testing.T) {
+	// seen is a commit of coder's, whose grant lasts an hour, that ci saw in time.
+	seen := func(t *testing.T, limit bool) (w *world, id oid.ID, start time.Time, grant envelope.Digest) {
+		w = court(t)
+		w.automation()
+		start = w.clock
+		grant = w.grant("alice", "ci", func(g *capability.Grant) {
+			g.Action, g.Subject.Kind, g.Subject.Emails = capability.Push, "automation", nil
+			if limit {
+				g.Expires = envelope.Timestamp(start.Add(time.Hour))
+			}
+		})
+		w.grant("alice", "coder", func(g *capability.Grant) { g.Expires = envelope.Timestamp(start.Add(time.Hour)) })
+		w.looks("alice")
+		id = w.sealedChange("coder", "a")
+		w.clock = start.Add(20 * time.Minute)
+		w.looks("ci")
+		return w, id, start, grant
+	}
+	// apart has somebody write without the ledgers of others.
+	apart := func(w *world, who string, without ...string) {
+		was := w.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/covenant/ledger/provenance")
+		for _, x := range without {
+			for _, ref := range w.ledgers(prov.Topic, x) {
+				w.git("update-ref", "-d", ref)
+			}
+		}
+		w.renewed(func() { w.looks(who) })
+		w.restore(was)
+	}
+	t.Run("another automation saw it: one answer", func(t *testing.T) {
+		w, id, start, _ := seen(t, true)
+		w.key("cd")
+		w.adopted(func(r *trust.Root) error { return r.Add("cd", trust.Automation, nil, w.keys["cd"].Public()) }, "alice")
+		w.grant("alice", "cd", func(g *capability.Grant) {
+			g.Action, g.Subject.Kind, g.Subject.Emails = capability.Push, "automation", nil
+		})
+		w.clock = start.Add(30 * time.Minute)
+		apart(w, "cd", "coder")
+		w.clock = start.Add(30 * 24 * time.Hour)
+		apart(w, "alice", "coder", "ci", "cd")
+		first := codes(w.one(id, false))
+		for range 20 {
+			if again := codes(w.one(id, false)); again != first {
+				t.Fatalf("%s, then %s", first, again)
+			}
+		}
+	})
+	t.Run("its own revocation, dated before", func(t *testing.T) {
+		w, id, start, g := seen(t, false)
+		w.clock = start.Add(2 * time.Hour)
+		w.looks("alice")
+		w.clock = start.Add(10 * time.Minute)
+		w.renewed(func() { w.revoke("ci", g) })
+		w.clock = start.Add(24 * time.Hour)
+		if r := w.one(id, false); !r.Verdict.OK() {
+			t.Error(codes(r))
+		}
+	})
+	t.Run("it takes another key, and nobody wrote between", func(t *testing.T) {
+		w, id, start, _ := seen(t, false)
+		w.clock = start.Add(24 * time.Hour)
+		spare := w.key("ci2")
+		w.adopted(func(r *trust.Root) error {
+			if err := r.Add("ci", "", nil, spare.Public()); err != nil {
+				return err
+			}
+			return r.Remove("ci", trust.Leaving{Grants: trust.Stand}, w.keys["ci"].Public().ID())
+		}, "alice")
+		w.clock = start.Add(26 * time.Hour)
+		if r := w.one(id, false); !r.Verdict.OK() {
+			t.Error(codes(r))
+		}
+	})
+	t.Run("its grant begins later than operators wrote", func(t *testing.T) {
+		w := court(t)
+		w.automation()
+		start := w.clock
+		w.grant("alice", "ci", func(g *capability.Grant) {
+			g.Action, g.Subject.Kind, g.Subject.Emails, g.NotBefore = capability.Push, "automation", nil, envelope.Timestamp(start.Add(time.Minute))
+		})
+		w.grant("alice", "coder", func(g *capability.Grant) { g.Expires = envelope.Timestamp(start.Add(time.Hour)) })
+		base := w.oid("HEAD")
+		w.sealedChange("coder", "a")
+		w.clock = start.Add(20 * time.Minute)
+		w.admitted("ci", base)
+		w.clock = start.Add(24 * time.Hour)
+		w.holds("admitted in time")
+	})
+	t.Run("an agent hands something on to one whose grants were ended", func(t *testing.T) {
+		w := court(t)
+		w.automation()
+		start := w.clock
+		gci := w.grant("alice", "ci", func(g *capability.Grant) {
+			g.Action, g.Subject.Kind, g.Subject.Emails = capability.Push, "automation", nil
+		})
+		gm := w.grant("alice", "coder", func(g *capability.Grant) { g.Action, g.Delegable = "memory.read", 1 })
+		w.grant("alice", "coder", func(g *capability.Grant) { g.Expires = envelope.Timestamp(start.Add(time.Hour)) })
+		old := w.git("for-each-ref", "--format=%(objectname) %(refname)", ledger.Prefix)
+		w.clock = start.Add(24 * time.Hour)
+		w.revoke("alice", gci)
+		w.looks("ben")
+		now := start.Add(30 * 24 * time.Hour)
+		full := w.git("for-each-ref", "--format=%(objectname) %(refname)", ledger.Prefix)
+		w.drop("refs/covenant/ledger")
+		w.restore(old)
+		w.clock = start.Add(5 * time.Minute)
+		id := w.sealedChange("coder", "evil")
+		w.clock = start.Add(10 * time.Minute)
+		w.looks("ci")
+		w.clock = now
+		w.restore(full)
+		w.hands("coder", capability.Grant{
+			Action: "memory.read", Parent: gm, Scope: capability.Whole, Serial: fmt.Sprintf("%032x", 5),
+			Subject: capability.Subject{Accountable: "ci", Key: w.keys["ci"].Public().String(), Kind: "automation", Name: "ci"},
+		})
+		if r := w.one(id, false); r.Verdict.OK() {
+			t.Error("it passes")
+		}
+	})
+}
+
+// hands has somebody sign a grant, whatever becomes of it.
+func (w *world) hands(who string, g capability.Grant) {
+	w.t.Helper()
+	k := w.sealer(w.session(), who)
+	if _, err := k.Record(context.Background(), provenance.CapabilityTopic, provenance.Item{Type: capability.Granted, Body: g, Subject: "capability.granted"}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// What was handed on later, and says to have been before, gives nothing, and takes nothing from who has it from another.
+func TestHandedOnLater(t *testing.T) {
+	w := court(t)
+	gp := w.grant("alice", "coder", func(g *capability.Grant) { g.Action, g.Delegable = "repo.*", 2 })
+	w.grant("alice", "helper", nil)
+	good := w.oid("HEAD")
+	w.sealedChange("alice", "fix")
+	w.admitted("alice", good)
+	w.looks("ben")
+	fixed := w.oid("HEAD")
+	w.clock = w.clock.Add(time.Minute)
+	at := w.clock
+	w.git("reset", "-q", "--hard", good.String())
+	w.admitted("helper", fixed) // who may not
+	w.git("reset", "-q", "--hard", fixed.String())
+	w.looks("alice")
+	w.clock = w.clock.Add(time.Hour)
+	w.revoke("alice", gp)
+	w.looks("ben")
+	now := w.clock.Add(30 * 24 * time.Hour)
+	w.clock = at.Add(-10 * time.Second)
+	g := w.grantTo("helper")
+	g.Action, g.Parent, g.Scope, g.Subject.Accountable, g.Serial = "repo.*", gp, capability.Whole, "alice", fmt.Sprintf("%032x", 77)
+	w.hands("coder", g)
+	w.clock = now
+	w.holds("main where it was admitted")
+	w.git("reset", "-q", "--hard", good.String())
+	if whole, _, _ := w.passes(); whole {
+		t.Error("main was taken back by what counted for nothing")
+	}
+
+	w = court(t)
+	w.key("dan")
+	w.adopted(func(r *trust.Root) error { return r.Add("dan", trust.Human, nil, w.keys["dan"].Public()) }, "alice")
+	gd := w.grant("alice", "dan", func(g *capability.Grant) {
+		g.Action, g.Delegable, g.Subject.Kind, g.Subject.Emails = capability.Push, 1, "human", nil
+	})
+	gc := w.grant("alice", "coder", nil)
+	gp = w.grant("alice", "coder", func(g *capability.Grant) { g.Action, g.Delegable = capability.Push, 1 })
+	w.grant("alice", "helper", func(g *capability.Grant) { g.Action = "memory.read" })
+	gh := w.grant("dan", "helper", func(g *capability.Grant) { g.Action, g.Parent = capability.Push, gd })
+	base := w.oid("HEAD")
+	w.sealedChange("coder", "a")
+	k := w.sealer(w.session(), "coder")
+	mine, _ := k.Authority.Grant(gh)
+	for i := range 12 { // some have lower ids than dan's
+		g := mine.Granted
+		g.Parent, g.Serial = gp, fmt.Sprintf("%032x", i+1)
+		w.hands("coder", g)
+	}
+	w.admitted("helper", base)
+	w.looks("alice")
+	w.clock = w.clock.Add(24 * time.Hour)
+	w.revoke("alice", gc)
+	w.looks("ben")
+	w.holds("taken in by helper, whom dan let")
 }
 
 // An agent's second self is not somebody else, and takes nobody's work for its own.

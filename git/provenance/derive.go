@@ -38,9 +38,7 @@ type deriver struct {
 	lastLine    map[oid.ID]bool
 	children    map[oid.ID][]oid.ID  // which sealed commits go on from which; nil: nobody needed it yet
 	accountable []*verdict.Candidate // seals of persons and automation of the trust root, as built has them
-	texts       map[oid.ID][]byte    // content that was read, or found again
-	textBytes   int
-	started     map[string][]verdict.Node // by path
+	ports       *ports               // nil: nobody needed it yet
 }
 
 // heldExam is a commit that waits for its derivation, or for that of an earlier one.
@@ -55,7 +53,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: now,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin]entry{}, started: map[string][]verdict.Node{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin]entry{},
 	}
 }
 
@@ -144,8 +142,10 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	counts, past := d.pasts(c)
 	q.Usable = d.usable(c, q.Changes, x.exam.Side, counts, past)
-	q.Ported = d.porter(s, joined, counts, q.Usable).ported
-	q.Lines = func(r *prov.Raw) []prov.Lines { return d.nobodys(s, r) }
+	p := d.porting(s)
+	q.Now = d.mayNow
+	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
+	q.Lines = p.nobodys
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
 	for i := range v.Changes {
@@ -329,13 +329,13 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (cho
 	}
 	for i := range 2 { // against each parent: what the other side alone changed, and as it has it
 		for _, r := range diffs[i] {
-			mine, both := side[i][r.Path]
+			_, both := side[i][r.Path]
 			there, changed := side[1-i][r.Path]
 			if _, is := joined[r.Path]; is {
 				continue
 			}
-			if i == 0 && both && changed && d.joins(s, &mine, &there, &r) {
-				joined[r.Path] = verdict.Move{From: verdict.Node{Mode: there.OldMode, ID: there.Old}, To: verdict.Node{Mode: there.NewMode, ID: there.New}}
+			if first, second := side[0][r.Path], side[1][r.Path]; both && changed && d.porting(s).joins(&first, &second, &r) && !d.tookBack(s, &first, &second, &r, sides, common) {
+				joined[r.Path] = verdict.Move{From: verdict.Node{Mode: second.OldMode, ID: second.Old}, To: verdict.Node{Mode: second.NewMode, ID: second.New}}
 				continue
 			}
 			if both || !changed || there.New != r.New || there.NewMode != r.NewMode {
@@ -352,4 +352,36 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (cho
 		}
 	}
 	return chosen, joined, nil
+}
+
+// tookBack reports whether a merge that joins both sides has something that one of them took back since they parted.
+func (d *deriver) tookBack(s *git.Session, first, second, now *prov.Raw, sides [2]func(int) bool, common func(int) bool) bool {
+	p := d.porting(s)
+	for i, old := range []oid.ID{second.New, first.New} { // what the first side made of the second's, and the other way round
+		change, back := p.delta(old, now.New), p.delta(now.New, old)
+		if change == nil || back == nil {
+			return true
+		}
+		past := d.h.paths[now.Path]
+		for _, k := range past.moved {
+			if !sides[1-i](k) || common(k) {
+				continue
+			}
+			for _, m := range past.moves[k] {
+				if p.revives(change, back, now.New, m) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// waits reports whether content that is not here, and may come without a ref moving, could cover what nothing covers of a commit that was just looked at.
+func (d *deriver) waits(e *verdict.Exam) bool {
+	missing := d.ports != nil && d.ports.missing
+	if missing {
+		d.ports.missing = false
+	}
+	return missing && !e.Derived.Covered()
 }

@@ -2,12 +2,19 @@ package provenance_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // doc is a change of src/a: twenty lines, of which some are others: "5=x" in the place of the fifth, "5+x" after it, "5-" none.
@@ -81,17 +88,8 @@ func TestDerivedPorted(t *testing.T) {
 			return id
 		}, verdict.Derived},
 		{"the second commit of a branch that a forge rebased, where nothing is left of it", func(p *press) oid.ID {
-			p.moved(doc("10=x"), doc("10=x", "15+z"))
-			p.on("work")
-			p.git("rebase", "-q", "main")
-			p.on("main")
-			p.git("merge", "-q", "--ff-only", "work")
-			p.git("branch", "-q", "-D", "work")
-			p.git("reflog", "expire", "--expire=now", "--all")
-			p.git("gc", "-q", "--prune=now")
-			p.tipOnly = true
 			p.ranges = append(p.ranges, "HEAD~2..HEAD")
-			return p.head("rebased")
+			return p.rebased()
 		}, verdict.Derived},
 		{"a pick of one commit", func(p *press) oid.ID {
 			p.moved(doc("10=x"), doc("10=x", "15+z"))
@@ -204,6 +202,72 @@ func TestDerivedPorted(t *testing.T) {
 			p.revert("alice", "HEAD")
 			return p.merge("work")
 		}, verdict.Unsealed},
+		{"a merge, the branch first, after main took its squash back", func(p *press) oid.ID {
+			p.moved(doc("10=x"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.on("work")
+			id := p.merge("main")
+			p.ranges = append(p.ranges, "main..work")
+			return id
+		}, verdict.Unsealed},
+		{"a merge that keeps what the branch took back, and main had picked", func(p *press) oid.ID {
+			p.sealed("alice", doc())
+			p.branch("work", "HEAD")
+			p.sealed("coder", doc("10=bad"))
+			p.sealed("coder", doc("18=y"))
+			p.on("main")
+			p.sealed("alice", doc("2=main"))
+			p.git("cherry-pick", "work~1")
+			return p.merge("work")
+		}, verdict.Unsealed},
+		{"a merge of what main has already, and more", func(p *press) oid.ID {
+			p.sealed("alice", doc())
+			p.branch("work", "HEAD")
+			p.sealed("coder", doc("10=x"))
+			p.on("main")
+			p.sealed("alice", doc("10=x", "2=main"))
+			return p.merge("work")
+		}, verdict.Derived},
+		{"an executable", func(p *press) oid.ID {
+			p.executables(false)
+			return p.gone("two")
+		}, verdict.Derived},
+		{"an executable, after another branch's was taken back", func(p *press) oid.ID {
+			p.executables(true)
+			return p.gone("two")
+		}, verdict.Unsealed},
+		{"what one who may not any more has sealed as well", func(p *press) oid.ID {
+			start := p.clock
+			p.grant("alice", "mallory", func(g *capability.Grant) {
+				g.Scope, g.Expires = scope(p.t, `{"version":1,"paths":["src/**"]}`), envelope.Timestamp(start.Add(time.Hour))
+			})
+			p.moved(doc("10=x"))
+			p.git("tag", "base")
+			id := p.gone("work")
+			p.clock = start.Add(30 * time.Minute)
+			p.branch("m", "base")
+			p.put(doc("2=main", "10=x"))
+			p.git("commit", "-q", "--amend", "-m", "mallory's")
+			p.lies("mallory")
+			p.on("main")
+			p.git("branch", "-q", "-D", "m")
+			p.clock = start.Add(48 * time.Hour)
+			return id
+		}, verdict.Derived},
+		{"among beginnings of one who has no grant for it", func(p *press) oid.ID {
+			p.agent()
+			id := p.rebased()
+			var list []provenance.Claim
+			for i := range 260 {
+				list = append(list, provenance.Claim{
+					Commit:  git.Commit{ID: p.never(i), Tree: p.tree(), Parents: []oid.ID{p.oid("ground")}},
+					Changes: [][]prov.Change{{claim("src/a", fmt.Sprintf("%040x", i+1), fmt.Sprintf("%040x", i+1000))}},
+				})
+			}
+			p.claims("mallory", "refs/heads/agent/x", list...)
+			return id
+		}, verdict.Derived},
 		{"a merge that picks a side where both changed", func(p *press) oid.ID {
 			p.moved(doc("10=x"))
 			p.git("merge", "-q", "--no-ff", "--no-commit", "work")
@@ -241,6 +305,64 @@ func TestDerivedPorted(t *testing.T) {
 			return p.binary("", "y\n2\n3\n4\n5\n6\nx")
 		}, verdict.Unsealed},
 	})
+}
+
+// rebased is the second of two commits that a forge rebased onto main; nothing is left of the branch.
+func (p *press) rebased() oid.ID {
+	p.t.Helper()
+	p.moved(doc("10=x"), doc("10=x", "15+z"))
+	p.on("work")
+	p.git("rebase", "-q", "main")
+	p.on("main")
+	p.git("merge", "-q", "--ff-only", "work")
+	p.git("branch", "-q", "-D", "work")
+	p.git("reflog", "expire", "--expire=now", "--all")
+	p.git("gc", "-q", "--prune=now")
+	return p.head("rebased")
+}
+
+// executables are two branches on which coder made a file executable, beside another change; main changed it since, and took the first one, squashed, back.
+func (p *press) executables(back bool) {
+	p.t.Helper()
+	p.sealed("alice", doc())
+	p.git("tag", "base")
+	for name, change := range map[string]string{"one": doc("10=x"), "two": doc("15=y")} {
+		p.branch(name, "base")
+		_, text, _ := strings.Cut(change, "=")
+		p.write("src/a", text+"\n")
+		p.git("add", "src/a")
+		p.git("update-index", "--chmod=+x", "src/a")
+		p.made("executable")
+		p.seal("coder", prov.Witness, "HEAD")
+		p.git("reset", "-q", "--hard")
+	}
+	p.on("main")
+	p.sealed("alice", doc("2=main"))
+	if back {
+		p.squash("one")
+		p.revert("alice", "HEAD")
+		p.sealed("alice", doc("2=main", "18=more"))
+	}
+}
+
+// What is remembered of a commit that lacks content is not believed when that may have come.
+func TestDerivedPortedWaits(t *testing.T) {
+	p := newPress(t)
+	p.moved(doc("10=x"))
+	start := p.git("rev-parse", "HEAD~1:src/a")
+	id := p.gone("work")
+	content := p.git("cat-file", "blob", start)
+	if err := os.Remove(filepath.Join(p.dir, ".git", "objects", start[:2], start[2:])); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []verdict.Verdict{verdict.Unsealed, verdict.Unsealed, verdict.Derived} {
+		if want == verdict.Derived {
+			p.gitIn(content+"\n", "hash-object", "-w", "--stdin")
+		}
+		if r := p.look(id, "HEAD~1..HEAD", true); r.Verdict != want {
+			t.Errorf("%s, want %s", r.Verdict, want)
+		}
+	}
 }
 
 // How much of it was moved is said, and what was left out.

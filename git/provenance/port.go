@@ -3,33 +3,70 @@ package provenance
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"iter"
 	"slices"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// Limits of what is looked at for a change that was applied to other content.
+// Limits of what is looked at for changes that were applied to other content. What it takes is apart from what all else takes: where it is used
+// up nothing more is found to be applied, and nothing else is lost.
 const (
-	maxStarts = 64       // contents that it may have been made on
-	maxTexts  = 64 << 20 // bytes that are kept
+	portSteps      = 20_000_000 // of one run, in lines or so
+	portStepsOfOne = 4_000_000  // of one commit
+	tooMuch        = 200_000    // steps that it takes to find that there is too much to compare
+	maxStarts      = 64         // contents that one may have been made on
+	maxFound       = 16         // of those, that were found
+	maxEnds        = 8          // sealed contents that are compared to tell which lines nobody sealed
+	maxTexts       = 64 << 20   // bytes that are kept
+	maxDeltas      = 1024       // comparisons that are kept
 )
+
+// ports is what is known of contents, whichever commit is looked at.
+type ports struct {
+	d         *deriver
+	s         *git.Session
+	texts     map[oid.ID][]byte
+	textBytes int
+	deltas    map[[2]oid.ID]*prov.Delta
+	started   map[string][]verdict.Node // by path
+	found     map[string][]verdict.Node // whose content was found again, likewise; the last first
+	contents  map[oid.ID][]byte         // of those
+	missing   bool                      // some content was asked for and is not here: it may come
+	steps, of int                       // that are left; and for one commit
+}
+
+// porting returns what is known of contents, with steps for another commit.
+func (d *deriver) porting(s *git.Session) *ports {
+	if d.ports == nil {
+		d.ports = &ports{
+			d: d, s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
+			found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, steps: portSteps,
+		}
+	}
+	d.ports.of = portStepsOfOne
+	return d.ports
+}
+
+// take counts steps; false when there are none left.
+func (p *ports) take(n int) bool {
+	p.steps -= n
+	p.of -= n
+	return p.steps > 0 && p.of > 0
+}
 
 // porter finds, for one commit, the sealed changes that were applied to other content than they were made on: as when a branch is
 // squashed or rebased onto a main branch that has changed the same file.
 type porter struct {
-	d      *deriver
-	s      *git.Session
+	*ports
 	joined map[string]verdict.Move // by a merge
 	counts func(place int) bool
 	usable func(string, verdict.Offer) bool
-}
-
-func (d *deriver) porter(s *git.Session, joined map[string]verdict.Move, counts func(place int) bool, usable func(string, verdict.Offer) bool) *porter {
-	return &porter{d, s, joined, counts, usable}
 }
 
 // ported yields the ways of sealed changes that, applied to what stood at a path, give what a change put there.
@@ -41,99 +78,131 @@ func (p *porter) ported(r *prov.Raw) iter.Seq[verdict.Port] {
 		if !verdict.IsText(r.OldMode) || !verdict.IsText(r.NewMode) {
 			return
 		}
+		change, back := p.delta(r.Old, r.New), p.delta(r.New, r.Old)
+		if change == nil || back == nil {
+			return
+		}
+		fresh := p.fresh(r, change, back)
 		if way, ok := p.joined[r.Path]; ok {
-			if change := p.d.delta(p.s, r.Old, r.New); change != nil {
-				yield(verdict.Port{Move: way, Usable: p.fresh(r, change)})
-			}
+			yield(verdict.Port{Move: way, Usable: fresh})
 			return
 		}
-		old, ok := p.d.text(p.s, r.Old)
-		change := p.d.delta(p.s, r.Old, r.New)
-		if !ok || change == nil {
-			return
-		}
-		fresh := p.fresh(r, change)
-		for _, from := range p.starts(r) {
-			start, ok := p.d.text(p.s, from.ID)
-			if !ok {
+		for _, from := range p.starts(r.Path) {
+			if from.Mode != r.OldMode || from.ID == r.Old {
 				continue
 			}
-			apart, ok := prov.CompareText(old, start)
-			if !ok || !p.d.h.take(apart.Work()) {
-				continue
-			}
-			end, ok := prov.Merge(apart, change)
-			if !ok {
-				continue
-			}
-			to := verdict.Node{Mode: r.NewMode, ID: r.New.Format().Hash("blob", end)}
-			if !p.d.offers.Leads(r.Path, to) || !p.d.joinsTo(p.s, start, old, end, r.New) {
-				continue
-			}
-			p.d.keep(to.ID, end) // a later commit may go on from it
-			if !yield(verdict.Port{Move: verdict.Move{From: from, To: to}, Usable: fresh}) {
+			to, ok := p.applied(r, from)
+			if ok && !yield(verdict.Port{Move: verdict.Move{From: from, To: to}, Usable: fresh}) {
 				return
 			}
 		}
 	}
 }
 
-// starts are the contents that a change may have been made on.
-func (p *porter) starts(r *prov.Raw) []verdict.Node {
-	var out []verdict.Node
-	for _, n := range p.d.begins(r.Path) {
-		if n.Mode == r.OldMode && n.ID != r.Old && len(out) < maxStarts {
-			out = append(out, n)
-		}
+// applied returns where a sealed way ends that begins at a node and, applied to what stood at a path, gives what a change put there.
+func (p *ports) applied(r *prov.Raw, from verdict.Node) (verdict.Node, bool) {
+	apart, change := p.delta(r.Old, from.ID), p.delta(r.Old, r.New)
+	if apart == nil || change == nil {
+		return verdict.Node{}, false
 	}
-	p.d.h.take(len(out))
-	return out
+	end, ok := prov.Merge(apart, change)
+	if !ok || !p.take(len(end)/64) {
+		return verdict.Node{}, false
+	}
+	to := verdict.Node{Mode: r.NewMode, ID: r.New.Format().Hash("blob", end)}
+	start, _ := p.text(from.ID)
+	old, _ := p.text(r.Old)
+	if !p.d.offers.Leads(r.Path, to) || !p.joinsTo(start, old, end, r.New) {
+		return verdict.Node{}, false
+	}
+	if _, here := p.text(to.ID); !here { // another commit may go on from it
+		p.contents[to.ID] = end
+		p.found[r.Path] = append([]verdict.Node{to}, p.found[r.Path]...)
+	}
+	return to, true
 }
 
-// begins are the contents on which sealed changes of a path begin, those that the history had last first.
-func (d *deriver) begins(path string) []verdict.Node {
-	if out, known := d.started[path]; known {
-		return out
+// starts are the contents that a change may have been made on: those that were found again, and those here, that the history had last, first.
+func (p *ports) starts(path string) []verdict.Node {
+	here, known := p.started[path]
+	if !known {
+		here = p.begin(path)
+		p.started[path] = here
+		p.rebuild(path, here)
 	}
+	out := slices.Clone(p.found[path][:min(len(p.found[path]), maxFound)])
+	return append(out, here[:min(len(here), maxStarts)]...)
+}
+
+// begin finds the contents on which sealed changes of a path begin, of who may bring it.
+func (p *ports) begin(path string) []verdict.Node {
 	last := map[verdict.Node]int{}
-	if past := d.h.paths[path]; past != nil {
+	if past := p.d.h.paths[path]; past != nil {
 		for _, k := range past.moved {
 			for _, m := range past.moves[k] {
 				last[m.From], last[m.To] = k+1, k+1
 			}
 		}
 	}
-	out := slices.SortedFunc(d.offers.Starts(path), func(a, b verdict.Node) int { return cmp.Or(cmp.Compare(last[b], last[a]), a.ID.Compare(b.ID)) })
-	d.started[path] = out[:min(len(out), 4*maxStarts)]
-	return d.started[path]
+	all := slices.SortedFunc(p.d.offers.Starts(path, func(c *verdict.Candidate) bool { return p.d.may(c, path) }), func(a, b verdict.Node) int {
+		return cmp.Or(cmp.Compare(last[b], last[a]), a.ID.Compare(b.ID))
+	})
+	return slices.DeleteFunc(all[:min(len(all), 4*maxStarts)], func(n verdict.Node) bool {
+		if n.ID.IsZero() || !verdict.IsText(n.Mode) {
+			return true
+		}
+		_, ok := p.text(n.ID)
+		return !ok
+	})
+}
+
+// rebuild finds again, from what commits without a seal did at a path, contents that sealed changes led to and that are not here: others
+// begin there. What is found is the same whichever commit is looked at, and in which order.
+func (p *ports) rebuild(path string, here []verdict.Node) {
+	past := p.d.h.paths[path]
+	if past == nil {
+		return
+	}
+	for _, k := range past.moved {
+		if len(p.d.f.Seals[p.d.h.order[k]]) > 0 || len(past.moves[k]) != 1 {
+			continue
+		}
+		m := past.moves[k][0]
+		if !verdict.IsText(m.From.Mode) || !verdict.IsText(m.To.Mode) {
+			continue
+		}
+		r := prov.Raw{Path: path, Status: 'M', OldMode: m.From.Mode, NewMode: m.To.Mode, Old: m.From.ID, New: m.To.ID}
+		for _, from := range append(slices.Clone(p.found[path][:min(len(p.found[path]), maxFound)]), here[:min(len(here), maxFound)]...) {
+			if from.Mode != r.OldMode || from.ID == r.Old {
+				continue
+			}
+			if _, ok := p.applied(&r, from); ok || !p.take(1) {
+				break
+			}
+		}
+	}
 }
 
 // fresh tells which offers of a change are usable: not those that do again what was done, or undone, since they were made.
-func (p *porter) fresh(r *prov.Raw, change *prov.Delta) func(string, verdict.Offer) bool {
-	revives := map[int]bool{}
-	back := p.d.delta(p.s, r.New, r.Old)
-	if back == nil {
-		return func(string, verdict.Offer) bool { return false }
-	}
+func (p *porter) fresh(r *prov.Raw, change, back *prov.Delta) func(string, verdict.Offer) bool {
+	past := p.d.h.paths[r.Path]
+	known := map[int]bool{}
 	does := func(place int) bool {
-		if is, known := revives[place]; known {
-			return is
+		is, asked := known[place]
+		if !asked {
+			is = slices.ContainsFunc(past.moves[place], func(m verdict.Move) bool {
+				moded := r.OldMode != r.NewMode && m.From.Mode != m.To.Mode && (m.From.Mode == r.NewMode || m.To.Mode == r.NewMode)
+				return moded || p.revives(change, back, r.New, m)
+			})
+			known[place] = is
 		}
-		for _, m := range p.d.h.paths[r.Path].moves[place] {
-			step, after := p.d.delta(p.s, m.From.ID, m.To.ID), p.d.delta(p.s, r.New, m.To.ID)
-			if step == nil || after == nil || change.Revives(step, after, back) {
-				revives[place] = true
-				return true
-			}
-		}
-		revives[place] = false
-		return false
+		return is
 	}
 	return func(path string, x verdict.Offer) bool {
 		if !p.usable(path, x) {
 			return false
 		}
-		for _, k := range p.d.h.paths[r.Path].moved {
+		for _, k := range past.moved {
 			if !p.d.h.take(1) || p.counts(k) && !p.d.knows(x.Seal, k) && does(k) {
 				return false
 			}
@@ -142,35 +211,39 @@ func (p *porter) fresh(r *prov.Raw, change *prov.Delta) func(string, verdict.Off
 	}
 }
 
-// maxEnds is how many sealed contents are compared to tell which lines nobody sealed.
-const maxEnds = 8
+// revives reports whether a change, that leads to some content, does again what a move did, or undoes it; also where that is not known.
+func (p *ports) revives(change, back *prov.Delta, now oid.ID, m verdict.Move) bool {
+	step, after := p.delta(m.From.ID, m.To.ID), p.delta(now, m.To.ID)
+	return step == nil || after == nil || change.Revives(step, after, back)
+}
 
 // nobodys returns the lines of a change that nobody sealed, as far as sealed content tells: those by which it differs from what comes
 // nearest of what sealed contents, joined with what stood there, give. Nothing where it is no change of lines.
-func (d *deriver) nobodys(s *git.Session, r *prov.Raw) []prov.Lines {
+func (p *ports) nobodys(r *prov.Raw) []prov.Lines {
 	if !verdict.IsText(r.NewMode) || r.OldMode != "" && !verdict.IsText(r.OldMode) || r.Old == r.New {
 		return nil
 	}
-	best := d.delta(s, r.Old, r.New)
+	best := p.delta(r.Old, r.New)
 	if best == nil {
 		return nil
 	}
-	old, _ := d.text(s, r.Old)
-	now, _ := d.text(s, r.New)
+	old, _ := p.text(r.Old)
+	now, _ := p.text(r.New)
 	try := func(text []byte) {
-		if x, ok := prov.CompareText(text, now); ok && d.h.take(x.Work()) && x.Edits() < best.Edits() {
+		if x := p.compare(text, now); x != nil && x.Edits() < best.Edits() {
 			best = x
 		}
 	}
-	ends := slices.SortedFunc(d.offers.Ends(r.Path), func(a, b verdict.Node) int { return a.ID.Compare(b.ID) })
+	ends := slices.SortedFunc(p.d.offers.Ends(r.Path), func(a, b verdict.Node) int { return a.ID.Compare(b.ID) })
+	starts := p.starts(r.Path)
 	for _, end := range ends[:min(len(ends), maxEnds)] {
-		sealed, ok := d.text(s, end.ID)
+		sealed, ok := p.text(end.ID)
 		if !ok || end.ID.IsZero() {
 			continue
 		}
 		try(sealed)
-		for _, start := range d.begins(r.Path)[:min(len(d.begins(r.Path)), maxEnds)] {
-			a, b := d.delta(s, start.ID, r.Old), d.delta(s, start.ID, end.ID)
+		for _, start := range starts[:min(len(starts), maxEnds)] {
+			a, b := p.delta(start.ID, r.Old), p.delta(start.ID, end.ID)
 			if a == nil || b == nil {
 				continue
 			}
@@ -183,68 +256,109 @@ func (d *deriver) nobodys(s *git.Session, r *prov.Raw) []prov.Lines {
 }
 
 // joins reports whether a merge has at a path just what joining both sides' changes of the lines gives.
-func (d *deriver) joins(s *git.Session, ours, theirs, now *prov.Raw) bool {
+func (p *ports) joins(ours, theirs, now *prov.Raw) bool {
 	for _, m := range []string{ours.OldMode, ours.NewMode, theirs.NewMode, now.NewMode} {
 		if m != ours.OldMode || !verdict.IsText(m) {
 			return false
 		}
 	}
-	base, ok := d.text(s, ours.Old)
-	first, fine := d.text(s, ours.New)
-	second, whole := d.text(s, theirs.New)
-	return ok && fine && whole && d.joinsTo(s, base, first, second, now.New)
+	base, ok := p.text(ours.Old)
+	first, fine := p.text(ours.New)
+	second, whole := p.text(theirs.New)
+	return ok && fine && whole && p.joinsTo(base, first, second, now.New)
 }
 
 // joinsTo reports whether two sides, joined, give some content.
-func (d *deriver) joinsTo(s *git.Session, base, first, second []byte, want oid.ID) bool {
-	a, ok := prov.CompareText(base, first)
-	b, fine := prov.CompareText(base, second)
-	if !ok || !fine || !d.h.take(a.Work()+b.Work()) {
+func (p *ports) joinsTo(base, first, second []byte, want oid.ID) bool {
+	a, b := p.compare(base, first), p.compare(base, second)
+	if a == nil || b == nil {
 		return false
 	}
 	out, ok := prov.Merge(a, b)
-	there, here := d.text(s, want)
+	there, here := p.text(want)
 	return ok && here && bytes.Equal(out, there)
 }
 
-// delta compares two contents; nil where that can't be done. Nothing is like an empty file.
-func (d *deriver) delta(s *git.Session, old, now oid.ID) *prov.Delta {
-	a, ok := d.text(s, old)
-	b, fine := d.text(s, now)
-	if !ok || !fine {
+// compare compares two contents; nil where that can't be done, or takes too much.
+func (p *ports) compare(a, b []byte) *prov.Delta {
+	if !p.take((len(a) + len(b)) / 64) {
 		return nil
 	}
 	x, ok := prov.CompareText(a, b)
-	if !ok || !d.h.take(x.Work()) {
+	switch {
+	case !ok:
+		p.take(tooMuch)
+		return nil
+	case !p.take(x.Work()):
 		return nil
 	}
 	return x
 }
 
+// delta compares two contents by their names, and remembers that. Nothing is like an empty file.
+func (p *ports) delta(old, now oid.ID) *prov.Delta {
+	key := [2]oid.ID{old, now}
+	if x, ok := p.deltas[key]; ok {
+		return x
+	}
+	a, ok := p.text(old)
+	b, fine := p.text(now)
+	if !ok || !fine {
+		return nil
+	}
+	x := p.compare(a, b)
+	if x == nil && (p.steps <= 0 || p.of <= 0) {
+		return nil // another commit may have more
+	}
+	if len(p.deltas) >= maxDeltas {
+		clear(p.deltas)
+	}
+	p.deltas[key] = x
+	return x
+}
+
 // text returns content that is here, or that was found again.
-func (d *deriver) text(s *git.Session, id oid.ID) ([]byte, bool) {
+func (p *ports) text(id oid.ID) ([]byte, bool) {
 	if id.IsZero() {
 		return nil, true
 	}
-	if b, ok := d.texts[id]; ok {
+	if b, ok := p.contents[id]; ok {
+		return b, true
+	}
+	if b, ok := p.texts[id]; ok {
 		return b, b != nil
 	}
-	o, err := s.Object(id.String(), prov.MaxPatchContent)
-	if err != nil || o.Kind != "blob" {
-		d.keep(id, nil)
-		return nil, false
+	o, err := p.s.Object(id.String(), prov.MaxPatchContent)
+	p.missing = p.missing || errors.Is(err, git.ErrMissing)
+	b := o.Data
+	switch {
+	case err != nil || o.Kind != "blob":
+		b = nil
+	case b == nil:
+		b = []byte{}
 	}
-	if o.Data == nil {
-		o.Data = []byte{}
+	if p.textBytes += len(b) + 64; p.textBytes > maxTexts {
+		p.texts, p.textBytes = map[oid.ID][]byte{}, len(b)
 	}
-	d.keep(id, o.Data)
-	return o.Data, true
+	p.texts[id] = b
+	p.take(len(b)/64 + 16)
+	return b, b != nil
 }
 
-// keep remembers content; nil says that it is not to be had.
-func (d *deriver) keep(id oid.ID, b []byte) {
-	if d.textBytes += len(b); d.texts == nil || d.textBytes > maxTexts {
-		d.texts, d.textBytes = map[oid.ID][]byte{}, len(b)
+// mayNow reports whether the signer of a seal may bring a path to the ref under review now, as the built-in checker has it.
+func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
+	var all []prov.Raw
+	for _, list := range c.Seal.Predicate.Changes {
+		for i := range list {
+			if list[i].PathBytes() == path {
+				all = append(all, verdict.RawOf(&list[i]))
+			}
+		}
 	}
-	d.texts[id] = b
+	q := capability.Query{KeyID: c.KeyID, Action: capability.Commit, At: d.now, Ref: d.ref, Intent: c.Seal.Predicate.Intent, Changes: prov.Touched([][]prov.Raw{all})}
+	if c.Seal.Predicate.Mode == prov.Vouching {
+		q.Action = capability.Vouch
+	}
+	d.h.take(16)
+	return d.w.Authority.Decide(q).Allowed
 }

@@ -232,6 +232,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					exams, whole, o.Cache = nil, false, nil // too much to remember
 				}
 			}
+			whole = whole && !der.waits(&x.exam)
 			batch = append(batch, x.exam)
 			*x = heldExam{}
 			if len(batch) >= size && !judged() {

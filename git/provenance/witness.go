@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,25 +58,26 @@ func (f *Facts) sight() {
 		}
 	}
 	w := verdict.World{Chains: f.Chains}
-	look := func(kinds ...trust.Kind) {
-		for name, c := range f.Chains {
+	look := func(into map[string][]seenAt, kind trust.Kind) {
+		for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
+			c := f.Chains[name]
 			for i, e := range c.Entries {
 				p, ok := f.Authority.ByKey(e.KeyID)
-				if e.Err != nil || !c.Whole(i) || len(e.Header.Heads) == 0 || !ok || p.Accountable != p.Name || !slices.Contains(kinds, trust.Kind(p.Kind)) {
+				if e.Err != nil || !c.Whole(i) || len(e.Header.Heads) == 0 || !ok || p.Accountable != p.Name || p.Kind != string(kind) {
 					continue
 				}
-				if p.Kind != string(trust.Human) && !f.Authority.HeldAt(e.KeyID, f.notBefore(name, i)) {
+				if kind != trust.Human && !f.Authority.HeldAt(e.KeyID, f.notBefore(name, i)) {
 					continue
 				}
 				for _, h := range e.Header.Heads {
 					if id, ok := w.At(h.Ledger, h.Seq); ok && id == h.ID && writers[h.Ledger] != p.Name {
-						f.seen[h.Ledger] = append(f.seen[h.Ledger], seenAt{h.Seq, e.KeyID, f.times()[name][i]})
+						into[h.Ledger] = append(into[h.Ledger], seenAt{h.Seq, e.KeyID, f.times()[name][i]})
 					}
 				}
 			}
 		}
 	}
-	look(trust.Human)
+	look(f.seen, trust.Human)
 	for _, p := range f.Root.Persons { // who made an operator none saw how far the ledgers reached
 		f.sawUntil(p.OperatorSeen, p.OperatorUntil)
 	}
@@ -84,7 +86,12 @@ func (f *Facts) sight() {
 		f.sawUntil(x.Seen, cmp.Or(x.Compromised, x.Until)) // of a stolen key it reached so far before the theft
 	}
 	f.firstOnly()
-	look(trust.Automation)
+	f.witness() // automations are believed as far as persons saw
+	others := map[string][]seenAt{}
+	look(others, trust.Automation)
+	for name, list := range others {
+		f.seen[name] = append(f.seen[name], list...)
+	}
 	f.firstOnly()
 }
 
@@ -100,15 +107,17 @@ func (f *Facts) firstOnly() {
 	}
 }
 
-// notBefore is a moment at which an entry was there for certain, and that its writer does not choose: when somebody else first saw it, else
-// when operators wrote last.
+// notBefore is a moment at which an entry was there for certain: the second before somebody else first saw it; else when operators wrote
+// last, or when it says, whichever is later.
 func (f *Facts) notBefore(name string, i int) time.Time {
 	if s, ok := f.seenBy(name, i); ok {
 		if t, err := time.Parse(time.RFC3339, s.Time); err == nil {
-			return t
+			return t.Add(-time.Second)
 		}
 	}
-	f.times()
+	if own := f.times()[name][i]; own.After(f.latest) {
+		return own
+	}
 	return f.latest
 }
 

@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"slices"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -80,13 +79,7 @@ func (f *Facts) World() *verdict.World {
 			return ok && (p.Operator || !p.OperatorUntil.IsZero())
 		},
 		Dated: f.dated,
-		Through: func(grants []envelope.Digest, name string) bool {
-			return slices.ContainsFunc(grants, func(id envelope.Digest) bool {
-				g, ok := f.Authority.Grant(id)
-				by, known := f.Authority.ByKey(g.KeyID)
-				return ok && known && g.Granted.Parent != "" && by.Name == name
-			})
-		},
+		Apart: f.Authority.Apart,
 		Gone: func(keyID string) bool {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && !p.Until.IsZero()
