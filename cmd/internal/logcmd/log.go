@@ -127,6 +127,12 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return work.Explain(err)
 	}
+	if len(rep.Facts.Root.Succeeds) > 0 { // who sealed what before is told by ledgers that a remembered run does not read
+		opts.Cache = nil
+		if rep, err = provenance.Verify(ctx, w.Session, span, opts); err != nil {
+			return work.Explain(err)
+		}
+	}
 	i, shown := 0, 0
 	for r, err := range rep.Results {
 		if err != nil {
@@ -137,7 +143,11 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		if !o.wants(&r) {
 			continue
 		}
-		if err := print(env, o, &r, c); err != nil {
+		formerly := ""
+		if old := rep.Facts.Formerly(r.Commit); r.Principal == nil && len(old) > 0 {
+			formerly = old[0].Name
+		}
+		if err := print(env, o, &r, c, formerly); err != nil {
 			return err
 		}
 		if shown++; shown == o.max {
@@ -154,9 +164,11 @@ func (o *options) wants(r *verdict.Result) bool {
 	return o.principal == "" || (r.Principal != nil && (r.Principal.Name == o.principal || r.Principal.Accountable == o.principal))
 }
 
-func print(env *cli.Env, o options, r *verdict.Result, c *git.Commit) error {
+func print(env *cli.Env, o options, r *verdict.Result, c *git.Commit, formerly string) error {
 	if o.json {
-		return env.JSON(provenancecmd.Line(r))
+		line := provenancecmd.Line(r)
+		line.Formerly = formerly
+		return env.JSON(line)
 	}
 	p := env.Palette()
 	word := p.Good(fmt.Sprintf("%-8s", r.Verdict))
@@ -167,8 +179,11 @@ func print(env *cli.Env, o options, r *verdict.Result, c *git.Commit) error {
 		word = p.Bad(fmt.Sprintf("%-8s", r.Verdict))
 	}
 	who := "-"
-	if r.Principal != nil {
+	switch {
+	case r.Principal != nil:
 		who = provenancecmd.Who(r.Principal)
+	case formerly != "":
+		who = say.Line(formerly) + " (formerly)"
 	}
 	_, err := fmt.Fprintf(env.Out, "%s %s %s %-24s %s\n", p.Mark(c.ID.Short()), c.Committer.When.UTC().Format("2006-01-02"), word, who, say.Line(c.Subject))
 	return err

@@ -21,7 +21,8 @@ type CommitLine struct {
 	Principal  *verdict.Principal `json:"principal,omitempty"`
 	Envelope   string             `json:"envelope,omitempty"`
 	Unattended bool               `json:"unattended,omitempty"`
-	Covers     []CoverLine        `json:"covers,omitempty"` // the sealed commits that a derived one is made of
+	Covers     []CoverLine        `json:"covers,omitempty"`   // the sealed commits that a derived one is made of
+	Formerly   string             `json:"formerly,omitempty"` // log only: who sealed it in a repository that this one replaces
 	Findings   []verdict.Finding  `json:"findings"`
 	Warnings   []verdict.Finding  `json:"warnings"`
 }

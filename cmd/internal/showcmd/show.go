@@ -125,6 +125,9 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 	for i := range r.Covers {
 		t.say("  %s", provenancecmd.MadeOf(&r.Covers[i]))
 	}
+	for _, s := range rep.Facts.Formerly(c.ID) {
+		t.say("  formerly:    sealed by %s (%s) at %s, in the repository %s that this one replaces; its signature holds", say.Line(s.Name), say.Line(s.KeyID), s.Time, s.Repository.Short())
+	}
 	t.origins(rep.Facts, c.ID)
 	for i := range others {
 		if i == maxOrigins {
