@@ -62,7 +62,7 @@ func run(bin string, quick bool) error {
 		}
 		steps = append(steps, func() error { return b.verify(10000, 5*time.Second) })
 	}
-	steps = append(steps, b.storage, b.writers)
+	steps = append(steps, func() error { return b.wide(1000, 5, time.Second) }, func() error { return b.wide(1000, 15, 1500*time.Millisecond) }, b.storage, b.writers)
 	for _, s := range steps {
 		if err := s(); err != nil {
 			return err
@@ -279,6 +279,51 @@ func (b *bench) verify(history int, bar time.Duration) error {
 	if history <= 1000 {
 		row(fmt.Sprintf("verify, %d sealed commits, nothing new", history), ms(median(again)), "≤ 25 ms", median(again) <= 25*time.Millisecond)
 	}
+	return nil
+}
+
+// wide is a range of commits that change several files each, as a pull request; and, of the first of these, who made its lines.
+func (b *bench) wide(n, files int, bar time.Duration) error {
+	r, err := b.repo(100, 1)
+	if err != nil {
+		return err
+	}
+	base, err := b.out(r.dir, r.env, "git", "rev-parse", "main")
+	if err != nil {
+		return err
+	}
+	if err := r.fastImport(func(w *strings.Builder) { writeWide(w, strings.TrimSpace(base), n, files) }); err != nil {
+		return err
+	}
+	if err := r.seal(); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"reset", "-q", "--hard"}, {"repack", "-q", "-adf"}, {"pack-refs", "--all"}, {"prune-packed"}} {
+		if _, err := b.out(r.dir, r.env, "git", args...); err != nil {
+			return err
+		}
+	}
+	var cold []time.Duration
+	for range 5 {
+		start := time.Now()
+		if _, err := b.out(r.dir, r.env, filepath.Join(b.bin, "covenant"), "verify", "--no-cache", "--json", strings.TrimSpace(base)+"..main"); err != nil {
+			return err
+		}
+		cold = append(cold, time.Since(start))
+	}
+	row(fmt.Sprintf("verify, a range of %d commits of %d files each, cold", n, files), ms(median(cold)), "≤ "+bar.String(), median(cold) <= bar)
+	plain, ours, err := pair(9, func() error {
+		_, err := b.out(r.dir, r.env, "git", "blame", fileName(0))
+		return err
+	}, func() error {
+		_, err := b.out(r.dir, r.env, filepath.Join(b.bin, "covenant"), "blame", fileName(0))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	ratio := float64(median(ours)) / float64(median(plain))
+	row(fmt.Sprintf("covenant blame / git blame, %d commits", n), fmt.Sprintf("%.2f (%s / %s)", ratio, ms(median(ours)), ms(median(plain))), "≤ 2 ×", ratio <= 2)
 	return nil
 }
 

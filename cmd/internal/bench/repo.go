@@ -151,6 +151,28 @@ func writeHistory(w *strings.Builder, files, history int) {
 	}
 }
 
+// writeWide streams commits on top of one, each of which changes a line in several files of 200.
+func writeWide(w *strings.Builder, base string, n, files int) {
+	const lines = 200
+	from := base
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(w, "commit refs/heads/main\nmark :%d\ncommitter Ada <ada@example.com> %d +0000\ndata 1\nw\nfrom %s\n", i, 1767225700+i, from)
+		var body strings.Builder
+		for k := range lines {
+			last := i - (i-k+lines)%lines // the newest that changed it
+			fmt.Fprintf(&body, "line %d, changed by %d\n", k, max(last, 0))
+		}
+		for j := range files {
+			name := (i*7 + j) % 100
+			if j == 0 {
+				name = 0
+			}
+			fmt.Fprintf(w, "M 100644 inline %s\ndata %d\n%s\n", fileName(name), body.Len(), body.String())
+		}
+		from = fmt.Sprintf(":%d", i)
+	}
+}
+
 func (r *repo) fastImport(write func(*strings.Builder)) error {
 	var w strings.Builder
 	write(&w)
