@@ -506,7 +506,7 @@ func (p *pushed) advice(code verdict.Code, commit oid.ID) string {
 	case verdict.SealAuthority, verdict.SealGrant:
 		return "see who may do what: covenant capability list"
 	}
-	return "see it from your side: covenant verify " + commit.Short() + "^!"
+	return "see it from your side: covenant show " + commit.Short()
 }
 
 // mayMove judges how a protected ref moves. Forward it may go: its commits answer for

@@ -172,6 +172,11 @@ func (a *Authority) chain(id envelope.Digest, q *Query) pluginapi.Chain {
 	if top := line[len(line)-1]; top.Granted.Introduction && inactive(top.Granted.NotBefore, a.expiresFor(top, q), q.At) != "" {
 		return nil // something else took its place, and says more
 	}
+	return a.links(line, q)
+}
+
+// links is a line of grants as checkers see it.
+func (a *Authority) links(line []Given, q *Query) pluginapi.Chain {
 	var c pluginapi.Chain
 	for _, g := range line {
 		scope := a.scopes[g.ID]
@@ -204,10 +209,8 @@ func (a *Authority) Conclude(q *Query, r *pluginapi.Request, allowed bool, chain
 	d := Decision{Allowed: allowed, Checkers: checkers}
 	if !allowed {
 		d.Reason, d.Refused = reason, envelope.Digest(refused)
-		if len(r.Chains) == 0 {
-			if why, id := a.past(q); why != "" {
-				d.Reason, d.Refused = why, id
-			}
+		if why, id := a.past(q, r); why != "" {
+			d.Reason, d.Refused = why, id
 		}
 		return d
 	}
@@ -220,11 +223,23 @@ func (a *Authority) Conclude(q *Query, r *pluginapi.Request, allowed bool, chain
 	return d
 }
 
-// past says what became of a grant that covered a query's action.
-func (a *Authority) past(q *Query) (string, envelope.Digest) {
+// past says what became of a grant that would allow a query; where no grant is left at all, of one that covered its action.
+func (a *Authority) past(q *Query, r *pluginapi.Request) (string, envelope.Digest) {
+	at, err := time.Parse(time.RFC3339, r.At)
+	if err != nil {
+		return "", ""
+	}
+	if len(r.Chains) > 0 {
+		if _, why := refusedBy(r.Chains[0], r, at); why == "" {
+			return "", "" // it is a plugin that refuses
+		}
+	}
 	for _, id := range slices.Backward(a.bySub[q.KeyID]) {
 		line := a.line(id)
 		if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) {
+			continue
+		}
+		if _, why := refusedBy(a.links(line, q), r, at); why != "" && len(r.Chains) > 0 {
 			continue
 		}
 		if e, ok := a.End(id, q.EndedBy); ok {

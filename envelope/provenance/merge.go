@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -77,6 +78,9 @@ func (d *Delta) Edits() int {
 // Work is about how much there was to look at for a Delta, in lines.
 func (d *Delta) Work() int { return len(d.old) + len(d.now) + d.Edits()*d.Edits()/8 }
 
+// WorkOf is about how much there is to look at to tell whether a change revives something of a step.
+func (d *Delta) WorkOf(step *Delta) int { return len(d.hunks)*len(step.now)/64 + d.Work() + step.Work() }
+
 // Merge joins what two sides made of one text: what either did, and once what both did alike. False where both touched the
 // same lines, or neighbouring ones, in different ways; the sides must have the same old text.
 func Merge(ours, theirs *Delta) ([]byte, bool) {
@@ -114,25 +118,53 @@ func Merge(ours, theirs *Delta) ([]byte, bool) {
 }
 
 // Revives reports whether a change does again what a step of the past of its old text had done, or undoes what such a step
-// had done: whether the text after that step has some of the change already, or the change brings back a line that stood
-// there and stands nowhere now, takes away one that did not, or adds or takes away just what the step took away or
-// added in one place, with the same line before it or after it. A line that has no letter and no digit says nothing by itself. after leads from the change's new text to that after the step, back to its old one.
-func (d *Delta) Revives(step, after, back *Delta) bool {
-	undone, ok := Merge(after, back)
-	return !ok || !bytes.Equal(undone, bytes.Join(after.now, nil)) || d.bringsBack(step) || d.mirrors(step)
+// had done: whether the text after that step has some of the change already, in the same place; or the change brings back a line that stood
+// there and stands nowhere now, or that the step took away, or takes away one that the step brought or took away; or adds or takes away just what the step took away or
+// added in one place, with the same line before it or after it. A line that has no letter and no digit says nothing by itself.
+func (d *Delta) Revives(step *Delta) bool {
+	return d.stands(step.now) || d.bringsBack(step) || d.mirrors(step)
 }
 
-// bringsBack reports whether lines that the text after a step had, and has no more at all, come back with d, or whether some that it
-// did not have go again.
+// stands reports whether a text has, in one place, just what a hunk of d added, or lacks what it took away, with both neighbours; of lines
+// that say something one neighbour is enough.
+func (d *Delta) stands(text [][]byte) bool {
+	for _, h := range d.hunks {
+		added := d.now[h.at:h.end]
+		says := slices.ContainsFunc(added, func(l []byte) bool { return speaks(string(l)) })
+		for i := 0; i+len(added) <= len(text); i++ {
+			if !sameLines(text[i:i+len(added)], added) {
+				continue
+			}
+			before := neighbour(text, i-1, d.now, h.at-1)
+			after := neighbour(text, i+len(added), d.now, h.end)
+			if before && after || says && (before || after) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// neighbour reports whether two texts have the same line at two places, or both end there.
+func neighbour(a [][]byte, i int, b [][]byte, j int) bool {
+	out := func(t [][]byte, n int) bool { return n < 0 || n >= len(t) }
+	if out(a, i) || out(b, j) {
+		return out(a, i) && out(b, j)
+	}
+	return bytes.Equal(a[i], b[j])
+}
+
+// bringsBack reports whether lines that stood there before or after a step, and stand nowhere now, come back with d, or whether some that it
+// took away, or brought, go.
 func (d *Delta) bringsBack(step *Delta) bool {
-	old, now, then := lineSet(d.old), lineSet(d.now), lineSet(step.now)
+	old, now, before, then := lineSet(d.old), lineSet(d.now), lineSet(step.old), lineSet(step.now)
 	for l := range now {
-		if !old[l] && then[l] && speaks(l) {
+		if !old[l] && (then[l] || before[l]) && speaks(l) {
 			return true
 		}
 	}
 	for l := range old {
-		if !now[l] && !then[l] && speaks(l) {
+		if !now[l] && then[l] != before[l] && speaks(l) {
 			return true
 		}
 	}
@@ -161,8 +193,7 @@ func alike(a [][]byte, i, j int, b [][]byte, k, l int) bool {
 	if !sameLines(a[i:j], b[k:l]) {
 		return false
 	}
-	before := i == 0 && k == 0 || i > 0 && k > 0 && bytes.Equal(a[i-1], b[k-1])
-	after := j == len(a) && l == len(b) || j < len(a) && l < len(b) && bytes.Equal(a[j], b[l])
+	before, after := neighbour(a, i-1, b, k-1), neighbour(a, j, b, l)
 	return before || after
 }
 

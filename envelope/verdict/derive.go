@@ -166,10 +166,13 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	if len(d.Changes) == 0 && len(d.Over) > 0 {
 		findings = append(findings, Finding{Code: DerivedUncovered, Object: e.Commit.String(), Message: "whether its maker chose anything takes more than is looked at", Hint: "covenant show " + e.Commit.Short()})
 	}
+	const wants = "who decides that they are adds %q to coverage: covenant policy edit; else somebody vouches: covenant provenance seal %s"
 	if protected && !w.Policy.CoveredBy(trust.Blob) {
-		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "a commit without a seal of its own is not enough on " + ref, Hint: "covenant policy show"})
+		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "a commit without a seal of its own is not enough on " + ref, Hint: fmt.Sprintf(wants, trust.Blob, e.Commit.Short())})
 	} else if protected && !w.Policy.CoveredBy(coverage) {
-		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "sealed changes that were applied to other content are not enough on " + ref, Hint: "covenant policy show"})
+		findings = append(findings, Finding{
+			Code: PolicyCoverage, Object: e.Commit.String(), Message: "sealed changes cover all of it, applied to what others had changed, and such are not enough on " + ref, Hint: fmt.Sprintf(wants, trust.Patch, e.Commit.Short()),
+		})
 	}
 	r.Mode = provenance.Witness
 	within := d.within()
@@ -226,7 +229,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	if len(findings) > 0 {
 		r.Mode = ""
 		r.Findings = append(slices.Clone(r.Findings), findings...)
-		if r.Verdict == Unsealed {
+		if r.Verdict == Unsealed && (len(uncovered) > 0 || len(d.Changes) == 0) {
 			r.Findings = append([]Finding{{
 				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it, and sealed changes do not cover all of it",
 				Hint: "covenant provenance seal " + e.Commit.Short(),

@@ -504,6 +504,8 @@ func unledgered(w *World, cand *Candidate) Finding {
 	h := cand.Header
 	f := Finding{Object: string(cand.ID), Hint: "covenant sync"}
 	switch id, ok := w.At(h.Ledger(), h.Seq); {
+	case ok && id == "":
+		f.Code, f.Message, f.Hint = LedgerDamaged, fmt.Sprintf("the note has it as entry %d of ledger %s, which can't be read there", h.Seq, h.Ledger()), "covenant doctor"
 	case ok && id != cand.ID:
 		f.Code, f.Message = LedgerFork, fmt.Sprintf("the note has it as entry %d of ledger %s; %s stands there", h.Seq, h.Ledger(), id.Short())
 	case w.Chains[h.Ledger()] != nil:

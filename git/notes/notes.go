@@ -86,6 +86,15 @@ func Edit(s *git.Session, base oid.ID, who git.Ident, subject string, adds []Add
 	return t.commit(base, who, subject, adds)
 }
 
+// Join returns a commit with what one commit of a view holds, that goes on from another one as well.
+func Join(s *git.Session, view, other oid.ID, who git.Ident, subject string) (oid.ID, error) {
+	c, err := s.Commit(view.String())
+	if err != nil {
+		return oid.ID{}, err
+	}
+	return s.Put("commit", git.EncodeCommit(c.Tree, []oid.ID{view, other}, who, who, subject+"\n")), nil
+}
+
 // Rebuild is Edit of an empty view on top of base: what adds do not put is gone.
 func Rebuild(s *git.Session, base oid.ID, who git.Ident, subject string, adds []Add) (oid.ID, error) {
 	t := &tree{s: s, format: s.Repo().Format(), dirty: true}

@@ -358,8 +358,8 @@ func (d *deriver) merged(s *git.Session, c *git.Commit, diffs [][]prov.Raw) (cho
 func (d *deriver) tookBack(s *git.Session, first, second, now *prov.Raw, sides [2]func(int) bool, common func(int) bool) bool {
 	p := d.porting(s)
 	for i, old := range []oid.ID{second.New, first.New} { // what the first side made of the second's, and the other way round
-		change, back := p.delta(old, now.New), p.delta(now.New, old)
-		if change == nil || back == nil {
+		change := p.delta(old, now.New)
+		if change == nil {
 			return true
 		}
 		past := d.h.paths[now.Path]
@@ -368,7 +368,7 @@ func (d *deriver) tookBack(s *git.Session, first, second, now *prov.Raw, sides [
 				continue
 			}
 			for _, m := range past.moves[k] {
-				if p.revives(change, back, now.New, m) {
+				if p.revives(change, m) {
 					return true
 				}
 			}

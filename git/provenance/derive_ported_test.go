@@ -91,6 +91,30 @@ func TestDerivedPorted(t *testing.T) {
 			p.ranges = append(p.ranges, "HEAD~2..HEAD")
 			return p.rebased()
 		}, verdict.Derived},
+		{"the second commit of such a branch, of the same line", func(p *press) oid.ID { return p.rebasedOf(doc("10=x"), doc("10=y")) }, verdict.Derived},
+		{"the second, of the next line", func(p *press) oid.ID { return p.rebasedOf(doc("10=x"), doc("10=x", "11=y")) }, verdict.Derived},
+		{"the second, after both were taken back", func(p *press) oid.ID {
+			p.moved(doc("10=x"), doc("10=y"))
+			p.squash("work")
+			p.revert("alice", "HEAD")
+			p.git("cherry-pick", "work~1")
+			p.git("cherry-pick", "work")
+			return p.head("picked")
+		}, verdict.Unsealed},
+		{"what the signer saw squashed, and not taken back", func(p *press) oid.ID {
+			p.sealed("alice", doc())
+			p.branch("work", "HEAD")
+			p.sealed("coder", doc("10=x"))
+			p.on("main")
+			p.squash("work")
+			p.branch("again", "HEAD")
+			p.sealed("coder", doc("10=x2", "15=t"))
+			p.sealed("coder", doc("10=x", "15=t"))
+			p.on("main")
+			p.sealed("alice", doc("9=safe", "10=x2"))
+			p.sealed("alice", doc("10=x2", "3=n"))
+			return p.put(doc("10=x", "3=n"))
+		}, verdict.Unsealed},
 		{"a pick of one commit", func(p *press) oid.ID {
 			p.moved(doc("10=x"), doc("10=x", "15+z"))
 			p.git("cherry-pick", "work~1")
@@ -308,9 +332,11 @@ func TestDerivedPorted(t *testing.T) {
 }
 
 // rebased is the second of two commits that a forge rebased onto main; nothing is left of the branch.
-func (p *press) rebased() oid.ID {
+func (p *press) rebased() oid.ID { p.t.Helper(); return p.rebasedOf(doc("10=x"), doc("10=x", "15+z")) }
+
+func (p *press) rebasedOf(first, second string) oid.ID {
 	p.t.Helper()
-	p.moved(doc("10=x"), doc("10=x", "15+z"))
+	p.moved(first, second)
 	p.on("work")
 	p.git("rebase", "-q", "main")
 	p.on("main")

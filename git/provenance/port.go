@@ -34,11 +34,12 @@ type ports struct {
 	texts     map[oid.ID][]byte
 	textBytes int
 	deltas    map[[2]oid.ID]*prov.Delta
-	started   map[string][]verdict.Node // by path
-	found     map[string][]verdict.Node // whose content was found again, likewise; the last first
-	contents  map[oid.ID][]byte         // of those
-	missing   bool                      // some content was asked for and is not here: it may come
-	steps, of int                       // that are left; and for one commit
+	started   map[string][]verdict.Node       // by path
+	found     map[string][]verdict.Node       // whose content was found again, likewise; the last first
+	contents  map[oid.ID][]byte               // of those
+	ends      map[string]map[int]verdict.Node // where the way ends that a commit without a seal applied, by path and place
+	missing   bool                            // some content was asked for and is not here: it may come
+	steps, of int                             // that are left; and for one commit
 }
 
 // porting returns what is known of contents, with steps for another commit.
@@ -46,7 +47,7 @@ func (d *deriver) porting(s *git.Session) *ports {
 	if d.ports == nil {
 		d.ports = &ports{
 			d: d, s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
-			found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, steps: portSteps,
+			found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, ends: map[string]map[int]verdict.Node{}, steps: portSteps,
 		}
 	}
 	d.ports.of = portStepsOfOne
@@ -78,16 +79,16 @@ func (p *porter) ported(r *prov.Raw) iter.Seq[verdict.Port] {
 		if !verdict.IsText(r.OldMode) || !verdict.IsText(r.NewMode) {
 			return
 		}
-		change, back := p.delta(r.Old, r.New), p.delta(r.New, r.Old)
-		if change == nil || back == nil {
+		change := p.delta(r.Old, r.New)
+		if change == nil {
 			return
 		}
-		fresh := p.fresh(r, change, back)
+		starts, fresh := p.starts(r.Path), p.fresh(r, change)
 		if way, ok := p.joined[r.Path]; ok {
 			yield(verdict.Port{Move: way, Usable: fresh})
 			return
 		}
-		for _, from := range p.starts(r.Path) {
+		for _, from := range starts {
 			if from.Mode != r.OldMode || from.ID == r.Old {
 				continue
 			}
@@ -176,7 +177,14 @@ func (p *ports) rebuild(path string, here []verdict.Node) {
 			if from.Mode != r.OldMode || from.ID == r.Old {
 				continue
 			}
-			if _, ok := p.applied(&r, from); ok || !p.take(1) {
+			to, ok := p.applied(&r, from)
+			if ok {
+				if p.ends[path] == nil {
+					p.ends[path] = map[int]verdict.Node{}
+				}
+				p.ends[path][k] = to
+			}
+			if ok || !p.take(1) {
 				break
 			}
 		}
@@ -184,7 +192,7 @@ func (p *ports) rebuild(path string, here []verdict.Node) {
 }
 
 // fresh tells which offers of a change are usable: not those that do again what was done, or undone, since they were made.
-func (p *porter) fresh(r *prov.Raw, change, back *prov.Delta) func(string, verdict.Offer) bool {
+func (p *porter) fresh(r *prov.Raw, change *prov.Delta) func(string, verdict.Offer) bool {
 	past := p.d.h.paths[r.Path]
 	known := map[int]bool{}
 	does := func(place int) bool {
@@ -192,7 +200,7 @@ func (p *porter) fresh(r *prov.Raw, change, back *prov.Delta) func(string, verdi
 		if !asked {
 			is = slices.ContainsFunc(past.moves[place], func(m verdict.Move) bool {
 				moded := r.OldMode != r.NewMode && m.From.Mode != m.To.Mode && (m.From.Mode == r.NewMode || m.To.Mode == r.NewMode)
-				return moded || p.revives(change, back, r.New, m)
+				return moded || p.revives(change, m)
 			})
 			known[place] = is
 		}
@@ -203,7 +211,7 @@ func (p *porter) fresh(r *prov.Raw, change, back *prov.Delta) func(string, verdi
 			return false
 		}
 		for _, k := range past.moved {
-			if !p.d.h.take(1) || p.counts(k) && !p.d.knows(x.Seal, k) && does(k) {
+			if !p.d.h.take(1) || p.counts(k) && !p.d.knows(x.Seal, k) && does(k) && !p.made(path, x.Seal, k) {
 				return false
 			}
 		}
@@ -211,10 +219,32 @@ func (p *porter) fresh(r *prov.Raw, change, back *prov.Delta) func(string, verdi
 	}
 }
 
-// revives reports whether a change, that leads to some content, does again what a move did, or undoes it; also where that is not known.
-func (p *ports) revives(change, back *prov.Delta, now oid.ID, m verdict.Move) bool {
-	step, after := p.delta(m.From.ID, m.To.ID), p.delta(now, m.To.ID)
-	return step == nil || after == nil || change.Revives(step, after, back)
+// revives reports whether a change does again what a move did, or undoes it; also where that is not known.
+func (p *ports) revives(change *prov.Delta, m verdict.Move) bool {
+	step := p.delta(m.From.ID, m.To.ID)
+	return step == nil || !p.take(change.WorkOf(step)) || change.Revives(step)
+}
+
+// made reports whether the commit at a place can be made of nothing, at a path, but work from which a seal's commit goes on, as it is or applied
+// to other content: the next commit of a branch that a forge rebased knows those before it.
+func (p *ports) made(path string, c *verdict.Candidate, place int) bool {
+	if p.d.made(path, c, place) {
+		return true
+	}
+	end, ok := p.ends[path][place]
+	if !ok {
+		return false
+	}
+	behind, found := p.d.behind(c), false
+	for z := range p.d.offers.All(path) {
+		if z.To != end || z.Seal.Seal.Commit() == c.Seal.Commit() {
+			continue
+		}
+		if found = behind[z.Seal.Seal.Commit()]; !found || !p.take(1) {
+			return false
+		}
+	}
+	return found
 }
 
 // nobodys returns the lines of a change that nobody sealed, as far as sealed content tells: those by which it differs from what comes

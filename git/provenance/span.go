@@ -331,13 +331,14 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 }
 
 // Sealed returns which of the commits have a seal that holds now, whoever made it.
-func (f *Facts) Sealed(ctx context.Context, s *git.Session, commits []git.Commit, o Options) (map[oid.ID]bool, error) {
+// ref is the one that they are for, "" when it is not known.
+func (f *Facts) Sealed(ctx context.Context, s *git.Session, ref string, commits []git.Commit, o Options) (map[oid.ID]bool, error) {
 	o.Only = map[oid.ID]bool{}
 	in := make(map[oid.ID]bool, len(commits))
 	for _, c := range commits {
 		in[c.ID] = true
 	}
-	var sp Span
+	sp := Span{Ref: ref}
 	for _, c := range commits {
 		if slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Seal != nil }) {
 			o.Only[c.ID] = true

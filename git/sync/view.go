@@ -158,7 +158,16 @@ func (in *incoming) join(theirs oid.ID) (oid.ID, error) {
 	}
 	full := map[oid.ID]bool{}
 	adds = slices.DeleteFunc(adds, func(a notes.Add) bool { return a.Hint && in.full(base, a.Object, full) })
-	return notes.Edit(in.s, base, notes.Ident(in.o.Now), "joined with "+in.shown, adds)
+	tip, err := notes.Edit(in.s, base, notes.Ident(in.o.Now), "joined with "+in.shown, adds)
+	if err != nil || !theirsToo || ours.IsZero() {
+		return tip, err
+	}
+	on, err := provenance.Forward(in.ctx, in.s, ours, theirs)
+	if err != nil || on {
+		return tip, err
+	}
+	// Whoever has ours must be able to go on from there: another remote does.
+	return notes.Join(in.s, tip, ours, notes.Ident(in.o.Now), "joined with "+in.shown)
 }
 
 // full reports whether an object has as many pointers as are kept: then ours were evicted, and are not put back.

@@ -2,6 +2,7 @@ package capabilitycmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,12 +111,11 @@ granted since, which are open.`,
 
 // answered reports whether a grant of what was asked for came after a request.
 func (c *court) answered(name string, w *capability.Wish) bool {
-	for _, g := range c.facts.Authority.Grants() {
-		if !g.Granted.Introduction && g.Granted.Subject.Name == name && capability.Covers(g.Granted.Action, w.Action) && !g.Time.Before(w.Time) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.facts.Authority.Grants(), func(g capability.Given) bool {
+		x := &g.Granted
+		return !x.Introduction && x.Subject.Name == name && capability.Covers(x.Action, w.Action) && !g.Time.Before(w.Time) &&
+			(x.Scope.Beyond(&w.Scope) == "" || w.Scope.Beyond(&x.Scope) == "")
+	})
 }
 
 func (l *Listed) print(env *cli.Env, asJSON bool) error {

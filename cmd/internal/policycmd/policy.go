@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -175,10 +176,37 @@ func runEdit(ctx context.Context, env *cli.Env, file string, asJSON bool) error 
 		}
 	}
 	warnOfStrangers(ctx, env, d.policy)
+	defer hintAdmissions(ctx, env, d.policy)
 	return d.done(trustcmd.Do(ctx, env, trustcmd.Change{Act: "change the policy", JSON: asJSON, Base: d.base, Edit: func(_ *trustcmd.Hand, r *trust.Root) ([]identity.Signer, error) {
 		r.Policy = d.policy
 		return nil, nil
 	}}))
+}
+
+// hintAdmissions says of branches here that the policy in force protects, and that nobody admitted yet, what to type.
+func hintAdmissions(ctx context.Context, env *cli.Env, wanted *trust.Policy) {
+	w, pin, err := work.OpenPinned(ctx, env, "")
+	if err != nil {
+		return
+	}
+	defer w.Close()
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil || !reflect.DeepEqual(f.Root.Policy, wanted) {
+		return // it waits for signatures
+	}
+	refs, err := w.Session.Refs("refs/heads")
+	if err != nil {
+		return
+	}
+	var names []string
+	for _, r := range refs {
+		if f.Root.Policy.Protects(r.Name) && len(f.Line(r.Name).Steps) == 0 {
+			names = append(names, say.Shell(strings.TrimPrefix(r.Name, "refs/heads/")))
+		}
+	}
+	if len(names) > 0 {
+		env.Talk().Hint("nobody said yet that what is protected may be where it is: covenant ref admit " + names[0])
+	}
 }
 
 // draft is a policy that is to be signed, and where its text is kept until it is.

@@ -90,7 +90,11 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	good, err := f.Sealed(ctx, w.Session, commits, w.Verifying(pin))
+	ref, err := w.Session.ActingRef()
+	if err != nil {
+		return work.Explain(err)
+	}
+	good, err := f.Sealed(ctx, w.Session, ref, commits, w.Verifying(pin))
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -128,6 +128,9 @@ func (o *verifyOptions) check(cmd *cobra.Command) error {
 			}
 		}
 	}
+	if f.Changed("ref") && o.ref == "" {
+		return cli.Hint(cli.Usage("--ref names nothing"), "without it the ref that the revision names is meant")
+	}
 	if o.from != "" && o.tips != "" {
 		return cli.Usage("--tips remembers what is here, and what --from borrows is not kept")
 	}

@@ -175,7 +175,7 @@ func explain(err error) error {
 	if errors.As(err, &bad) {
 		hint := "see all of it: covenant verify"
 		if len(bad.Results) > 0 {
-			hint += " " + bad.Results[0].Commit.Short() + "^!"
+			hint = "see why: covenant show " + bad.Results[0].Commit.Short()
 		}
 		return cli.No(cli.Hint(err, hint))
 	}
