@@ -79,7 +79,9 @@ func (d *Delta) Edits() int {
 func (d *Delta) Work() int { return len(d.old) + len(d.now) + d.Edits()*d.Edits()/8 }
 
 // WorkOf is about how much there is to look at to tell whether a change revives something of a step.
-func (d *Delta) WorkOf(step *Delta) int { return len(d.hunks)*len(step.now)/64 + d.Work() + step.Work() }
+func (d *Delta) WorkOf(step *Delta) int {
+	return len(d.hunks)*len(step.now)/64 + d.Work() + step.Work()
+}
 
 // Merge joins what two sides made of one text: what either did, and once what both did alike. False where both touched the
 // same lines, or neighbouring ones, in different ways; the sides must have the same old text.
