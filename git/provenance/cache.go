@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v10"
+const cacheVersion = "covenant-exam/v11"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -140,7 +140,8 @@ type snapshot struct {
 	Problems []verdict.Finding `json:"problems"`
 	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
 	// Seen is who saw how far the ledgers reached that carry grants; of others the exams say it.
-	Seen map[string][]seenAt `json:"seen,omitempty"`
+	Seen     map[string][]seenAt `json:"seen,omitempty"`
+	Resealed bool                `json:"resealed,omitempty"` // some commit was
 }
 
 // shortCommit is as much of a commit as output needs.
@@ -302,7 +303,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	f.seen = snap.Seen
 	f.witness()
-	f.Seals = nil // not read: only what was examined is known
+	f.Seals, f.resealed = nil, snap.Resealed // not read: only what was examined is known
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
 	}
@@ -353,7 +354,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Exams: exams, Problems: r.Problems}
+	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Exams: exams, Problems: r.Problems, Resealed: f.Resealed()}
 	for name, list := range f.seen {
 		if strings.HasPrefix(name, CapabilityTopic+"/") {
 			if snap.Seen == nil {

@@ -68,7 +68,7 @@ func (f *Facts) Resealed() bool {
 			return true
 		}
 	}
-	return false
+	return f.resealed
 }
 
 // withoutReseals forgets the seals of those who said that they only vouched for what others made.

@@ -155,7 +155,13 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if span.Ranged {
 		return cli.Usage("blame looks at one revision, not at the range %q", rev)
 	}
-	out, err := w.Session.Repo().Run(ctx, nil, append(o.blame(), span.Tips[0].String(), "--", file)...)
+	blame := make(chan func() ([]byte, error), 1) // while the commits are judged
+	go func() {
+		out, err := w.Session.Repo().Run(ctx, nil, append(o.blame(), span.Tips[0].String(), "--", file)...)
+		blame <- func() ([]byte, error) { return out, err }
+	}()
+	results, judgeErr := w.Makers(span, w.Verifying(pin))
+	out, err := (<-blame)()
 	if err != nil {
 		if len(o.lines) > 0 && hasPath(ctx, w, span.Tips[0].String(), file) {
 			return cli.Hint(err, "-L takes lines that the file has: START,END or :FUNCTION")
@@ -169,18 +175,8 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return err
 	}
-	only := map[oid.ID]bool{}
-	for _, l := range lines {
-		only[l.commit] = true
-	}
-	if len(lines) == 0 {
-		return nil
-	}
-	opts := w.Verifying(pin)
-	opts.Only = only
-	results, err := w.Makers(span, opts)
-	if err != nil {
-		return err
+	if judgeErr != nil && len(lines) > 0 {
+		return judgeErr
 	}
 	if o.trace {
 		tip, err := w.Session.Commit(span.Tips[0].String())

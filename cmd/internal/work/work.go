@@ -125,12 +125,12 @@ func (w *Work) results(span provenance.Span, o provenance.Options) (map[oid.ID]v
 
 // Makers are Results for whoever asks whose lines commits have: of one that somebody only vouched for, what it is derived of is told, as far as that still holds.
 func (w *Work) Makers(span provenance.Span, o provenance.Options) (map[oid.ID]verdict.Result, error) {
-	o.Cache = nil // who made which path of a derived commit is not remembered
+	o.Cache = w.Cache(false)
 	results, facts, err := w.results(span, o)
 	if err != nil || !facts.Resealed() {
 		return results, err
 	}
-	o.Origins = true
+	o.Origins, o.Cache = true, nil
 	origins, _, err := w.results(span, o)
 	if err != nil {
 		return nil, err
