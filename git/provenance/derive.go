@@ -123,6 +123,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		Continues: func(later, earlier *verdict.Candidate) bool { return d.line(earlier)[later.Seal.Commit()] },
 	}
 	d.h.of = maxStepsOfOne // what was looked at for the commit before is not held against this one
+	if d.ports != nil {
+		d.ports.of = portStepsOfOne
+	}
 	var joined map[string]verdict.Move
 	if len(c.Parents) == 2 {
 		var err error

@@ -249,18 +249,38 @@ func (d *deriver) may(c *verdict.Candidate, path string) bool {
 	key := sealedPath{c, path}
 	ok, known := d.allowed[key]
 	if !known {
-		var all []prov.Raw
-		for _, list := range c.Seal.Predicate.Changes {
-			for i := range list {
-				if list[i].PathBytes() == path {
-					all = append(all, verdict.RawOf(&list[i]))
-				}
-			}
-		}
-		ok = d.asked(c, prov.Touched([][]prov.Raw{all}))
+		ok = d.asked(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))
 		d.allowed[key] = ok
 	}
 	return ok
+}
+
+// mayNow reports whether the signer of a seal may bring a path to the ref under review now, as the built-in checker has it.
+func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
+	d.h.take(16)
+	return d.w.Authority.Decide(d.query(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))).Allowed
+}
+
+// sealedAt returns what a seal says that its commit changed at a path, against each parent.
+func sealedAt(c *verdict.Candidate, path string) []prov.Raw {
+	var all []prov.Raw
+	for _, list := range c.Seal.Predicate.Changes {
+		for i := range list {
+			if list[i].PathBytes() == path {
+				all = append(all, verdict.RawOf(&list[i]))
+			}
+		}
+	}
+	return all
+}
+
+// query asks whether the signer of a seal may make changes on the ref under review now.
+func (d *deriver) query(c *verdict.Candidate, changes []pluginapi.Change) capability.Query {
+	q := capability.Query{KeyID: c.KeyID, Action: capability.Commit, At: d.now, Ref: d.ref, Intent: c.Seal.Predicate.Intent, Changes: changes}
+	if c.Seal.Predicate.Mode == prov.Vouching {
+		q.Action = capability.Vouch
+	}
+	return q
 }
 
 type sealedPath struct {
@@ -270,10 +290,7 @@ type sealedPath struct {
 
 func (d *deriver) asked(c *verdict.Candidate, changes []pluginapi.Change) bool {
 	d.h.take(16)
-	q := capability.Query{KeyID: c.KeyID, Action: capability.Commit, At: d.now, Ref: d.ref, Intent: c.Seal.Predicate.Intent, Changes: changes}
-	if c.Seal.Predicate.Mode == prov.Vouching {
-		q.Action = capability.Vouch
-	}
+	q := d.query(c, changes)
 	if d.w.Authority.Decide(q).Allowed {
 		return true
 	}

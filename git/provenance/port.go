@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -23,7 +22,7 @@ const (
 	maxStarts      = 64         // contents that one may have been made on
 	maxFound       = 16         // of those, that were found
 	maxEnds        = 8          // sealed contents that are compared to tell which lines nobody sealed
-	maxTexts       = 64 << 20   // bytes that are kept
+	maxTexts       = 64 << 20   // bytes that are kept: of what was read, of what was found again, and of what was compared, each
 	maxDeltas      = 1024       // comparisons that are kept
 )
 
@@ -34,23 +33,24 @@ type ports struct {
 	texts     map[oid.ID][]byte
 	textBytes int
 	deltas    map[[2]oid.ID]*prov.Delta
+	compared  int                             // bytes that those keep alive, at most
 	started   map[string][]verdict.Node       // by path
 	found     map[string][]verdict.Node       // whose content was found again, likewise; the last first
 	contents  map[oid.ID][]byte               // of those
+	foundSize int                             // bytes of those contents
 	ends      map[string]map[int]verdict.Node // where the way ends that a commit without a seal applied, by path and place
 	missing   bool                            // some content was asked for and is not here: it may come
 	steps, of int                             // that are left; and for one commit
 }
 
-// porting returns what is known of contents, with steps for another commit.
+// porting returns what is known of contents. Whoever looks at another commit gives it steps of its own.
 func (d *deriver) porting(s *git.Session) *ports {
 	if d.ports == nil {
 		d.ports = &ports{
 			d: d, s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
-			found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, ends: map[string]map[int]verdict.Node{}, steps: portSteps,
+			found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, ends: map[string]map[int]verdict.Node{}, steps: portSteps, of: portStepsOfOne,
 		}
 	}
-	d.ports.of = portStepsOfOne
 	return d.ports
 }
 
@@ -116,7 +116,8 @@ func (p *ports) applied(r *prov.Raw, from verdict.Node) (verdict.Node, bool) {
 	if !p.d.offers.Leads(r.Path, to) || !p.joinsTo(start, old, end, r.New) {
 		return verdict.Node{}, false
 	}
-	if _, here := p.text(to.ID); !here { // another commit may go on from it
+	if _, here := p.text(to.ID); !here && p.foundSize+len(end) <= maxTexts { // another commit may go on from it
+		p.foundSize += len(end)
 		p.contents[to.ID] = end
 		p.found[r.Path] = append([]verdict.Node{to}, p.found[r.Path]...)
 	}
@@ -340,8 +341,9 @@ func (p *ports) delta(old, now oid.ID) *prov.Delta {
 	if x == nil && (p.steps <= 0 || p.of <= 0) {
 		return nil // another commit may have more
 	}
-	if len(p.deltas) >= maxDeltas {
+	if p.compared += len(a) + len(b); len(p.deltas) >= maxDeltas || p.compared > maxTexts {
 		clear(p.deltas)
+		p.compared = len(a) + len(b)
 	}
 	p.deltas[key] = x
 	return x
@@ -373,22 +375,4 @@ func (p *ports) text(id oid.ID) ([]byte, bool) {
 	p.texts[id] = b
 	p.take(len(b)/64 + 16)
 	return b, b != nil
-}
-
-// mayNow reports whether the signer of a seal may bring a path to the ref under review now, as the built-in checker has it.
-func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
-	var all []prov.Raw
-	for _, list := range c.Seal.Predicate.Changes {
-		for i := range list {
-			if list[i].PathBytes() == path {
-				all = append(all, verdict.RawOf(&list[i]))
-			}
-		}
-	}
-	q := capability.Query{KeyID: c.KeyID, Action: capability.Commit, At: d.now, Ref: d.ref, Intent: c.Seal.Predicate.Intent, Changes: prov.Touched([][]prov.Raw{all})}
-	if c.Seal.Predicate.Mode == prov.Vouching {
-		q.Action = capability.Vouch
-	}
-	d.h.take(16)
-	return d.w.Authority.Decide(q).Allowed
 }
