@@ -1,0 +1,204 @@
+package verdict
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+
+	"github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// Question is a commit whose changes are looked for.
+type Question struct {
+	Changes []provenance.Raw   // against its first parent
+	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
+	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
+	Usable  func(path string, x Offer) bool
+	Now     func(c *Candidate, path string) bool       // its signer may bring the path now
+	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
+	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
+	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
+	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
+	Continues func(later, earlier *Candidate) bool
+}
+
+// A Port is a way of sealed changes that was applied to other content than it began with, and gave what the commit has.
+type Port struct {
+	Move   // where the way leads
+	Usable func(path string, x Offer) bool
+}
+
+// Derive finds what may cover the changes of a commit.
+func (o *Offers) Derive(q *Question) *Derivation {
+	d := &Derivation{}
+	type listed struct {
+		seal *Candidate
+		list int
+	}
+	at := map[listed]int{}
+	var seals []*Candidate // of the sources
+	source := func(x Offer) (int, bool) {
+		i, ok := at[listed{x.Seal, x.list}]
+		if ok {
+			return i, i >= 0
+		}
+		exam := o.exam(x.Seal)
+		if exam == nil {
+			at[listed{x.Seal, x.list}] = -1
+			return -1, false
+		}
+		c := x.Seal.Seal.Commit()
+		s := Source{ExamSeal: *exam, Commit: c, Here: q.Here(c)}
+		s.Seen = Seen{} // that it was seen says nothing of when it was brought here
+		lists := x.Seal.Seal.Predicate.Changes
+		list := lists[x.list]
+		for i := range list {
+			if taken(lists, list[i].PathBytes()) {
+				continue // a side that was taken is nobody's change, so nothing of it is left out
+			}
+			s.All = append(s.All, PathEdge{Path: []byte(list[i].PathBytes()), From: node(list[i].OldMode, list[i].Old), To: node(list[i].NewMode, list[i].New)})
+		}
+		at[listed{x.Seal, x.list}] = len(d.Sources)
+		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
+		return len(d.Sources) - 1, true
+	}
+	byPath := make(map[string]pluginapi.Change, len(q.Touched))
+	for _, t := range q.Touched {
+		byPath[string(t.Path)] = t
+	}
+	for i := range q.Changes {
+		c := &q.Changes[i]
+		dc := DerivedChange{Change: byPath[c.Path], From: Node{c.OldMode, c.Old}, To: Node{c.NewMode, c.New}}
+		if dc.Change.Path == nil {
+			dc.Change.Path = []byte(c.Path)
+		}
+		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
+			dc.Edges = o.edges(c.Path, Move{dc.From, dc.To}, q.Usable, source)
+			now := func(i int) bool { return q.Now(seals[i], c.Path) }
+			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
+				var other *DerivedChange
+				for port := range q.Ported(c) {
+					moved := DerivedChange{Change: dc.Change, From: port.From, To: port.To, Ported: true}
+					if moved.Edges = o.edges(c.Path, port.Move, port.Usable, source); moved.way(anySource) == nil {
+						continue
+					}
+					sure := moved.way(now) != nil
+					if other == nil || sure {
+						other = &moved
+					}
+					if sure {
+						break
+					}
+				}
+				switch {
+				case other == nil:
+				case dc.way(anySource) == nil:
+					dc = *other
+				default:
+					dc.Or = other
+				}
+			}
+		}
+		if dc.way(anySource) == nil {
+			dc.Lines = q.Lines(c)
+		}
+		d.Changes = append(d.Changes, dc)
+	}
+	d.prefer()
+	taken := map[string]bool{}
+	for _, in := range d.within() {
+		for k := range in {
+			taken[k] = true
+		}
+	}
+	for l, i := range at {
+		if i < 0 {
+			continue
+		}
+		for j := range d.Sources[i].All {
+			e := &d.Sources[i].All[j]
+			path := string(e.Path)
+			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
+				return q.Continues(y, l.seal) && o.only(y, path, taken)
+			}, func(y *Candidate) bool { return q.Continues(y, l.seal) })
+		}
+	}
+	return d
+}
+
+func anySource(int) bool { return true }
+
+// edges are the usable ones that lie on a way, with their sources.
+func (o *Offers) edges(path string, way Move, usable func(string, Offer) bool, source func(Offer) (int, bool)) []Edge {
+	var out []Edge
+	of := map[string]int{}
+	for _, x := range o.byPath[path].between(way.From, way.To) {
+		if of[x.Seal.KeyID] == maxOfWay {
+			continue
+		}
+		of[x.Seal.KeyID]++
+		if !usable(path, x) {
+			continue
+		}
+		if n, ok := source(x); ok {
+			out = append(out, Edge{x.From, x.To, n})
+		}
+	}
+	return out
+}
+
+// taken reports whether a merge has at a path what one of its parents has.
+func taken(lists [][]provenance.Change, path string) bool {
+	return slices.ContainsFunc(lists, func(list []provenance.Change) bool {
+		return !slices.ContainsFunc(list, func(c provenance.Change) bool { return c.PathBytes() == path })
+	})
+}
+
+// only reports whether all that a seal lists but for one path was taken.
+func (o *Offers) only(y *Candidate, path string, taken map[string]bool) bool {
+	for _, list := range y.Seal.Predicate.Changes {
+		for i := range list {
+			c := &list[i]
+			if p := c.PathBytes(); p != path && !taken[key([]byte(p), node(c.OldMode, c.Old), node(c.NewMode, c.New))] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// prefer puts the edges first whose sources come whole: of two drafts of one change the one that was taken.
+func (d *Derivation) prefer() {
+	in := d.within()
+	part := func(i int) int {
+		if len(in[i]) < len(d.Sources[i].All) {
+			return 1
+		}
+		return 0
+	}
+	for i := range d.Changes {
+		for c := &d.Changes[i]; c != nil; c = c.Or {
+			slices.SortStableFunc(c.Edges, func(a, b Edge) int {
+				x, y := &d.Sources[a.Source], &d.Sources[b.Source]
+				return cmp.Or(cmp.Compare(part(a.Source), part(b.Source)), cmp.Compare(y.Time, x.Time), cmp.Compare(x.ID, y.ID))
+			})
+		}
+	}
+}
+
+// within returns what of each source lies on the ways of the commit's changes, as key names it.
+func (d *Derivation) within() []map[string]bool {
+	in := make([]map[string]bool, len(d.Sources))
+	for i := range in {
+		in[i] = map[string]bool{}
+	}
+	for i := range d.Changes {
+		c := &d.Changes[i]
+		for _, e := range c.Edges {
+			in[e.Source][key(c.Change.Path, e.From, e.To)] = true
+		}
+	}
+	return in
+}
