@@ -198,9 +198,11 @@ func Parse(b []byte) (*Envelope, error) {
 	if len(b) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(b), MaxSize)
 	}
-	var w wire
-	if err := canonical.Unmarshal(b, &w); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
+	w, ok := cutWire(b)
+	if !ok {
+		if err := canonical.Unmarshal(b, &w); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSyntax, err)
+		}
 	}
 	if w.Payload == "" {
 		return nil, ErrEmptyPayload
@@ -244,6 +246,25 @@ func Parse(b []byte) (*Envelope, error) {
 	e.pae = PAE(e.payloadType, e.payload)
 	e.id = digestOf(e.pae)
 	return e, nil
+}
+
+// cutWire reads an envelope of one signature whose texts need no escape, which nearly all are: its canonical form leaves no
+// choice but those texts, so cutting them out tells as much as reading JSON does. ok: it is one, and w is what JSON would have made of it.
+func cutWire(b []byte) (w wire, ok bool) {
+	var sig wireSig
+	for _, part := range []struct {
+		before string
+		into   *string
+	}{{`{"payload":"`, &w.Payload}, {`","payloadType":"`, &w.PayloadType}, {`","signatures":[{"keyid":"`, &sig.KeyID}, {`","sig":"`, &sig.Sig}} {
+		rest, is := bytes.CutPrefix(b, []byte(part.before))
+		end := bytes.IndexByte(rest, '"')
+		if !is || end < 0 || bytes.ContainsFunc(rest[:end], func(r rune) bool { return r < ' ' || r == '\\' || r > '~' }) {
+			return wire{}, false
+		}
+		*part.into, b = string(rest[:end]), rest[end:]
+	}
+	w.Signatures = []wireSig{sig}
+	return w, string(b) == `"}]}`
 }
 
 // ID returns the envelope's identity.

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,6 +116,9 @@ func Statement[T any](typ string, h Header, body T) ([]byte, error) {
 
 // TypeOf returns the type of an opened ledger statement.
 func TypeOf(o *Opened) (string, error) {
+	if typ, ok := cutType(o.Payload); ok {
+		return typ, nil
+	}
 	var p struct {
 		Type string `json:"type"`
 	}
@@ -122,6 +126,22 @@ func TypeOf(o *Opened) (string, error) {
 		return "", fmt.Errorf("%w: no type", ErrSyntax)
 	}
 	return p.Type, nil
+}
+
+// cutType finds the type at the end of a canonical object, where its name sorts it: a quote in a text would have a backslash
+// before it, and an object within this one would end before the last brace does.
+func cutType(payload []byte) (string, bool) {
+	const name = `,"type":"`
+	rest, ok := bytes.CutSuffix(payload, []byte(`"}`))
+	i := bytes.LastIndex(rest, []byte(name))
+	if !ok || i < 0 {
+		return "", false
+	}
+	typ := rest[i+len(name):]
+	if len(typ) == 0 || bytes.ContainsAny(typ, `"\\`) {
+		return "", false
+	}
+	return string(typ), true
 }
 
 // HeaderOf returns the header of an opened statement of a type this program may not know.
