@@ -351,7 +351,7 @@ func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]led
 
 // update appends to the hand's ledger of a topic, under the repository's lock. build is told which heads of other ledgers
 // moved, for the first entry it appends. A ledger of the hand's that others
-// have written into, or that lost entries, is left: the clone becomes a new replica.
+// have written into, that lost entries, or whose lock a dead process left, is left: the clone becomes a new replica.
 func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx, ledger.Name, []envelope.Head) error) error {
 	unlock, err := k.lock(ctx)
 	if err != nil {
@@ -369,6 +369,9 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		err = ledger.Update(ctx, k.Session, k.seqOf, prefixes, early, func(tx *ledger.Tx) error {
 			if err = k.held(tx); err != nil {
 				return err
+			}
+			if tx.Stuck(name.Ref()) { // nobody else writes it, and we hold the repository's lock: who holds this one is dead
+				return fmt.Errorf("%w: its lock is held", errForeign)
 			}
 			if heads, err = k.look(ctx, tx, name); err != nil {
 				return err
