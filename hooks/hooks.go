@@ -86,6 +86,8 @@ const maxRewritten = 100_000
 type RefusedError struct {
 	Err  error
 	Hint []string // what to do about it, without a command's name where there is none
+
+	refusals []refusal // of a push
 }
 
 func (e *RefusedError) Error() string { return e.Err.Error() }
@@ -180,6 +182,7 @@ func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
 		return nil, m.unanswered(err, strict)
 	}
 	made, err := m.do(ctx, in, s, pin)
+	in.tellRefused(ctx, s, pin, err)
 	return made, m.unanswered(err, strict)
 }
 

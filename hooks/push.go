@@ -36,6 +36,10 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 			continue // the server says who may delete
 		}
 		if err := in.mayPush(ctx, s, pin, remote, m); err != nil {
+			var refused *RefusedError
+			if errors.As(err, &refused) {
+				refused.refusals = []refusal{{m, remote, refused.Error()}}
+			}
 			return nil, err
 		}
 	}

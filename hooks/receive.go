@@ -98,7 +98,27 @@ func (p *pushed) verdict() error {
 	if p.more > 0 {
 		p.in.say("and %d more", p.more)
 	}
-	return &RefusedError{Err: errors.New("nothing of this push was taken"), Hint: p.hints[:min(len(p.hints), maxHints)]}
+	return &RefusedError{Err: errors.New("nothing of this push was taken"), Hint: p.hints[:min(len(p.hints), maxHints)], refusals: p.refusals()}
+}
+
+// refusals are what is recorded of a push: the refs that something is wrong with, and what; else the first, and everything.
+func (p *pushed) refusals() []refusal {
+	var out []refusal
+	for _, m := range p.moves {
+		var why []string
+		for _, w := range p.wrong {
+			if strings.HasPrefix(w, m.ref+":") {
+				why = append(why, w)
+			}
+		}
+		if len(why) > 0 {
+			out = append(out, refusal{move: m, reason: strings.Join(why, "\n")})
+		}
+	}
+	if len(out) == 0 && len(p.moves) > 0 {
+		out = append(out, refusal{move: p.moves[0], reason: strings.Join(p.wrong, "\n")})
+	}
+	return out
 }
 
 func (p *pushed) refuse(hint, format string, a ...any) {

@@ -107,7 +107,8 @@ type Entry struct {
 // Appended is an entry that was put: Blob is the envelope's blob, for notes.
 type Appended struct {
 	Tip
-	Blob oid.ID
+	Ledger Name
+	Blob   oid.ID
 }
 
 // Blob returns the bytes of an envelope's blob: its line and a newline.
@@ -236,7 +237,7 @@ func (tx *Tx) Append(n Name, write func(seq uint64, prev envelope.Digest) (Entry
 	now := Tip{Commit: commit, Seq: tip.Seq + 1, ID: entry.Envelope.ID()}
 	tx.tips[n] = now
 	tx.move(n.Ref(), commit)
-	return Appended{now, blob}, nil
+	return Appended{now, n, blob}, nil
 }
 
 // Set moves another ref with the ledgers, after them.

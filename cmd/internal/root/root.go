@@ -4,6 +4,7 @@ package root
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/open-covenant/covenant-git/cmd/internal/auditcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/blamecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/capabilitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
@@ -46,6 +47,7 @@ covenant-COMMAND.`,
 	verify := provenancecmd.NewVerify(env)
 	verify.ValidArgsFunction = cli.Complete(env, 0, work.Revisions(env))
 	root.AddCommand(
+		auditcmd.New(env),
 		blamecmd.New(env),
 		capabilitycmd.New(env),
 		disablecmd.New(env),

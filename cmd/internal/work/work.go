@@ -280,3 +280,28 @@ func Explain(err error) error {
 	}
 	return err
 }
+
+// Writer returns what writes statements as the chosen identity, and reads no more than that needs: what only tells of
+// something asks nobody whether it may.
+func (w *Work) Writer() (*provenance.Sealer, error) {
+	pin, err := w.Pin("")
+	if err != nil {
+		return nil, err
+	}
+	cache := w.Cache(false)
+	c := w.Choice()
+	c.Cache, c.Refs = cache, provenance.RefsAhead(w.Session) // while the root is read
+	root, err := cache.OpenRoot(w.Session, pin)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	a, refs, err := provenance.AuthorityFor(w.ctx, w.Session, root, c)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	hand, err := provenance.ChooseHand(w.Session.Repo(), a, c)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	return &provenance.Sealer{Session: w.Session, Root: root, Authority: a, Hand: hand, Moment: "command", Now: w.Env.Now, Refs: refs}, nil
+}

@@ -1,0 +1,22 @@
+// Package auditcmd is the command group "audit": what happened, and the proof that nothing of it was taken out.
+package auditcmd
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+)
+
+// New returns the command group.
+func New(env *cli.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "See all that happened, and add to it",
+		Long: `The audit log is what all ledgers say, of all who write here, in the order of cause and
+effect: grants, commits, checks, refusals, and what was recorded with "append". Nothing is
+in it twice, and nothing in it was taken from anybody's word: each line is a statement
+that its writer signed.`,
+	}
+	cmd.AddCommand(newAppend(env), newKinds(env), newLog(env))
+	return cmd
+}

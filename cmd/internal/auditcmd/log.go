@@ -1,0 +1,363 @@
+package auditcmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+type looking struct {
+	since, until, principal, intent, outcome, root string
+	kinds                                          []string
+	max                                            int
+	json, follow, reverse                          bool
+}
+
+func newLog(env *cli.Env) *cobra.Command {
+	var o looking
+	cmd := &cobra.Command{
+		Use:   "log",
+		Short: "Show all that happened, causes before effects",
+		Long: `Show the entries of all ledgers, of all who write here, as one log: an entry comes after
+all that its writer had seen when it was made. What knows nothing of each other comes by the
+time it claims. Only what verifies is shown; what does not is told on standard error, and
+"covenant audit verify" is the command that judges.
+
+With --follow it goes on as more is recorded, until it is interrupted.`,
+		Example: `  covenant audit log --principal coder --since 2026-11-24 --until 2026-11-25
+  covenant audit log --outcome denied -n 20
+  covenant audit log --kind 'capability.*' --json | jq -r .subject.name
+  covenant audit log --follow`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runLog(cmd.Context(), env, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.since, "since", "", "what happened then or later: a time, a day, or 2d for two days ago")
+	f.StringVar(&o.until, "until", "", "what happened then or before; a day counts whole")
+	f.StringVar(&o.principal, "principal", "", "what this principal did, was refused, or answers for")
+	f.StringArrayVar(&o.kinds, "kind", nil, "of this kind, such as note, seal or capability.*; may be repeated")
+	f.StringVar(&o.intent, "intent", "", "done for this intent")
+	f.StringVar(&o.outcome, "outcome", "", "that ended so: ok, denied, failed or ignored")
+	f.IntVarP(&o.max, "max-count", "n", 0, "only the last so many")
+	f.BoolVar(&o.reverse, "reverse", false, "what happened last comes first")
+	f.BoolVarP(&o.follow, "follow", "f", false, "go on as more is recorded")
+	f.BoolVar(&o.json, "json", false, "print one JSON object per line, with the fields of the statement")
+	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	_ = cmd.RegisterFlagCompletionFunc("principal", cli.Complete(env, 0, work.Names(env)))
+	return cmd
+}
+
+func (o *looking) filter(now time.Time) (audit.Filter, error) {
+	f := audit.Filter{Principal: o.principal, Kinds: o.kinds, Intent: o.intent, Outcome: event.Outcome(o.outcome)}
+	switch f.Outcome {
+	case "", event.OK, event.Failed, event.Denied, event.Ignored:
+	default:
+		return f, cli.Usage("--outcome takes ok, denied, failed or ignored, not %q", o.outcome)
+	}
+	if o.max < 0 {
+		return f, cli.Usage("-n takes a number of lines, not %d", o.max)
+	}
+	if o.follow && o.reverse {
+		return f, cli.Usage("--follow and --reverse don't go together")
+	}
+	for _, t := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{"--since", o.since, &f.Since}, {"--until", o.until, &f.Until}} {
+		if t.text == "" {
+			continue
+		}
+		at, err := work.Ago(t.flag, t.text, now)
+		if err != nil {
+			return f, err
+		}
+		if *t.into, err = time.Parse(time.RFC3339, at); err != nil {
+			return f, err
+		}
+	}
+	if _, err := time.Parse(time.DateOnly, o.until); err == nil {
+		f.Until = f.Until.Add(24*time.Hour - time.Second)
+	}
+	return f, nil
+}
+
+func runLog(ctx context.Context, env *cli.Env, o looking) error {
+	filter, err := o.filter(env.Now())
+	if err != nil {
+		return err
+	}
+	w, pin, err := work.OpenPinned(ctx, env, o.root)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return work.Explain(err)
+	}
+	for i := range f.Problems {
+		env.Talk().Warn("%s: %s: %s", f.Problems[i].Code, f.Problems[i].Object, f.Problems[i].Message)
+	}
+	if len(f.Problems) > 0 {
+		env.Talk().Hint("what does not verify is left out; see all of it: covenant audit verify")
+	}
+	if o.follow {
+		if err := o.print(env, f, o.some(w, f, filter)); err != nil {
+			return err
+		}
+		return o.goOn(ctx, env, w, pin, filter, f)
+	}
+	return env.Page(ctx, func() error { return o.print(env, f, o.some(w, f, filter)) })
+}
+
+// some are the records that are asked for: the last ones, in the order that is asked for.
+func (o *looking) some(w *work.Work, f *provenance.Facts, filter audit.Filter) iter.Seq2[audit.Record, error] {
+	switch {
+	case o.max == 0 && !o.reverse:
+		return audit.Log(w.Session, f, filter)
+	case o.max == 0:
+		return audit.Backwards(w.Session, f, filter)
+	}
+	return func(yield func(audit.Record, error) bool) {
+		var last []audit.Record
+		for r, err := range audit.Backwards(w.Session, f, filter) {
+			if err != nil {
+				yield(r, err)
+				return
+			}
+			if o.reverse {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if last = append(last, r); len(last) == o.max {
+				break
+			}
+		}
+		for i := len(last) - 1; i >= 0 && !o.reverse; i-- {
+			if !yield(last[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+func (o *looking) print(env *cli.Env, f *provenance.Facts, records iter.Seq2[audit.Record, error]) error {
+	for r, err := range records {
+		if err != nil {
+			return work.Explain(err)
+		}
+		switch {
+		case r.Err != nil:
+			env.Talk().Warn("%s: entry %d of %s, by %s: %v", r.ID.Short(), r.Seq, r.Ledger, name(&r), r.Err)
+		case o.json:
+			err = printJSON(env, &r)
+		default:
+			err = printLine(env, f, &r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interval is how often --follow looks.
+const interval = 500 * time.Millisecond
+
+// goOn shows what comes to be.
+func (o *looking) goOn(ctx context.Context, env *cli.Env, w *work.Work, pin envelope.Digest, filter audit.Filter, f *provenance.Facts) error {
+	filter.Until = time.Time{}
+	told := map[string]bool{}
+	for _, p := range f.Problems {
+		told[p.Object+p.Message] = true
+	}
+	for tick := time.NewTicker(interval); ; {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return nil
+		case <-tick.C:
+		}
+		refs, err := w.Session.Tips(ledger.Prefix)
+		if err != nil {
+			return err
+		}
+		moved := len(refs) != len(f.Tips)
+		for _, r := range refs {
+			moved = moved || f.Tips[r.Name] != r.ID
+		}
+		if !moved {
+			continue
+		}
+		filter.After = audit.Heads(f)
+		if f, err = provenance.Load(ctx, w.Session, pin); err != nil {
+			return work.Explain(err)
+		}
+		for _, p := range f.Problems {
+			if !told[p.Object+p.Message] {
+				told[p.Object+p.Message] = true
+				env.Talk().Warn("%s: %s: %s", p.Code, p.Object, p.Message)
+			}
+		}
+		if err := o.print(env, f, audit.Log(w.Session, f, filter)); err != nil {
+			return err
+		}
+	}
+}
+
+// printJSON writes a record as one object: what every line has, then the fields of the statement. No field of an event has
+// a name of the former; one of another statement that has stays out.
+func printJSON(env *cli.Env, r *audit.Record) error {
+	head := []struct {
+		name  string
+		value any
+		omit  bool
+	}{
+		{"type", "entry", false},
+		{"id", r.ID, false},
+		{"ledger", r.Ledger, false},
+		{"seq", r.Seq, false},
+		{"index", r.Index, r.Of == 1},
+		{"object", r.Commit, false},
+		{"time", envelope.Timestamp(r.Time), false},
+		{"at", envelope.Timestamp(r.At), r.At.Equal(r.Time)},
+		{"principal", name(r), r.Principal == nil},
+		{"accountable", accountable(r), r.Principal == nil},
+		{"kind", r.Kind, false},
+		{"outcome", r.Outcome, false},
+		{"intent", r.Intent, r.Intent == ""},
+		{"session", r.Session, r.Session == ""},
+	}
+	var b bytes.Buffer
+	put := func(name string, value any) error {
+		v, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%q:%s", name, v)
+		return nil
+	}
+	taken := map[string]bool{}
+	for _, h := range head {
+		taken[h.name] = true
+		if h.omit {
+			continue
+		}
+		if err := put(h.name, h.value); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.Data {
+		if taken[f.Name] {
+			continue
+		}
+		if err := put(f.Name, f.Value); err != nil {
+			return err
+		}
+	}
+	return env.JSON(json.RawMessage("{" + b.String() + "}"))
+}
+
+func name(r *audit.Record) string {
+	if r.Principal == nil {
+		return ""
+	}
+	return r.Principal.Name
+}
+
+func accountable(r *audit.Record) string {
+	if r.Principal == nil {
+		return ""
+	}
+	return r.Principal.Accountable
+}
+
+func printLine(env *cli.Env, f *provenance.Facts, r *audit.Record) error {
+	p := env.Palette()
+	word := fmt.Sprintf("%-7s", r.Outcome)
+	switch r.Outcome {
+	case event.OK:
+		word = p.Dim(word)
+	default:
+		word = p.Bad(word)
+	}
+	who := name(r)
+	if r.Principal != nil && r.Principal.Accountable != r.Principal.Name {
+		who += " for " + r.Principal.Accountable
+	}
+	_, err := fmt.Fprintf(env.Out, "%s %s %s %-16s %s  %s\n", p.Mark(r.ID.Short()), r.At.UTC().Format("2006-01-02 15:04:05"), word, say.Line(who), p.Bold(say.Line(r.Kind)), say.Line(about(f, r)))
+	return err
+}
+
+// about says in a few words what a record is of.
+func about(f *provenance.Facts, r *audit.Record) string {
+	g := r.Get
+	short := func(id string) string {
+		if d := envelope.Digest(id); d.Valid() {
+			return d.Short()
+		}
+		return id[:min(len(id), 12)]
+	}
+	because := func(s string) string {
+		if why := g("reason"); why != "" {
+			return s + ": " + why
+		}
+		return s
+	}
+	switch r.Kind {
+	case audit.Seal:
+		return strings.TrimSpace("commit " + short(g("commit")) + " on " + g("ref"))
+	case "gate.decided", "capability.checked":
+		who := ""
+		if p, ok := f.Authority.ByKey(g("key")); ok && (r.Principal == nil || p.Name != r.Principal.Name) {
+			who = " to " + p.Name
+		}
+		on := ""
+		if ref := g("ref"); ref != "" {
+			on = " on " + ref
+		}
+		return because(g("action") + who + on)
+	case "capability.granted":
+		var s struct{ Name string }
+		for _, x := range r.Data {
+			if x.Name == "subject" {
+				_ = json.Unmarshal(x.Value, &s)
+			}
+		}
+		return strings.TrimSpace(g("action") + " to " + s.Name)
+	case "capability.revoked":
+		return because("grant " + short(g("grant")))
+	case "capability.requested":
+		return because(g("action"))
+	case "ref.admitted":
+		return g("ref") + " at " + short(g("new"))
+	case "note":
+		return g("text")
+	}
+	var list []string
+	for _, x := range r.Data {
+		if v := g(x.Name); v != "" && len(v) <= 80 {
+			list = append(list, x.Name+"="+v)
+		}
+	}
+	return strings.Join(list, " ")
+}
