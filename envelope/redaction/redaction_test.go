@@ -236,6 +236,15 @@ func TestValue(t *testing.T) {
 	if _, _, err := x.Value(deep(redaction.MaxDepth)); err != nil {
 		t.Error(err)
 	}
+	// The name is too long to be looked at before a part of it is redacted, and must not be after.
+	long := map[string]any{"password /home/mkowalski-mkowalski-mkowalski-mkowalski-mkowalski/" + strings.Repeat("/", 40): "hunter2hunter2"}
+	once, _, err := x.Value(long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twice, more, err := x.Value(once); err != nil || len(more) != 0 || !reflect.DeepEqual(once, twice) {
+		t.Errorf("%v, and then %v", once, twice)
+	}
 	noKey, err := redaction.New(redaction.Rules{}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -134,6 +134,10 @@ func (w *walk) judge(s, name string) (ruleID, bool) {
 	if !w.x.rules.on(id) || !isSecret(classify(name), s, true) {
 		return 0, false
 	}
+	// A name that is itself redacted says nothing: it would say something else the second time.
+	if strings.Contains(name, markOpen) || len(w.x.machine.all(name)) > 0 {
+		return 0, false
+	}
 	// A rule that knows this very string says more.
 	if spans := resolve(w.x.machine.all(s), 0); len(spans) == 1 && spans[0].start == 0 && spans[0].end == len(s) {
 		return spans[0].rule, true
