@@ -33,7 +33,7 @@ var floors = []struct {
 	{"1 walls, registered by programs that want them", []string{"git/gogit", "envelope/identity/openpgp"}},
 	{"2a documents and places", []string{
 		"envelope/statement", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/evidence",
-		"envelope/intent", "envelope/event", "envelope/review", "envelope/receipt", "envelope/attestation", "git/ledger", "git/notes",
+		"envelope/intent", "envelope/event", "envelope/review", "envelope/receipt", "envelope/attestation", "envelope/tlog", "git/ledger", "git/notes",
 	}},
 	{"2b judgement", []string{"envelope/verdict"}},
 	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
@@ -58,6 +58,7 @@ var doors = map[string][]string{
 	"github.com/hiddeco/sshsig":        {"envelope/identity"},
 	"golang.org/x/crypto/ssh":          {"envelope/identity"},
 	"github.com/gowebpki/jcs":          {"envelope/canonical"},
+	"golang.org/x/mod/sumdb":           {"envelope/tlog"},
 	"github.com/spf13":                 {"cmd/internal/cli", "cmd/internal/*cmd", "cmd/internal/root", "cmd/internal/docs"},
 	"github.com/hashicorp/go-plugin":   {"plugins/pluginwire"},
 	"google.golang.org/grpc":           {"plugins/pluginwire"},
@@ -66,6 +67,8 @@ var doors = map[string][]string{
 	"github.com/landlock-lsm":          {"runtime/sandbox"},
 	"golang.org/x/term":                {"cmd/internal/cli", "cmd/internal/terminal"},
 	"github.com/rogpeppe/go-internal/": {"git", "cmd/covenant"},
+	// For tests only: what else reads a log.
+	"github.com/transparency-dev/formats": {"envelope/tlog"},
 	// For tests only: what else reads a report.
 	"github.com/santhosh-tekuri/jsonschema": {"cmd/internal/report"},
 	"github.com/yuin/goldmark":              {"cmd/internal/report"},
