@@ -163,14 +163,18 @@ func (v *View) Inclusion(index uint64) ([]Hash, error) {
 
 // Consistency proves that the tree began as the one with size entries. Check it with
 // [Tree.CheckConsistency]. The proof from no entries is empty. The error is ErrSize or a [*TileError].
-func (v *View) Consistency(size uint64) ([]Hash, error) {
-	if size > v.tree.Size {
-		return nil, fmt.Errorf("%w: %d; it has %d", ErrSize, size, v.tree.Size)
-	}
-	if size == 0 {
+func (v *View) Consistency(size uint64) ([]Hash, error) { return v.Between(size, v.tree.Size) }
+
+// Between is Consistency of two earlier states of the log: it proves that the tree with later entries began as the one with
+// earlier ones. ErrSize when they are not in this order, or the log has fewer.
+func (v *View) Between(earlier, later uint64) ([]Hash, error) {
+	switch {
+	case later > v.tree.Size || earlier > later:
+		return nil, fmt.Errorf("%w: %d and %d; it has %d", ErrSize, earlier, later, v.tree.Size)
+	case earlier == 0:
 		return nil, nil
 	}
-	p, err := tlog.ProveTree(int64(v.tree.Size), int64(size), tlog.HashReaderFunc(v.hashes))
+	p, err := tlog.ProveTree(int64(later), int64(earlier), tlog.HashReaderFunc(v.hashes))
 	return ours(p), err
 }
 

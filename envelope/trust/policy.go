@@ -62,6 +62,8 @@ type Policy struct {
 	Reviews          int      `json:"reviews,omitempty"`          // distinct humans that must have reviewed
 	Rules            []Rule   `json:"rules,omitempty"`            // who may change what on protected refs
 	Version          int      `json:"version"`                    // 1
+	WitnessQuorum    int      `json:"witnessQuorum,omitempty"`    // how many of Witnesses must have cosigned the checkpoint that is fresh enough
+	Witnesses        []string `json:"witnesses,omitempty"`        // keys of witnesses, as package tlog writes them: <name>+<key id>+<base64>
 }
 
 // Rule says who may change some paths on protected refs, and how. A list that is
@@ -114,6 +116,15 @@ func (p *Policy) Validate() error {
 		if d, err := time.ParseDuration(p.MaxCheckpointAge); err != nil || d <= 0 {
 			check = append(check, badPolicy("maxCheckpointAge: %.40q is no duration such as 24h", p.MaxCheckpointAge))
 		}
+	}
+	check = append(check, list("witnesses", p.Witnesses, maxWitnesses, validWitness))
+	switch {
+	case p.WitnessQuorum < 0 || p.WitnessQuorum > len(p.Witnesses):
+		check = append(check, badPolicy("witnessQuorum: %d of %d witnesses", p.WitnessQuorum, len(p.Witnesses)))
+	case len(p.Witnesses) > 0 && p.WitnessQuorum == 0:
+		check = append(check, badPolicy("witnesses: say how many of them are needed: witnessQuorum"))
+	case len(p.Witnesses) > 0 && p.MaxCheckpointAge == "":
+		check = append(check, badPolicy("witnesses: they cosign checkpoints, and none is demanded: maxCheckpointAge"))
 	}
 	if len(p.Rules) > maxRules {
 		check = append(check, badPolicy("rules: %d, at most %d may be", len(p.Rules), maxRules))
@@ -234,6 +245,21 @@ func lazily(expr string) func() *regexp.Regexp {
 
 var actionName = lazily(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$`)
 
+// maxWitnesses is as many as a checkpoint's signatures leave room for.
+const maxWitnesses = 32
+
+var witnessKey = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[^\s+]{1,255}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,64}={0,2}$`)
+})
+
+// validWitness looks at a key's form; who verifies by it reads it.
+func validWitness(s string) error {
+	if !witnessKey().MatchString(s) {
+		return fmt.Errorf("%.80q is no key of a witness; one is <name>+<8 digits>+<base64>", s)
+	}
+	return nil
+}
+
 func validAction(s string) error {
 	if len(s) > 128 || !actionName().MatchString(s) {
 		return fmt.Errorf("%.80q is no action; one is repo.commit, or all that begin with repo are repo.*", s)
@@ -243,7 +269,7 @@ func validAction(s string) error {
 
 // says counts the fields that differ from the default.
 func (p *Policy) says() int {
-	n := len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews
+	n := len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews + len(p.Witnesses) + p.WitnessQuorum
 	for _, set := range []bool{p.Coverage != nil, p.Modes != nil, p.Operators != nil, p.Presence != "", p.MaxCheckpointAge != ""} {
 		if set {
 			n++

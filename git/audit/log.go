@@ -49,8 +49,11 @@ type Field struct {
 	Value json.RawMessage
 }
 
-// Seal is the kind of a commit's seal.
-const Seal = "seal"
+// Seal is the kind of a commit's seal; Unread that of a recording whose events can't be read, and which says nothing.
+const (
+	Seal   = "seal"
+	Unread = "audit.recorded"
+)
 
 // Get returns a field's value as text: a string as it is, anything else as JSON; "" where there is none.
 func (r *Record) Get(name string) string {
@@ -323,7 +326,7 @@ func (r *Record) events(o *envelope.Opened) ([]Record, error) {
 	s, err := event.Parse(o)
 	if err != nil { // it keeps its place, and spoils nothing else
 		one := *r
-		one.Kind, one.Outcome, one.Err = "audit.recorded", "", err
+		one.Kind, one.Outcome, one.Err = Unread, "", err
 		return []Record{one}, nil //nolint:nilerr // it is the record's
 	}
 	out := make([]Record, 0, len(s.Body.Events))

@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v11"
+const cacheVersion = "covenant-exam/v12"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -142,6 +142,7 @@ type snapshot struct {
 	// Seen is who saw how far the ledgers reached that carry grants; of others the exams say it.
 	Seen     map[string][]seenAt `json:"seen,omitempty"`
 	Resealed bool                `json:"resealed,omitempty"` // some commit was
+	Newest   freshness           `json:"newest,omitzero"`    // checkpoint, where the policy demands one
 }
 
 // shortCommit is as much of a commit as output needs.
@@ -303,6 +304,9 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	f.seen = snap.Seen
 	f.witness()
+	if f.recent(snap.Newest, o.Now) != nil {
+		return nil
+	}
 	f.Seals, f.resealed = nil, snap.Resealed // not read: only what was examined is known
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
@@ -354,7 +358,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Exams: exams, Problems: r.Problems, Resealed: f.Resealed()}
+	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Exams: exams, Problems: r.Problems, Resealed: f.Resealed(), Newest: f.newest}
 	for name, list := range f.seen {
 		if strings.HasPrefix(name, CapabilityTopic+"/") {
 			if snap.Seen == nil {

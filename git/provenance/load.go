@@ -11,6 +11,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -37,8 +38,12 @@ type Facts struct {
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
 	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
-	Problems  []verdict.Finding                    // what is wrong with ledgers; a verdict only for what relies on them
-	byID      map[envelope.Digest]oid.ID           // every parsed entry → its blob
+	// Checkpoints are what writers signed of all ledgers, by ledger, oldest first.
+	Checkpoints []Checkpoint
+	Problems    []verdict.Finding          // what is wrong with ledgers; a verdict only for what relies on them
+	byID        map[envelope.Digest]oid.ID // every parsed entry → its blob
+	cosigned    []event.Cosigning          // by whoever brought them
+	newest      freshness                  // checkpoint, where the policy demands one
 
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork

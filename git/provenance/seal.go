@@ -70,6 +70,7 @@ type Sealer struct {
 	Locked    bool      // the caller holds the repository's lock
 	Again     bool      // seal also what this key has sealed already
 	Refs      []git.Ref // ledgers and notes as they were just read, by [AuthorityFor]; nil: they are read
+	Far       bool      // look at all that moved in other ledgers, however much that is, and name it
 
 	all    bool   // Authority knows every principal
 	rootAt oid.ID // commit of the trust root that the hand's key was looked up in
@@ -326,10 +327,20 @@ type Item struct {
 
 // Record appends statements to the hand's ledger of a topic, all or none.
 func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]ledger.Appended, error) {
+	return k.Compose(ctx, topic, func(ledger.Name, []envelope.Head) ([]Item, error) { return items, nil })
+}
+
+// Compose is Record of statements that depend on what their writer has seen: compose is told the ledger, and the heads that the first
+// of them will name. It may be called again, and must have no other effect. When it returns nothing, nothing is appended.
+func (k *Sealer) Compose(ctx context.Context, topic string, compose func(name ledger.Name, heads []envelope.Head) ([]Item, error)) ([]ledger.Appended, error) {
 	var made []ledger.Appended
 	err := k.update(ctx, topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
 		made = made[:0]
 		now := k.Now()
+		items, err := compose(name, moved)
+		if err != nil {
+			return err
+		}
 		for _, item := range items {
 			a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
 				payload, err := envelope.Statement(item.Type, k.header(name, seq, prev, moved, now), item.Body)
@@ -394,7 +405,9 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		if err != nil {
 			return err
 		}
-		heads.remember(k.Session.Repo(), name)
+		if tip, err := heads.tx.Tip(name); err == nil && (len(heads.moved) == 0 || tip.Commit != heads.own) { // what nothing was written of is not named
+			heads.remember(k.Session.Repo(), name)
+		}
 		return nil
 	}
 }

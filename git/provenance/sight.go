@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -43,6 +44,7 @@ type sight struct {
 	Turn  uint64              `json:"turn"`  // how often it looked
 
 	moved []envelope.Head
+	own   oid.ID // the writer's newest entry as it was found
 	tx    *ledger.Tx
 }
 
@@ -57,6 +59,7 @@ type headSeen struct {
 // Limits of what one act looks at. What is left out is named by a later one.
 const (
 	maxMoved    = 64     // heads that one entry names
+	maxHeads    = 4096   // heads that one entry names who looks at all, as many as a header has
 	maxFollowed = 20_000 // entries read to link what moved to what was seen
 	stepwise    = 16     // entries read one by one before a child lists them
 )
@@ -82,6 +85,7 @@ func sightOf(r *git.Repo, name ledger.Name) (v sight, ok bool) {
 func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*sight, error) {
 	v := &sight{Heads: map[string]headSeen{}, tx: tx}
 	own := tx.Refs()[name.Ref()]
+	v.own = own
 	if old, ok := sightOf(k.Session.Repo(), name); ok {
 		if err := k.mine(ctx, own, old.Tip); err != nil {
 			return nil, err
@@ -97,9 +101,12 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 	} else if err != nil {
 		return nil, err
 	}
-	budget := maxFollowed
+	budget, most := maxFollowed, maxMoved
+	if k.Far {
+		budget, most = math.MaxInt, maxHeads
+	}
 	for _, n := range v.inTurn(name) {
-		if len(v.moved) == maxMoved {
+		if len(v.moved) == most || budget <= 0 {
 			break
 		}
 		commit, was := tx.Refs()[n.Ref()], v.Heads[n.String()]
@@ -108,9 +115,6 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 		}
 		now, err := k.follow(n, commit, was, &budget)
 		if err != nil {
-			if budget <= 0 {
-				break
-			}
 			was.Bad = commit.String()
 			v.Heads[n.String()] = was
 			continue
@@ -197,6 +201,9 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 	if err != nil {
 		return was, err
 	}
+	if len(ids) == 0 {
+		return was, fmt.Errorf("%w: %s does not have what was seen", ledger.ErrDamaged, n)
+	}
 	seq, prev := was.Seq, was.ID
 	i := 0
 	for o, err := range k.Session.Objects(func(yield func(string) bool) {
@@ -230,17 +237,14 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 	if i < len(ids) {
 		return was, fmt.Errorf("%w: %s", ledger.ErrDamaged, n)
 	}
-	return headSeen{Commit: tip.String(), ID: prev, Seq: seq}, nil
+	return headSeen{Commit: ids[len(ids)-1].String(), ID: prev, Seq: seq}, nil
 }
 
-// fresh lists the entries after the one seen before, oldest first.
+// fresh lists the entries after the one seen before, oldest first; of more than the budget, those that come first.
 func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) {
 	var ids []oid.ID
 	id := tip
 	for range stepwise {
-		if *budget--; *budget < 0 {
-			return nil, ledger.ErrDamaged
-		}
 		c, err := k.Session.Commit(id.String())
 		if err != nil {
 			return nil, err
@@ -257,13 +261,14 @@ func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) 
 		}
 		if end == was.Commit {
 			slices.Reverse(ids)
+			*budget -= len(ids)
 			return ids, nil
 		}
 		if end == "" {
 			return nil, ledger.ErrDamaged // it does not have what was seen
 		}
 	}
-	q := git.LogQuery{Revs: []string{tip.String()}, Max: max(1, *budget)}
+	q := git.LogQuery{Revs: []string{tip.String()}}
 	if was.Commit != "" {
 		q.Revs = append(q.Revs, "^"+was.Commit)
 	}
@@ -273,7 +278,9 @@ func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) 
 		if err != nil {
 			return nil, err
 		}
-		*budget--
+		if *budget--; *budget < 0 {
+			break // the rest is for another time
+		}
 		if len(c.Parents) > 1 || (len(c.Parents) == 1) != (last != "") || (last != "" && c.Parents[0].String() != last) {
 			return nil, ledger.ErrDamaged
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/event"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -65,6 +66,8 @@ type statement struct {
 	asked     *capability.Asked
 	rewriting *prov.Rewriting
 	adopted   *trust.Adoption
+	signed    *event.Checkpoint
+	cosigned  *event.Cosigning
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -152,6 +155,18 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.adopted, h = &a.Body, a.Entry
+	case event.Checkpointed:
+		c, err := event.ParseCheckpoint(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.signed, h = &c.Body, c.Entry
+	case event.Cosigned:
+		c, err := event.ParseCosigning(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.cosigned, h = &c.Body, c.Entry
 	default:
 		if h, err = envelope.HeaderOf(o); err != nil {
 			return st, h, err
@@ -370,6 +385,10 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			for _, pair := range st.rewriting.Pairs {
 				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command})
 			}
+		case st.signed != nil && r.chain.Whole(r.i):
+			f.Checkpoints = append(f.Checkpoints, Checkpoint{Place: r.place(), Checkpoint: *st.signed, heads: e.Header.Heads})
+		case st.cosigned != nil && r.chain.Whole(r.i):
+			f.cosigned = append(f.cosigned, *st.cosigned)
 		case st.decision != nil:
 			f.deny(e, st.decision)
 			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}

@@ -23,7 +23,7 @@ import (
 
 // ErrFreshness says that the policy wants a fresh checkpoint over all ledgers, and there is none: whether the newest
 // entries are here can't be known.
-var ErrFreshness = errors.New("freshness unknown: the policy demands a checkpoint (maxCheckpointAge), and none is here")
+var ErrFreshness = errors.New("freshness unknown: the policy demands a checkpoint (maxCheckpointAge)")
 
 // A ShallowError names the commit at which a shallow clone's history ends. It wraps ErrShallow.
 type ShallowError struct{ Commit oid.ID }
@@ -319,6 +319,9 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	if warn, ok := ExpiryFinding(root, o.Now); ok {
 		f.Problems = append(f.Problems, warn)
 	}
+	if f.newest, err = f.freshEnough(o.Now); err != nil {
+		return nil, nil, nil, err
+	}
 	return f, f.walk(sp, f.order), f.reach(since), nil
 }
 
@@ -338,9 +341,6 @@ func (f *Facts) with(s *git.Session, revs []string) (*Facts, error) {
 
 // inForce refuses a root that has expired, and one that a remote has another successor for.
 func inForce(s *git.Session, root *Root, now time.Time) error {
-	if _, demanded := root.Policy.CheckpointAge(); demanded {
-		return ErrFreshness
-	}
 	err := root.Expired(now)
 	if err == nil && fetchedRoots(s.Repo()) {
 		err = Rivals(s, root)

@@ -11,12 +11,19 @@ import (
 func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "See all that happened, and add to it",
+		Short: "See all that happened, add to it, and prove that nothing was taken out",
 		Long: `The audit log is what all ledgers say, of all who write here, in the order of cause and
 effect: grants, commits, checks, refusals, and what was recorded with "append". Nothing is
 in it twice, and nothing in it was taken from anybody's word: each line is a statement
-that its writer signed.`,
+that its writer signed.
+
+A checkpoint signs all of it as a Merkle tree: "prove" makes a file by which anybody can check
+offline, without this repository, that an entry was there; "verify" holds everything to
+everything.`,
 	}
-	cmd.AddCommand(newAppend(env), newKinds(env), newLog(env))
+	cmd.AddCommand(
+		newAppend(env), newCheckProof(env), newCheckpoint(env), newCheckpoints(env), newConsistency(env), newKinds(env), newLog(env),
+		newProve(env), newVerify(env),
+	)
 	return cmd
 }

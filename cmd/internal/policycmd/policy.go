@@ -117,6 +117,8 @@ const header = `// The policy of this repository. Lines that begin with // are n
 // reviews           how many humans must have reviewed what reaches a protected ref
 // plugins           {"name": "cedar", "pins": {"linux/amd64": "sha256:…"}, "config": {"file": "text"}}
 // maxCheckpointAge  how old the newest checkpoint may be, such as "24h"; without the field any
+// witnesses         keys of witnesses that cosign checkpoints, such as "name+1a2b3c4d+BASE64", and
+// witnessQuorum     how many of them must have cosigned one that is new enough
 //
 `
 

@@ -249,7 +249,7 @@ func Explain(err error) error {
 	case errors.Is(err, provenance.ErrUnanswered):
 		return cli.Hint(err, hooks.Mend(err))
 	case errors.Is(err, provenance.ErrFreshness):
-		return cli.Hint(err, "this release makes no checkpoints; take the demand out: covenant policy edit")
+		return cli.Hint(err, "fetch the newest: covenant sync", "who may makes one: covenant audit checkpoint", "see what the policy demands: covenant policy show")
 	case errors.As(err, &many):
 		return cli.Hint(err, "say which one: "+say.Shell(many.Refs[0]))
 	case errors.Is(err, provenance.ErrSeveral):

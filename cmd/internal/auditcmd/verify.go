@@ -1,0 +1,142 @@
+package auditcmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Finding is one thing wrong with the record, with --json.
+type Finding struct {
+	Type    string `json:"type"` // "finding"
+	Code    string `json:"code"`
+	Object  string `json:"object,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Summary ends the output of verify, with --json.
+type Summary struct {
+	Type        string `json:"type"` // "summary"
+	OK          bool   `json:"ok"`
+	Entries     int    `json:"entries"` // that count
+	Ledgers     int    `json:"ledgers"`
+	Checkpoints int    `json:"checkpoints"`
+	Findings    int    `json:"findings"`
+	Root        string `json:"root"` // the trust root all was held to
+}
+
+// EventInvalid says that a recording is none: its entry keeps its place, and says nothing.
+const EventInvalid verdict.Code = "event.invalid"
+
+func newVerify(env *cli.Env) *cobra.Command {
+	var asJSON, deep bool
+	var root string
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Verify the whole record: every ledger and every checkpoint",
+		Long: `Verify every entry of every ledger: its signature, its place, that it follows the one
+before it, that its writer was known; that no ledger lacks what anybody saw there; that no
+writer signed two entries of one number; and that every checkpoint is the tree which the
+ledgers make. The exit code is 1 on any finding, and each is named; 2 when the policy demands a
+recent checkpoint and there is none.
+
+What nobody saw and no checkpoint covers can be taken away unseen, by who can take away all of
+it: docs/SECURITY.md. --deep also reads what every recorded event says.`,
+		Example: "  covenant audit verify\n  covenant audit verify --json | jq -r 'select(.type==\"finding\").code'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runVerify(cmd.Context(), env, root, asJSON, deep)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&asJSON, "json", false, "print findings and a summary as JSON")
+	f.BoolVar(&deep, "deep", false, "also read what every recorded event says")
+	f.StringVar(&root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	return cmd
+}
+
+func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep bool) error {
+	w, pin, err := work.OpenPinned(ctx, env, root)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	f, err := provenance.Load(ctx, w.Session, pin)
+	if err != nil {
+		return work.Explain(err)
+	}
+	findings := f.Problems
+	signed, err := f.Signed()
+	if err != nil {
+		return err
+	}
+	for i := range signed {
+		if s := &signed[i]; s.Err != nil {
+			findings = append(findings, verdict.Finding{
+				Code: provenance.CheckpointWrong, Object: string(s.ID), Message: fmt.Sprintf("checkpoint %d of %s: %v", s.Seq, s.Ledger, s.Err),
+				Hint: "what is missing may come with: covenant sync",
+			})
+		}
+	}
+	if deep {
+		for r, err := range audit.Log(w.Session, f, audit.Filter{Kinds: []string{audit.Unread}}) {
+			if err != nil {
+				return work.Explain(err)
+			}
+			findings = append(findings, verdict.Finding{Code: EventInvalid, Object: string(r.ID), Message: fmt.Sprintf("entry %d of %s says nothing: %v", r.Seq, r.Ledger, r.Err)})
+		}
+	}
+	entries := 0
+	for _, n := range audit.Heads(f) {
+		entries += int(n) //nolint:gosec // a count of what is in memory
+	}
+	for i := range findings {
+		if err := printFinding(env, &findings[i], asJSON); err != nil {
+			return err
+		}
+	}
+	sum := Summary{Type: "summary", OK: len(findings) == 0, Entries: entries, Ledgers: len(f.Chains), Checkpoints: len(signed), Findings: len(findings), Root: string(f.Root.Digest)}
+	if asJSON {
+		if err := env.JSON(sum); err != nil {
+			return err
+		}
+	}
+	if len(findings) > 0 {
+		return cli.No(fmt.Errorf("the record does not hold: %s", say.Count(len(findings), "finding")))
+	}
+	if err := f.Fresh(env.Now()); err != nil {
+		return work.Explain(err)
+	}
+	if asJSON {
+		return nil
+	}
+	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(entries), say.Count(len(f.Chains), "ledger"), say.Count(len(signed), "checkpoint"), f.Root.Digest)
+	return err
+}
+
+func entriesOf(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return fmt.Sprintf("%d entries", n)
+}
+
+func printFinding(env *cli.Env, x *verdict.Finding, asJSON bool) error {
+	if asJSON {
+		return env.JSON(Finding{Type: "finding", Code: string(x.Code), Object: x.Object, Message: x.Message, Hint: x.Hint})
+	}
+	_, err := fmt.Fprintf(env.Out, "%s %s: %s\n", env.Palette().Bad(string(x.Code)), say.Line(x.Object), say.Line(x.Message))
+	if err == nil && x.Hint != "" {
+		_, err = fmt.Fprintf(env.Out, "  hint: %s\n", x.Hint)
+	}
+	return err
+}

@@ -1,0 +1,234 @@
+package audit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/tlog"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Refusals of proofs.
+var (
+	ErrNoEntry   = errors.New("no entry of the log has this name")
+	ErrAmbiguous = errors.New("more than one entry of the log begins so")
+	ErrUncovered = errors.New("the newest checkpoint does not cover it")
+)
+
+// Made is a checkpoint that was written.
+type Made struct {
+	ID     envelope.Digest // its entry
+	Ledger string
+	Seq    uint64
+	Note   *tlog.Checkpoint
+	Key    tlog.LogKey
+}
+
+// Checkpoint signs all that the ledgers say, as far as the hand's writer can follow them: its log grows by what it had not
+// seen, and the new tree is signed, in an entry of its ledger of topic checkpoint. It is signed also when nothing is new:
+// that it is recent is worth something. The hand's key is a plain ed25519 one; else the error wraps [tlog.ErrKeyType].
+func Checkpoint(ctx context.Context, k *provenance.Sealer) (*Made, error) {
+	k.Far = true
+	var l *Tlog
+	var note *tlog.Checkpoint
+	made, err := k.Compose(ctx, event.CheckpointTopic, func(name ledger.Name, heads []envelope.Head) ([]provenance.Item, error) {
+		refs, err := ledgers(k.Session)
+		if err != nil {
+			return nil, err
+		}
+		if l, err = OpenLog(k.Session, k.Root.ID, k.Authority, name, refs); err != nil {
+			return nil, fmt.Errorf("the log of %s: %w", name, err)
+		}
+		if err := l.take(heads); err != nil {
+			return nil, fmt.Errorf("the log of %s: %w", name, err)
+		}
+		if note, err = tlog.Sign(l.Key.Origin(), l.tree, k.Hand.Signer); err != nil {
+			return nil, err
+		}
+		return []provenance.Item{{
+			Type: event.Checkpointed, Body: event.Checkpoint{Note: string(note.Bytes()), Root: k.Root.Digest, Version: k.Root.Version},
+			Subject: fmt.Sprintf("checkpoint.signed %d entries", l.tree.Size),
+		}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := made[0]
+	l.at.Entry = a.Commit.String()
+	l.Note, l.text, l.ID, l.at.ID = note, note.Bytes(), a.ID, a.ID
+	_ = l.save(ctx) // it is derived: the next one makes it
+	return &Made{ID: a.ID, Ledger: a.Ledger.String(), Seq: a.Seq, Note: note, Key: l.Key}, nil
+}
+
+// ledgers returns where the ledgers are.
+func ledgers(s *git.Session) (map[string]oid.ID, error) {
+	list, err := s.Tips(ledger.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]oid.ID, len(list))
+	for _, r := range list {
+		out[r.Name] = r.ID
+	}
+	return out, nil
+}
+
+// Logs opens the logs of all writers of checkpoints that are known here, the largest first; a writer's name, or
+// the beginning of one, picks. What can't be opened is in the errors.
+func Logs(ctx context.Context, s *git.Session, repository envelope.Digest, a *capability.Authority, writer string) ([]*Tlog, []error) {
+	refs, err := ledgers(s)
+	if err != nil {
+		return nil, []error{err}
+	}
+	var out []*Tlog
+	var errs []error
+	for ref := range refs {
+		name, ok := ledger.ParseRef(ref)
+		if !ok || name.Topic != event.CheckpointTopic || !strings.HasPrefix(string(name.Writer), writer) {
+			continue
+		}
+		l, err := OpenLog(s, repository, a, name, refs)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the log of %s: %w", name, err))
+			continue
+		}
+		_ = l.save(ctx) // it is derived
+		if l.Note != nil {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(x, y *Tlog) int {
+		return cmp.Or(cmp.Compare(y.Note.Tree().Size, x.Note.Tree().Size), cmp.Compare(x.name.Writer, y.name.Writer))
+	})
+	return out, errs
+}
+
+// Writer returns whose log it is.
+func (l *Tlog) Writer() ledger.Writer { return l.name.Writer }
+
+// Text returns the newest checkpoint with the cosignatures that came with it or later.
+func (l *Tlog) Text() []byte { return l.text }
+
+// View reads the log as the newest checkpoint has it.
+func (l *Tlog) View() (*tlog.View, error) { return tlog.At(l.Note.Tree(), l) }
+
+// Where says at which place a log has an entry, and which commit holds it.
+type Where struct {
+	Index  uint64
+	ID     envelope.Digest
+	Commit oid.ID
+}
+
+// Find finds an entry by its identity, or by at least four digits that it begins with.
+func (l *Tlog) Find(text string) (Where, error) {
+	want := strings.TrimPrefix(text, "sha256:")
+	whole, half := want[:len(want)&^1], ""
+	if len(want)%2 == 1 {
+		half = want[len(want)-1:]
+	}
+	prefix, err := hex.DecodeString(whole)
+	if err != nil || len(want) < 4 || len(prefix) > 32 {
+		return Where{}, fmt.Errorf("%w: %.80q", ErrNoEntry, text)
+	}
+	rows, err := l.allRows()
+	if err != nil {
+		return Where{}, err
+	}
+	found := Where{Index: ^uint64(0)}
+	for i := 0; i+rowSize <= len(rows); i += rowSize {
+		r := rows[i : i+rowSize]
+		if !bytes.HasPrefix(r, prefix) || half != "" && !strings.HasPrefix(hex.EncodeToString(r[len(prefix):len(prefix)+1]), half) {
+			continue
+		}
+		if found.Index != ^uint64(0) {
+			return Where{}, fmt.Errorf("%w: %s", ErrAmbiguous, text)
+		}
+		found = Where{uint64(i / rowSize), envelope.Digest("sha256:" + hex.EncodeToString(r[:32])), l.s.Repo().Format().FromBytes(r[32 : 32+l.s.Repo().Format().Size()])} //nolint:gosec // an index is no negative number
+	}
+	if found.Index == ^uint64(0) {
+		return Where{}, fmt.Errorf("%w: %s", ErrNoEntry, text)
+	}
+	if found.Index >= l.Note.Tree().Size {
+		return found, ErrUncovered
+	}
+	return found, nil
+}
+
+// allRows is the index as it is on disk, with what was gained since it was read.
+func (l *Tlog) allRows() ([]byte, error) {
+	if l.anew {
+		return l.rows, nil
+	}
+	b, err := os.ReadFile(l.index())
+	if err != nil {
+		return nil, err
+	}
+	if n := l.tree.Size * rowSize; uint64(len(b)) >= n || len(l.rows) == 0 {
+		return b[:min(uint64(len(b)), n)], nil
+	}
+	return append(b[:l.first*rowSize], l.rows...), nil
+}
+
+// Prove makes a proof that the log has an entry, as the newest checkpoint has it, in the format of C2SP tlog-proof: it carries the
+// entry's envelope, and needs nothing of this repository to be checked.
+func (l *Tlog) Prove(at Where) (*tlog.Proof, error) {
+	v, err := l.View()
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := v.Inclusion(at.Index)
+	if err != nil {
+		return nil, err
+	}
+	e, _, err := ledger.Read(l.s, at.Commit)
+	if err != nil {
+		return nil, err
+	}
+	if e.ID() != at.ID {
+		return nil, fmt.Errorf("%w: %s", ledger.ErrDamaged, at.Commit.Short())
+	}
+	r, err := tlog.RecordOf(e.ID())
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Note.Tree().CheckInclusion(hashes, at.Index, r); err != nil {
+		return nil, err // the index was wrong, or a tile
+	}
+	extra, err := e.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return &tlog.Proof{Extra: extra, Index: at.Index, Hashes: hashes, Checkpoint: l.text}, nil
+}
+
+// RecordOfEnvelope computes what a log has of the envelope that a proof carries.
+func RecordOfEnvelope(extra []byte) (tlog.Record, error) {
+	e, err := envelope.Parse(extra)
+	if err != nil {
+		return tlog.Record{}, err
+	}
+	return tlog.RecordOf(e.ID())
+}
+
+// LogKey finds the key of the log that an origin names, among the writers who are known.
+func LogKey(repository envelope.Digest, a *capability.Authority, origin string) (tlog.LogKey, error) {
+	i := strings.LastIndexByte(origin, '/')
+	k, err := logKey(repository, a, ledger.Writer(origin[i+1:]))
+	if err == nil && string(k.Origin()) != origin {
+		err = fmt.Errorf("%w: %.100q is of another repository", tlog.ErrOrigin, origin)
+	}
+	return k, err
+}

@@ -1,0 +1,322 @@
+package provenance
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/tlog"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+)
+
+// CheckpointAction is what a writer must be allowed whose checkpoints count as fresh.
+const CheckpointAction = "audit.checkpoint"
+
+// CheckpointWrong says that a checkpoint is not one of the entries that its writer names: a finding of the log.
+const CheckpointWrong verdict.Code = "checkpoint.wrong"
+
+// Checkpoint is what a writer signed of all ledgers.
+type Checkpoint struct {
+	capability.Place
+	event.Checkpoint
+	heads []envelope.Head
+}
+
+// A Signed checkpoint was held to the ledgers.
+type Signed struct {
+	Checkpoint
+	Key       tlog.LogKey // its log's
+	Tree      tlog.Tree   // of the entries that its writer named by then
+	Note      *tlog.Checkpoint
+	Witnessed []tlog.Witnessed // by the witnesses of the policy, cosignatures that came later included; in time order
+	Err       error            // why it is not what the ledgers say; then only Place and Tree are known
+}
+
+// LogKey returns the key by which the checkpoints in a ledger are verified: it is that of the ledger's writer.
+func (f *Facts) LogKey(ledgerName string) (tlog.LogKey, error) {
+	var none tlog.LogKey
+	c := f.Chains[ledgerName]
+	if c == nil || len(c.Entries) == 0 {
+		return none, fmt.Errorf("%w: there is no ledger %s", envelope.ErrUnknownKey, ledgerName)
+	}
+	k, ok := PublicKey(f.Authority, c.Entries[0].KeyID)
+	if !ok {
+		return none, fmt.Errorf("%w: %s", envelope.ErrUnknownKey, c.Entries[0].KeyID)
+	}
+	_, writer, _ := strings.Cut(ledgerName, "/")
+	origin, err := tlog.OriginOf(f.Root.ID, writer)
+	if err != nil {
+		return none, err
+	}
+	return tlog.NewLogKey(origin, k)
+}
+
+// Covered is how far a writer's log reaches into each ledger.
+type Covered map[string]envelope.Head
+
+// Take adds the heads of one entry of the writer's ledger of checkpoints, and returns what the log gains by it: of each ledger, in
+// their order, the numbers from the first to the last. A head that does not go on is no gain.
+func (c Covered) Take(heads []envelope.Head) []Gain {
+	var out []Gain
+	for _, h := range heads {
+		was := c[h.Ledger]
+		if h.Seq > was.Seq {
+			out = append(out, Gain{was, h})
+			c[h.Ledger] = h
+		}
+	}
+	return out
+}
+
+// Gain is what a log gains of one ledger: the entries after From, To included.
+type Gain struct{ From, To envelope.Head }
+
+// records returns the records that a gain stands for.
+func (f *Facts) records(gains []Gain) iter.Seq2[tlog.Record, error] {
+	return func(yield func(tlog.Record, error) bool) {
+		for _, g := range gains {
+			entries := entriesOf(f.Chains[g.To.Ledger])
+			if uint64(len(entries)) < g.To.Seq || entries[g.To.Seq-1].ID != g.To.ID || g.From.Seq > 0 && entries[g.From.Seq-1].ID != g.From.ID {
+				yield(tlog.Record{}, fmt.Errorf("%w: entry %d of %s is not here as it was named", errNotHere, g.To.Seq, g.To.Ledger))
+				return
+			}
+			for i := range entries[g.From.Seq:g.To.Seq] {
+				r, err := tlog.RecordOf(entries[g.From.Seq+uint64(i)].ID) //nolint:gosec // an index is no negative number
+				if !yield(r, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+var errNotHere = errors.New("an entry of the log is missing")
+
+// edgeTiles keeps what a log needs to grow: its partial tiles.
+type edgeTiles map[string][]byte
+
+func (t edgeTiles) Tile(path string) ([]byte, error) {
+	if b, ok := t[path]; ok {
+		return b, nil
+	}
+	return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+}
+
+func (t edgeTiles) put(tile tlog.Tile) error {
+	if strings.Contains(tile.Path, ".p/") {
+		t[tile.Path] = slices.Clone(tile.Data)
+	}
+	return nil
+}
+
+// Signed holds all checkpoints to the ledgers: each is computed again from the entries that its writer named. They come by
+// ledger, oldest first.
+func (f *Facts) Signed() ([]Signed, error) {
+	policy, err := witnesses(f.Root.Policy)
+	if err != nil {
+		return nil, err
+	}
+	at := map[capability.Place]int{}
+	var names []string
+	for i, c := range f.Checkpoints {
+		at[capability.Place{Ledger: c.Ledger, Seq: c.Seq}] = i
+		if !slices.Contains(names, c.Ledger) {
+			names = append(names, c.Ledger)
+		}
+	}
+	slices.Sort(names)
+	var out []Signed
+	for _, name := range names {
+		key, kerr := f.LogKey(name)
+		tree, tiles, covered := tlog.Tree{}, edgeTiles{}, Covered{}
+		for i := range f.Chains[name].Entries {
+			e := &f.Chains[name].Entries[i]
+			if e.Err != nil || !f.Chains[name].Whole(i) {
+				break
+			}
+			var g tlog.Growth
+			gerr := kerr
+			if gerr == nil {
+				if g, gerr = tlog.Grow(tree, tiles, f.records(covered.Take(e.Header.Heads)), tiles.put); gerr == nil {
+					tree = g.Tree
+					for _, path := range g.Superseded {
+						delete(tiles, path)
+					}
+				}
+				kerr = gerr // what follows can't be computed either
+			}
+			n, ok := at[capability.Place{Ledger: name, Seq: e.Header.Seq}]
+			if !ok {
+				continue
+			}
+			s := Signed{Checkpoint: f.Checkpoints[n], Key: key, Tree: tree, Err: gerr}
+			if s.Err == nil {
+				s.Note, s.Err = tlog.Open([]byte(s.Checkpoint.Note), key)
+			}
+			if s.Err == nil && s.Note.Tree() != tree {
+				s.Err = fmt.Errorf("%w: it says %d entries with root %s, and the ledgers make %d with root %s", tlog.ErrProof, s.Note.Tree().Size, s.Note.Tree().Root, tree.Size, tree.Root)
+			}
+			if s.Err == nil {
+				s.Witnessed = f.cosignatures(&s, policy)
+			}
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+// witnesses reads the policy's witnesses; the policy of one that names none needs none.
+func witnesses(p *trust.Policy) (tlog.Policy, error) {
+	if p == nil || len(p.Witnesses) == 0 {
+		return tlog.NewPolicy(0)
+	}
+	keys := make([]tlog.WitnessKey, 0, len(p.Witnesses))
+	for _, text := range p.Witnesses {
+		k, err := tlog.ParseWitnessKey(text)
+		if err != nil {
+			return tlog.Policy{}, fmt.Errorf("witness %.80q of the policy: %w", text, err)
+		}
+		keys = append(keys, k)
+	}
+	return tlog.NewPolicy(p.WitnessQuorum, keys...)
+}
+
+// cosignatures are those of the policy's witnesses on a checkpoint, whoever brought them.
+func (f *Facts) cosignatures(s *Signed, p tlog.Policy) []tlog.Witnessed {
+	note := s.Note
+	for _, c := range f.cosigned {
+		if c.Checkpoint != s.ID {
+			continue
+		}
+		if more, err := p.Join(note, []byte(c.Lines)); err == nil {
+			note = more
+		}
+	}
+	s.Note = note
+	seen, err := p.Check(note)
+	var quorum *tlog.QuorumError
+	if errors.As(err, &quorum) {
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	slices.SortFunc(seen, func(a, b tlog.Witnessed) int { return a.Time.Compare(b.Time) })
+	return seen
+}
+
+// ahead is how far a clock may be ahead of ours.
+const ahead = 5 * time.Minute
+
+// freshness is the newest checkpoint that counts.
+type freshness struct {
+	At     time.Time `json:"at"`
+	KeyID  string    `json:"key"`
+	Ledger string    `json:"ledger"`
+}
+
+// freshest returns the newest checkpoint by a writer who may, that the ledgers agree with, that the quorum of the policy's witnesses
+// cosigned, and that was signed under no later version of the trust root than the one here. Its time is what its signer claims, or, where
+// the policy names witnesses, when the last one that is needed saw it.
+func (f *Facts) freshest(now time.Time) (freshness, error) {
+	all, err := f.Signed()
+	if err != nil {
+		return freshness{}, fmt.Errorf("%w: %w", ErrFreshness, err)
+	}
+	need := 0
+	if f.Root.Policy != nil {
+		need = f.Root.Policy.WitnessQuorum
+	}
+	var best freshness
+	why := errors.New("none is here")
+	for i := range all {
+		s := &all[i]
+		at := s.Time
+		switch {
+		case s.Err != nil:
+			why = s.Err
+			continue
+		case !f.knowsRoot(s.Version, s.Root):
+			why = fmt.Errorf("one was made under version %d of the trust root, %s, which is not here", s.Version, s.Root.Short())
+			continue
+		case !f.mayCheckpoint(s.KeyID, now):
+			why = fmt.Errorf("who made one may not: it needs %s", CheckpointAction)
+			continue
+		case need > 0:
+			if len(s.Witnessed) < need {
+				why = fmt.Errorf("too few witnesses saw one: %d of %d", len(s.Witnessed), need)
+				continue
+			}
+			at = s.Witnessed[len(s.Witnessed)-need].Time // as many saw it then or later
+		}
+		if at.After(now.Add(ahead)) {
+			why = fmt.Errorf("one says to be of %s, which is to come", envelope.Timestamp(at))
+			continue
+		}
+		if at.After(best.At) {
+			best = freshness{At: at, KeyID: s.KeyID, Ledger: s.Ledger}
+		}
+	}
+	if best.KeyID == "" {
+		return best, fmt.Errorf("%w: %w", ErrFreshness, why)
+	}
+	return best, nil
+}
+
+// knowsRoot reports whether a version of the trust root is this one, or one that it follows.
+func (f *Facts) knowsRoot(version int, id envelope.Digest) bool {
+	if version > f.Root.Version {
+		return false
+	}
+	for _, v := range f.Root.Versions {
+		if v.Version == version {
+			return v.ID == id
+		}
+	}
+	return true // older than the pinned one, whose history is not read
+}
+
+func (f *Facts) mayCheckpoint(keyID string, now time.Time) bool {
+	return f.Authority.Decide(capability.Query{KeyID: keyID, Action: CheckpointAction, At: now}).Allowed
+}
+
+// recent holds the newest checkpoint to the age that the policy allows.
+func (f *Facts) recent(best freshness, now time.Time) error {
+	age, demanded := f.Root.Policy.CheckpointAge()
+	if !demanded {
+		return nil
+	}
+	if !f.mayCheckpoint(best.KeyID, now) {
+		return fmt.Errorf("%w: who made the newest one may not: it needs %s", ErrFreshness, CheckpointAction)
+	}
+	if old := now.Sub(best.At); old > age {
+		return fmt.Errorf("%w: the newest is of %s, and it may be %s old", ErrFreshness, envelope.Timestamp(best.At), age)
+	}
+	return nil
+}
+
+// freshEnough is nil where the policy demands no checkpoint, or there is one that is new enough.
+func (f *Facts) freshEnough(now time.Time) (freshness, error) {
+	if _, demanded := f.Root.Policy.CheckpointAge(); !demanded {
+		return freshness{}, nil
+	}
+	best, err := f.freshest(now)
+	if err != nil {
+		return best, err
+	}
+	return best, f.recent(best, now)
+}
+
+// Fresh is nil where the policy demands no checkpoint, or one is new enough at that moment; else it wraps [ErrFreshness].
+func (f *Facts) Fresh(now time.Time) error {
+	_, err := f.freshEnough(now)
+	return err
+}
