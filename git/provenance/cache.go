@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -36,7 +35,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v12"
+const cacheVersion = "covenant-exam/v13"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -132,26 +131,6 @@ func makeKey(file string) ([]byte, error) {
 	return key, err
 }
 
-// snapshot is one remembered span. Question holds everything the exams depend on.
-type snapshot struct {
-	Question string            `json:"question"`
-	Commits  []shortCommit     `json:"commits"`
-	Exams    []verdict.Exam    `json:"exams"`
-	Problems []verdict.Finding `json:"problems"`
-	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
-	// Seen is who saw how far the ledgers reached that carry grants; of others the exams say it.
-	Seen     map[string][]seenAt `json:"seen,omitempty"`
-	Resealed bool                `json:"resealed,omitempty"` // some commit was
-	Newest   freshness           `json:"newest,omitzero"`    // checkpoint, where the policy demands one
-}
-
-// shortCommit is as much of a commit as output needs.
-type shortCommit struct {
-	ID      oid.ID `json:"id"`
-	Subject string `json:"subject"`
-	When    int64  `json:"when"`
-}
-
 // question writes down what the exams depend on: root, ledgers, notes, the span itself, and the ref that it is judged on, which
 // its name alone does not tell. against are the versions of the root that somebody decided against.
 func question(sp Span, ref string, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool, against []string) string {
@@ -230,21 +209,6 @@ func (c *Cache) write(name string, body []byte) {
 	}
 }
 
-func (c *Cache) load(name string) *snapshot {
-	body := c.read(name)
-	var s snapshot
-	if body == nil || json.Unmarshal(body, &s) != nil || len(s.Commits) != len(s.Exams) {
-		return nil
-	}
-	return &s
-}
-
-func (c *Cache) store(name string, s *snapshot) {
-	if body, err := json.Marshal(s); err == nil {
-		c.write(name, body)
-	}
-}
-
 func modified(e os.DirEntry) time.Time {
 	info, err := e.Info()
 	if err != nil {
@@ -311,16 +275,27 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
 	}
+	var among map[oid.ID]bool
+	if o.Among != nil {
+		among = o.Among()
+	}
+	kept := snap.exams(among)
+	if kept == nil {
+		return nil
+	}
 	r := &Report{Facts: f, Problems: snap.Problems}
-	for _, c := range snap.Commits {
-		r.Commits = append(r.Commits, git.Commit{ID: c.ID, Subject: c.Subject, Committer: git.Ident{When: time.Unix(c.When, 0).UTC()}})
+	exams := make([]verdict.Exam, 0, len(kept))
+	for i := range kept {
+		k := &kept[i]
+		r.Commits = append(r.Commits, git.Commit{ID: k.Exam.Commit, Subject: k.Subject, Committer: git.Ident{When: time.Unix(k.When, 0).UTC()}})
+		exams = append(exams, k.Exam)
 	}
 	w := f.World()
 	if o.Asker != nil {
 		w.Authority = o.Asker(f.Root, f.Authority)
 	}
-	results := make([]verdict.Result, 0, len(snap.Exams))
-	for exams := range slices.Chunk(snap.Exams, batchOf) {
+	results := make([]verdict.Result, 0, len(exams))
+	for exams := range slices.Chunk(exams, batchOf) {
 		for i, r := range judgeAll(exams, w, o.Now) {
 			if exams[i].Closed && !r.Verdict.OK() {
 				return nil // it held without others' seals when it was examined, and does no more
@@ -358,7 +333,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Exams: exams, Problems: r.Problems, Resealed: f.Resealed(), Newest: f.newest}
+	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Problems: r.Problems, Resealed: f.Resealed(), Newest: f.newest}
 	for name, list := range f.seen {
 		if strings.HasPrefix(name, CapabilityTopic+"/") {
 			if snap.Seen == nil {
@@ -370,8 +345,12 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if ref != "" {
 		snap.Line = f.Line(ref)
 	}
-	for _, c := range r.Commits {
-		snap.Commits = append(snap.Commits, shortCommit{c.ID, c.Subject, c.Committer.When.Unix()})
+	if len(exams) != len(r.Commits) {
+		return
 	}
-	o.Cache.store(o.Cache.file(sp, ref, o), snap)
+	kept := make([]keptExam, 0, len(exams))
+	for i, c := range r.Commits {
+		kept = append(kept, keptExam{c.Subject, c.Committer.When.Unix(), exams[i]})
+	}
+	o.Cache.store(o.Cache.file(sp, ref, o), snap, kept)
 }

@@ -95,6 +95,23 @@ func ParseSpan(s *git.Session, args ...string) (Span, error) {
 	return sp, nil
 }
 
+// ParseTip is ParseSpan of HEAD on a branch, or of a branch, without a look at any object: Git lets a branch point at a commit only. It is not ok
+// for anything else, and where that can't be told; then ParseSpan says what is meant, or what is wrong.
+func ParseTip(s *git.Session, rev string) (Span, bool) {
+	ref, rest, err := named(s, rev)
+	if err == nil && ref == "HEAD" {
+		ref, err = s.HeadRef()
+	}
+	if err != nil || rest != "" || !strings.HasPrefix(ref, "refs/heads/") {
+		return Span{}, false
+	}
+	refs, err := s.Tips(ref)
+	if err != nil || len(refs) != 1 || refs[0].Name != ref {
+		return Span{}, false
+	}
+	return Span{Tips: []oid.ID{refs[0].ID}, Names: []string{rev}}, true
+}
+
 // FullRef is the full name of a ref that need not be there: a name that does not begin with "refs/" is a branch's. No name stays none.
 func FullRef(name string) string {
 	if name == "" || strings.HasPrefix(name, "refs/") {

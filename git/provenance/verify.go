@@ -46,6 +46,10 @@ type Options struct {
 	NewestFirst bool
 	Only        map[oid.ID]bool // judge only these commits of the span; nil: all
 
+	// Among says which commits are asked about. It is called when all else of what is remembered is known to hold, once, and no others
+	// are looked at then; where nothing is remembered it is not called, and all are judged. nil: all.
+	Among func() map[oid.ID]bool
+
 	// Origins judges commits that were resealed as if they had not been: what they are derived of tells whose lines they have.
 	Origins bool
 

@@ -2,6 +2,7 @@
 package blamecmd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,7 +35,7 @@ type options struct {
 
 // blame are the arguments of git blame.
 func (o *options) blame() []string {
-	args := []string{"blame", "--line-porcelain"}
+	args := []string{"blame", "--porcelain"}
 	for _, l := range o.lines {
 		args = append(args, "-L"+l)
 	}
@@ -143,37 +145,41 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if len(args) == 2 {
 		rev = args[0]
 	}
-	w, pin, err := work.OpenPinned(ctx, env, o.root)
+	w, pin, err := work.OpenPinnedIdle(ctx, env, o.root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	span, err := provenance.ParseSpan(w.Session, rev)
-	if err != nil {
-		return work.Explain(err)
+	span, ok := provenance.ParseTip(w.Session, rev)
+	if !ok {
+		if span, err = provenance.ParseSpan(w.Session, rev); err != nil {
+			return work.Explain(err)
+		}
 	}
 	if span.Ranged {
 		return cli.Usage("blame looks at one revision, not at the range %q", rev)
 	}
-	blame := make(chan func() ([]byte, error), 1) // while the commits are judged
-	go func() {
+	blame := sync.OnceValues(func() ([]blamed, error) {
 		out, err := w.Session.Repo().Run(ctx, nil, append(o.blame(), span.Tips[0].String(), "--", file)...)
-		blame <- func() ([]byte, error) { return out, err }
-	}()
-	results, judgeErr := w.Makers(span, w.Verifying(pin))
-	out, err := (<-blame)()
-	if err != nil {
-		if len(o.lines) > 0 && hasPath(ctx, w, span.Tips[0].String(), file) {
-			return cli.Hint(err, "-L takes lines that the file has: START,END or :FUNCTION")
+		if err != nil {
+			return nil, err
 		}
-		if hasPath(ctx, w, span.Tips[0].String(), file) {
-			return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+		return parse(out)
+	})
+	go func() { _, _ = blame() }() // while what is remembered is read
+	opts := w.Verifying(pin)
+	opts.Among = func() map[oid.ID]bool {
+		lines, _ := blame()
+		out := map[oid.ID]bool{}
+		for i := range lines {
+			out[lines[i].commit] = true
 		}
-		return cli.Hint(err, "FILE is a path of that revision, as seen from here; list them with: git ls-tree -r --name-only "+say.Shell(rev))
+		return out
 	}
-	lines, err := parse(out)
+	results, judgeErr := w.Makers(span, opts)
+	lines, err := blame()
 	if err != nil {
-		return err
+		return failed(ctx, w, o, err, rev, span.Tips[0].String(), file)
 	}
 	if judgeErr != nil && len(lines) > 0 {
 		return judgeErr
@@ -188,27 +194,44 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return &r, makers(&r, l.path)
 		}))
 	}
+	lineEnv := *env
+	out := bufio.NewWriter(env.Out)
+	lineEnv.Out = out
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
 		made := makers(&r, l.path)
 		claim := said.of(&l)
 		if o.json {
-			out := Line{Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
+			line := Line{Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
 			if len(made) == 1 {
-				out.Principal = &made[0]
+				line.Principal = &made[0]
 			} else {
-				out.Principals = made
+				line.Principals = made
 			}
-			err = env.JSON(out)
+			err = lineEnv.JSON(line)
 		} else {
-			err = print(env, l, &r, made, claim)
+			err = print(&lineEnv, l, &r, made, claim)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return out.Flush()
+}
+
+// failed explains why git blame failed.
+func failed(ctx context.Context, w *work.Work, o options, err error, rev, tip, file string) error {
+	if _, wrong := provenance.ParseSpan(w.Session, rev); wrong != nil { // a branch that points at nothing
+		return work.Explain(wrong)
+	}
+	switch there := hasPath(ctx, w, tip, file); {
+	case there && len(o.lines) > 0:
+		return cli.Hint(err, "-L takes lines that the file has: START,END or :FUNCTION")
+	case there:
+		return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+	}
+	return cli.Hint(err, "FILE is a path of that revision, as seen from here; list them with: git ls-tree -r --name-only "+say.Shell(rev))
 }
 
 // path is the name of a file from the top of the repository.
@@ -276,31 +299,32 @@ func unquote(name string) string {
 	return string(out)
 }
 
-// parse reads git blame --line-porcelain: a header that starts with the commit,
-// other headers, and the line after a tab.
+// parse reads git blame --porcelain: of each line a header that starts with the commit, where that is told first other headers, and
+// the line after a tab. A commit's path is told again where it has several.
 func parse(b []byte) ([]blamed, error) {
 	var out []blamed
 	var at blamed
+	paths := map[oid.ID]string{}
 	for line := range bytes.Lines(b) {
-		text := strings.TrimSuffix(string(line), "\n")
-		if rest, ok := strings.CutPrefix(text, "\t"); ok {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if text, ok := bytes.CutPrefix(line, []byte("\t")); ok {
 			if at.commit.IsZero() {
 				return nil, fmt.Errorf("git blame: line %d has no commit", len(out)+1)
 			}
-			at.text = rest
+			at.text, at.path = string(text), paths[at.commit]
 			out = append(out, at)
 			at = blamed{}
 			continue
 		}
 		if !at.commit.IsZero() {
-			if name, ok := strings.CutPrefix(text, "filename "); ok {
-				at.path = unquote(name)
+			if name, ok := bytes.CutPrefix(line, []byte("filename ")); ok {
+				paths[at.commit] = unquote(string(name))
 			}
 			continue
 		}
-		f := strings.Fields(text) // commit, line there, line here
+		f := strings.Fields(string(line)) // commit, line there, line here
 		if len(f) < 3 {
-			return nil, fmt.Errorf("git blame: unexpected line %.60q", text)
+			return nil, fmt.Errorf("git blame: unexpected line %.60q", line)
 		}
 		var err error
 		if at.commit, err = oid.Parse(f[0]); err == nil {
@@ -310,7 +334,7 @@ func parse(b []byte) ([]blamed, error) {
 			at.number, err = strconv.Atoi(f[2])
 		}
 		if err != nil {
-			return nil, fmt.Errorf("git blame: unexpected line %.60q: %w", text, err)
+			return nil, fmt.Errorf("git blame: unexpected line %.60q: %w", line, err)
 		}
 	}
 	return out, nil

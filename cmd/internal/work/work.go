@@ -66,6 +66,16 @@ func open(ctx context.Context, env *cli.Env, o git.Options) (*Work, error) {
 // closes it.
 func OpenPinned(ctx context.Context, env *cli.Env, root string) (*Work, envelope.Digest, error) {
 	w, err := Open(ctx, env)
+	return pinned(w, root, err)
+}
+
+// OpenPinnedIdle is OpenPinned, as OpenIdle is Open.
+func OpenPinnedIdle(ctx context.Context, env *cli.Env, root string) (*Work, envelope.Digest, error) {
+	w, err := OpenIdle(ctx, env)
+	return pinned(w, root, err)
+}
+
+func pinned(w *Work, root string, err error) (*Work, envelope.Digest, error) {
 	if err != nil {
 		return nil, "", err
 	}
