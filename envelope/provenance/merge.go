@@ -66,6 +66,17 @@ func (d *Delta) Now() []Lines {
 	return out
 }
 
+// Came returns the lines of the new text that are not in the old one, and nothing for lines that went.
+func (d *Delta) Came() []Lines {
+	var out []Lines
+	for _, h := range d.hunks {
+		if h.at < h.end {
+			out = append(out, Lines{h.at + 1, h.end})
+		}
+	}
+	return out
+}
+
 // Edits is how many lines went and came.
 func (d *Delta) Edits() int {
 	n := 0

@@ -43,6 +43,7 @@ type Exam struct {
 	Admissions []Admission        `json:"admissions,omitempty"`
 	Denied     []Denial           `json:"denied,omitempty"`
 	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
+	Origins    *Origins           `json:"origins,omitempty"` // whose its changes were before who sealed it rewrote it, where that was asked for
 	Closed     bool               `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
 }
 
@@ -199,6 +200,10 @@ func (e Exam) judge(w *World, now time.Time) Result {
 		if p, ok := w.Principal(counts.KeyID); ok {
 			r.Principal = &p
 			r.Unattended = counts.Opened && !counts.Attended && p.Kind == "human"
+			if r.Verdict == Sealed {
+				r.Made = e.Origins.made(w, counts.KeyID)
+				r.Rewritten = len(r.Made) > 0 && !e.Origins.Reseal
+			}
 		}
 	}
 	return r

@@ -393,14 +393,7 @@ func (o *Offers) exam(cand *Candidate) *ExamSeal {
 	if e, ok := o.exams[cand]; ok {
 		return e
 	}
-	s := cand.Seal
-	// As if the commit were what the seal says: what can't be held to Git is what its signer answers for.
-	diffs := make([][]provenance.Raw, len(s.Predicate.Changes))
-	for i := range diffs {
-		diffs[i] = raws(s.Predicate.Changes[i])
-	}
-	e := examine(o.w, &Commit{ID: s.Commit(), Tree: s.Tree(), Parents: s.Predicate.Parents, Diffs: diffs}, cand)
-	e.candidate = nil
+	e := ExamineAlone(o.w, cand)
 	o.exams[cand] = &e
 	if len(e.Findings) > 0 {
 		o.exams[cand] = nil

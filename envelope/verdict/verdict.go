@@ -123,6 +123,8 @@ type Result struct {
 	Coverage   string          // "own", or "blob" of a derived commit
 	Covers     []Cover         // the sealed commits that a derived one is made of
 	Principal  *Principal
+	Made       []Made          // by others than the principal, of a sealed commit; only where that was asked for
+	Rewritten  bool            // the principal rewrote what they made
 	SealID     envelope.Digest // of the seal that counts, or of the first that was refused
 	Seal       *Candidate      // that seal; nil when only an exam of it was remembered
 	Unattended bool

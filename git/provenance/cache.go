@@ -266,12 +266,15 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if snap == nil || snap.Question != question(sp, ref, o, root.Digest, refs, shallow, rejected(s)) {
 		return nil
 	}
+	if o.Origins && snap.Rewritten && !snap.Origins {
+		return nil
+	}
 	f.seen = snap.Seen
 	f.witness()
 	if f.recent(snap.Newest, o.Now) != nil {
 		return nil
 	}
-	f.Seals, f.resealed = nil, snap.Resealed // not read: only what was examined is known
+	f.Seals = nil // not read: only what was examined is known
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
 	}
@@ -333,7 +336,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	if !f.NotesTip.IsZero() {
 		refs[notes.Ref] = f.NotesTip
 	}
-	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Problems: r.Problems, Resealed: f.Resealed(), Newest: f.newest}
+	snap := &snapshot{Question: question(sp, ref, o, f.Root.Digest, refs, shallow, rejected(s)), Problems: r.Problems, Origins: o.Origins, Newest: f.newest}
 	for name, list := range f.seen {
 		if strings.HasPrefix(name, CapabilityTopic+"/") {
 			if snap.Seen == nil {
@@ -350,6 +353,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	}
 	kept := make([]keptExam, 0, len(exams))
 	for i, c := range r.Commits {
+		snap.Rewritten = snap.Rewritten || len(f.Rewritten[c.ID]) > 0
 		kept = append(kept, keptExam{c.Subject, c.Committer.When.Unix(), exams[i]})
 	}
 	o.Cache.store(o.Cache.file(sp, ref, o), snap, kept)

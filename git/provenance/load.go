@@ -48,17 +48,16 @@ type Facts struct {
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork
 
-	former   []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
-	overlay  map[string]oid.ID       // refs as they are proposed to be
-	only     bool                    // ledgers outside of the overlay are left out
-	lines    map[string]*verdict.Line
-	firsts   capability.Sight       // orders delegations that contest a name or key; nil: their times do
-	seen     map[string][]seenAt    // ledger → who saw how far, furthest first
-	timed    map[string][]time.Time // see times; nil: nobody needed them yet
-	resealed bool                   // of what is remembered
-	latest   time.Time              // of what operators wrote, likewise
-	commits  map[oid.ID]git.Commit  // everything the one log brought, range included
-	order    []oid.ID               // the order it came in: parents before children
+	former  []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
+	overlay map[string]oid.ID       // refs as they are proposed to be
+	only    bool                    // ledgers outside of the overlay are left out
+	lines   map[string]*verdict.Line
+	firsts  capability.Sight       // orders delegations that contest a name or key; nil: their times do
+	seen    map[string][]seenAt    // ledger → who saw how far, furthest first
+	timed   map[string][]time.Time // see times; nil: nobody needed them yet
+	latest  time.Time              // of what operators wrote, likewise
+	commits map[oid.ID]git.Commit  // everything the one log brought, range included
+	order   []oid.ID               // the order it came in: parents before children
 }
 
 // Origin is a commit that became another by an amend or a rebase.

@@ -3,7 +3,6 @@ package provenance
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
@@ -59,25 +58,4 @@ func (k *Sealer) Reseal(ctx context.Context, ref string, list []Remake) ([]Made,
 		}
 	}
 	return k.Seal(ctx, prov.Vouching, ref, commits)
-}
-
-// Resealed reports whether any commit was resealed.
-func (f *Facts) Resealed() bool {
-	for _, list := range f.Rewritten {
-		if slices.ContainsFunc(list, func(o Origin) bool { return o.Command == prov.Reseal }) {
-			return true
-		}
-	}
-	return f.resealed
-}
-
-// withoutReseals forgets the seals of those who said that they only vouched for what others made.
-func (f *Facts) withoutReseals() {
-	f.Seals = maps.Clone(f.Seals)
-	for id, list := range f.Rewritten {
-		f.Seals[id] = slices.DeleteFunc(slices.Clone(f.Seals[id]), func(c verdict.Candidate) bool {
-			return c.Seal != nil && c.Seal.Predicate.Mode == prov.Vouching &&
-				slices.ContainsFunc(list, func(o Origin) bool { return o.Command == prov.Reseal && o.By == c.KeyID })
-		})
-	}
 }

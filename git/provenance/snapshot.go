@@ -19,9 +19,10 @@ type snapshot struct {
 	Problems []verdict.Finding `json:"problems"`
 	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
 	// Seen is who saw how far the ledgers reached that carry grants; of others the exams say it.
-	Seen     map[string][]seenAt `json:"seen,omitempty"`
-	Resealed bool                `json:"resealed,omitempty"` // some commit was
-	Newest   freshness           `json:"newest,omitzero"`    // checkpoint, where the policy demands one
+	Seen      map[string][]seenAt `json:"seen,omitempty"`
+	Rewritten bool                `json:"rewritten,omitempty"` // some commit was
+	Origins   bool                `json:"origins,omitempty"`   // whose changes those have was asked for
+	Newest    freshness           `json:"newest,omitzero"`    // checkpoint, where the policy demands one
 
 	lines [][]byte // that follow
 }

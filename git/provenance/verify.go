@@ -50,7 +50,7 @@ type Options struct {
 	// are looked at then; where nothing is remembered it is not called, and all are judged. nil: all.
 	Among func() map[oid.ID]bool
 
-	// Origins judges commits that were resealed as if they had not been: what they are derived of tells whose lines they have.
+	// Origins tells of commits that were rewritten by who sealed them whose changes they have: [verdict.Result.Made].
 	Origins bool
 
 	// Overlay holds refs as they are proposed to be, as for [LoadProposed].
@@ -70,7 +70,7 @@ type Report struct {
 // Verify judges every commit of the span, oldest first. Errors are of reading
 // only; what is wrong with a commit is in its result.
 func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, error) {
-	if o.Deep || o.Origins || o.Only != nil || o.Overlay != nil || o.Facts != nil {
+	if o.Deep || o.Only != nil || o.Overlay != nil || o.Facts != nil {
 		o.Cache = nil
 	}
 	if r := recall(ctx, s, sp, o); r != nil {
@@ -79,9 +79,6 @@ func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, e
 	facts, commits, before, err := gather(ctx, s, sp, &o)
 	if err != nil {
 		return nil, err
-	}
-	if o.Origins {
-		facts.withoutReseals()
 	}
 	if o.Only != nil {
 		commits = slices.DeleteFunc(commits, func(c git.Commit) bool { return !o.Only[c.ID] })
@@ -160,6 +157,10 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			return true
 		}
 		der := f.deriver(w, sp, ref, before, o.Now)
+		var old *originals
+		if o.Origins {
+			old = f.originals(s, w)
+		}
 		var held []heldExam // from the first commit on that may be derived: that takes a look at all of the history
 		whole := true
 		for _, c := range commits {
@@ -195,6 +196,10 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				}
 			}
 			exam := verdict.Examine(w, &vc)
+			if old != nil {
+				exam.Origins = old.of(&vc)
+				whole = whole && !old.missing()
+			}
 			if open := der.open(&vc, &exam); open || len(held) > 0 {
 				h := heldExam{exam: exam}
 				if open {

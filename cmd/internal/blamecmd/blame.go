@@ -59,8 +59,10 @@ func New(env *cli.Env) *cobra.Command {
 		Short: "Show for each line the commit, who sealed it, who answers for it, and the verdict",
 		Long: `Show for each line of FILE, as it is at REV (default HEAD), the commit that Git
 blames, the principal that sealed that commit, the accountable human, and whether
-the seal holds; of a derived commit, who sealed what the file was made of. Git's own blame decides which commit a line is from; -L, -w, -M and -C
-are handed to it.
+the seal holds; of a derived commit, who sealed what the file was made of. Of a commit that
+somebody made by an amend, a rebase or a pick, the lines that the old ones brought are
+those of who sealed these, and who rewrote them is named beside. Git's own blame decides
+which commit a line is from; -L, -w, -M and -C are handed to it.
 
 Agent tools write down which lines were an agent's, in the Agent Trace format: nobody
 signs that. With --claims it is shown beside who sealed the line, and decides nothing.
@@ -94,8 +96,10 @@ type Line struct {
 	Principal *verdict.Principal `json:"principal,omitempty"`
 	// Principals are those who sealed what the file was made of in a derived commit, where they are several.
 	Principals []verdict.Principal `json:"principals,omitempty"`
-	Claim      string              `json:"claim,omitempty"` // what an Agent Trace record says, with --claims
-	Text       string              `json:"text"`
+	// RewrittenBy is who amended, rebased or picked what they made, and sealed the commit that the line is of.
+	RewrittenBy *verdict.Principal `json:"rewrittenBy,omitempty"`
+	Claim       string             `json:"claim,omitempty"` // what an Agent Trace record says, with --claims
+	Text        string             `json:"text"`
 }
 
 type blamed struct {
@@ -106,25 +110,32 @@ type blamed struct {
 	text   string
 }
 
-// makers are who made a file in a commit: who sealed that, or what its change of the file was made of.
-func makers(r *verdict.Result, path string) []verdict.Principal {
+// makers are who made a line in a commit: who sealed that, or what its change of the file was made of; and who rewrote what they
+// made, nil where nobody did.
+func makers(r *verdict.Result, path string, line int) (made []verdict.Principal, rewrote *verdict.Principal) {
 	if r.Principal == nil {
-		return nil
+		return nil, nil
 	}
 	if r.Verdict != verdict.Derived {
-		return []verdict.Principal{*r.Principal}
+		m := r.MadeAt(path)
+		if m == nil || !m.Brought(line) {
+			return []verdict.Principal{*r.Principal}, nil
+		}
+		if r.Rewritten {
+			rewrote = r.Principal
+		}
+		return m.By, rewrote
 	}
-	var out []verdict.Principal
 	for i := range r.Covers {
 		c := &r.Covers[i]
-		if slices.Contains(c.Paths, path) && !slices.ContainsFunc(out, func(p verdict.Principal) bool { return p.Name == c.Principal.Name }) {
-			out = append(out, c.Principal)
+		if slices.Contains(c.Paths, path) && !slices.ContainsFunc(made, func(p verdict.Principal) bool { return p.Name == c.Principal.Name }) {
+			made = append(made, c.Principal)
 		}
 	}
-	if len(out) == 0 { // as a merge that took it in has it
-		out = append(out, *r.Principal)
+	if len(made) == 0 { // as a merge that took it in has it
+		made = append(made, *r.Principal)
 	}
-	return out
+	return made, nil
 }
 
 func run(ctx context.Context, env *cli.Env, o options, args []string) error {
@@ -191,7 +202,8 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		}
 		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal) {
 			r := results[l.commit]
-			return &r, makers(&r, l.path)
+			made, _ := makers(&r, l.path, l.origin)
+			return &r, made
 		}))
 	}
 	lineEnv := *env
@@ -200,10 +212,10 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
-		made := makers(&r, l.path)
+		made, rewrote := makers(&r, l.path, l.origin)
 		claim := said.of(&l)
 		if o.json {
-			line := Line{Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
+			line := Line{RewrittenBy: rewrote, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
 			if len(made) == 1 {
 				line.Principal = &made[0]
 			} else {
@@ -211,7 +223,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			}
 			err = lineEnv.JSON(line)
 		} else {
-			err = print(&lineEnv, l, &r, made, claim)
+			err = print(&lineEnv, l, &r, made, rewrote, claim)
 		}
 		if err != nil {
 			return err
@@ -249,7 +261,7 @@ func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
 	return err == nil && len(out) > 0
 }
 
-func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, claim string) error {
+func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, rewrote *verdict.Principal, claim string) error {
 	who := "-"
 	for i := range made {
 		if i == 0 {
@@ -257,6 +269,9 @@ func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, 
 		} else {
 			who += ", " + provenancecmd.Who(&made[i])
 		}
+	}
+	if rewrote != nil {
+		who += ", rewritten by " + say.Line(rewrote.Name)
 	}
 	if claim != "" {
 		who += " [claimed: " + say.Line(claim) + "]"

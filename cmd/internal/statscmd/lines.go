@@ -25,9 +25,11 @@ type Share struct {
 	Accountable []string `json:"accountable"` // the humans who answer for it, sorted
 	Kind        string   `json:"kind"`        // "human", "agent", "automation", "mixed" of several kinds, or "unknown"
 	Commits     int      `json:"commits"`
-	Added       int64    `json:"added"`   // lines
-	Deleted     int64    `json:"deleted"` // lines
-	Files       int64    `json:"files"`   // files of a commit, binary ones among them, which have no lines
+	Added       int64    `json:"added"`                 // lines
+	Deleted     int64    `json:"deleted"`               // lines
+	Files       int64    `json:"files"`                 // files of a commit, binary ones among them, which have no lines
+	Rewritten   int64    `json:"rewritten"`             // lines of those added that others amended, rebased or picked
+	RewrittenBy []string `json:"rewrittenBy,omitempty"` // who did, sorted
 }
 
 // A file is what one commit does to one path.
@@ -76,7 +78,7 @@ func tally(results map[oid.ID]verdict.Result, files []file) []Share {
 	commits := map[oid.ID]bool{}
 	for _, f := range files {
 		r := results[f.commit]
-		s := of(&r, f.path)
+		s, rewrote := of(&r, f.path)
 		key := s.Kind + "\x00" + strings.Join(s.Principals, "\x00")
 		if shares[key] == nil {
 			shares[key], seen[key] = s, map[oid.ID]bool{}
@@ -87,6 +89,9 @@ func tally(results map[oid.ID]verdict.Result, files []file) []Share {
 		commits[f.commit] = true
 		for _, x := range []*Share{s, &all} {
 			x.Added, x.Deleted, x.Files = x.Added+f.added, x.Deleted+f.deleted, x.Files+1
+			if rewrote != "" {
+				x.Rewritten, x.RewrittenBy = x.Rewritten+f.added, unique(append(x.RewrittenBy, rewrote))
+			}
 		}
 	}
 	all.Commits = len(commits)
@@ -114,9 +119,10 @@ func unique(list []string) []string {
 }
 
 // of tells who made a path of a commit: who sealed it, or, of a derived one, who sealed what that path was made of.
-// A commit that does not verify is nobody's, whoever it names.
-func of(r *verdict.Result, path string) *Share {
-	s := &Share{Type: "lines", Principals: []string{}, Accountable: []string{}, Kind: "unknown"}
+// A commit that does not verify is nobody's, whoever it names. Of one that was rewritten those made it whose sealed changes it has, with
+// who rewrote them where that one changed something there, too; rewrote is its name.
+func of(r *verdict.Result, path string) (s *Share, rewrote string) {
+	s = &Share{Type: "lines", Principals: []string{}, Accountable: []string{}, Kind: "unknown"}
 	var made []verdict.Principal
 	switch {
 	case r.Verdict == verdict.Derived:
@@ -126,7 +132,16 @@ func of(r *verdict.Result, path string) *Share {
 			}
 		}
 	case r.Verdict.OK() && r.Verdict != verdict.Before && r.Principal != nil:
-		made = append(made, *r.Principal)
+		m := r.MadeAt(path)
+		if m == nil || m.Part {
+			made = append(made, *r.Principal)
+		}
+		if m != nil {
+			made = append(made, m.By...)
+			if r.Rewritten {
+				rewrote = r.Principal.Name
+			}
+		}
 	}
 	for i, p := range made {
 		s.Principals, s.Accountable = append(s.Principals, p.Name), append(s.Accountable, p.Accountable)
@@ -137,7 +152,7 @@ func of(r *verdict.Result, path string) *Share {
 		}
 	}
 	s.Principals, s.Accountable = unique(s.Principals), unique(s.Accountable)
-	return s
+	return s, rewrote
 }
 
 var errNumstat = errors.New("unexpected output of git log --numstat")
@@ -212,6 +227,9 @@ func print(env *cli.Env, shares []Share, asJSON bool) error {
 			who = "nobody known"
 		case len(s.Accountable) > 0 && !slices.Equal(s.Principals, s.Accountable):
 			who += " (" + strings.Join(s.Accountable, ", ") + ")"
+		}
+		if len(s.RewrittenBy) > 0 {
+			who += fmt.Sprintf("; %+d rewritten by %s", s.Rewritten, strings.Join(s.RewrittenBy, ", "))
 		}
 		share := ""
 		if all.Added > 0 {

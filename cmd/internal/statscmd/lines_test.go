@@ -8,7 +8,11 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-const one, two = "1111111111111111111111111111111111111111", "2222222222222222222222222222222222222222"
+const (
+	one   = "1111111111111111111111111111111111111111"
+	two   = "2222222222222222222222222222222222222222"
+	three = "3333333333333333333333333333333333333333"
+)
 
 func TestNumstat(t *testing.T) {
 	out := "\x01" + one + "\x00\n3\t1\tsrc/a\tb\x001\t0\t\x00old\x00new\x00-\t-\tbin\x00\x01" + two + "\x00\n0\t7\t\xff\n\x00"
@@ -62,15 +66,17 @@ func TestTally(t *testing.T) {
 	}
 	ada, coder := verdict.Principal{Name: "ada", Kind: "human", Accountable: "ada"}, verdict.Principal{Name: "coder", Kind: "agent", Accountable: "ada"}
 	results := map[oid.ID]verdict.Result{
-		id(one): {Verdict: verdict.Derived, Principal: &coder, Covers: []verdict.Cover{{Principal: coder, Paths: []string{"a", "both"}}, {Principal: ada, Paths: []string{"both"}}}},
-		id(two): {Verdict: verdict.Invalid, Principal: &ada},
+		id(one):   {Verdict: verdict.Derived, Principal: &coder, Covers: []verdict.Cover{{Principal: coder, Paths: []string{"a", "both"}}, {Principal: ada, Paths: []string{"both"}}}},
+		id(two):   {Verdict: verdict.Invalid, Principal: &ada},
+		id(three): {Verdict: verdict.Sealed, Principal: &ada, Rewritten: true, Made: []verdict.Made{{Path: "a", By: []verdict.Principal{coder}}, {Path: "both", By: []verdict.Principal{coder}, Part: true}}},
 	}
-	got := tally(results, []file{{id(one), "a", 5, 0}, {id(one), "both", 3, 1}, {id(two), "a", 2, 2}})
+	got := tally(results, []file{{id(one), "a", 5, 0}, {id(one), "both", 3, 1}, {id(two), "a", 2, 2}, {id(three), "a", 7, 0}, {id(three), "both", 4, 0}, {id(three), "own", 1, 0}})
 	want := []Share{
-		{"lines", []string{"coder"}, []string{"ada"}, "agent", 1, 5, 0, 1},
-		{"lines", []string{"ada", "coder"}, []string{"ada"}, "mixed", 1, 3, 1, 1},
-		{"lines", nil, nil, "unknown", 1, 2, 2, 1},
-		{"summary", []string{"ada", "coder"}, []string{"ada"}, "mixed", 2, 10, 3, 3},
+		{Type: "lines", Principals: []string{"coder"}, Accountable: []string{"ada"}, Kind: "agent", Commits: 2, Added: 12, Files: 2, Rewritten: 7, RewrittenBy: []string{"ada"}},
+		{Type: "lines", Principals: []string{"ada", "coder"}, Accountable: []string{"ada"}, Kind: "mixed", Commits: 2, Added: 7, Deleted: 1, Files: 2, Rewritten: 4, RewrittenBy: []string{"ada"}},
+		{Type: "lines", Kind: "unknown", Commits: 1, Added: 2, Deleted: 2, Files: 1},
+		{Type: "lines", Principals: []string{"ada"}, Accountable: []string{"ada"}, Kind: "human", Commits: 1, Added: 1, Files: 1},
+		{Type: "summary", Principals: []string{"ada", "coder"}, Accountable: []string{"ada"}, Kind: "mixed", Commits: 3, Added: 22, Deleted: 3, Files: 6, Rewritten: 11, RewrittenBy: []string{"ada"}},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("%+v", got)
@@ -78,7 +84,7 @@ func TestTally(t *testing.T) {
 	for i := range want {
 		g, w := got[i], want[i]
 		if strings.Join(g.Principals, " ") != strings.Join(w.Principals, " ") || strings.Join(g.Accountable, " ") != strings.Join(w.Accountable, " ") ||
-			g.Kind != w.Kind || g.Commits != w.Commits || g.Added != w.Added || g.Deleted != w.Deleted || g.Files != w.Files || g.Type != w.Type {
+			g.Kind != w.Kind || g.Commits != w.Commits || g.Added != w.Added || g.Deleted != w.Deleted || g.Files != w.Files || g.Type != w.Type || g.Rewritten != w.Rewritten || strings.Join(g.RewrittenBy, " ") != strings.Join(w.RewrittenBy, " ") {
 			t.Errorf("%+v, want %+v", g, w)
 		}
 	}

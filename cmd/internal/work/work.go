@@ -117,40 +117,21 @@ func (w *Work) Verifying(pin envelope.Digest) provenance.Options {
 	return provenance.Options{Pin: pin, Now: w.Env.Now(), Asker: w.Ask}
 }
 
-// results verifies commits of a span, and returns what is said of them.
-func (w *Work) results(span provenance.Span, o provenance.Options) (map[oid.ID]verdict.Result, *provenance.Facts, error) {
+// Makers verifies commits of a span for whoever asks whose lines they have, and returns what is said of each.
+func (w *Work) Makers(span provenance.Span, o provenance.Options) (map[oid.ID]verdict.Result, error) {
+	o.Cache, o.Origins = w.Cache(false), true
 	rep, err := provenance.Verify(w.ctx, w.Session, span, o)
 	if err != nil {
-		return nil, nil, Explain(err)
+		return nil, Explain(err)
 	}
 	out := map[oid.ID]verdict.Result{}
 	for r, err := range rep.Results {
 		if err != nil {
-			return nil, nil, Explain(err)
+			return nil, Explain(err)
 		}
 		out[r.Commit] = r
 	}
-	return out, rep.Facts, nil
-}
-
-// Makers are Results for whoever asks whose lines commits have: of one that somebody only vouched for, what it is derived of is told, as far as that still holds.
-func (w *Work) Makers(span provenance.Span, o provenance.Options) (map[oid.ID]verdict.Result, error) {
-	o.Cache = w.Cache(false)
-	results, facts, err := w.results(span, o)
-	if err != nil || !facts.Resealed() {
-		return results, err
-	}
-	o.Origins, o.Cache = true, nil
-	origins, _, err := w.results(span, o)
-	if err != nil {
-		return nil, err
-	}
-	for id, r := range origins {
-		if r.Verdict == verdict.Derived && results[id].Verdict == verdict.Sealed {
-			results[id] = r
-		}
-	}
-	return results, nil
+	return out, nil
 }
 
 // Choice is how an identity is chosen in this environment.

@@ -1,0 +1,246 @@
+package provenance
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Limits of what is looked at for one commit that was rewritten.
+const (
+	maxOriginals = 1000 // commits that it came to be out of
+	maxSides     = 16   // contents of a path that their changes begin with, and that they end with
+)
+
+// originals finds whose changes rewritten commits have. What a statement says became what lends nothing: the changes that the seals of the
+// old commits list must lead to what the new one has, as they are or applied to what stood there.
+type originals struct {
+	f     *Facts
+	w     *verdict.World
+	ports *ports
+	exams map[*verdict.Candidate]*verdict.ExamSeal // nil: it tells nothing
+}
+
+func (f *Facts) originals(s *git.Session, w *verdict.World) *originals {
+	return &originals{
+		f: f, w: w, exams: map[*verdict.Candidate]*verdict.ExamSeal{},
+		ports: &ports{s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, steps: portSteps},
+	}
+}
+
+// missing reports whether content was asked for since the last time that is not here, and may come.
+func (o *originals) missing() bool {
+	was := o.ports.missing
+	o.ports.missing = false
+	return was
+}
+
+// of returns whose changes a commit has that its signer said to have made out of others; nil where they are its signer's.
+func (o *originals) of(c *verdict.Commit) *verdict.Origins {
+	if c.DiffErr != nil || len(c.Diffs) == 0 {
+		return nil
+	}
+	o.ports.of = portStepsOfOne
+	for i := range c.Candidates {
+		by := c.Candidates[i].KeyID
+		if c.Candidates[i].Seal == nil || !slices.ContainsFunc(o.f.Rewritten[c.ID], func(x Origin) bool { return x.By == by }) {
+			continue
+		}
+		out := &verdict.Origins{By: by, Reseal: !slices.ContainsFunc(o.f.Rewritten[c.ID], func(x Origin) bool { return x.By == by && x.Command != prov.Reseal })}
+		byPath := o.edges(c, o.behind(c.ID, by), out)
+		others := func(s int) bool { return out.Sources[s].KeyID != by }
+		for j := range c.Diffs[0] {
+			r := &c.Diffs[0][j]
+			if p := o.made(r, byPath[r.Path]); p != nil && slices.ContainsFunc(p.Sources, others) {
+				out.Paths = append(out.Paths, *p)
+			}
+		}
+		if len(out.Paths) > 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// behind returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those.
+func (o *originals) behind(id oid.ID, by string) []oid.ID {
+	seen := map[oid.ID]bool{id: true}
+	var out []oid.ID
+	signed := func(id oid.ID, keyID string) bool {
+		return slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool { return x.Seal != nil && x.KeyID == keyID })
+	}
+	for todo := []oid.ID{id}; len(todo) > 0; todo = todo[1:] {
+		for _, x := range o.f.Rewritten[todo[0]] {
+			if seen[x.Commit] || len(out) == maxOriginals || todo[0] == id && x.By != by || todo[0] != id && !signed(todo[0], x.By) {
+				continue
+			}
+			seen[x.Commit] = true
+			out, todo = append(out, x.Commit), append(todo, x.Commit)
+		}
+	}
+	return out
+}
+
+// edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. The seal of who rewrote
+// a commit tells not whose its changes were: those it was made of do.
+func (o *originals) edges(c *verdict.Commit, old []oid.ID, out *verdict.Origins) map[string][]verdict.Edge {
+	wanted := map[string]bool{}
+	for i := range c.Diffs[0] {
+		wanted[c.Diffs[0][i].Path] = true
+	}
+	edges := map[string][]verdict.Edge{}
+	slices.SortFunc(old, oid.ID.Compare)
+	for _, id := range old {
+		for i := range o.f.Seals[id] {
+			x := &o.f.Seals[id][i]
+			if x.Err != nil || x.Seal == nil || slices.ContainsFunc(o.f.Rewritten[id], func(r Origin) bool { return r.By == x.KeyID }) {
+				continue
+			}
+			e := o.exam(x)
+			if e == nil {
+				continue
+			}
+			at := len(out.Sources)
+			out.Sources = append(out.Sources, verdict.OriginSource{Commit: id, ID: x.ID, KeyID: x.KeyID, Claimed: e.Claimed})
+			for _, list := range x.Seal.Predicate.Changes {
+				for j := range list {
+					r := verdict.RawOf(&list[j])
+					if wanted[r.Path] {
+						edges[r.Path] = append(edges[r.Path], verdict.Edge{From: verdict.Node{Mode: r.OldMode, ID: r.Old}, To: verdict.Node{Mode: r.NewMode, ID: r.New}, Source: at})
+					}
+				}
+			}
+		}
+	}
+	return edges
+}
+
+// exam looks at a seal without its commit; nil where anything is wrong with it.
+func (o *originals) exam(x *verdict.Candidate) *verdict.ExamSeal {
+	e, known := o.exams[x]
+	if !known {
+		if found := verdict.ExamineAlone(o.w, x); len(found.Findings) == 0 {
+			e = &found
+		}
+		o.exams[x] = e
+	}
+	return e
+}
+
+// made returns whose edges lead from what stood at a path to what a change put there, as they are or applied to other content, all the way or
+// to something nearer to it; nil where they brought nothing of it.
+func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath {
+	if len(edges) == 0 {
+		return nil
+	}
+	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
+	out := &verdict.OriginPath{Path: []byte(r.Path)}
+	if out.Sources = waysFrom(from, edges)[to]; out.Sources != nil {
+		return out
+	}
+	text := func(n verdict.Node) bool { return n.ID.IsZero() || verdict.IsText(n.Mode) }
+	if to.ID.IsZero() || !text(from) || !text(to) {
+		return nil
+	}
+	least := o.ports.delta(from.ID, to.ID)
+	if least == nil {
+		return nil
+	}
+	starts := map[verdict.Node]bool{}
+	for _, e := range edges {
+		starts[e.From] = true
+	}
+	for _, start := range some(starts) {
+		if !text(start) || start.ID.IsZero() && !from.ID.IsZero() {
+			continue
+		}
+		ways := waysFrom(start, edges)
+		for _, end := range some(ways) {
+			if end.ID.IsZero() || !text(end) {
+				continue
+			}
+			rest := o.rest(r, start, end)
+			if rest == nil || rest.Edits() >= least.Edits() {
+				continue
+			}
+			out.Sources, out.Part, out.Own, least = ways[end], rest.Edits() > 0, rest.Came(), rest
+			if !out.Part {
+				return out
+			}
+		}
+	}
+	if out.Sources == nil {
+		return nil
+	}
+	return out
+}
+
+// some are as many of the nodes as are looked at, always the same.
+func some[T any](nodes map[verdict.Node]T) []verdict.Node {
+	all := slices.SortedFunc(maps.Keys(nodes), func(a, b verdict.Node) int { return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Mode, b.Mode)) })
+	return all[:min(len(all), maxSides)]
+}
+
+// waysFrom returns the nodes to which edges lead from one, each with the sources of the edges on the shortest way, each once. "Nothing" may begin or
+// end a way; none passes it.
+func waysFrom(start verdict.Node, edges []verdict.Edge) map[verdict.Node][]int {
+	out := map[verdict.Node][]int{}
+	for todo := []verdict.Node{start}; len(todo) > 0; todo = todo[1:] {
+		n := todo[0]
+		if n == (verdict.Node{}) && n != start {
+			continue
+		}
+		for _, e := range edges {
+			if _, seen := out[e.To]; seen || e.From != n || e.To == start {
+				continue
+			}
+			way := slices.Clone(out[n])
+			if !slices.Contains(way, e.Source) {
+				way = append(way, e.Source)
+			}
+			out[e.To], todo = way, append(todo, e.To)
+		}
+	}
+	return out
+}
+
+// rest compares what a way, applied to what stood at a path, gives with what a change put there; nil where that can't be done.
+func (o *originals) rest(r *prov.Raw, start, end verdict.Node) *prov.Delta {
+	p := o.ports
+	if start.ID == r.Old {
+		return p.delta(end.ID, r.New)
+	}
+	apart := p.delta(start.ID, r.Old)
+	if apart == nil {
+		return nil
+	}
+	now, ok := p.text(r.New)
+	if !ok {
+		return nil
+	}
+	way := p.delta(start.ID, end.ID)
+	if way == nil { // where it ends may be gone: it is what the change, applied to where it begins, gives, or is not known
+		back, change := p.delta(r.Old, start.ID), p.delta(r.Old, r.New)
+		if back == nil || change == nil {
+			return nil
+		}
+		sealed, ok := prov.Merge(back, change)
+		if !ok || r.New.Format().Hash("blob", sealed) != end.ID {
+			return nil
+		}
+		begin, _ := p.text(start.ID)
+		if way = p.compare(begin, sealed); way == nil {
+			return nil
+		}
+	}
+	given, ok := prov.Merge(apart, way)
+	if !ok {
+		return nil
+	}
+	return p.compare(given, now)
+}

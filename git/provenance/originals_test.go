@@ -1,0 +1,207 @@
+package provenance_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// made tells whose the changes of a commit are: of each path that others than its signer made, who did, and the signer's own lines.
+func (p *press) madeOf(id oid.ID, remember bool) string {
+	p.t.Helper()
+	s := p.session()
+	span, err := provenance.ParseSpan(s, "HEAD")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	o := provenance.Options{Pin: p.pin, Now: p.clock, Origins: true}
+	if remember {
+		o.Cache = provenance.OpenCache(s.Repo(), filepath.Join(p.home, "memory"))
+	}
+	rep, err := provenance.Verify(context.Background(), s, span, o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var out []string
+	for r, err := range rep.Results {
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if r.Commit != id {
+			continue
+		}
+		for _, m := range r.Made {
+			var who []string
+			for _, x := range m.By {
+				who = append(who, x.Name)
+			}
+			text := m.Path + " by " + strings.Join(who, "+")
+			if m.Part {
+				text += " but for " + fmt.Sprint(m.Own)
+			}
+			out = append(out, text)
+		}
+		if len(r.Made) > 0 && !r.Rewritten {
+			out = append(out, "not rewritten")
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// staged is sealed, of what is staged besides.
+func (p *press) staged(who string, changes ...string) oid.ID {
+	p.t.Helper()
+	if len(changes) > 0 {
+		return p.sealed(who, changes...)
+	}
+	id := p.made("as it was, by " + who)
+	p.seal(who, prov.Witness, "HEAD")
+	return id
+}
+
+// again makes a commit in the place of HEAD, by alice, and says that it was made of others.
+func (p *press) again(command string, of []oid.ID, changes ...string) oid.ID {
+	p.t.Helper()
+	p.git("reset", "-q", "--soft", fmt.Sprintf("HEAD~%d", len(of)))
+	id := p.staged("alice", changes...)
+	for _, old := range of {
+		p.rewrote("alice", command, id, old)
+	}
+	return id
+}
+
+// TestOriginals: who rewrites has the own lines, and no others; who only says so has all.
+func TestOriginals(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(p *press) oid.ID
+		want string
+	}{
+		{"an amend of the message", func(p *press) oid.ID {
+			return p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2")})
+		}, "src/n by coder"},
+		{"with own lines", func(p *press) oid.ID {
+			return p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2")}, "src/n=1\nown\n2", "src/own=1")
+		}, "src/n by coder but for [{2 2}]"},
+		{"where lines only went", func(p *press) oid.ID {
+			return p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2\n3")}, "src/n=1\n3")
+		}, "src/n by coder but for []"},
+		{"where nothing of it is left", func(p *press) oid.ID {
+			return p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2")}, "src/n=x\ny\nz")
+		}, ""},
+		{"two of two agents become one", func(p *press) oid.ID {
+			p.everywhere()
+			return p.again("rebase", []oid.ID{p.sealed("coder", "src/n=1"), p.sealed("mallory", "src/n=1\n2", "src/m=1")})
+		}, "src/m by mallory; src/n by coder+mallory"},
+		{"an agent's and one's own become one", func(p *press) oid.ID {
+			return p.again("rebase", []oid.ID{p.sealed("coder", "src/n=1"), p.sealed("alice", "src/n=1\n2", "src/m=1")})
+		}, "src/n by coder+alice"},
+		{"an amend of an amend", func(p *press) oid.ID {
+			first := p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2")})
+			return p.again("amend", []oid.ID{first}, "src/n=1\n2\nown")
+		}, "src/n by coder but for [{3 3}]"},
+		{"own lines of an amend, between what an agent made, in a squash", func(p *press) oid.ID {
+			one := p.sealed("coder", "src/n=1\n2\n3\n4")
+			mid := p.again("amend", []oid.ID{one}, "src/n=1\nown\n2\n3\n4")
+			two := p.sealed("coder", "src/n=1\nown\n2\n3\n4\n5")
+			return p.again("rebase", []oid.ID{mid, two})
+		}, "src/n by coder but for [{2 2} {6 6}]"},
+		{"a reseal rewrites nothing", func(p *press) oid.ID {
+			of := p.sealed("coder", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.made("button")
+			p.rewrote("alice", prov.Reseal, id, of)
+			p.seal("alice", prov.Vouching, "HEAD")
+			return id
+		}, "src/n by coder; not rewritten"},
+		{"a rename, a mode and a link are its maker's", func(p *press) oid.ID {
+			p.git("mv", "src/a", "src/z")
+			p.git("update-index", "--chmod=+x", "src/b")
+			return p.again("amend", []oid.ID{p.staged("coder")})
+		}, "src/a by coder; src/b by coder; src/z by coder"},
+
+		{"an agent never sealed it", func(p *press) oid.ID {
+			other := p.sealed("coder", "src/n=1")
+			id := p.sealed("alice", "src/own=1", "src/a=own")
+			p.rewrote("alice", "amend", id, other)
+			return id
+		}, ""},
+		{"nobody sealed what it is said to come of", func(p *press) oid.ID {
+			id := p.sealed("alice", "src/own=1")
+			p.rewrote("alice", "amend", id, p.never(1))
+			return id
+		}, ""},
+		{"own lines that an own seal has elsewhere", func(p *press) oid.ID {
+			p.branch("aside", "HEAD")
+			p.sealed("alice", "src/n=1\nown\n2")
+			p.on("main")
+			return p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2")}, "src/n=1\nown\n2")
+		}, "src/n by coder but for [{2 2}]"},
+		{"another says that it was rewritten", func(p *press) oid.ID {
+			of := p.sealed("coder", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.staged("alice")
+			p.rewrote("coder", "amend", id, of)
+			return id
+		}, ""},
+		{"another adds to what she says", func(p *press) oid.ID {
+			of := p.sealed("coder", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.staged("alice")
+			p.rewrote("alice", "amend", id, p.never(1))
+			p.rewrote("coder", "amend", id, of)
+			return id
+		}, ""},
+		{"who vouches for it says that it was another's", func(p *press) oid.ID {
+			p.everywhere()
+			of := p.sealed("mallory", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.staged("coder")
+			p.seal("alice", prov.Vouching, "HEAD")
+			p.rewrote("alice", "amend", id, of)
+			return id
+		}, ""},
+		{"another says what an old one came to be out of", func(p *press) oid.ID {
+			of := p.sealed("coder", "src/n=1\n2\n3")
+			p.git("reset", "-q", "--hard", "HEAD~1")
+			mid := p.sealed("alice", "src/n=1\n2")
+			p.rewrote("coder", "amend", mid, of)
+			return p.again("amend", []oid.ID{mid}, "src/n=1\n2\n3", "src/m=1")
+		}, ""},
+		{"an agent rewrites a person's, and says it was its own", func(p *press) oid.ID {
+			of := p.sealed("alice", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.sealed("coder", "src/n=1\n2")
+			p.rewrote("coder", "amend", id, of)
+			return id
+		}, "src/n by alice but for [{2 2}]"},
+		{"a circle", func(p *press) oid.ID {
+			of := p.sealed("coder", "src/n=1")
+			id := p.again("amend", []oid.ID{of})
+			p.rewrote("coder", "amend", of, id)
+			return id
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPress(t)
+			id := c.make(p)
+			if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Sealed || len(r.Made) > 0 {
+				t.Fatalf("%s: %s, made %v although nobody asked", id.Short(), codes(r), r.Made)
+			}
+			p.look(id, "HEAD", true) // as verify remembers it
+			for _, how := range []string{"fresh", "first", "remembered"} {
+				if got := p.madeOf(id, how != "fresh"); got != c.want {
+					t.Errorf("%s: %q, want %q", how, got, c.want)
+				}
+			}
+		})
+	}
+}
