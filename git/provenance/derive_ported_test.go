@@ -58,6 +58,14 @@ func (p *press) moved(work ...string) {
 	p.sealed("alice", doc("2=main"))
 }
 
+// returned is moved, and a squash of the branch that alice took back.
+func (p *press) returned(work ...string) {
+	p.t.Helper()
+	p.moved(work...)
+	p.squash("work")
+	p.revert("alice", "HEAD")
+}
+
 // binary commits content with a NUL, sealed by somebody, or by nobody.
 func (p *press) binary(who, content string) oid.ID {
 	p.t.Helper()
@@ -94,9 +102,7 @@ func TestDerivedPorted(t *testing.T) {
 		{"the second commit of such a branch, of the same line", func(p *press) oid.ID { return p.rebasedOf(doc("10=x"), doc("10=y")) }, verdict.Derived},
 		{"the second, of the next line", func(p *press) oid.ID { return p.rebasedOf(doc("10=x"), doc("10=x", "11=y")) }, verdict.Derived},
 		{"the second, after both were taken back", func(p *press) oid.ID {
-			p.moved(doc("10=x"), doc("10=y"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10=x"), doc("10=y"))
 			p.git("cherry-pick", "work~1")
 			p.git("cherry-pick", "work")
 			return p.head("picked")
@@ -175,15 +181,11 @@ func TestDerivedPorted(t *testing.T) {
 			return p.gone("work")
 		}, verdict.Unsealed},
 		{"again after a revert", func(p *press) oid.ID {
-			p.moved(doc("10=x"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10=x"))
 			return p.gone("work")
 		}, verdict.Unsealed},
 		{"again after a revert, a squash of it and a draft of it", func(p *press) oid.ID {
-			p.moved(doc("10=x"), doc("10=x", "15=y"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10=x"), doc("10=x", "15=y"))
 			p.sealed("alice", doc("2=main", "18=more"))
 			p.git("cherry-pick", "work~1")
 			return p.head("draft")
@@ -205,15 +207,11 @@ func TestDerivedPorted(t *testing.T) {
 			return p.gone("work")
 		}, verdict.Unsealed},
 		{"a line taken away, put back, and taken away by the same", func(p *press) oid.ID {
-			p.moved(doc("10-"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10-"))
 			return p.gone("work")
 		}, verdict.Unsealed},
 		{"made otherwise on top of the revert", func(p *press) oid.ID {
-			p.moved(doc("10=x"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10=x"))
 			p.branch("again", "HEAD")
 			p.sealed("coder", doc("2=main", "10=y"))
 			p.on("main")
@@ -221,15 +219,11 @@ func TestDerivedPorted(t *testing.T) {
 			return p.gone("again")
 		}, verdict.Derived},
 		{"a merge of a branch whose squash was reverted", func(p *press) oid.ID {
-			p.moved(doc("10=x"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10=x"))
 			return p.merge("work")
 		}, verdict.Unsealed},
 		{"a merge, the branch first, after main took its squash back", func(p *press) oid.ID {
-			p.moved(doc("10=x"))
-			p.squash("work")
-			p.revert("alice", "HEAD")
+			p.returned(doc("10=x"))
 			p.on("work")
 			id := p.merge("main")
 			p.ranges = append(p.ranges, "main..work")
