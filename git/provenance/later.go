@@ -96,8 +96,7 @@ func (f *Facts) tells(keyID string, adopted bool) bool {
 	if !ok || p.Operator || !p.OperatorUntil.IsZero() {
 		return ok
 	}
-	f.times()
-	return !adopted && f.Authority.HeldAt(keyID, f.latest, admitting...)
+	return !adopted && f.Authority.HeldAt(keyID, f.latestWord(), admitting...)
 }
 
 // maxLater is how many versions that are missing are told.

@@ -55,7 +55,7 @@ type Facts struct {
 	firsts  capability.Sight       // orders delegations that contest a name or key; nil: their times do
 	seen    map[string][]seenAt    // ledger → who saw how far, furthest first
 	timed   map[string][]time.Time // see times; nil: nobody needed them yet
-	latest  time.Time              // of what operators wrote, likewise
+	latest  time.Time              // see latestWord, which alone reads it
 	commits map[oid.ID]git.Commit  // everything the one log brought, range included
 	order   []oid.ID               // the order it came in: parents before children
 }

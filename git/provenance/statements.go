@@ -284,8 +284,7 @@ func (f *Facts) placeOf(r entryRef) capability.Place {
 // while something is granted to it.
 func (f *Facts) vouches(r entryRef) bool {
 	if p, ok := f.Authority.ByKey(r.entry().KeyID); ok && p.Kind == string(trust.Automation) && !p.Operator {
-		f.times()
-		if !f.Authority.HeldAt(r.entry().KeyID, f.latest) {
+		if !f.Authority.HeldAt(r.entry().KeyID, f.latestWord()) {
 			return false
 		}
 	}

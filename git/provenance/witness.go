@@ -115,9 +115,16 @@ func (f *Facts) notBefore(name string, i int) time.Time {
 			return t.Add(-time.Second)
 		}
 	}
-	if own := f.times()[name][i]; own.After(f.latest) {
+	latest := f.latestWord()
+	if own := f.times()[name][i]; own.After(latest) {
 		return own
 	}
+	return latest
+}
+
+// latestWord is the time of what an operator wrote last, in any ledger that is here.
+func (f *Facts) latestWord() time.Time {
+	f.times()
 	return f.latest
 }
 
