@@ -23,6 +23,7 @@ type deriver struct {
 	ref    string // under review, "" when it is not known
 	before map[oid.ID]bool
 	now    time.Time
+	limits portLimits
 	offers *verdict.Offers     // nil: nobody needed them yet
 	h      *history            // likewise
 	real   map[oid.ID][]oid.ID // sealed commits that are in this clone, and their parents
@@ -30,7 +31,8 @@ type deriver struct {
 	built  map[oid.ID][]verdict.Seen
 
 	goods       map[*verdict.Candidate]bool
-	allowed     map[sealedPath]bool
+	allowed     map[sealedPath]bool // by may
+	allowedNow  map[sealedPath]bool // by mayNow
 	entered     map[origin]entry
 	behindOf    *verdict.Candidate // likewise, of behind
 	lastBehind  map[oid.ID]bool
@@ -48,12 +50,12 @@ type heldExam struct {
 	diffs  [][]prov.Raw // against each parent; nil: it is not derived
 }
 
-func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID]bool, now time.Time) *deriver {
+func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID]bool, o *Options) *deriver {
 	plain := *w
 	plain.Authority = f.Authority
 	return &deriver{
-		f: f, w: &plain, span: sp, ref: ref, before: before, now: now,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, entered: map[origin]entry{},
+		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{},
 	}
 }
 
@@ -124,7 +126,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	d.h.of = maxStepsOfOne // what was looked at for the commit before is not held against this one
 	if d.ports != nil {
-		d.ports.of = portStepsOfOne
+		d.ports.again()
 	}
 	var joined map[string]verdict.Move
 	if len(c.Parents) == 2 {

@@ -257,8 +257,14 @@ func (d *deriver) may(c *verdict.Candidate, path string) bool {
 
 // mayNow reports whether the signer of a seal may bring a path to the ref under review now, as the built-in checker has it.
 func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
-	d.h.take(16)
-	return d.w.Authority.Decide(d.query(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))).Allowed
+	key := sealedPath{c, path}
+	ok, known := d.allowedNow[key]
+	if !known {
+		d.h.take(16)
+		ok = d.w.Authority.Decide(d.query(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))).Allowed
+		d.allowedNow[key] = ok
+	}
+	return ok
 }
 
 // sealedAt returns what a seal says that its commit changed at a path, against each parent.

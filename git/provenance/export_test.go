@@ -9,6 +9,7 @@ import (
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
 )
 
 // LedgerOf names the sealer's chain of a topic.
@@ -48,4 +49,31 @@ func (k *Sealer) Claims(t testing.TB, ref string, grants []envelope.Digest, list
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// WithPortLimits bounds what is looked at for changes that were applied to other content: steps of one commit, and bytes that are kept.
+func (o Options) WithPortLimits(steps, bytes int) Options {
+	o.limits = portLimits{of: steps, texts: bytes}
+	return o
+}
+
+// PortsKeep reads contents and compares each with the one before, and returns how many bytes of each were kept at most.
+func PortsKeep(s *git.Session, limit int, ids []oid.ID) (texts, compared int) {
+	p := newPorts(s, portLimits{texts: limit})
+	for i, id := range ids {
+		if _, ok := p.text(id); !ok || i > 0 && p.delta(ids[i-1], id) == nil {
+			return -1, -1
+		}
+		n, m := 0, 0
+		for _, b := range p.texts {
+			n += len(b)
+		}
+		for key := range p.deltas {
+			a, _ := p.text(key[0])
+			b, _ := p.text(key[1])
+			m += len(a) + len(b)
+		}
+		texts, compared = max(texts, n), max(compared, m)
+	}
+	return texts, compared
 }

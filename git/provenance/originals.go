@@ -29,7 +29,7 @@ type originals struct {
 func (f *Facts) originals(s *git.Session, w *verdict.World) *originals {
 	return &originals{
 		f: f, w: w, exams: map[*verdict.Candidate]*verdict.ExamSeal{},
-		ports: &ports{s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, steps: portSteps},
+		ports: newPorts(s, portLimits{}),
 	}
 }
 
@@ -45,7 +45,7 @@ func (o *originals) of(c *verdict.Commit) *verdict.Origins {
 	if c.DiffErr != nil || len(c.Diffs) == 0 {
 		return nil
 	}
-	o.ports.of = portStepsOfOne
+	o.ports.again()
 	for i := range c.Candidates {
 		by := c.Candidates[i].KeyID
 		if c.Candidates[i].Seal == nil || !slices.ContainsFunc(o.f.Rewritten[c.ID], func(x Origin) bool { return x.By == by }) {

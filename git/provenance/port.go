@@ -26,6 +26,16 @@ const (
 	maxDeltas      = 1024       // comparisons that are kept
 )
 
+// portLimits are those of them that tests make small; zero stands for the constant.
+type portLimits struct {
+	of    int // portStepsOfOne
+	texts int // maxTexts
+}
+
+func (l portLimits) orDefault() portLimits {
+	return portLimits{of: cmp.Or(l.of, portStepsOfOne), texts: cmp.Or(l.texts, maxTexts)}
+}
+
 // ports is what is known of contents, whichever commit is looked at.
 type ports struct {
 	d         *deriver
@@ -41,15 +51,25 @@ type ports struct {
 	ends      map[string]map[int]verdict.Node // where the way ends that a commit without a seal applied, by path and place
 	missing   bool                            // some content was asked for and is not here: it may come
 	steps, of int                             // that are left; and for one commit
+	limits    portLimits
 }
+
+func newPorts(s *git.Session, l portLimits) *ports {
+	l = l.orDefault()
+	return &ports{
+		s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
+		found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, ends: map[string]map[int]verdict.Node{}, steps: portSteps, of: l.of, limits: l,
+	}
+}
+
+// again gives steps for another commit: what was looked at for the one before is not held against it.
+func (p *ports) again() { p.of = p.limits.of }
 
 // porting returns what is known of contents. Whoever looks at another commit gives it steps of its own.
 func (d *deriver) porting(s *git.Session) *ports {
 	if d.ports == nil {
-		d.ports = &ports{
-			d: d, s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
-			found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, ends: map[string]map[int]verdict.Node{}, steps: portSteps, of: portStepsOfOne,
-		}
+		d.ports = newPorts(s, d.limits)
+		d.ports.d = d
 	}
 	return d.ports
 }
@@ -116,7 +136,7 @@ func (p *ports) applied(r *prov.Raw, from verdict.Node) (verdict.Node, bool) {
 	if !p.d.offers.Leads(r.Path, to) || !p.joinsTo(start, old, end, r.New) {
 		return verdict.Node{}, false
 	}
-	if _, here := p.text(to.ID); !here && p.foundSize+len(end) <= maxTexts { // another commit may go on from it
+	if _, here := p.text(to.ID); !here && p.foundSize+len(end) <= p.limits.texts { // another commit may go on from it
 		p.foundSize += len(end)
 		p.contents[to.ID] = end
 		p.found[r.Path] = append([]verdict.Node{to}, p.found[r.Path]...)
@@ -341,7 +361,7 @@ func (p *ports) delta(old, now oid.ID) *prov.Delta {
 	if x == nil && (p.steps <= 0 || p.of <= 0) {
 		return nil // another commit may have more
 	}
-	if p.compared += len(a) + len(b); len(p.deltas) >= maxDeltas || p.compared > maxTexts {
+	if p.compared += len(a) + len(b); len(p.deltas) >= maxDeltas || p.compared > p.limits.texts {
 		clear(p.deltas)
 		p.compared = len(a) + len(b)
 	}
@@ -369,7 +389,7 @@ func (p *ports) text(id oid.ID) ([]byte, bool) {
 	case b == nil:
 		b = []byte{}
 	}
-	if p.textBytes += len(b) + 64; p.textBytes > maxTexts {
+	if p.textBytes += len(b) + 64; p.textBytes > p.limits.texts {
 		p.texts, p.textBytes = map[oid.ID][]byte{}, len(b)
 	}
 	p.texts[id] = b

@@ -57,6 +57,8 @@ type Options struct {
 	Overlay map[string]oid.ID
 	// Facts were loaded before, with the same pin and overlay: only the range is read.
 	Facts *Facts
+
+	limits portLimits // of tests
 }
 
 // Report is what Verify found. Results must be consumed once.
@@ -156,7 +158,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			batch = batch[:0]
 			return true
 		}
-		der := f.deriver(w, sp, ref, before, o.Now)
+		der := f.deriver(w, sp, ref, before, &o)
 		var old *originals
 		if o.Origins {
 			old = f.originals(s, w)
