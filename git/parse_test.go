@@ -375,3 +375,21 @@ func TestVersions(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandErrorIsALine: of what Git was told no more is shown than a line, and no setting.
+func TestCommandErrorIsALine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-c", "log.showRoot=true", "-c", "a.b=c", "log", "-z", "main"}, "git log -z main: exit status 128: no"},
+		{[]string{"log", "-c", "main"}, "git log -c main: exit status 128: no"},
+		{[]string{"commit", "-m", "two\nlines"}, `git commit -m "two\nlines": exit status 128: no`},
+		{[]string{"show", "a\x1bb"}, `git show "a\x1bb": exit status 128: no`},
+		{append([]string{"rev-list"}, slices.Repeat([]string{"0123456789012345678901234567890123456789"}, 9)...), "git rev-list" + strings.Repeat(" 0123456789012345678901234567890123456789", 3) + " …: exit status 128: no"},
+	} {
+		if got := (&CommandError{Args: c.args, Code: 128, Stderr: "no\n"}).Error(); got != c.want {
+			t.Errorf("%q\nwant %q", got, c.want)
+		}
+	}
+}

@@ -16,16 +16,27 @@ type CommandError struct {
 	Stderr string   // the last 8 KiB of what it said, in English
 }
 
+// maxShown is how many bytes of a command line are told: no more than a line.
+const maxShown = 160
+
 func (e *CommandError) Error() string {
 	var b strings.Builder
 	b.WriteString("git")
-	for _, a := range e.Args {
-		b.WriteByte(' ')
+	for i := 0; i < len(e.Args); i++ {
+		a := e.Args[i]
+		if a == "-c" && b.Len() == len("git") { // settings say nothing of what failed
+			i++
+			continue
+		}
 		a = withoutSecret(a)
-		if strings.ContainsAny(a, " \t\n\"'\x00") || a == "" {
+		if strings.ContainsFunc(a, func(r rune) bool { return r <= ' ' || r == '"' || r == '\'' || r == 0x7f }) || a == "" {
 			a = strconv.Quote(a)
 		}
-		b.WriteString(clip(a))
+		if a = clip(a); b.Len()+1+len(a) > maxShown {
+			b.WriteString(" …")
+			break
+		}
+		b.WriteString(" " + a)
 	}
 	if e.Code < 0 {
 		b.WriteString(": killed")

@@ -48,6 +48,11 @@ func (h *holder) resolve(c *court) (capability.Subject, error) {
 		return subjectOf(p, pub.ID())
 	}
 	p, known := a.ByName(h.to)
+	if !known {
+		if err := work.NotAName(c.Env, h.to); err != nil {
+			return capability.Subject{}, err
+		}
+	}
 	if h.key == "" {
 		if !known {
 			return capability.Subject{}, cli.Hint(fmt.Errorf("nobody of the name %q is known here", h.to), "see who is: covenant identity list", "introduce a new one: --to "+say.Shell(h.to)+" --key PUB")

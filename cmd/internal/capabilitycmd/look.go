@@ -60,6 +60,9 @@ func (c *court) nameOf(keyID string) string {
 	return keyID
 }
 
+// listedStates are those that the list has.
+var listedStates = []capability.State{capability.Active, capability.Expired, capability.Ending, capability.Pending, capability.Open}
+
 func newList(env *cli.Env) *cobra.Command {
 	var asJSON bool
 	var to, state string
@@ -73,6 +76,9 @@ granted since, which are open.`,
   covenant capability list --to coder --json | jq 'select(.state=="active")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if state != "" && !slices.Contains(listedStates, capability.State(state)) {
+				return cli.Usage("--state %.40q: it is one of active, expired, revoked, pending, open", state)
+			}
 			c, err := open(cmd.Context(), env)
 			if err != nil {
 				return err

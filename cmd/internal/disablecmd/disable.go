@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,7 +26,8 @@ func New(env *cli.Env) *cobra.Command {
 		Use:   "disable",
 		Short: "Undo everything local: hooks, configuration, caches",
 		Long: `Undo everything that init and hooks set up in this clone: the hooks (what they
-replaced comes back byte for byte), the covenant.* configuration, and .git/covenant.
+replaced comes back byte for byte), the covenant.* configuration, that of its other
+worktrees too, and .git/covenant.
 The record itself, refs/covenant and refs/notes/covenant, stays unless --refs is
 given. Your private keys are not in the repository and are not touched.`,
 		Args: cobra.NoArgs,
@@ -55,6 +58,9 @@ func run(ctx context.Context, env *cli.Env, refs bool) error {
 	if _, err := r.Run(ctx, nil, "config", "--local", "--get-regexp", `^covenant\.`); err == nil {
 		return fmt.Errorf("some covenant.* configuration is left; see: git config --local --get-regexp '^covenant'")
 	}
+	if err := worktrees(ctx, r); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(r.StateDir()); err != nil {
 		return err
 	}
@@ -70,8 +76,35 @@ func run(ctx context.Context, env *cli.Env, refs bool) error {
 	if _, err := fmt.Fprintln(env.Out, strings.ToUpper(what[:1])+what[1:]+"."); err != nil {
 		return err
 	}
+	for _, key := range r.Config().Keys("covenant.") {
+		if scope := r.Config().Scope(key); scope == "global" || scope == "system" {
+			env.Talk().Hint(fmt.Sprintf("%s is set for all repositories, and stays; take it away with: git config --%s --unset-all %s", key, scope, key))
+		}
+	}
 	if !refs {
 		env.Talk().Hint("the record stays in refs/covenant; delete this clone's copy with: covenant disable --refs")
+	}
+	return nil
+}
+
+// worktrees takes out what other worktrees of this clone have in configurations of their own: whom they act as.
+func worktrees(ctx context.Context, r *git.Repo) error {
+	files, err := filepath.Glob(filepath.Join(r.CommonDir(), "worktrees", "*", "config.worktree"))
+	if err != nil {
+		return err
+	}
+	for _, file := range append(files, filepath.Join(r.CommonDir(), "config.worktree")) {
+		out, err := r.Run(ctx, nil, "config", "--file", file, "-z", "--name-only", "--get-regexp", `^covenant\.`)
+		if err != nil {
+			continue // it is not there, or has nothing of ours
+		}
+		keys := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		slices.Sort(keys)
+		for _, key := range slices.Compact(keys) {
+			if _, err := r.Run(ctx, nil, "config", "--file", file, "--unset-all", key); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

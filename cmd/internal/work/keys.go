@@ -1,6 +1,7 @@
 package work
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 // PublicKey reads a public key as people give it: the path of a .pub file, its
 // text, what gpg --export --armor prints, or "-" for standard input.
 func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
+	file := ""
 	switch {
 	case text == "-":
 		b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
@@ -31,15 +33,52 @@ func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
 		if len(b) > 1<<16 {
 			return nil, fmt.Errorf("%s is no public key: it is too large", text)
 		}
-		text = string(b)
+		file, text = text, string(b)
 	}
-	if strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK") {
-		return nil, cli.Hint(errors.New("this is a private key"), "give the public half; it is usually in the file of the same name with .pub")
+	if private(text) {
+		return nil, cli.Hint(fmt.Errorf("%s: %w", cmp.Or(say.Name(file), "the key"), errPrivate), publicHalf(env, file)...)
 	}
 	if strings.HasPrefix(text, "-----BEGIN PGP") {
 		return openpgp.Import([]byte(text))
 	}
 	return identity.ParsePublicKey(strings.TrimSpace(text))
+}
+
+var errPrivate = errors.New("this is a private key, which its holder shows to nobody; here its public half is wanted")
+
+// private reports whether a text is a private key, whatever kind.
+func private(text string) bool {
+	return strings.Contains(text, "PRIVATE KEY-----") || strings.Contains(text, "PRIVATE KEY BLOCK")
+}
+
+// publicHalf tells where the public half is of a private key in a file; "" where it came otherwise.
+func publicHalf(env *cli.Env, file string) []string {
+	switch _, err := os.Stat(env.Path(file) + ".pub"); {
+	case file == "":
+		return []string{"print it: ssh-keygen -y -f FILE"}
+	case err == nil:
+		return []string{"it is here: --key " + say.Shell(file+".pub")}
+	}
+	return []string{"make it: ssh-keygen -y -f " + say.Shell(file) + " >" + say.Shell(file+".pub"), "then: --key " + say.Shell(file+".pub")}
+}
+
+// NotAName says what is meant where a person gave the path of a key in the place of a name; nil where it is no such file.
+func NotAName(env *cli.Env, name string) error {
+	st, err := os.Stat(env.Path(name))
+	if name == "" || err != nil || !st.Mode().IsRegular() || st.Size() > 1<<16 {
+		return nil
+	}
+	b, err := os.ReadFile(env.Path(name))
+	if err != nil {
+		return nil //nolint:nilerr // it is told as a name that nobody has
+	}
+	if private(string(b)) {
+		return cli.Hint(fmt.Errorf("%s: %w", say.Name(name), errPrivate), publicHalf(env, name)...)
+	}
+	if _, err := identity.ParsePublicKey(strings.TrimSpace(string(b))); err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	return cli.Hint(fmt.Errorf("%s is the file of a key, and no name", say.Name(name)), "name its holder, too: --to NAME --key "+say.Shell(name))
 }
 
 // LoadKey returns the signer of a private key as people name it: a file, "agent" for
