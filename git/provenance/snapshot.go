@@ -22,7 +22,7 @@ type snapshot struct {
 	Seen      map[string][]seenAt `json:"seen,omitempty"`
 	Rewritten bool                `json:"rewritten,omitempty"` // some commit was
 	Origins   bool                `json:"origins,omitempty"`   // whose changes those have was asked for
-	Newest    freshness           `json:"newest,omitzero"`    // checkpoint, where the policy demands one
+	Newest    freshness           `json:"newest,omitzero"`     // checkpoint, where the policy demands one
 
 	lines [][]byte // that follow
 }
