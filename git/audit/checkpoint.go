@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/tlog"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -231,4 +233,29 @@ func LogKey(repository envelope.Digest, a *capability.Authority, origin string) 
 		err = fmt.Errorf("%w: %.100q is of another repository", tlog.ErrOrigin, origin)
 	}
 	return k, err
+}
+
+// Remembered tells of ledgers of checkpoints that lack what this clone has made a log of: it remembers more than is there.
+func Remembered(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
+	refs, err := s.Tips(TlogPrefix)
+	if err != nil {
+		return nil, err
+	}
+	var out []verdict.Finding
+	for _, r := range refs {
+		name := ledger.Name{Topic: event.CheckpointTopic, Writer: ledger.Writer(strings.TrimPrefix(r.Name, TlogPrefix))}
+		o, err := s.Object(r.ID.String()+":"+stateFile, 8<<20)
+		var at state
+		if err != nil || json.Unmarshal(o.Data, &at) != nil || at.Entry == "" {
+			continue // it is made anew
+		}
+		c := f.Chains[name.String()]
+		if c == nil || !slices.ContainsFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit.String() == at.Entry }) {
+			out = append(out, verdict.Finding{
+				Code: verdict.LedgerRolledBack, Object: name.String(), Message: fmt.Sprintf("this clone has made a log of %d entries from it (%s), and it lacks the last of its own", at.Size, r.Name),
+				Hint: "fetch it from who has it: covenant sync; to forget what was seen: git update-ref -d " + r.Name,
+			})
+		}
+	}
+	return out, nil
 }

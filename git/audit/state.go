@@ -37,6 +37,9 @@ const (
 // ErrNoCheckpoint says that nobody has checkpointed the ledgers.
 var ErrNoCheckpoint = errors.New("there is no checkpoint here")
 
+// ErrRolledBack says that a ledger of checkpoints lacks an entry that this clone has made a log of.
+var ErrRolledBack = errors.New("the ledger was rolled back")
+
 // state says how far a log was made.
 type state struct {
 	Entry   string          `json:"entry"` // commit of the writer's newest entry that was taken in
@@ -90,7 +93,7 @@ func OpenLog(s *git.Session, repository envelope.Digest, a *capability.Authority
 		l.reset()
 	}
 	if err := l.catchUp(); err != nil {
-		if l.anew {
+		if l.anew || errors.Is(err, ErrRolledBack) {
 			return nil, err
 		}
 		l.reset() // what is derived may be damaged: once more, from the ledgers
@@ -203,6 +206,9 @@ func (l *Tlog) catchUp() error {
 		}
 		ids, last = append(ids, c.ID), c.ID.String()
 	}
+	if len(ids) == 0 {
+		return fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, l.name, l.at.Entry)
+	}
 	for _, id := range ids {
 		e, _, err := ledger.Read(l.s, id)
 		if err != nil {
@@ -221,9 +227,7 @@ func (l *Tlog) catchUp() error {
 		}
 		l.at.Entry = id.String()
 		if c, err := event.ParseCheckpoint(o); err == nil {
-			if err := l.checkpoint(e.ID(), []byte(c.Body.Note)); err != nil {
-				return fmt.Errorf("entry %d of %s: %w", h.Seq, l.name, err)
-			}
+			l.checkpoint(e.ID(), []byte(c.Body.Note))
 		}
 		if c, err := event.ParseCosigning(o); err == nil && c.Body.Checkpoint == l.ID {
 			l.cosign([]byte(c.Body.Lines))
@@ -232,17 +236,11 @@ func (l *Tlog) catchUp() error {
 	return nil
 }
 
-// checkpoint takes in a checkpoint, which must be of exactly this tree.
-func (l *Tlog) checkpoint(id envelope.Digest, note []byte) error {
-	c, err := tlog.Open(note, l.Key)
-	if err != nil {
-		return err
+// checkpoint takes in a checkpoint of exactly this tree. One of another is passed by: [provenance.Facts.Signed] tells of it.
+func (l *Tlog) checkpoint(id envelope.Digest, note []byte) {
+	if c, err := tlog.Open(note, l.Key); err == nil && c.Tree() == l.tree {
+		l.Note, l.text, l.ID, l.at.ID = c, note, id, id
 	}
-	if c.Tree() != l.tree {
-		return fmt.Errorf("%w: it signs %d entries with root %s, and the ledgers make %d with root %s", tlog.ErrProof, c.Tree().Size, c.Tree().Root, l.tree.Size, l.tree.Root)
-	}
-	l.Note, l.text, l.ID, l.at.ID = c, note, id, id
-	return nil
 }
 
 // cosign adds lines to the newest checkpoint; what they prove is for whoever knows the witnesses.

@@ -330,7 +330,8 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	if warn, ok := ExpiryFinding(root, o.Now); ok {
 		f.Problems = append(f.Problems, warn)
 	}
-	if f.newest, err = f.freshEnough(o.Now); err != nil {
+	withheld := func(p verdict.Finding) bool { return p.Code == verdict.LedgerWithheld } // what is known to be missing is no for everything
+	if f.newest, err = f.freshEnough(o.Now); err != nil && !slices.ContainsFunc(f.Problems, withheld) {
 		return nil, nil, nil, err
 	}
 	return f, f.walk(sp, f.order), f.reach(since), nil

@@ -416,7 +416,8 @@ func runConsistency(ctx context.Context, env *cli.Env, root, writer string, asJS
 		}
 		trees[i] = c.Tree()
 		if trees[i].Size > v.Tree().Size {
-			return cli.Hint(fmt.Errorf("%s covers %d entries, and the newest checkpoint here %d", arg, trees[i].Size, v.Tree().Size), "fetch the newer ones: covenant sync")
+			return cli.Hint(fmt.Errorf("%s covers %d entries, and the newest checkpoint here %d", arg, trees[i].Size, v.Tree().Size),
+				"fetch the newer ones: covenant sync", "if nobody has them, the ledgers were rolled back: keep the file, it proves that there were more")
 		}
 		if here, err := v.Was(trees[i].Size); err != nil {
 			return err

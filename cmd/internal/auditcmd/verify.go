@@ -74,7 +74,11 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep bool
 	if err != nil {
 		return work.Explain(err)
 	}
-	findings := f.Problems
+	findings, err := audit.Remembered(w.Session, f)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, f.Problems...)
 	signed, err := f.Signed()
 	if err != nil {
 		return err

@@ -1,0 +1,483 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/tlog"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// world is a real repository that alice governs.
+type world struct {
+	t     testing.TB
+	dir   string
+	env   []string
+	pin   envelope.Digest
+	alice identity.Signer
+	clock time.Time
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	home := t.TempDir()
+	w := &world{t: t, dir: filepath.Join(t.TempDir(), "repo"), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "TZ=UTC", "LC_ALL=C",
+		"GIT_AUTHOR_NAME=Alice", "GIT_AUTHOR_EMAIL=alice@example.org", "GIT_COMMITTER_NAME=Alice", "GIT_COMMITTER_EMAIL=alice@example.org",
+	}
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.git("init", "-q", "-b", "main")
+	w.git("commit", "-q", "--allow-empty", "-m", "x")
+	var err error
+	if w.alice, err = identity.Generate(filepath.Join(home, "alice"), "alice", nil); err != nil {
+		t.Fatal(err)
+	}
+	r, err := provenance.Found(context.Background(), w.session(), provenance.Founder{Name: "alice", Emails: []string{"alice@example.org"}, Signer: w.alice}, w.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pin = r.ID
+	w.git("config", provenance.PinKey, string(r.ID))
+	return w
+}
+
+func (w *world) git(args ...string) string {
+	w.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env = w.dir, w.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("git %q: %v\n%s", args, err, out)
+	}
+	return strings.TrimRight(string(out), "\n")
+}
+
+func (w *world) session() *git.Session {
+	w.t.Helper()
+	r, err := git.Open(context.Background(), git.Options{Dir: w.dir, Env: w.env})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := r.Session(context.Background())
+	w.t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func (w *world) now() time.Time {
+	w.clock = w.clock.Add(time.Second)
+	return w.clock
+}
+
+func (w *world) facts() *provenance.Facts {
+	w.t.Helper()
+	f, err := provenance.Load(context.Background(), w.session(), w.pin)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return f
+}
+
+func (w *world) sealer() *provenance.Sealer {
+	w.t.Helper()
+	s := w.session()
+	f, err := provenance.Load(context.Background(), s, w.pin)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p, ok := f.Authority.ByName("alice")
+	if !ok {
+		w.t.Fatal("no alice")
+	}
+	return &provenance.Sealer{Session: s, Root: f.Root, Authority: f.Authority, Hand: provenance.Hand{Principal: p, Signer: w.alice}, Moment: "test", Now: w.now}
+}
+
+func (w *world) note(texts ...string) []audit.Place {
+	w.t.Helper()
+	var list []event.Event
+	for _, text := range texts {
+		list = append(list, event.Event{Kind: "note", Data: map[string]any{"text": text}})
+	}
+	places, err := audit.Append(context.Background(), w.sealer(), false, list...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return places
+}
+
+func (w *world) checkpoint() *audit.Made {
+	w.t.Helper()
+	m, err := audit.Checkpoint(context.Background(), w.sealer())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return m
+}
+
+// wrong returns what is wrong with the record: codes of problems, and checkpoints that do not hold.
+func (w *world) wrong() []string {
+	w.t.Helper()
+	f := w.facts()
+	var out []string
+	for _, p := range f.Problems {
+		out = append(out, string(p.Code))
+	}
+	signed, err := f.Signed()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, s := range signed {
+		if s.Err != nil {
+			out = append(out, string(provenance.CheckpointWrong))
+		}
+	}
+	return out
+}
+
+// Whoever may write a ledger signs checkpoints that are not what the ledgers make: each is told.
+func TestCheckpointLies(t *testing.T) {
+	good := func(w *world) (*audit.Made, *provenance.Sealer) {
+		w.note("one", "two", "three")
+		return w.checkpoint(), w.sealer()
+	}
+	sign := func(w *world, origin tlog.Origin, tree tlog.Tree, by identity.Signer) string {
+		c, err := tlog.Sign(origin, tree, by)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return string(c.Bytes())
+	}
+	for name, lie := range map[string]func(w *world, m *audit.Made) string{
+		"fewer entries": func(w *world, m *audit.Made) string {
+			tree := m.Note.Tree()
+			tree.Size--
+			return sign(w, m.Key.Origin(), tree, w.alice)
+		},
+		"more entries": func(w *world, m *audit.Made) string {
+			tree := m.Note.Tree()
+			tree.Size++
+			return sign(w, m.Key.Origin(), tree, w.alice)
+		},
+		"another root": func(w *world, m *audit.Made) string {
+			tree := m.Note.Tree()
+			tree.Root[7] ^= 1
+			return sign(w, m.Key.Origin(), tree, w.alice)
+		},
+		"another origin": func(w *world, m *audit.Made) string {
+			return sign(w, m.Key.Origin()+"x", m.Note.Tree(), w.alice)
+		},
+		"another key": func(w *world, m *audit.Made) string {
+			other, err := identity.Generate(filepath.Join(w.t.TempDir(), "k"), "k", nil)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return sign(w, m.Key.Origin(), m.Note.Tree(), other)
+		},
+		"no checkpoint at all": func(*world, *audit.Made) string { return "junk\n" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			m, k := good(w)
+			if wrong := w.wrong(); len(wrong) > 0 {
+				t.Fatalf("before: %q", wrong)
+			}
+			body := event.Checkpoint{Note: lie(w, m), Root: k.Root.Digest, Version: k.Root.Version}
+			if _, err := k.Record(context.Background(), event.CheckpointTopic, provenance.Item{Type: event.Checkpointed, Body: body, Subject: "x"}); err != nil {
+				t.Fatal(err)
+			}
+			if wrong := w.wrong(); !slices.Equal(wrong, []string{"checkpoint.wrong"}) {
+				t.Errorf("%q", wrong)
+			}
+			// An honest one after it holds, and the log goes on.
+			w.note("four")
+			w.checkpoint()
+			if wrong := w.wrong(); !slices.Equal(wrong, []string{"checkpoint.wrong"}) {
+				t.Errorf("after an honest one: %q", wrong)
+			}
+		})
+	}
+}
+
+// rewrite makes a ledger of other entries, in fresh commits, as whoever may write refs can.
+func (w *world) rewrite(name ledger.Name, change func(blobs [][]byte) [][]byte) {
+	w.t.Helper()
+	s := w.session()
+	var blobs [][]byte
+	for _, id := range strings.Fields(w.git("rev-list", "--reverse", name.Ref())) {
+		o, err := s.Object(id+":"+ledger.File, envelope.MaxSize)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		blobs = append(blobs, o.Data)
+	}
+	var parents []oid.ID
+	who := git.Ident{Name: "x", Email: "x", When: w.now()}
+	var tip oid.ID
+	for _, b := range change(blobs) {
+		tree, err := git.EncodeTree([]git.TreeEntry{{Mode: git.ModeFile, Name: ledger.File, ID: s.Put("blob", b)}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		tip = s.Put("commit", git.EncodeCommit(s.Put("tree", tree), parents, who, who, "x\n"))
+		parents = []oid.ID{tip}
+	}
+	if err := s.Flush(); err != nil {
+		w.t.Fatal(err)
+	}
+	if tip.IsZero() {
+		w.git("update-ref", "-d", name.Ref())
+		return
+	}
+	w.git("update-ref", name.Ref(), tip.String())
+}
+
+// What is done to a ledger that a checkpoint covers, or another entry saw, is told.
+func TestLedgerTampered(t *testing.T) {
+	at := func(i int, f func(b []byte) []byte) func([][]byte) [][]byte {
+		return func(list [][]byte) [][]byte {
+			list[i] = f(slices.Clone(list[i]))
+			return list
+		}
+	}
+	for name, change := range map[string]func([][]byte) [][]byte{
+		"a bit of an entry":    at(1, func(b []byte) []byte { b[40] ^= 1; return b }),
+		"a bit of a signature": at(1, func(b []byte) []byte { b[len(b)-12] ^= 1; return b }),
+		"entries swapped":      func(l [][]byte) [][]byte { l[1], l[2] = l[2], l[1]; return l },
+		"one dropped":          func(l [][]byte) [][]byte { return slices.Delete(l, 1, 2) },
+		"the last dropped":     func(l [][]byte) [][]byte { return l[:len(l)-1] },
+		"one twice":            func(l [][]byte) [][]byte { return slices.Insert(l, 2, l[1]) },
+		"cut to the first":     func(l [][]byte) [][]byte { return l[:1] },
+		"gone":                 func([][]byte) [][]byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			places := w.note("one", "two", "three", "four")
+			w.checkpoint()
+			if wrong := w.wrong(); len(wrong) > 0 {
+				t.Fatalf("before: %q", wrong)
+			}
+			ref, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+			w.rewrite(ref, change)
+			wrong := w.wrong()
+			if len(wrong) == 0 {
+				t.Fatal("nobody noticed")
+			}
+			if !slices.Contains(wrong, "checkpoint.wrong") {
+				if name == "a bit of a signature" {
+					return // what was said is as it was, and who said it is not shown any more
+				}
+				t.Errorf("the checkpoint holds: %q", wrong)
+			}
+		})
+	}
+}
+
+// Two ledgers of one number, as a stolen key or a restored disk makes them.
+func TestResigned(t *testing.T) {
+	w := newWorld(t)
+	places := w.note("one", "two", "three")
+	name, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+	w.checkpoint()
+	// The same key writes the last entry again, and says something else.
+	w.rewrite(name, func(l [][]byte) [][]byte {
+		for i, text := range []string{"two, otherwise", "three, otherwise"} {
+			prev, err := ledger.ParseBlob(l[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := w.sealer()
+			payload, err := envelope.Statement(event.Recorded, envelope.Header{
+				Prev: prev.ID(), Repository: k.Root.ID, Seq: uint64(i) + 2, Time: envelope.Timestamp(w.now()), Topic: name.Topic, Writer: string(name.Writer),
+			}, event.Recording{Events: []event.Event{{Kind: "note", Data: map[string]any{"text": text}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := envelope.Seal(envelope.TypeLedger, payload, envelope.SealWith{KeyID: w.alice.Public().ID(), Signer: w.alice})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l[i+1], err = ledger.Blob(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return l
+	})
+	if wrong := w.wrong(); !slices.Contains(wrong, "checkpoint.wrong") {
+		t.Errorf("history was written again, and the checkpoint holds: %q", wrong)
+	}
+}
+
+// What is derived is not believed: tiles, state and index that somebody changed are made again, or refuse to prove.
+func TestDerivedTampered(t *testing.T) {
+	ctx := context.Background()
+	open := func(w *world) (*audit.Tlog, error) {
+		k := w.sealer()
+		list, errs := audit.Logs(ctx, k.Session, k.Root.ID, k.Authority, "")
+		if len(list) != 1 {
+			return nil, errors.Join(errs...)
+		}
+		return list[0], nil
+	}
+	prove := func(w *world, id envelope.Digest) error {
+		l, err := open(w)
+		if err != nil {
+			return err
+		}
+		at, err := l.Find(string(id))
+		if err != nil {
+			return err
+		}
+		p, err := l.Prove(at)
+		if err != nil {
+			return err
+		}
+		b, err := p.Bytes()
+		if err != nil {
+			return err
+		}
+		_, err = tlog.CheckProof(b, l.Key, tlog.Policy{}, audit.RecordOfEnvelope)
+		return err
+	}
+	w := newWorld(t)
+	var texts []string
+	for i := range 300 {
+		texts = append(texts, fmt.Sprint("note ", i))
+	}
+	places := w.note(texts...)
+	w.checkpoint()
+	if err := prove(w, places[17].ID); err != nil {
+		t.Fatal(err)
+	}
+	index, err := filepath.Glob(filepath.Join(w.dir, ".git/covenant/tlog/*"))
+	if err != nil || len(index) != 1 {
+		t.Fatalf("%q, %v", index, err)
+	}
+	b, err := os.ReadFile(index[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[17*64+3] ^= 1
+	if err := os.WriteFile(index[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := prove(w, places[17].ID); err == nil {
+		t.Error("an index that was changed proves")
+	}
+	if err := os.Remove(index[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := prove(w, places[17].ID); err != nil {
+		t.Errorf("without an index: %v", err)
+	}
+	ref := w.git("for-each-ref", "--format=%(refname)", audit.TlogPrefix)
+	for _, path := range []string{"tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1", "state.json", "checkpoint"} {
+		if _, err := w.session().Object(ref+":"+path, 1<<20); err != nil {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, git.ErrMissing) {
+				t.Fatalf("there is no %s", path)
+			}
+			t.Fatal(err)
+		}
+		was := w.git("rev-parse", ref)
+		w.swap(ref, path)
+		if err := prove(w, places[290].ID); err != nil {
+			var damaged *tlog.TileError
+			if !errors.As(err, &damaged) && !errors.Is(err, tlog.ErrDamaged) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		w.git("update-ref", ref, was)
+	}
+	w.git("update-ref", "-d", ref)
+	if err := prove(w, places[290].ID); err != nil {
+		t.Errorf("without tiles: %v", err)
+	}
+}
+
+// swap flips a bit of a file of a tree that a ref points to.
+func (w *world) swap(ref, path string) {
+	w.t.Helper()
+	s := w.session()
+	o, err := s.Object(ref+":"+path, 1<<20)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o.Data[len(o.Data)/2] ^= 1
+	blob := s.Put("blob", o.Data)
+	if err := s.Flush(); err != nil {
+		w.t.Fatal(err)
+	}
+	index := filepath.Join(w.t.TempDir(), "index")
+	run := func(args ...string) string {
+		cmd := exec.Command("git", args...)
+		cmd.Dir, cmd.Env = w.dir, append(slices.Clone(w.env), "GIT_INDEX_FILE="+index)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			w.t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	run("read-tree", ref)
+	run("update-index", "--add", "--cacheinfo", "100644,"+blob.String()+","+path)
+	w.git("update-ref", ref, run("commit-tree", "-m", "x", run("write-tree")))
+}
+
+// Causes come before effects whatever the clocks say, nothing is in the log twice, and the order is the same for everybody.
+func TestOrder(t *testing.T) {
+	w := newWorld(t)
+	w.note("first")
+	w.checkpoint() // sees it
+	w.clock = w.clock.Add(-48 * time.Hour)
+	w.note("after the checkpoint, with a clock set back")
+	w.checkpoint()
+	w.clock = w.clock.Add(200 * time.Hour)
+	w.note("with a clock set forward")
+	w.checkpoint()
+	var got []string
+	for r, err := range audit.Log(w.session(), w.facts(), audit.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := r.Get("text")
+		if text == "" {
+			text = r.Kind
+		}
+		got = append(got, text)
+	}
+	want := []string{"first", "checkpoint.signed", "after the checkpoint, with a clock set back", "checkpoint.signed", "with a clock set forward", "checkpoint.signed"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	var back []string
+	for r, err := range audit.Backwards(w.session(), w.facts(), audit.Filter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		back = append(back, string(r.ID))
+	}
+	slices.Reverse(back)
+	var forth []string
+	for r := range audit.Log(w.session(), w.facts(), audit.Filter{}) {
+		forth = append(forth, string(r.ID))
+	}
+	if !slices.Equal(back, forth) || len(forth) != len(want) {
+		t.Errorf("forth %q, back %q", forth, back)
+	}
+}
