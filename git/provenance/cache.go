@@ -49,9 +49,15 @@ func OpenCache(r *git.Repo, configDir string) *Cache {
 	return &Cache{repo: r, dir: filepath.Join(r.StateDir(), "cache"), key: key}
 }
 
-// cacheKey returns the user's key, a new one where there was none; nil when there can't be one.
-func cacheKey(configDir string) []byte {
-	file := filepath.Join(configDir, "cache.key")
+// cacheKey returns the user's key of caches, a new one where there was none; nil when there can't be one.
+func cacheKey(configDir string) []byte { return userKey(filepath.Join(configDir, "cache.key")) }
+
+// RedactionKey returns the user's key by which marks of what was redacted can be told apart, likewise.
+func RedactionKey(configDir string) []byte {
+	return userKey(filepath.Join(configDir, "redaction.key"))
+}
+
+func userKey(file string) []byte {
 	key, err := os.ReadFile(file) //nolint:gosec // our own file
 	if os.IsNotExist(err) {
 		key, err = makeKey(file)

@@ -34,7 +34,7 @@ func newAppend(env *cli.Env) *cobra.Command {
 		Long: `Record events in your ledger. Each line of standard input is a JSON object with a "kind"
 and the fields of that kind; "at", "outcome", "intent" and "session" go with any. All lines
 are checked before the first is written, and written in one transaction (in several, of
-10,000 each, where there are more). For each event a line says where it stands: the entry,
+10,000 each, where there are more), without the secrets and personal paths that are found in them. For each event a line says where it stands: the entry,
 its ledger, number and kind. What was said so is there; without such a line it may not be.
 
 -m records a note, which is free text. A kind of your own is x.WHO.WHAT, with any fields.
@@ -145,9 +145,30 @@ func parse(line []byte) (event.Event, error) {
 	return e, e.Validate()
 }
 
+// redact takes out of events what history should not have, and tells that it did.
+func redact(env *cli.Env, events []event.Event) error {
+	x, err := work.Redactor(env)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		hits, err := audit.Redact(x, &events[i])
+		if err != nil {
+			return fmt.Errorf("event %d: %w", i+1, err)
+		}
+		for _, h := range hits {
+			env.Talk().Warn("event %d: redacted before it was written: %s at %s", i+1, h.Rule, h.Path)
+		}
+	}
+	return nil
+}
+
 func (o *appending) record(ctx context.Context, w *work.Work, events []event.Event) error {
 	if len(events) == 0 {
 		return nil
+	}
+	if err := redact(w.Env, events); err != nil {
+		return err
 	}
 	k, err := w.Writer()
 	if err != nil {

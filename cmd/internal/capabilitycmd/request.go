@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 )
@@ -38,6 +39,9 @@ with "covenant capability list". It lets you do nothing.`,
 			c.Explicit = who
 			k, err := c.Sealer(c.facts)
 			if err != nil {
+				return err
+			}
+			if reason, err = work.Redacted(env, "--reason", reason); err != nil {
 				return err
 			}
 			id, err := k.Wish(cmd.Context(), capability.Asked{Action: g.Action, Delegable: g.Delegable, Expires: g.Expires, Reason: reason, Scope: g.Scope})

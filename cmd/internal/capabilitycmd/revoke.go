@@ -88,6 +88,11 @@ func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Dig
 			return err
 		}
 	}
+	reason, err := work.Redacted(c.Env, "--reason", reason)
+	if err != nil {
+		return err
+	}
+	out.Reason = reason
 	entry, err := k.Revoke(ctx, capability.Revocation{Grant: id, Reason: reason})
 	if errors.Is(err, capability.ErrInvalid) {
 		return cli.No(cli.Hint(err, "a grant is revoked by an operator, by who gave it, or by its holder"))

@@ -1,0 +1,45 @@
+package audit
+
+import (
+	"encoding/json"
+
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/redaction"
+)
+
+// Redact takes secrets and personal paths out of an event before it is written: history does not forget. It returns what was found.
+func Redact(x *redaction.Redactor, e *event.Event) ([]redaction.Hit, error) {
+	var hits []redaction.Hit
+	for _, s := range []*string{&e.Intent, &e.Session} {
+		text, found := x.Redact(*s)
+		*s, hits = text, append(hits, found...)
+	}
+	if len(e.Data) == 0 {
+		return hits, nil
+	}
+	data, found, err := x.Value(e.Data)
+	if err != nil {
+		return nil, err
+	}
+	e.Data, _ = data.(map[string]any)
+	return append(hits, found...), nil
+}
+
+// Scan finds what slipped through: secrets and personal paths in what a record says.
+func Scan(x *redaction.Redactor, r *Record) ([]redaction.Hit, error) {
+	said := map[string]any{}
+	for _, f := range r.Data {
+		var v any
+		if err := json.Unmarshal(f.Value, &v); err != nil {
+			return nil, err
+		}
+		said[f.Name] = v
+	}
+	for name, text := range map[string]string{"intent": r.Intent, "session": r.Session} {
+		if text != "" {
+			said[name] = text
+		}
+	}
+	_, hits, err := x.Value(said)
+	return hits, err
+}
