@@ -235,8 +235,30 @@ func LogKey(repository envelope.Digest, a *capability.Authority, origin string) 
 	return k, err
 }
 
-// Remembered tells of ledgers of checkpoints that lack what this clone has made a log of: it remembers more than is there.
-func Remembered(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
+// Wrong is what is wrong with checkpoints: those that the ledgers disagree with, and ledgers of them that were rolled back since this
+// clone made a log of them.
+func Wrong(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
+	out, err := remembered(s, f)
+	if err != nil {
+		return out, err
+	}
+	signed, err := f.Signed()
+	if err != nil {
+		return out, err
+	}
+	for i := range signed {
+		if x := &signed[i]; x.Err != nil {
+			out = append(out, verdict.Finding{
+				Code: provenance.CheckpointWrong, Object: string(x.ID), Message: fmt.Sprintf("checkpoint %d of %s: %v", x.Seq, x.Ledger, x.Err),
+				Hint: "what is missing may come with: covenant sync; the checkpoint is the evidence: covenant audit checkpoints --json",
+			})
+		}
+	}
+	return out, nil
+}
+
+// remembered tells of ledgers of checkpoints that lack what this clone has made a log of: it remembers more than is there.
+func remembered(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
 	refs, err := s.Tips(TlogPrefix)
 	if err != nil {
 		return nil, err

@@ -139,8 +139,13 @@ func order(f *provenance.Facts) []spot {
 	waiting := map[string][]spot{} // for more of a ledger
 	var r ready
 	// blocked returns a ledger of which an entry must come first; "" when none must.
+	// A decision names no heads: the seal that follows it in the same transaction names them for both.
 	blocked := func(s spot) string {
-		for _, h := range s.entry().Header.Heads {
+		heads := s.entry().Header.Heads
+		if _, decides := f.Decisions[s.entry().ID]; decides && len(heads) == 0 && s.i+1 < ends[s.chain.Name] {
+			heads = s.chain.Entries[s.i+1].Header.Heads
+		}
+		for _, h := range heads {
 			if seq := int(h.Seq); seq <= ends[h.Ledger] && seq > came[h.Ledger] && f.Chains[h.Ledger].Entries[seq-1].ID == h.ID { //nolint:gosec // bounded by envelope.Header.Check
 				return h.Ledger
 			}
@@ -160,7 +165,15 @@ func order(f *provenance.Facts) []spot {
 	for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
 		offer(spot{f.Chains[name], 0})
 	}
-	for r.Len() > 0 {
+	for r.Len() > 0 || len(waiting) > 0 {
+		if r.Len() == 0 { // what waits for each other, as no honest writer's entries do, is left out of no log
+			for _, list := range waiting {
+				for _, w := range list {
+					heap.Push(&r, w)
+				}
+			}
+			clear(waiting)
+		}
 		s := heap.Pop(&r).(spot) //nolint:forcetypeassert // nothing else is in it
 		out = append(out, s)
 		name := s.chain.Name

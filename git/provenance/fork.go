@@ -1,13 +1,17 @@
 package provenance
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/event"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -95,6 +99,9 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 		if !want(topic) || ours == nil {
 			continue
 		}
+		if f.dropped[x.chain] {
+			continue // an operator said so, and nothing is wrong any more
+		}
 		for _, e := range x.chain.Entries {
 			seq := int(e.Header.Seq) //nolint:gosec // bounded by envelope.Header.Check
 			if e.Err != nil || e.Header.Ledger() != x.chain.Name || seq > len(ours.Entries) {
@@ -103,11 +110,16 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 			if ours.Entries[seq-1].ID == e.ID {
 				continue
 			}
-			const says = "its writer signed two entries number %d: %s stands here, and %s at %s"
+			says := "its writer signed two entries number %d: %s stands here, and %s at %s"
+			hint := "show both to an operator, who decides: covenant audit resolve " + x.chain.Name
+			if f.way(x.chain.Name, e.Header.Seq, e.ID, ours.Entries[seq-1].ID) {
+				says += "; an operator decided for the latter"
+				hint = "go that way: covenant doctor --fix"
+			}
 			if topic == CapabilityTopic {
 				ours.Break(seq-1, verdict.LedgerFork, says+"; grants from there on count for nothing, revocations of both do", seq, ours.Entries[seq-1].ID.Short(), e.ID.Short(), x.ref)
 			} else {
-				f.problem(verdict.LedgerFork, x.chain.Name, "show both to an operator: git log --graph "+ledger.Prefix+x.chain.Name+" "+x.ref, says, seq, ours.Entries[seq-1].ID.Short(), e.ID.Short(), x.ref)
+				f.problem(verdict.LedgerFork, x.chain.Name, hint, says, seq, ours.Entries[seq-1].ID.Short(), e.ID.Short(), x.ref)
 			}
 			break
 		}
@@ -118,7 +130,7 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 func (f *Facts) denied(refs []entryRef, states []statement) {
 	for i, r := range refs {
 		e, d := r.entry(), states[i].decision
-		if e.Err == nil && d != nil && e.Header.Ledger() == r.chain.Name {
+		if !f.dropped[r.chain] && e.Err == nil && d != nil && e.Header.Ledger() == r.chain.Name {
 			f.deny(e, d)
 		}
 	}
@@ -129,4 +141,121 @@ func (f *Facts) deny(e *verdict.Entry, d *prov.Decision) {
 	if _, known := f.Authority.ByKey(e.KeyID); known && !d.Allowed && !d.Commit.IsZero() && d.KeyID == e.KeyID {
 		f.Denied[d.Commit] = append(f.Denied[d.Commit], verdict.Denial{KeyID: e.KeyID, ID: e.ID, Moment: d.Moment, Reason: d.Reason})
 	}
+}
+
+// resolve gathers which ways operators said that ledgers went, and finds the ways that count for nothing by it. Nobody decides
+// of a ledger in the ledger itself: who forked it could do so on either side.
+func (f *Facts) resolve(refs []entryRef, states []statement) {
+	f.dropped, f.ways = map[*verdict.Chain]bool{}, nil
+	for i, r := range refs {
+		st := states[i].resolved
+		if st == nil || r.entry().Err != nil || r.chain != f.Chains[r.chain.Name] || writerOf(r.chain.Name) == writerOf(st.Ledger) {
+			continue
+		}
+		if p, ok := f.Authority.ByKey(r.entry().KeyID); ok && p.Operator {
+			f.ways = append(f.ways, *st)
+		}
+	}
+	for _, x := range f.forks {
+		ours := f.Chains[x.chain.Name]
+		if len(x.chain.Entries) == 0 || ours == nil {
+			continue
+		}
+		e := &x.chain.Entries[0]
+		if seq := e.Header.Seq; e.Err == nil && seq > 0 && seq <= uint64(len(ours.Entries)) && f.way(x.chain.Name, seq, ours.Entries[seq-1].ID, e.ID) {
+			f.dropped[x.chain] = true
+		}
+	}
+}
+
+// Settled reports whether operators said that a ledger goes on with an entry of ours, and not with that of its other way.
+func (f *Facts) Settled(name string, seq uint64, ours, theirs envelope.Digest) bool {
+	return f.way(name, seq, ours, theirs)
+}
+
+// way reports whether operators said that a ledger has the one entry and not the other, and none said otherwise.
+func (f *Facts) way(name string, seq uint64, keep, drop envelope.Digest) bool {
+	said := false
+	for i := range f.ways {
+		r := &f.ways[i]
+		if r.Ledger == name && r.Seq == seq {
+			if r.Keep == drop {
+				return false
+			}
+			said = said || r.Keep == keep && r.Drop == drop
+		}
+	}
+	return said
+}
+
+// writerOf returns the writer in the name of a ledger.
+func writerOf(name string) string {
+	_, writer, _ := strings.Cut(name, "/")
+	return writer
+}
+
+// A Fork is a ledger that went two ways.
+type Fork struct {
+	Ledger      ledger.Name
+	Ref         string // where the other way is
+	Seq         uint64 // of the first entry that differs
+	Here, There envelope.Digest
+	Decided     bool // an operator said that it goes the other way
+}
+
+// Forks returns the ledgers that went two ways, and of which nobody said that they go the way that they go here.
+func (f *Facts) Forks() []Fork {
+	var out []Fork
+	for _, x := range f.forks {
+		name, ok := parseFork(x.ref)
+		ours := f.Chains[x.chain.Name]
+		if !ok || ours == nil || f.dropped[x.chain] || len(x.chain.Entries) == 0 {
+			continue
+		}
+		e := &x.chain.Entries[0]
+		seq := e.Header.Seq
+		if e.Err != nil || e.Header.Ledger() != x.chain.Name || seq == 0 || seq > uint64(len(ours.Entries)) || ours.Entries[seq-1].ID == e.ID {
+			continue
+		}
+		out = append(out, Fork{name, x.ref, seq, ours.Entries[seq-1].ID, e.ID, f.way(x.chain.Name, seq, e.ID, ours.Entries[seq-1].ID)})
+	}
+	return out
+}
+
+// Resolve records, as an operator, which way a forked ledger goes: there says that it goes the other one.
+func (k *Sealer) Resolve(ctx context.Context, x Fork, there bool, reason string) (envelope.Digest, error) {
+	if !k.Hand.Principal.Operator {
+		return "", fmt.Errorf("%w: %s is no operator", ErrDenied, k.Hand.Principal.Name)
+	}
+	body := event.Resolution{Ledger: x.Ledger.String(), Seq: x.Seq, Keep: x.Here, Drop: x.There, Reason: reason}
+	if there {
+		body.Keep, body.Drop = x.There, x.Here
+	}
+	if own, err := k.ledger(CapabilityTopic); err == nil && own.Writer == x.Ledger.Writer { // nobody decides of a ledger in itself
+		if err := RenewReplica(k.Session.Repo()); err != nil {
+			return "", err
+		}
+	}
+	made, err := k.Record(ctx, CapabilityTopic, Item{event.Resolved, body, fmt.Sprintf("ledger.resolved %s at %d", x.Ledger, x.Seq)})
+	if err != nil {
+		return "", err
+	}
+	return made[0].ID, nil
+}
+
+// Turn moves a forked ledger to its other way, and keeps the way that it leaves, as evidence.
+func Turn(s *git.Session, x Fork) error {
+	refs, err := s.Tips(x.Ledger.Ref(), x.Ref)
+	if err != nil {
+		return err
+	}
+	at := map[string]oid.ID{}
+	for _, r := range refs {
+		at[r.Name] = r.ID
+	}
+	left := ForkRef(x.Ledger, x.Here)
+	return s.Update("covenant",
+		git.RefUpdate{Name: x.Ledger.Ref(), Old: at[x.Ledger.Ref()], New: at[x.Ref]},
+		git.RefUpdate{Name: left, New: at[x.Ledger.Ref()]},
+		git.RefUpdate{Name: x.Ref, Old: at[x.Ref]})
 }

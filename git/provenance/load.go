@@ -47,6 +47,8 @@ type Facts struct {
 
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork
+	ways     []event.Resolution      // which operators said ledgers went
+	dropped  map[*verdict.Chain]bool // other ways of ledgers that count for nothing, as they said
 
 	former  []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
 	overlay map[string]oid.ID       // refs as they are proposed to be

@@ -68,6 +68,7 @@ type statement struct {
 	adopted   *trust.Adoption
 	signed    *event.Checkpoint
 	cosigned  *event.Cosigning
+	resolved  *event.Resolution
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -167,6 +168,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.cosigned, h = &c.Body, c.Entry
+	case event.Resolved:
+		r, err := event.ParseResolution(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.resolved, h = &r.Body, r.Entry
 	default:
 		if h, err = envelope.HeaderOf(o); err != nil {
 			return st, h, err
@@ -225,6 +232,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 		}
 		f.Authority = f.fold(persons, refs, states)
 	}
+	f.resolve(refs, states)
 	f.tellForks(ofGrants)
 	f.link(f.Authority, CapabilityTopic)
 	f.Authority = f.fold(persons, refs, states)
@@ -248,7 +256,7 @@ func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []s
 	var given []capability.Given
 	var ended []capability.Ended
 	for i, r := range refs {
-		if r.entry().Err != nil {
+		if r.entry().Err != nil || f.dropped[r.chain] {
 			continue
 		}
 		switch st := states[i]; {

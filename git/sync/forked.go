@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -110,8 +111,12 @@ func (in *incoming) forks(refs []string) error {
 		if err := in.evidence(n, evidence, a, c); err != nil {
 			return err
 		}
-		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator: git log --graph "+ref+" "+evidence,
-			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, in.entry(in.s, a.ours[i].ID), c.Entries[i].ID, in.shown)
+		mine := in.entry(in.s, a.ours[i].ID)
+		if f.Settled(n.String(), uint64(i)+1, envelope.Digest(mine), c.Entries[i].ID) { //nolint:gosec // an index is no negative number
+			continue // operators said that it goes as it does here
+		}
+		in.rep.refuse(verdict.LedgerFork, n.String(), "show both to an operator, who decides: covenant audit resolve "+n.String()+"; see them: git log --graph "+ref+" "+evidence,
+			"its writer signed two entries number %d: %s here, and %s at %s; that one was not adopted", i+1, mine, c.Entries[i].ID, in.shown)
 		in.copied(n)
 	}
 	return nil

@@ -23,7 +23,7 @@ everything.`,
 	}
 	cmd.AddCommand(
 		newAppend(env), newCheckProof(env), newCheckpoint(env), newCheckpoints(env), newConsistency(env), newKinds(env), newLog(env),
-		newProve(env), newScan(env), newVerify(env),
+		newProve(env), newResolve(env), newScan(env), newVerify(env),
 	)
 	return cmd
 }

@@ -3,6 +3,7 @@ package auditcmd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -74,23 +75,11 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep bool
 	if err != nil {
 		return work.Explain(err)
 	}
-	findings, err := audit.Remembered(w.Session, f)
+	findings, err := audit.Wrong(w.Session, f)
 	if err != nil {
 		return err
 	}
-	findings = append(findings, f.Problems...)
-	signed, err := f.Signed()
-	if err != nil {
-		return err
-	}
-	for i := range signed {
-		if s := &signed[i]; s.Err != nil {
-			findings = append(findings, verdict.Finding{
-				Code: provenance.CheckpointWrong, Object: string(s.ID), Message: fmt.Sprintf("checkpoint %d of %s: %v", s.Seq, s.Ledger, s.Err),
-				Hint: "what is missing may come with: covenant sync",
-			})
-		}
-	}
+	findings = append(slices.Clone(f.Problems), findings...)
 	if deep {
 		for r, err := range audit.Log(w.Session, f, audit.Filter{Kinds: []string{audit.Unread}}) {
 			if err != nil {
@@ -108,7 +97,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep bool
 			return err
 		}
 	}
-	sum := Summary{Type: "summary", OK: len(findings) == 0, Entries: entries, Ledgers: len(f.Chains), Checkpoints: len(signed), Findings: len(findings), Root: string(f.Root.Digest)}
+	sum := Summary{Type: "summary", OK: len(findings) == 0, Entries: entries, Ledgers: len(f.Chains), Checkpoints: len(f.Checkpoints), Findings: len(findings), Root: string(f.Root.Digest)}
 	if asJSON {
 		if err := env.JSON(sum); err != nil {
 			return err
@@ -123,7 +112,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep bool
 	if asJSON {
 		return nil
 	}
-	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(entries), say.Count(len(f.Chains), "ledger"), say.Count(len(signed), "checkpoint"), f.Root.Digest)
+	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(entries), say.Count(len(f.Chains), "ledger"), say.Count(len(f.Checkpoints), "checkpoint"), f.Root.Digest)
 	return err
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -196,9 +197,14 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	for _, f := range append(slices.Clone(facts.Problems), sync.TakenBack(w.Session.Repo())...) {
 		told := slices.ContainsFunc(gone, func(a ailment) bool { return a.Object == ledger.Prefix+f.Object })
 		if f.Code != verdict.GrantRefused && !told {
-			out = append(out, ailment{Finding: f})
+			out = append(out, ailment{Finding: f, mend: turn(w, facts, &f)})
 		}
 	}
+	logs, err := checkpoints(w, facts)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, logs...)
 	for _, err := range facts.Authority.Refused {
 		if !errors.Is(err, capability.ErrLate) { // told with the ledger it stands in
 			out = append(out, ailment{Finding: verdict.Finding{Code: verdict.GrantRefused, Message: err.Error(), Hint: "covenant capability list"}})
@@ -226,6 +232,26 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	}
 	out = append(out, moved...)
 	return append(out, unreached(ctx, w)...), nil
+}
+
+// turn moves a ledger to its other way, where an operator said that it goes there; nil for any other finding.
+func turn(w *work.Work, facts *provenance.Facts, f *verdict.Finding) func() error {
+	for _, x := range facts.Forks() {
+		if f.Code == verdict.LedgerFork && f.Object == x.Ledger.String() && x.Decided {
+			return func() error { return provenance.Turn(w.Session, x) }
+		}
+	}
+	return nil
+}
+
+// checkpoints are those that the ledgers disagree with, and what this clone remembers of the log and the ledgers have not.
+func checkpoints(w *work.Work, facts *provenance.Facts) ([]ailment, error) {
+	list, err := audit.Wrong(w.Session, facts)
+	out := make([]ailment, 0, len(list))
+	for _, f := range list {
+		out = append(out, ailment{Finding: f})
+	}
+	return out, err
 }
 
 // protected are refs here that the policy protects and that are not where their newest admissions put them.
