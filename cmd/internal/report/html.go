@@ -25,6 +25,20 @@ table{width:100%;border-collapse:collapse}th,td{padding:.4rem .6rem;border:1px s
 th{background:var(--soft)}code{font:.9em ui-monospace,monospace;overflow-wrap:anywhere}
 .ok{color:var(--good)}.no{color:var(--bad)}.warn{color:var(--warn)}footer{margin-top:2rem;opacity:.8}`
 
+// pageHead begins a page: with the digest of its style, its title and the style.
+const pageHead = `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-%s'">
+<meta name="referrer" content="no-referrer">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Covenant: %s</title>
+<style>%s</style>
+</head>
+<body>
+`
+
 // page writes a report as one static HTML page. html/template is not linked: it would
 // make the everyday program start slower. Somebody else's text stands in one kind of
 // place only, between two tags, and goes there through [esc].
@@ -110,20 +124,8 @@ func (p *page) End(s Summary) error {
 	}
 	sum := sha256.Sum256([]byte(style))
 	out := sticky{w: p.w}
-	out.printf(`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-%s'">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Covenant: %s</title>
-<style>%s</style>
-</head>
-<body>
-<h1 class="%s">%s</h1>
-<p>%s.</p>
-`, base64.StdEncoding.EncodeToString(sum[:]), esc(s.answer()), style, class, esc(head), esc(s.Counts()))
+	out.printf(pageHead, base64.StdEncoding.EncodeToString(sum[:]), esc(s.answer()), style)
+	out.printf("<h1 class=\"%s\">%s</h1>\n<p>%s.</p>\n", class, esc(head), esc(s.Counts()))
 	out.table("Findings", &p.found, "", "code", "in", "path", "what is wrong", "what to do")
 	out.table("Commits", &p.commits, "commit", "subject", "verdict", "who", "accountable", "mode", "coverage")
 	out.table("Files: who changed them last, and on whose authority", &p.rest, "file", "commit", "who", "authority")
@@ -140,7 +142,13 @@ func (s *sticky) table(title string, rows *bytes.Buffer, columns ...string) {
 	if rows.Len() == 0 {
 		return
 	}
-	s.printf("<h2>%s</h2>\n<div class=\"wide\"><table>\n<thead><tr>", title)
+	s.printf("<h2>%s</h2>\n", title)
+	s.grid(rows, columns...)
+}
+
+// grid is a table of rows that are there.
+func (s *sticky) grid(rows *bytes.Buffer, columns ...string) {
+	s.printf("<div class=\"wide\"><table>\n<thead><tr>")
 	for _, c := range columns {
 		s.printf("<th>%s</th>", c)
 	}

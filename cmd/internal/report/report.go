@@ -10,6 +10,11 @@
 // An encoder is called once for each commit, parents before children, then for what
 // is said of the repository and of a protected ref, and last with the sum. Where
 // verification fails on the way End is not called, and what was written is of no use.
+//
+// An [Account] is another report: what the ledgers say of a span of time. A
+// [Reckoner] adds up the records of the log, and keeps counts only; what an account
+// has is bounded, and its documents are the same tables, [Account.Markdown] and
+// [Account.HTML].
 package report
 
 import (
