@@ -75,25 +75,32 @@ func (o *looking) filter(now time.Time) (audit.Filter, error) {
 	if o.follow && o.reverse {
 		return f, cli.Usage("--follow and --reverse don't go together")
 	}
+	var err error
+	f.Since, f.Until, err = between(o.since, o.until, now)
+	return f, err
+}
+
+// between reads the ends of a span as people give them.
+func between(from, to string, now time.Time) (since, until time.Time, err error) {
 	for _, t := range []struct {
 		flag, text string
 		into       *time.Time
-	}{{"--since", o.since, &f.Since}, {"--until", o.until, &f.Until}} {
+	}{{"--since", from, &since}, {"--until", to, &until}} {
 		if t.text == "" {
 			continue
 		}
 		at, err := work.Ago(t.flag, t.text, now)
 		if err != nil {
-			return f, err
+			return since, until, err
 		}
 		if *t.into, err = time.Parse(time.RFC3339, at); err != nil {
-			return f, err
+			return since, until, err
 		}
 	}
-	if _, err := time.Parse(time.DateOnly, o.until); err == nil {
-		f.Until = f.Until.Add(24*time.Hour - time.Second)
+	if _, err := time.Parse(time.DateOnly, to); err == nil {
+		until = until.Add(24*time.Hour - time.Second)
 	}
-	return f, nil
+	return since, until, nil
 }
 
 func runLog(ctx context.Context, env *cli.Env, o looking) error {

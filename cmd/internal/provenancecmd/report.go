@@ -69,7 +69,7 @@ func withOutput(env *cli.Env, name string, f func(*cli.Env) error) error {
 
 // describe says what is known before the first commit.
 func describe(env *cli.Env, w *work.Work, o verifyOptions, span provenance.Span, revs []string, pinned work.Pinned) (report.Run, error) {
-	run := report.Run{Revisions: revs, Root: string(pinned.Digest), Pinned: pinned.Source, Now: env.Now(), Version: version()}
+	run := report.Run{Revisions: revs, Root: string(pinned.Digest), Pinned: pinned.Source, Now: env.Now(), Version: Version()}
 	if _, document := report.Named(o.format); !document {
 		return run, nil
 	}
@@ -107,7 +107,8 @@ func describe(env *cli.Env, w *work.Work, o verifyOptions, span provenance.Span,
 	return run, nil
 }
 
-func version() string {
+// Version is that of this program.
+func Version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
