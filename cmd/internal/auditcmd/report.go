@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ type reporting struct {
 }
 
 // forms are what a report can be written as.
-var forms = []string{"markdown", "html", "json"}
+var forms = []string{"markdown", "html", "json", "otlp-json"}
 
 func newReport(env *cli.Env) *cobra.Command {
 	var o reporting
@@ -44,11 +45,16 @@ The page of --format html is one file that runs and loads nothing. Its timeline,
 texts are bounded however long the log is; what is left out is counted. --format json is one
 object, docs/spec/audit.md describes it. A span is of the times that records claim.
 
+--format otlp-json is no report: it writes tool calls, checks and seals as OpenTelemetry
+spans, under one for each intent and session, in lines as OpenTelemetry's file exporter
+writes them and its collector reads them.
+
 The exit code is 0 when the report was written, whatever it says, and 2 when there is none.
 -o replaces only a regular file, at once, when all of the report is there.`,
 		Example: `  covenant audit report --since 2026-11-01 --until 2026-11-30 --format html -o november.html
   covenant audit report --since 7d --principal coder
   covenant audit report --format json | jq '.denials[] | [.principal, .action, .reason, .count]'
+  covenant audit report --since 1d --format otlp-json -o traces.jsonl
   covenant audit report --since 1d --format json | jq -e '.problems + .commits == []'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,7 +69,7 @@ The exit code is 0 when the report was written, whatever it says, and 2 when the
 	f.StringVar(&o.until, "until", "", "what happened then or before; a day counts whole")
 	f.StringVar(&o.principal, "principal", "", "what this principal did, was refused, or answers for")
 	f.StringVar(&o.intent, "intent", "", "done for this intent")
-	f.StringVar(&o.format, "format", "markdown", "markdown, html or json")
+	f.StringVar(&o.format, "format", "markdown", "markdown, html, json, or otlp-json for tools that read traces")
 	f.StringVarP(&o.output, "output", "o", "", "write the report to this file (default: standard output)")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	_ = cmd.RegisterFlagCompletionFunc("principal", cli.Complete(env, 0, work.Names(env)))
@@ -73,7 +79,7 @@ The exit code is 0 when the report was written, whatever it says, and 2 when the
 
 func runReport(ctx context.Context, env *cli.Env, o reporting) error {
 	if !slices.Contains(forms, o.format) {
-		return cli.Usage("--format takes markdown, html or json, not %q", o.format)
+		return cli.Usage("--format takes %s, not %q", strings.Join(forms, ", "), o.format)
 	}
 	now := env.Now()
 	since, until, err := between(o.since, o.until, now)
@@ -93,6 +99,9 @@ func runReport(ctx context.Context, env *cli.Env, o reporting) error {
 		return err
 	}
 	return writeTo(env, o.output, func(out *cli.Env) error {
+		if o.format == "otlp-json" {
+			return o.spans(ctx, w, out, pinned, since, until)
+		}
 		a, err := o.account(ctx, w, pinned, since, until, now)
 		if err != nil {
 			return err
@@ -107,14 +116,44 @@ func runReport(ctx context.Context, env *cli.Env, o reporting) error {
 	})
 }
 
-// account gathers all that a report says.
-func (o *reporting) account(ctx context.Context, w *work.Work, pinned work.Pinned, since, until, now time.Time) (*report.Account, error) {
+// load reads the ledgers, in which somebody must be called as the question says.
+func (o *reporting) load(ctx context.Context, w *work.Work, pinned work.Pinned) (*provenance.Facts, error) {
 	f, err := provenance.Load(ctx, w.Session, pinned.Digest)
 	if err != nil {
 		return nil, work.Explain(err)
 	}
 	if o.principal != "" && !slices.ContainsFunc(f.Authority.Principals(), func(p *capability.Principal) bool { return p.Name == o.principal || p.Accountable == o.principal }) {
 		return nil, cli.Hint(fmt.Errorf("nobody here is called %s", say.Name(o.principal)), "see who is: covenant identity list")
+	}
+	return f, nil
+}
+
+// spans writes the records of the span for tools that read traces. What is wrong with the record is told beside it.
+func (o *reporting) spans(ctx context.Context, w *work.Work, out *cli.Env, pinned work.Pinned, since, until time.Time) error {
+	f, err := o.load(ctx, w, pinned)
+	if err != nil {
+		return err
+	}
+	for _, p := range f.Problems {
+		out.Talk().Warn("%s: %s: %s", p.Code, p.Object, p.Message)
+	}
+	s := report.NewSpans(string(f.Root.ID), provenancecmd.Version(), len(f.Problems), out.JSON)
+	for r, err := range audit.Log(w.Session, f, audit.Filter{Since: since, Until: until, Principal: o.principal, Intent: o.intent}) {
+		if err == nil {
+			err = s.Add(&r)
+		}
+		if err != nil {
+			return work.Explain(err)
+		}
+	}
+	return s.Close()
+}
+
+// account gathers all that a report says.
+func (o *reporting) account(ctx context.Context, w *work.Work, pinned work.Pinned, since, until, now time.Time) (*report.Account, error) {
+	f, err := o.load(ctx, w, pinned)
+	if err != nil {
+		return nil, err
 	}
 	a := report.NewAccount(report.Run{Now: now, Version: provenancecmd.Version(), Root: string(pinned.Digest), Pinned: pinned.Source},
 		report.NewAsked(since, until, o.principal, o.intent))
