@@ -322,7 +322,12 @@ func TestAccountBounds(t *testing.T) {
 		if i < 10_000 { // the first of each: later ones are not kept
 			text += noise
 		}
-		r := record(who[1+i%40], i, now.Add(-time.Duration(i*997%(1<<28))*time.Second), kind, event.Denied, "tool", text, "reason", text, "secret", text, "ref", text)
+		at := now.Add(-time.Duration(i*997%(1<<28)) * time.Second)
+		r := record(who[1+i%40], i, at, kind, event.Denied)
+		value, _ := json.Marshal(text)
+		for _, name := range []string{"reason", "ref", "secret", "tool"} {
+			r.Data = append(r.Data, audit.Field{Name: name, Value: value})
+		}
 		r.Session, r.Intent = fmt.Sprint("s", i), fmt.Sprint("i", i)
 		k.Add(r)
 	}
