@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -363,4 +364,48 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 		kept = append(kept, keptExam{c.Subject, c.Committer.When.Unix(), exams[i]})
 	}
 	o.Cache.store(o.Cache.file(sp, ref, o), snap, kept)
+}
+
+// Recall returns what was kept under a name for exactly this question, nil where nothing was. A nil cache remembers nothing.
+func (c *Cache) Recall(name, question string) []byte {
+	if c == nil {
+		return nil
+	}
+	q, body, ok := bytes.Cut(c.read(name), []byte{0})
+	if !ok || string(q) != question {
+		return nil
+	}
+	return body
+}
+
+// Keep remembers facts under a name, for one question.
+func (c *Cache) Keep(name, question string, body []byte) {
+	if c != nil {
+		c.write(name, slices.Concat([]byte(question), []byte{0}, body))
+	}
+}
+
+// RecordQuestion writes down all that the facts of [Load] depend on: the trust root, the ledgers, and where history ends here.
+// refs are other refs that an answer depends on.
+func RecordQuestion(s *git.Session, root *Root, refs ...string) (string, error) {
+	list, err := s.Tips(append([]string{ledger.Prefix, ForkPrefix, FormerPrefix}, refs...)...)
+	if err != nil {
+		return "", err
+	}
+	shallow, err := s.Repo().Shallow()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, cacheVersion, root.pin, root.Digest, rejected(s))
+	ends := make([]string, 0, len(shallow))
+	for id := range shallow {
+		ends = append(ends, id.String())
+	}
+	slices.Sort(ends)
+	fmt.Fprintln(&b, ends)
+	for _, r := range list {
+		fmt.Fprintln(&b, r.Name, r.ID)
+	}
+	return b.String(), nil
 }

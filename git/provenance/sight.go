@@ -58,10 +58,11 @@ type headSeen struct {
 
 // Limits of what one act looks at. What is left out is named by a later one.
 const (
-	maxMoved    = 64     // heads that one entry names
-	maxHeads    = 4096   // heads that one entry names who looks at all, as many as a header has
-	maxFollowed = 20_000 // entries read to link what moved to what was seen
-	stepwise    = 16     // entries read one by one before a child lists them
+	maxMoved    = 64      // heads that one entry names
+	maxHeads    = 4096    // heads that one entry names who looks at all, as many as a header has
+	maxFollowed = 200_000 // entries listed to link what moved to what was seen
+	linked      = 64      // up to so many of them are read, and linked one by one
+	stepwise    = 16      // entries read one by one before a child lists them
 )
 
 // leftAt returns the commit of the newest entry that this clone itself wrote to a ledger of its own; "" where it does not remember.
@@ -195,7 +196,8 @@ func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
 	return nil
 }
 
-// follow links a ledger's tip, entry by entry, to the one seen before.
+// follow links a ledger's tip to the one seen before: entry by entry, or, where it is far, by its number and the commits between.
+// Whatever stands between was there when its writer signed the last one, which is all that a head says.
 func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (headSeen, error) {
 	ids, err := k.fresh(tip, was, budget)
 	if err != nil {
@@ -205,6 +207,11 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 		return was, fmt.Errorf("%w: %s does not have what was seen", ledger.ErrDamaged, n)
 	}
 	seq, prev := was.Seq, was.ID
+	whole := ids
+	if !k.Far && len(ids) > linked { // the last one's signature covers those before it, each by the digest in the next
+		ids = ids[len(ids)-1:]
+		seq += uint64(len(whole)) - 1 //nolint:gosec // a count
+	}
 	i := 0
 	for o, err := range k.Session.Objects(func(yield func(string) bool) {
 		for _, id := range ids {
@@ -229,7 +236,7 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 		switch {
 		case err != nil:
 			return was, err
-		case !known || !n.Writer.OfKey(key.Digest()), h.Ledger() != n.String(), h.Seq != seq+1, h.Prev != prev:
+		case !known || !n.Writer.OfKey(key.Digest()), h.Ledger() != n.String(), h.Seq != seq+1, len(ids) == len(whole) && h.Prev != prev:
 			return was, fmt.Errorf("%w: entry %d of %s", ledger.ErrDamaged, seq+1, n)
 		}
 		seq, prev = h.Seq, e.ID()

@@ -3,7 +3,6 @@ package auditcmd
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,11 +34,8 @@ type Summary struct {
 	Root        string `json:"root"` // the trust root all was held to
 }
 
-// EventInvalid says that a recording is none: its entry keeps its place, and says nothing.
-const EventInvalid verdict.Code = "event.invalid"
-
 func newVerify(env *cli.Env) *cobra.Command {
-	var asJSON, deep bool
+	var asJSON, deep, noCache bool
 	var root string
 	cmd := &cobra.Command{
 		Use:   "verify",
@@ -55,64 +51,64 @@ it: docs/SECURITY.md. --deep also reads what every recorded event says.`,
 		Example: "  covenant audit verify\n  covenant audit verify --json | jq -r 'select(.type==\"finding\").code'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runVerify(cmd.Context(), env, root, asJSON, deep)
+			return runVerify(cmd.Context(), env, root, asJSON, deep, noCache)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&asJSON, "json", false, "print findings and a summary as JSON")
 	f.BoolVar(&deep, "deep", false, "also read what every recorded event says")
+	f.BoolVar(&noCache, "no-cache", false, "believe nothing that an earlier run found")
 	f.StringVar(&root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
 }
 
-func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep bool) error {
-	w, pin, err := work.OpenPinned(ctx, env, root)
+func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noCache bool) error {
+	w, err := work.OpenIdle(ctx, env)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return work.Explain(err)
-	}
-	findings, err := audit.Wrong(w.Session, f)
+	pin, err := w.Pin(root)
 	if err != nil {
 		return err
 	}
-	findings = append(slices.Clone(f.Problems), findings...)
-	if deep {
-		for r, err := range audit.Log(w.Session, f, audit.Filter{Kinds: []string{audit.Unread}}) {
-			if err != nil {
-				return work.Explain(err)
-			}
-			findings = append(findings, verdict.Finding{Code: EventInvalid, Object: string(r.ID), Message: fmt.Sprintf("entry %d of %s says nothing: %v", r.Seq, r.Ledger, r.Err)})
-		}
+	v, err := audit.Verify(ctx, w.Session, pin, w.Cache(noCache), deep)
+	if err != nil {
+		return work.Explain(err)
 	}
-	entries := 0
-	for _, n := range audit.Heads(f) {
-		entries += int(n) //nolint:gosec // a count of what is in memory
-	}
-	for i := range findings {
-		if err := printFinding(env, &findings[i], asJSON); err != nil {
+	for i := range v.Findings {
+		if err := printFinding(env, &v.Findings[i], asJSON); err != nil {
 			return err
 		}
 	}
-	sum := Summary{Type: "summary", OK: len(findings) == 0, Entries: entries, Ledgers: len(f.Chains), Checkpoints: len(f.Checkpoints), Findings: len(findings), Root: string(f.Root.Digest)}
 	if asJSON {
+		sum := Summary{
+			Type: "summary", OK: len(v.Findings) == 0, Entries: v.Entries, Ledgers: v.Ledgers, Checkpoints: v.Checkpoints, Findings: len(v.Findings), Root: string(v.Root.Digest),
+		}
 		if err := env.JSON(sum); err != nil {
 			return err
 		}
 	}
-	if len(findings) > 0 {
-		return cli.No(fmt.Errorf("the record does not hold: %s", say.Count(len(findings), "finding")))
+	if len(v.Findings) > 0 {
+		return cli.No(fmt.Errorf("the record does not hold: %s", say.Count(len(v.Findings), "finding")))
 	}
-	if err := f.Fresh(env.Now()); err != nil {
+	if err := v.Root.Expired(env.Now()); err != nil {
 		return work.Explain(err)
+	}
+	if _, demanded := v.Root.Policy.CheckpointAge(); demanded {
+		if v.Facts == nil { // whether one is recent is a matter of now
+			if v.Facts, err = provenance.Load(ctx, w.Session, pin); err != nil {
+				return work.Explain(err)
+			}
+		}
+		if err := v.Facts.Fresh(env.Now()); err != nil {
+			return work.Explain(err)
+		}
 	}
 	if asJSON {
 		return nil
 	}
-	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(entries), say.Count(len(f.Chains), "ledger"), say.Count(len(f.Checkpoints), "checkpoint"), f.Root.Digest)
+	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(v.Entries), say.Count(v.Ledgers, "ledger"), say.Count(v.Checkpoints, "checkpoint"), v.Root.Digest)
 	return err
 }
 
