@@ -128,6 +128,11 @@ var Kinds = []Kind{
 	{Name: "file_written", About: "an agent wrote a file outside of a commit", Fields: []Field{must("path", Text), may("sha256", Hash), may("bytes", Count), may("tool", Word)}},
 	{Name: "intent_dispatched", About: "an agent was given work, and how that ended", Fields: []Field{must("agent", Word), may("result_sha256", Hash), may("duration_ms", Count), may("reason", Text)}, Outcome: true},
 	{Name: "intent_ignored", About: "an ignore rule kept work from being given", Ends: Ignored, Fields: []Field{must("rule", Text)}},
+	{Name: "log_imported", About: "the records before it, in its entry, are of another system's log, which goes so far", Fields: []Field{
+		must("format", Word), must("root", Hash), may("previous", Hash), must("events", Count), must("records", Count), must("file_sha256", Hash), must("file_bytes", Count),
+		may("first", Word), may("last", Word),
+	}},
+	{Name: "log_record", About: "a record of another system's log, as it stood there", Fields: []Field{must("record_sha256", Hash), may("record", Text), may("original", Word), may("by", Word)}},
 	{Name: "memory_compaction_applied", About: "memory was compacted", Fields: []Field{must("removed", Count), may("kept", Count), may("tier", Word)}},
 	{Name: "memory_record_backfill_applied", About: "records of memory were completed", Fields: []Field{must("records", Count)}},
 	{Name: "memory_repair_applied", About: "memory was mended", Fields: []Field{must("action", Word), must("records", Count)}},
