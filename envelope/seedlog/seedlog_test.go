@@ -289,8 +289,16 @@ func TestIDTwice(t *testing.T) {
 
 // Everything that is written is read, for each kind.
 func TestKinds(t *testing.T) {
-	list := strings.Fields(`intent_dispatched hermes_tool_invoked capability_check tool_call_completed a2_a_auto_retry_scheduler_scan`)
-	for _, k := range list {
+	seed := strings.Fields(`intent_dispatched hermes_tool_invoked hermes_tool_completed hermes_approval_requested hermes_approval_resolved hermes_file_written
+		capability_check capability_granted capability_grant_rejected capability_scope_rejected secret_access_granted secret_access_denied intent_ignored
+		a2_a_result_rejected authentication_failed a2_a_sender_mismatch a2_a_recipient_rejected a2_a_repair_applied a2_a_auto_retry_scheduler_scan
+		memory_repair_applied memory_compaction_applied capability_revoked capability_revoke_rejected budget_exhausted budget_preempted budget_preempt_failed
+		budget_unseeded operator_token_rotated operator_token_rotation_rejected operator_peers_list_rejected peer_revoked operator_peer_revoke_rejected
+		peer_self_revoke_blocked external_payment_settled settlement_receipt_backfill_applied memory_record_backfill_applied tool_call_completed`)
+	if len(seed) != 37 {
+		t.Fatalf("%d kinds", len(seed))
+	}
+	for _, k := range seed {
 		if !seedlog.Known(k) {
 			t.Errorf("%s is not known", k)
 		}
@@ -320,6 +328,30 @@ func TestKinds(t *testing.T) {
 	for _, line := range []string{"", "{}", "7", golden(t)[0].ID} {
 		if err := w.WriteLine([]byte(line)); err == nil {
 			t.Errorf("%q is written", line)
+		}
+	}
+}
+
+// The page shows a line and its anchor as they are, and names each finding.
+func TestSpec(t *testing.T) {
+	b, err := os.ReadFile("../../docs/spec/seed-audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	log, chain, _ := write(t, golden(t))
+	for _, want := range []string{string(lines(log)[2]), string(lines(chain)[2]), goldenRoot, trusted(), seedlog.RootSchema, seedlog.ReleaseSchema} {
+		if !strings.Contains(page, want) {
+			t.Errorf("docs/spec/seed-audit.md lacks %s", want)
+		}
+	}
+	for _, c := range []seedlog.Code{
+		seedlog.Length, seedlog.Mismatch, seedlog.Missing, seedlog.Dangling, seedlog.BadEvent, seedlog.BadChain, seedlog.KindUnknown, seedlog.KindOdd, seedlog.IDTwice,
+		seedlog.TimeBack, seedlog.Form, seedlog.EmptyLine, seedlog.NoNewline, seedlog.BadDigest, seedlog.BadReport, seedlog.Unsigned, seedlog.BadSignature, seedlog.Untrusted,
+		seedlog.BadPrevious, seedlog.BadSubject, seedlog.BadValidation, seedlog.BadArtifact, seedlog.Unvalidated, seedlog.Shrunk,
+	} {
+		if !strings.Contains(page, "`"+string(c)+"`") {
+			t.Errorf("docs/spec/seed-audit.md does not tell of %s", c)
 		}
 	}
 }

@@ -20,8 +20,10 @@ type Writer struct {
 // NewWriter begins a log.
 func NewWriter(log, chain io.Writer) *Writer { return &Writer{log: log, chain: chain, at: Genesis} }
 
-// Root returns the chain's hash after what was written, and Events how much that is.
-func (w *Writer) Root() string   { return w.at }
+// Root returns the chain's hash after what was written.
+func (w *Writer) Root() string { return w.at }
+
+// Events returns how many events were written.
 func (w *Writer) Events() uint64 { return w.index }
 
 // Write adds an event, in the seed's order of fields. It is held to its kind: the seed reads no other.
