@@ -276,7 +276,7 @@ func TestAttestationNoKey(t *testing.T) {
 }
 
 func TestAttestationEveryBit(t *testing.T) {
-	doc := laid(t, attest(t, 1, holding(t, release(t, []any{object{"command": "make test", "status": "passed"}}))))
+	doc := laid(t, attest(t, 1, nil))
 	if all := judge(t, doc); len(all) > 0 {
 		t.Fatal(all)
 	}
@@ -385,7 +385,7 @@ func TestReleaseRefused(t *testing.T) {
 // What is good says what its canonical form says, is signed with the key that is trusted, and stays good in another layout.
 func FuzzAttestation(f *testing.F) {
 	for _, a := range attestationVectors(f) {
-		f.Add(laid(f, a))
+		f.Add(stable(f, a))
 	}
 	want := string(stable(f, attest(f, 1, nil)["auditRoot"]))
 	f.Fuzz(func(t *testing.T, doc []byte) {

@@ -39,7 +39,7 @@ func (m *made) Read(p []byte) (int, error) {
 		}
 		h := seedlog.LineHash(line)
 		next := seedlog.Link(m.at, h)
-		fmt.Fprintf(&m.rest, `{"index":%d,"event_id":"%s","timestamp_ms":1700000000000,"event_hash_hex":"%s","previous_hash_hex":"%s","chain_hash_hex":"%s"}`+"\n", m.i, line[7:43], h, m.at, next)
+		fmt.Fprintf(&m.rest, anchorOf, m.i, line[7:43], 1_700_000_000_000, h, m.at, next)
 		m.i, m.at = m.i+1, next
 	}
 	return m.rest.Read(p)
@@ -62,7 +62,7 @@ func record(i int) []byte {
 
 // What a log needs in memory does not grow with it.
 func TestMemory(t *testing.T) {
-	n := 150_000
+	n := 100_000
 	if *million {
 		n = 1_000_000
 	}

@@ -77,7 +77,7 @@ var doors = map[string][]string{
 
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
-	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/redaction", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
+	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/redaction", "envelope/seedlog", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
 	"git/ledger", "git/notes", "git/provenance", "git/sync", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
 }
 
