@@ -284,6 +284,7 @@ func TestFindingsDoNotDrift(t *testing.T) {
 		{"envelope/verdict", "Code", ""},
 		{"envelope/provenance", "DifferenceKind", "seal."},
 		{"git/provenance", "verdict.Code", ""},
+		{"git/audit", "verdict.Code", ""},
 		{"git/sync", "verdict.Code", ""},
 		{"cmd/internal/doctorcmd", "verdict.Code", ""},
 		{"cmd/internal/provenancecmd", "verdict.Code", ""},
