@@ -1,7 +1,7 @@
 // Command bench measures the bars of docs/benchmarks.md: ratios to plain Git in
 // one run, with child processes counted. It decides speed; no test does.
 //
-// usage: go run ./cmd/internal/bench [-quick] BIN
+// usage: go run ./cmd/internal/bench [-quick] [-only audit] BIN
 //
 // BIN is the folder with covenant and covenant-hook. The exit code is 1 when the
 // ledgers show that no decision ran, or something that was measured was wrong; a
@@ -20,18 +20,19 @@ import (
 
 func main() {
 	quick := flag.Bool("quick", false, "small repositories only")
+	only := flag.String("only", "", "of the log: audit; else everything")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [-quick] BIN")
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), *quick); err != nil {
+	if err := run(flag.Arg(0), *quick, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(bin string, quick bool) error {
+func run(bin string, quick bool, only string) error {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return err
@@ -56,13 +57,18 @@ func run(bin string, quick bool) error {
 	}
 	steps = append(steps, func() error { return b.verify(1000, 500*time.Millisecond) })
 	if !quick {
-		steps = append(steps, func() error { return b.authority(10) })
-		if !quick {
-			steps = append(steps, func() error { return b.authority(10_000) })
-		}
 		steps = append(steps, func() error { return b.verify(10000, 5*time.Second) })
 	}
 	steps = append(steps, func() error { return b.wide(1000, 5, time.Second) }, func() error { return b.wide(1000, 15, 1500*time.Millisecond) }, b.storage, b.writers)
+	auditFrom := len(steps)
+	steps = append(steps, func() error { return b.audit(1) }, func() error { return b.audit(10_000) })
+	if !quick {
+		steps = append(steps, func() error { return b.audit(100_000) })
+	}
+	steps = append(steps, b.auditStorage)
+	if only == "audit" {
+		steps = steps[auditFrom:]
+	}
 	for _, s := range steps {
 		if err := s(); err != nil {
 			return err

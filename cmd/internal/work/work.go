@@ -21,6 +21,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
@@ -279,6 +280,8 @@ func (w *Work) Writer() (*provenance.Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
+	ledger.Ahead(w.Session) // what will be needed starts while the rest is read
+	w.Session.Warm()
 	cache := w.Cache(false)
 	c := w.Choice()
 	c.Cache, c.Refs = cache, provenance.RefsAhead(w.Session) // while the root is read
