@@ -327,10 +327,9 @@ func TestResigned(t *testing.T) {
 
 // What is derived is not believed: tiles, state and index that somebody changed are made again, or refuse to prove.
 func TestDerivedTampered(t *testing.T) {
-	ctx := context.Background()
 	open := func(w *world) (*audit.Tlog, error) {
 		k := w.sealer()
-		list, errs := audit.Logs(ctx, k.Session, k.Root.ID, k.Authority, "")
+		list, errs := audit.Logs(k.Session, k.Root.ID, k.Authority, "")
 		if len(list) != 1 {
 			return nil, errors.Join(errs...)
 		}

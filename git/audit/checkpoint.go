@@ -71,7 +71,7 @@ func Checkpoint(ctx context.Context, k *provenance.Sealer) (*Made, error) {
 	a := made[0]
 	l.at.Entry = a.Commit.String()
 	l.Note, l.text, l.ID, l.at.ID = note, note.Bytes(), a.ID, a.ID
-	_ = l.save(ctx) // it is derived: the next one makes it
+	_ = l.save() // it is derived: the next one makes it
 	return &Made{ID: a.ID, Ledger: a.Ledger.String(), Seq: a.Seq, Note: note, Key: l.Key}, nil
 }
 
@@ -90,7 +90,7 @@ func ledgers(s *git.Session) (map[string]oid.ID, error) {
 
 // Logs opens the logs of all writers of checkpoints that are known here, the largest first; a writer's name, or
 // the beginning of one, picks. What can't be opened is in the errors.
-func Logs(ctx context.Context, s *git.Session, repository envelope.Digest, a *capability.Authority, writer string) ([]*Tlog, []error) {
+func Logs(s *git.Session, repository envelope.Digest, a *capability.Authority, writer string) ([]*Tlog, []error) {
 	refs, err := ledgers(s)
 	if err != nil {
 		return nil, []error{err}
@@ -107,7 +107,7 @@ func Logs(ctx context.Context, s *git.Session, repository envelope.Digest, a *ca
 			errs = append(errs, fmt.Errorf("the log of %s: %w", name, err))
 			continue
 		}
-		_ = l.save(ctx) // it is derived
+		_ = l.save() // it is derived
 		if l.Note != nil {
 			out = append(out, l)
 		}

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -375,7 +374,7 @@ func (l *Tlog) entries(g provenance.Gain) iter.Seq2[row, error] {
 }
 
 // save writes what the log gained, if anything. What is derived need not be written: an error costs time, the next time.
-func (l *Tlog) save(ctx context.Context) error {
+func (l *Tlog) save() error {
 	if !l.anew && len(l.tiles) == 0 && !l.was.IsZero() && l.unchanged() {
 		return nil
 	}

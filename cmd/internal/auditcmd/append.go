@@ -178,8 +178,8 @@ func (o *appending) record(ctx context.Context, w *work.Work, events []event.Eve
 	if err != nil {
 		return work.Explain(err)
 	}
-	for i, p := range places {
-		kind := events[i].Kind
+	for i, e := range events {
+		p, kind := places[i], e.Kind
 		if o.json {
 			a := Appended{Type: "appended", ID: string(p.ID), Ledger: p.Ledger, Seq: p.Seq, Kind: kind}
 			if p.Of > 1 {

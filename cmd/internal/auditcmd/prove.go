@@ -31,7 +31,7 @@ func logs(ctx context.Context, w *work.Work, pin envelope.Digest, writer string)
 	if err != nil {
 		return nil, nil, work.Explain(err)
 	}
-	list, errs := audit.Logs(ctx, w.Session, f.Root.ID, f.Authority, writer)
+	list, errs := audit.Logs(w.Session, f.Root.ID, f.Authority, writer)
 	for _, err := range errs {
 		w.Env.Talk().Warn("%v", err)
 	}
