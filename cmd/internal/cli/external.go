@@ -26,7 +26,28 @@ func external(ctx context.Context, env *Env, root *cobra.Command, args []string)
 	if file == "" {
 		return unknown(root, name)
 	}
-	cmd := exec.CommandContext(ctx, file, args[1:]...)
+	return start(ctx, env, file, args[1:])
+}
+
+// ErrNoProgram says that a program which provides a command is not installed.
+var ErrNoProgram = errors.New("there is no such program")
+
+// Sibling runs a program of ours that provides a command: from next to our own file, else from PATH. Its exit code
+// is the error's. Where there is none the error wraps [ErrNoProgram].
+func Sibling(ctx context.Context, env *Env, program string, args ...string) error {
+	file := ""
+	if commandName(program) {
+		file = env.find(program)
+	}
+	if file == "" {
+		return fmt.Errorf("%w: %s, beside this one or on PATH", ErrNoProgram, say.Name(program))
+	}
+	return start(ctx, env, file, args)
+}
+
+// start runs a program in our place.
+func start(ctx context.Context, env *Env, file string, args []string) error {
+	cmd := exec.CommandContext(ctx, file, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = env.In, env.Out, env.Err
 	cmd.Dir, cmd.Env = env.Dir, env.Environ
 	cmd.Cancel = func() error { return cancelChild(cmd.Process) }
@@ -34,7 +55,7 @@ func external(ctx context.Context, env *Env, root *cobra.Command, args []string)
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
+	case err == nil || cmd.ProcessState != nil && cmd.ProcessState.Success(): // also when it was asked to end, and did well
 		return nil
 	case errors.As(err, &exit) && exit.ExitCode() >= 0:
 		return Code(exit.ExitCode(), nil)
