@@ -43,7 +43,7 @@ var floors = []struct {
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},
 	{"5 shell, reports", []string{"cmd/internal/report"}},
 	{"5 shell", []string{"cmd/internal/cli"}},
-	{"5 shell, what commands share", []string{"cmd/internal/work"}},
+	{"5 shell, what commands share", []string{"cmd/internal/witness", "cmd/internal/work"}},
 	{"6 commands that others build on", []string{"cmd/internal/hookscmd", "cmd/internal/provenancecmd", "cmd/internal/trustcmd"}},
 	{"6 commands", []string{"cmd/internal/*cmd"}},
 	{"6 all commands", []string{"cmd/internal/root"}},
@@ -66,6 +66,8 @@ var doors = map[string][]string{
 	"github.com/cedar-policy":          {"plugins/cedar"},
 	"github.com/landlock-lsm":          {"runtime/sandbox"},
 	"golang.org/x/term":                {"cmd/internal/cli", "cmd/internal/terminal"},
+	"golang.org/x/net/http/httpproxy":  {"cmd/internal/witnesscmd"},
+	"net/http":                         {"cmd/internal/witness", "cmd/covenant"}, // there for tests only
 	"github.com/rogpeppe/go-internal/": {"git", "cmd/covenant"},
 	// For tests only: what else reads a log.
 	"github.com/transparency-dev/formats": {"envelope/tlog"},
@@ -87,6 +89,9 @@ var lean = map[string][]string{
 	"cmd/covenant-hook": {
 		"github.com/spf13", "github.com/go-git", "github.com/ProtonMail", "github.com/hashicorp", "google.golang.org", "modernc.org",
 		"net/http", "html/template", "text/template", "testing",
+	},
+	"cmd/covenant-witness": {
+		"github.com/hashicorp", "google.golang.org", "modernc.org", "github.com/go-git", "github.com/spf13/cobra/doc", "html/template", "testing",
 	},
 	"cmd/covenant": {
 		"github.com/hashicorp", "google.golang.org", "modernc.org", "github.com/spf13/cobra/doc", "net/http", "html/template", "testing",
