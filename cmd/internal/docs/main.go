@@ -1,4 +1,4 @@
-// Command docs writes the reference of the program, generated from its commands:
+// Command docs writes the reference of the programs, generated from their commands:
 // man pages in docs/man and Markdown in docs/cli. Pages of commands that are gone
 // are removed.
 //
@@ -18,6 +18,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/root"
+	"github.com/open-covenant/covenant-git/cmd/internal/witnesscmd"
 )
 
 func main() {
@@ -57,11 +58,19 @@ func write(top string) error {
 // generate returns the pages by their slash-separated path below docs. It depends
 // on the commands only: not on the clock, the machine or the order of a map.
 func generate() (map[string][]byte, error) {
-	cmd := root.New(&cli.Env{})
-	cli.Prepare(&cli.Env{}, cmd)
-	cmd.DisableAutoGenTag = true
 	pages := make(map[string][]byte)
-	return pages, page(cmd, pages)
+	for _, cmd := range programs() {
+		cli.Prepare(&cli.Env{}, cmd)
+		if err := page(cmd, pages); err != nil {
+			return nil, err
+		}
+	}
+	return pages, nil
+}
+
+// programs are the commands that people start: the everyday program, and those that stand beside it.
+func programs() []*cobra.Command {
+	return []*cobra.Command{root.New(&cli.Env{}), witnesscmd.New(&cli.Env{})}
 }
 
 func page(cmd *cobra.Command, pages map[string][]byte) error {

@@ -8,9 +8,6 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
-
-	"github.com/open-covenant/covenant-git/cmd/internal/cli"
-	"github.com/open-covenant/covenant-git/cmd/internal/root"
 )
 
 func TestPagesDoNotDrift(t *testing.T) {
@@ -30,7 +27,7 @@ func TestPagesDoNotDrift(t *testing.T) {
 			t.Errorf("%s differs from one run to the next", name)
 		}
 	}
-	for _, name := range []string{"man/covenant.1", "man/covenant-version.1", "cli/covenant.md", "cli/covenant_version.md"} {
+	for _, name := range []string{"man/covenant.1", "man/covenant-version.1", "cli/covenant.md", "cli/covenant_version.md", "man/covenant-witness-serve.1", "cli/covenant-witness_serve.md"} {
 		if len(a[name]) == 0 {
 			t.Errorf("no page %s", name)
 		}
@@ -70,5 +67,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 			walk(sub)
 		}
 	}
-	walk(root.New(&cli.Env{}))
+	for _, p := range programs() {
+		walk(p)
+	}
 }
