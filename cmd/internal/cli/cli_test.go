@@ -207,6 +207,47 @@ func TestExternal(t *testing.T) {
 	}
 }
 
+// TestSibling: a program that does the work of a command in a group gets its arguments as they are, and its code is ours.
+func TestSibling(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the programs of this test are shell scripts")
+	}
+	bin := t.TempDir()
+	for name, body := range map[string]string{
+		"prog-more":  `printf '[%s]' "$@"; exit 3`,
+		"prog-waits": `trap 'echo ended; exit 0' TERM; echo ready >"$READY"; while :; do sleep 0.02; done`,
+	} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+body+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	ready := filepath.Join(t.TempDir(), "ready")
+	env := &cli.Env{In: strings.NewReader(""), Out: &out, Err: &out, Dir: bin, Exe: filepath.Join(bin, "prog"), Environ: []string{"PATH=/usr/bin:/bin", "READY=" + ready}}
+	if err := cli.Sibling(t.Context(), env, "prog-more", "--help", "a b", "--", "-x"); cli.ExitCode(err) != 3 || out.String() != "[--help][a b][--][-x]" {
+		t.Errorf("%v, %q", err, out.String())
+	}
+	for _, none := range []string{"prog-none", "../prog-more", "", "-x"} {
+		if err := cli.Sibling(t.Context(), env, none); !errors.Is(err, cli.ErrNoProgram) {
+			t.Errorf("%q: %v", none, err)
+		}
+	}
+	// One that is asked to end, and ends well, did well.
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for range 1000 {
+			if _, err := os.Stat(ready); err == nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	if err := cli.Sibling(ctx, env, "prog-waits"); err != nil || !strings.HasSuffix(out.String(), "ended\n") {
+		t.Errorf("%v, %q", err, out.String())
+	}
+}
+
 func TestHints(t *testing.T) {
 	inner := cli.Hint(errBroken, "inner")
 	err := cli.Hint(fmt.Errorf("a: %w", errors.Join(inner, cli.Hint(context.Canceled, "second"))), "outer")
