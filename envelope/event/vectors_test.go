@@ -1,0 +1,143 @@
+package event_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/canonical"
+	"github.com/open-covenant/covenant-git/envelope/event"
+)
+
+const vectors = "../../testdata/vectors/event"
+
+// parse reads a statement of any type of this package, and returns it as it would be written.
+func parse(payload []byte) ([]byte, error) {
+	o := &envelope.Opened{PayloadType: envelope.TypeLedger, Payload: payload}
+	typ, err := envelope.TypeOf(o)
+	if err != nil {
+		return nil, err
+	}
+	var s any
+	switch name, _, _ := strings.Cut(typ, "/"); name {
+	case "audit.recorded":
+		s, err = event.Parse(o)
+	case "checkpoint.signed":
+		s, err = event.ParseCheckpoint(o)
+	case "checkpoint.cosigned":
+		s, err = event.ParseCosigning(o)
+	case "ledger.resolved":
+		s, err = event.ParseResolution(o)
+	default:
+		err = errors.New("no statement of this package")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return canonical.Marshal(s)
+}
+
+// Each file is the payload of a statement; what is refused is named after its reason.
+func TestVectors(t *testing.T) {
+	if *update {
+		writeVectors(t)
+	}
+	for _, kind := range []string{"accept", "reject"} {
+		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no %s vectors: %v", kind, err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = bytes.TrimSuffix(b, []byte("\n"))
+			again, err := parse(b)
+			switch {
+			case (err == nil) != (kind == "accept"):
+				t.Errorf("%s: %v", file, err)
+			case err == nil && !bytes.Equal(again, b):
+				t.Errorf("%s is written as %s", file, again)
+			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}
+
+// What parses is written as the same bytes.
+func FuzzStatement(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no vectors: %v", err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.TrimSuffix(b, []byte("\n")))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		again, err := parse(b)
+		if err == nil && !bytes.Equal(again, b) {
+			t.Errorf("%s is written as %s", b, again)
+		}
+	})
+}
+
+var update = flag.Bool("update", false, "write the vectors")
+
+func writeVectors(t *testing.T) {
+	t.Helper()
+	d := "sha256:" + strings.Repeat("1", 64)
+	e := "sha256:" + strings.Repeat("2", 64)
+	entry := func(topic string) string {
+		return fmt.Sprintf(`"entry":{"prev":"%s","repository":"%s","seq":2,"time":"2026-01-31T12:00:00Z","topic":"%s","writer":"0123456789abcdef-01234567"}`, d, d, topic)
+	}
+	all := func(typ, topic, body string) string {
+		return `{"body":` + body + `,` + entry(topic) + `,"type":"` + typ + `"}`
+	}
+	events := func(list string) string { return all(event.Recorded, "audit", `{"events":[`+list+`]}`) }
+	checkpoint := func(body string) string { return all(event.Checkpointed, "checkpoint", body) }
+	resolve := func(body string) string { return all(event.Resolved, "capability", body) }
+	for name, text := range map[string]string{
+		"accept/note":            events(`{"data":{"text":"x"},"kind":"note"}`),
+		"accept/segment":         events(`{"kind":"intent_ignored"},{"at":"2026-01-31T11:59:00Z","data":{"a":[null,{"b":1}]},"intent":"i","kind":"x.me.it","outcome":"failed","session":"s"}`),
+		"accept/kind-to-come":    events(`{"data":{"n":1},"kind":"of_another_release"}`),
+		"accept/checkpoint":      checkpoint(`{"note":"covenant/x\n1\nAAAA\n\n— covenant/x AAAA\n","root":"` + d + `","version":3}`),
+		"accept/cosigned":        all(event.Cosigned, "checkpoint", `{"checkpoint":"`+d+`","lines":"— w AAAA\n"}`),
+		"accept/resolution":      resolve(`{"drop":"` + d + `","keep":"` + e + `","ledger":"audit/0123456789abcdef-76543210","reason":"stolen","seq":7}`),
+		"reject/no-events":       events(``),
+		"reject/kind-upper-case": events(`{"kind":"Note"}`),
+		"reject/kind-missing":    events(`{"data":{"text":"x"}}`),
+		"reject/outcome-unknown": events(`{"kind":"note","outcome":"fine"}`),
+		"reject/field-of-a-line": events(`{"data":{"principal":"ada"},"kind":"note"}`),
+		"reject/field-unknown":   events(`{"kind":"note","who":"ada"}`),
+		"reject/data-empty":      events(`{"data":{},"kind":"note"}`),
+		"reject/time-with-zone":  events(`{"at":"2026-01-31T12:00:00+01:00","kind":"note"}`),
+		"reject/not-canonical":   events(`{"kind":"note","data":{"text":"x"}}`),
+		"reject/intent-of-lines": events(`{"intent":"a\nb","kind":"note"}`),
+		"reject/newer-recording": all("audit.recorded/v2", "audit", `{"events":[]}`),
+		"reject/note-open-ended": checkpoint(`{"note":"x","root":"` + d + `","version":3}`),
+		"reject/root-no-digest":  checkpoint(`{"note":"x\n","root":"main","version":3}`),
+		"reject/version-zero":    checkpoint(`{"note":"x\n","root":"` + d + `","version":0}`),
+		"reject/newer-note":      all("checkpoint.signed/v2", "checkpoint", `{}`),
+		"reject/lines-none":      all(event.Cosigned, "checkpoint", `{"checkpoint":"`+d+`","lines":""}`),
+		"reject/keeps-the-drop":  resolve(`{"drop":"` + d + `","keep":"` + d + `","ledger":"audit/0123456789abcdef-76543210","seq":7}`),
+		"reject/number-zero":     resolve(`{"drop":"` + d + `","keep":"` + e + `","ledger":"audit/0123456789abcdef-76543210","seq":0}`),
+		"reject/ledger-nameless": resolve(`{"drop":"` + d + `","keep":"` + e + `","ledger":"","seq":7}`),
+	} {
+		file := filepath.Join(vectors, name+".json")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
