@@ -26,6 +26,14 @@ import (
 // Recorded is the type of the statement.
 const Recorded = "audit.recorded/v1"
 
+// Name is a statement's type without its version, as the log has it for a kind.
+func Name(typ string) string {
+	if i := strings.LastIndex(typ, "/v"); i > 0 {
+		return typ[:i]
+	}
+	return typ
+}
+
 // ErrInvalid says that an event is malformed, or not what its kind allows.
 var ErrInvalid = errors.New("not a valid event")
 

@@ -12,7 +12,7 @@ type Type string
 
 // Types of fields.
 const (
-	Text   Type = "text"    // at most [MaxText] bytes of UTF-8
+	Text   Type = "text"    // 1 to [MaxText] bytes of UTF-8
 	Word   Type = "word"    // one line, 1 to 256 bytes, no control characters
 	Words  Type = "words"   // a list of up to 1024 of them
 	Count  Type = "count"   // an integer from 0 to 2^53-1
@@ -25,7 +25,8 @@ func (t Type) check(v any) error {
 	ok := false
 	switch t {
 	case Text:
-		_, ok = v.(string) // its length was looked at
+		s, is := v.(string)
+		ok = is && s != "" // its length was looked at
 	case Word:
 		s, is := v.(string)
 		ok = is && word(s)

@@ -145,6 +145,19 @@ type Hash [sha256.Size]byte
 // String returns the hash as checkpoints and proofs write it, in base64.
 func (h Hash) String() string { return b64.EncodeToString(h[:]) }
 
+// MarshalText implements [encoding.TextMarshaler], as base64.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. The error wraps ErrSyntax.
+func (h *Hash) UnmarshalText(text []byte) error {
+	b, err := b64.DecodeString(string(text))
+	if err != nil || len(b) != len(h) {
+		return fmt.Errorf("%w: %.60q is no hash", ErrSyntax, text)
+	}
+	copy(h[:], b)
+	return nil
+}
+
 // Record is what the log holds of an entry: its identity.
 type Record [sha256.Size]byte
 

@@ -25,7 +25,7 @@ import (
 
 // Refusals of proofs.
 var (
-	ErrNoEntry   = errors.New("no entry of the log has this name")
+	ErrNoEntry   = errors.New("no entry that the newest checkpoint covers has this name")
 	ErrAmbiguous = errors.New("more than one entry of the log begins so")
 	ErrUncovered = errors.New("the newest checkpoint does not cover it")
 )

@@ -15,7 +15,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -286,10 +285,7 @@ func records(f *provenance.Facts, x spot, blob []byte) ([]Record, error) {
 	if kind == event.Recorded {
 		return r.events(o)
 	}
-	r.Kind = kind
-	if i := strings.LastIndex(kind, "/v"); i > 0 {
-		r.Kind = kind[:i]
-	}
+	r.Kind = event.Name(kind)
 	var s struct {
 		Body map[string]json.RawMessage `json:"body"`
 	}

@@ -23,6 +23,9 @@ const CheckpointAction = "audit.checkpoint"
 // CheckpointWrong says that a checkpoint is not one of the entries that its writer names: a finding of the log.
 const CheckpointWrong verdict.Code = "checkpoint.wrong"
 
+// CheckpointStale says that the policy demands a checkpoint that is newer than there is: a warning for who only looks.
+const CheckpointStale verdict.Code = "checkpoint.stale"
+
 // Checkpoint is what a writer signed of all ledgers.
 type Checkpoint struct {
 	capability.Place
@@ -33,11 +36,11 @@ type Checkpoint struct {
 // A Signed checkpoint was held to the ledgers.
 type Signed struct {
 	Checkpoint
-	Key       tlog.LogKey // its log's
-	Tree      tlog.Tree   // of the entries that its writer named by then
-	Note      *tlog.Checkpoint
+	Key       tlog.LogKey      // its log's
+	Tree      tlog.Tree        // of the entries that its writer named by then, as far as they are here
+	Note      *tlog.Checkpoint // what was signed; nil where it is none of the log's
 	Witnessed []tlog.Witnessed // by the witnesses of the policy, cosignatures that came later included; in time order
-	Err       error            // why it is not what the ledgers say; then only Place and Tree are known
+	Err       error            // why it is not what the ledgers say
 }
 
 // LogKey returns the key by which the checkpoints in a ledger are verified: it is that of the ledger's writer.
@@ -158,8 +161,9 @@ func (f *Facts) Signed() ([]Signed, error) {
 				continue
 			}
 			s := Signed{Checkpoint: f.Checkpoints[n], Key: key, Tree: tree, Err: gerr}
-			if s.Err == nil {
-				s.Note, s.Err = tlog.Open([]byte(s.Checkpoint.Note), key)
+			note, err := tlog.Open([]byte(s.Checkpoint.Note), key)
+			if s.Note = note; s.Err == nil {
+				s.Err = err
 			}
 			if s.Err == nil && s.Note.Tree() != tree {
 				s.Err = fmt.Errorf("%w: it says %d entries with root %s, and the ledgers make %d with root %s", tlog.ErrProof, s.Note.Tree().Size, s.Note.Tree().Root, tree.Size, tree.Root)

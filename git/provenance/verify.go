@@ -53,6 +53,10 @@ type Options struct {
 	// Origins tells of commits that were rewritten by who sealed them whose changes they have: [verdict.Result.Made].
 	Origins bool
 
+	// AnyAge takes the record as it is where the policy demands a checkpoint that is newer than there is: a warning tells of it. For
+	// who only looks.
+	AnyAge bool
+
 	// Overlay holds refs as they are proposed to be, as for [LoadProposed].
 	Overlay map[string]oid.ID
 	// Facts were loaded before, with the same pin and overlay: only the range is read.
@@ -332,7 +336,11 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	}
 	withheld := func(p verdict.Finding) bool { return p.Code == verdict.LedgerWithheld } // what is known to be missing is no for everything
 	if f.newest, err = f.freshEnough(o.Now); err != nil && !slices.ContainsFunc(f.Problems, withheld) {
-		return nil, nil, nil, err
+		if !o.AnyAge {
+			return nil, nil, nil, err
+		}
+		o.Cache = nil // it is not for all who ask
+		f.problem(CheckpointStale, "", "covenant sync; who may makes one: covenant audit checkpoint", "%v", err)
 	}
 	return f, f.walk(sp, f.order), f.reach(since), nil
 }

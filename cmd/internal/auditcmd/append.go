@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/event"
@@ -22,28 +23,35 @@ import (
 const batch = 10_000
 
 type appending struct {
-	who, text       string
-	json, asSegment bool
+	who, text             string
+	json, asSegment, note bool
 }
 
 func newAppend(env *cli.Env) *cobra.Command {
 	var o appending
 	cmd := &cobra.Command{
-		Use:   "append [-m TEXT]",
+		Use:   "append [-m TEXT | -]",
 		Short: "Record what happened: JSON lines from standard input",
 		Long: `Record events in your ledger. Each line of standard input is a JSON object with a "kind"
-and the fields of that kind; "at", "outcome", "intent" and "session" go with any. All lines
-are checked before the first is written, and written in one transaction (in several, of
-10,000 each, where there are more), without the secrets and personal paths that are found in them. For each event a line says where it stands: the entry,
+and the fields of that kind; "at", "outcome", "intent" and "session" go with any. Up
+to 10,000 lines are one transaction: all of them are checked before the first is written, and
+all or none are there. They are written without the secrets and personal paths that are found in them. For each event a line says where it stands: the entry,
 its ledger, number and kind. What was said so is there; without such a line it may not be.
 
 -m records a note, which is free text. A kind of your own is x.WHO.WHAT, with any fields.
-With --segment all events become one entry: for what happens often.`,
+With --segment the events of a transaction, up to 65,536 then, become one entry: for what
+happens often.`,
 		Example: `  echo '{"kind":"note","text":"rolled back by hand"}' | covenant audit append
   covenant audit append -m 'rolled back by hand'
   covenant audit append --segment --json <events.jsonl`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runAppend(cmd.Context(), env, o) },
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] != "-" {
+				return cli.Hint(cli.Usage("events come on standard input, not from %q", args[0]), "from a file: covenant audit append <"+say.Shell(args[0]), "as text: covenant audit append -m TEXT")
+			}
+			o.note = cmd.Flags().Changed("message")
+			return runAppend(cmd.Context(), env, o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.text, "message", "m", "", "record this text as a note, and read nothing")
@@ -70,13 +78,21 @@ func runAppend(ctx context.Context, env *cli.Env, o appending) error {
 	}
 	defer w.Close()
 	w.Explicit = o.who
-	if o.text != "" {
+	if o.note {
 		e := event.Event{Kind: "note", Data: map[string]any{"text": o.text}}
-		return o.record(ctx, w, []event.Event{e})
+		if err := e.Validate(); err != nil {
+			return cli.Hint(err, "nothing was recorded", "longer text belongs into a file, and its digest here")
+		}
+		return o.record(ctx, w, []event.Event{e}, nil)
+	}
+	most := batch
+	if o.asSegment {
+		most = event.MaxEvents
 	}
 	in := bufio.NewScanner(env.In)
 	in.Buffer(nil, 2*event.MaxEvent) // escapes can be longer than what they stand for
 	var events []event.Event
+	var lines []int // where they stood
 	n, any := 0, false
 	for in.Scan() {
 		n++
@@ -88,11 +104,12 @@ func runAppend(ctx context.Context, env *cli.Env, o appending) error {
 		if err != nil {
 			return cli.Hint(fmt.Errorf("line %d: %w", n, err), told(any), "kinds and their fields: covenant audit kinds")
 		}
-		if events = append(events, e); len(events) == batch {
-			if err := o.record(ctx, w, events); err != nil {
+		lines = append(lines, n)
+		if events = append(events, e); len(events) == most {
+			if err := o.record(ctx, w, events, lines); err != nil {
 				return err
 			}
-			events, any = events[:0], true
+			events, lines, any = events[:0], lines[:0], true
 		}
 	}
 	switch err := in.Err(); {
@@ -103,7 +120,7 @@ func runAppend(ctx context.Context, env *cli.Env, o appending) error {
 	case len(events) == 0 && !any:
 		return cli.Hint(errors.New("standard input had no event"), `such as: echo '{"kind":"note","text":"…"}' | covenant audit append`, "or: covenant audit append -m 'TEXT'")
 	}
-	return o.record(ctx, w, events)
+	return o.record(ctx, w, events, lines)
 }
 
 func told(any bool) string {
@@ -146,7 +163,7 @@ func parse(line []byte) (event.Event, error) {
 }
 
 // redact takes out of events what history should not have, and tells that it did.
-func redact(env *cli.Env, events []event.Event) error {
+func redact(env *cli.Env, events []event.Event, lines []int) error {
 	x, err := work.Redactor(env)
 	if err != nil {
 		return err
@@ -154,20 +171,24 @@ func redact(env *cli.Env, events []event.Event) error {
 	for i := range events {
 		hits, err := audit.Redact(x, &events[i])
 		if err != nil {
-			return fmt.Errorf("event %d: %w", i+1, err)
+			return err
 		}
 		for _, h := range hits {
-			env.Talk().Warn("event %d: redacted before it was written: %s at %s", i+1, h.Rule, h.Path)
+			where := ""
+			if lines != nil {
+				where = fmt.Sprintf("line %d: ", lines[i])
+			}
+			env.Talk().Warn("%sredacted before it was written: %s at %s", where, h.Rule, h.Path)
 		}
 	}
 	return nil
 }
 
-func (o *appending) record(ctx context.Context, w *work.Work, events []event.Event) error {
+func (o *appending) record(ctx context.Context, w *work.Work, events []event.Event, lines []int) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if err := redact(w.Env, events); err != nil {
+	if err := redact(w.Env, events, lines); err != nil {
 		return err
 	}
 	k, err := w.Writer()

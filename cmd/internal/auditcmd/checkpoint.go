@@ -27,9 +27,11 @@ type Checkpoint struct {
 	Seq       uint64   `json:"seq"`
 	Time      string   `json:"time,omitempty"`
 	Principal string   `json:"principal,omitempty"`
-	Size      uint64   `json:"size"`
-	Root      string   `json:"root"` // base64
-	Key       string   `json:"key"`  // of its log, as any program for C2SP checkpoints takes it
+	Size      uint64   `json:"size"`               // that it signs; 0 where it is none
+	Root      string   `json:"root"`               // likewise, base64
+	Made      uint64   `json:"made,omitempty"`     // of a wrong one: how many entries the ledgers make
+	MadeRoot  string   `json:"madeRoot,omitempty"` // likewise: their root
+	Key       string   `json:"key"`                // of its log, as any program for C2SP checkpoints takes it
 	Note      string   `json:"note,omitempty"`
 	Witnesses []string `json:"witnesses,omitempty"` // of the policy, that cosigned it
 	OK        bool     `json:"ok"`                  // the ledgers make the tree that it signs
@@ -42,7 +44,7 @@ func newCheckpoint(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkpoint",
 		Short: "Sign all that the ledgers say until now",
-		Long: `Sign the tree of all entries of all ledgers, in the format of C2SP tlog-checkpoint, and
+		Long: `Sign the tree of all entries of all other ledgers, in the format of C2SP tlog-checkpoint, and
 record that in your ledger of checkpoints. Whoever has a checkpoint, however it came there,
 can tell later whether anything that it covers was taken out or changed. Policy can demand
 one that is recent (maxCheckpointAge), and that witnesses saw it: without either, a server that
@@ -172,14 +174,17 @@ func printCheckpoint(env *cli.Env, f *provenance.Facts, s *provenance.Signed, as
 		who = p.Name
 	}
 	c := Checkpoint{
-		Type: "checkpoint", ID: string(s.ID), Ledger: s.Ledger, Seq: s.Seq, Time: envelope.Timestamp(s.Time), Principal: who, Size: s.Tree.Size,
-		Root: s.Tree.Root.String(), Key: s.Key.String(), OK: s.Err == nil,
+		Type: "checkpoint", ID: string(s.ID), Ledger: s.Ledger, Seq: s.Seq, Time: envelope.Timestamp(s.Time), Principal: who, Key: s.Key.String(),
+		Note: s.Checkpoint.Note, OK: s.Err == nil,
+	}
+	if s.Note != nil {
+		c.Size, c.Root = s.Note.Tree().Size, s.Note.Tree().Root.String()
 	}
 	for _, x := range s.Witnessed {
 		c.Witnesses = append(c.Witnesses, x.Name)
 	}
 	if s.Err != nil {
-		c.Reason = s.Err.Error()
+		c.Reason, c.Made, c.MadeRoot = s.Err.Error(), s.Tree.Size, s.Tree.Root.String()
 	} else {
 		c.Note = string(s.Note.Bytes())
 	}

@@ -72,8 +72,8 @@ func (o *looking) filter(now time.Time) (audit.Filter, error) {
 	if o.max < 0 {
 		return f, cli.Usage("-n takes a number of lines, not %d", o.max)
 	}
-	if o.follow && o.reverse {
-		return f, cli.Usage("--follow and --reverse don't go together")
+	if o.follow && (o.reverse || o.until != "") {
+		return f, cli.Usage("--follow goes on without end: it takes neither --reverse nor --until")
 	}
 	var err error
 	f.Since, f.Until, err = between(o.since, o.until, now)
@@ -357,6 +357,14 @@ func about(f *provenance.Facts, r *audit.Record) string {
 		return because(g("action"))
 	case "ref.admitted":
 		return g("ref") + " at " + short(g("new"))
+	case event.Name(event.Checkpointed):
+		if lines := strings.SplitN(g("note"), "\n", 4); len(lines) == 4 {
+			return lines[1] + " entries, root " + lines[2]
+		}
+	case event.Name(event.Cosigned):
+		return "checkpoint " + short(g("checkpoint"))
+	case event.Name(event.Resolved):
+		return because(g("ledger") + " goes on with " + short(g("keep")))
 	case "note":
 		return g("text")
 	}

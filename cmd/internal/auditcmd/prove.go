@@ -35,6 +35,9 @@ func logs(ctx context.Context, w *work.Work, pin envelope.Digest, writer string)
 	for _, err := range errs {
 		w.Env.Talk().Warn("%v", err)
 	}
+	if len(list) == 0 && writer != "" {
+		return nil, nil, cli.Hint(fmt.Errorf("no writer of checkpoints here is called %s, or so in the beginning", say.Name(writer)), "see who there is: covenant audit checkpoints --json | jq -r .ledger | sort -u")
+	}
 	if len(list) == 0 {
 		err := audit.ErrNoCheckpoint
 		if len(errs) > 0 {
@@ -113,11 +116,10 @@ func runProve(ctx context.Context, env *cli.Env, root, writer, out, entry string
 	if err != nil {
 		return err
 	}
-	if out == "" || out == "-" {
-		_, err = env.Out.Write(b)
+	return writeTo(env, out, func(inner *cli.Env) error {
+		_, err := inner.Out.Write(b)
 		return err
-	}
-	return os.WriteFile(env.Path(out), b, 0o644) //nolint:gosec // for others to read
+	})
 }
 
 // commitOf resolves a revision to a commit; zero when it is none.
@@ -192,7 +194,7 @@ func (o *proving) run(ctx context.Context, env *cli.Env, file string) error {
 	}
 	p, err := tlog.ParseProof(b)
 	if err != nil {
-		return cli.No(fmt.Errorf("%s: %w", file, err))
+		return cli.Hint(fmt.Errorf("%s is no proof: %w", file, err), "who has the repository makes one: covenant audit prove ENTRY", "checkpoints are held to each other by: covenant audit consistency")
 	}
 	key, known, err := o.logKey(ctx, env, &p)
 	if err != nil {
@@ -283,7 +285,7 @@ func (o *proving) logKey(ctx context.Context, env *cli.Env, p *tlog.Proof) (tlog
 		return k, nil, nil
 	}
 	missing := func(err error) error {
-		return cli.Hint(fmt.Errorf("the key of the log is not known: %w", err), "give it: --key KEY; who keeps the repository prints it: covenant audit checkpoints --json")
+		return cli.Hint(fmt.Errorf("the key of the log is not known: %s", err.Error()), "give it: --key KEY; who keeps the repository prints it: covenant audit checkpoints --json")
 	}
 	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
@@ -444,6 +446,6 @@ func runConsistency(ctx context.Context, env *cli.Env, root, writer string, asJS
 			return err
 		}
 	}
-	env.Talk().Note("the log of %d entries began as that of %d", trees[1].Size, trees[0].Size)
+	env.Talk().Note("the log %s of %d entries began as that of %d", l.Key.Origin(), trees[1].Size, trees[0].Size)
 	return nil
 }

@@ -158,7 +158,11 @@ func (o *reporting) account(ctx context.Context, w *work.Work, pinned work.Pinne
 	a := report.NewAccount(report.Run{Now: now, Version: provenancecmd.Version(), Root: string(pinned.Digest), Pinned: pinned.Source},
 		report.NewAsked(since, until, o.principal, o.intent))
 	a.Tips, a.Ledgers = string(f.TipsDigest()), len(f.Chains)
-	for _, p := range f.Problems {
+	wrong, err := audit.Wrong(w.Session, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range slices.Concat(f.Problems, wrong) {
 		a.Problem(p)
 	}
 	k := report.NewReckoner(f.Authority, since, until, now)

@@ -9,6 +9,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -81,6 +82,11 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noC
 			return err
 		}
 	}
+	if len(v.Findings) == 0 {
+		if err := now(ctx, env, w, v, pin); err != nil {
+			return err
+		}
+	}
 	if asJSON {
 		sum := Summary{
 			Type: "summary", OK: len(v.Findings) == 0, Entries: v.Entries, Ledgers: v.Ledgers, Checkpoints: v.Checkpoints, Findings: len(v.Findings), Root: string(v.Root.Digest),
@@ -92,24 +98,29 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noC
 	if len(v.Findings) > 0 {
 		return cli.No(fmt.Errorf("the record does not hold: %s", say.Count(len(v.Findings), "finding")))
 	}
-	if err := v.Root.Expired(env.Now()); err != nil {
-		return work.Explain(err)
-	}
-	if _, demanded := v.Root.Policy.CheckpointAge(); demanded {
-		if v.Facts == nil { // whether one is recent is a matter of now
-			if v.Facts, err = provenance.Load(ctx, w.Session, pin); err != nil {
-				return work.Explain(err)
-			}
-		}
-		if err := v.Facts.Fresh(env.Now()); err != nil {
-			return work.Explain(err)
-		}
-	}
 	if asJSON {
 		return nil
 	}
 	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(v.Entries), say.Count(v.Ledgers, "ledger"), say.Count(v.Checkpoints, "checkpoint"), v.Root.Digest)
 	return err
+}
+
+// now is what of a record that holds is a matter of the moment: whether the trust root still does, and whether the newest checkpoint
+// is as recent as the policy demands.
+func now(ctx context.Context, env *cli.Env, w *work.Work, v *audit.Verdict, pin envelope.Digest) error {
+	if err := v.Root.Expired(env.Now()); err != nil {
+		return work.Explain(err)
+	}
+	if _, demanded := v.Root.Policy.CheckpointAge(); !demanded {
+		return nil
+	}
+	if v.Facts == nil {
+		var err error
+		if v.Facts, err = provenance.Load(ctx, w.Session, pin); err != nil {
+			return work.Explain(err)
+		}
+	}
+	return work.Explain(v.Facts.Fresh(env.Now()))
 }
 
 func entriesOf(n int) string {

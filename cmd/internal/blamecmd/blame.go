@@ -178,7 +178,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		return parse(out)
 	})
 	go func() { _, _ = blame() }() // while what is remembered is read
-	opts := w.Verifying(pin)
+	opts := w.Looking(pin)
 	opts.Among = func() map[oid.ID]bool {
 		lines, _ := blame()
 		out := map[oid.ID]bool{}

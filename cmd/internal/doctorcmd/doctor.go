@@ -309,7 +309,7 @@ func unverified(ctx context.Context, w *work.Work, pin envelope.Digest, told []a
 	if err != nil {
 		return nil, err
 	}
-	opts := w.Verifying(pin)
+	opts := w.Looking(pin)
 	opts.Cache = w.Cache(false)
 	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	var out []ailment
@@ -510,7 +510,7 @@ func stray(s *git.Session) ([]ailment, error) {
 			n, err := strconv.Atoi(number)
 			isStaged = err == nil && n > 0 && strconv.Itoa(n) == number
 		}
-		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) || strings.HasPrefix(r.Name, "refs/covenant/handoff/") {
+		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) || strings.HasPrefix(r.Name, audit.TlogPrefix) || strings.HasPrefix(r.Name, "refs/covenant/handoff/") {
 			continue
 		}
 		out = append(out, ailment{Finding: verdict.Finding{

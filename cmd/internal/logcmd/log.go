@@ -116,7 +116,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err != nil {
 		return work.Explain(err)
 	}
-	opts := w.Verifying(pin)
+	opts := w.Looking(pin)
 	opts.Cache, opts.NewestFirst = w.Cache(false), !o.reverse
 	if asked := o.git.args(); len(asked) > 0 || len(o.git.paths) > 0 {
 		if opts.Only, err = span.Select(ctx, w.Session, asked, o.git.paths); err != nil || len(opts.Only) == 0 {
@@ -133,6 +133,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return work.Explain(err)
 		}
 	}
+	w.TellStale(rep.Problems)
 	i, shown := 0, 0
 	for r, err := range rep.Results {
 		if err != nil {

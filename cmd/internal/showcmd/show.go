@@ -65,10 +65,11 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	if len(args) > 0 {
 		name = args[len(args)-1]
 	}
-	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, w.Verifying(pin))
+	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, w.Looking(pin))
 	if err != nil {
 		return work.Explain(err)
 	}
+	w.TellStale(rep.Facts.Problems)
 	others, errs := provenancecmd.Attested(w.Session, rep.Facts, &c)
 	for _, err := range errs {
 		env.Talk().Warn("%s", say.Line(err.Error()))

@@ -49,7 +49,7 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error 
 	if err != nil {
 		return work.Explain(err)
 	}
-	opts := w.Verifying(pin)
+	opts := w.Looking(pin)
 	results, err := w.Makers(span, opts)
 	if err != nil {
 		return err

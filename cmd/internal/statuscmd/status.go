@@ -74,7 +74,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 	case err != nil:
 		return work.Explain(err)
 	default:
-		opts := w.Verifying(pin)
+		opts := w.Looking(pin)
 		opts.Cache = w.Cache(false)
 		rep, err := provenance.Verify(ctx, w.Session, span, opts)
 		if err != nil {

@@ -135,6 +135,23 @@ func (w *Work) Makers(span provenance.Span, o provenance.Options) (map[oid.ID]ve
 	return out, nil
 }
 
+// Looking is Verifying for who only looks: also where the newest checkpoint is older than the policy wants.
+func (w *Work) Looking(pin envelope.Digest) provenance.Options {
+	o := w.Verifying(pin)
+	o.AnyAge = true
+	return o
+}
+
+// TellStale warns of a checkpoint that is older than the policy wants, where that is all that is wrong with asking.
+func (w *Work) TellStale(problems []verdict.Finding) {
+	for _, p := range problems {
+		if p.Code == provenance.CheckpointStale {
+			w.Env.Talk().Warn("%s: %s", p.Code, p.Message)
+			w.Env.Talk().Hint(p.Hint)
+		}
+	}
+}
+
 // Choice is how an identity is chosen in this environment.
 func (w *Work) Choice() provenance.Choice {
 	explicit := w.Explicit
