@@ -12,6 +12,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -64,6 +65,11 @@ func (in *Input) tellRefused(ctx context.Context, s *git.Session, pin envelope.D
 		return
 	}
 	intent, _ := in.intent()
+	home, _ := in.lookup("HOME")
+	x, err := redaction.New(redaction.Rules{}.For(redaction.Person{Home: home}), provenance.RedactionKey(in.ConfigDir))
+	if err != nil {
+		return
+	}
 	var events []event.Event
 	for _, r := range refused.refusals[:min(len(refused.refusals), maxRefsRefused)] {
 		data := map[string]any{"ref": clip(r.move.ref), "moment": in.Moment, "reason": clip(r.reason)}
@@ -75,7 +81,11 @@ func (in *Input) tellRefused(ctx context.Context, s *git.Session, pin envelope.D
 		if r.remote != "" && !strings.ContainsAny(r.remote, "@:") { // an address may hold a password
 			data["remote"] = clip(r.remote)
 		}
-		events = append(events, event.Event{Kind: "ref_refused", Intent: intent, Data: data})
+		e := event.Event{Kind: "ref_refused", Intent: intent, Data: data}
+		if _, err := audit.Redact(x, &e); err != nil {
+			return
+		}
+		events = append(events, e)
 	}
 	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Moment: in.Moment, Now: in.Now}
 	_, _ = audit.Append(ctx, k, true, events...)

@@ -42,7 +42,7 @@ const (
 	MaxEvents = 1 << 16  // of one entry
 	MaxEvent  = 64 << 10 // bytes of one event's canonical JSON
 	MaxText   = 16 << 10 // bytes of a text
-	maxWord   = 256      // bytes of a name, an intent, a session
+	MaxWord   = 256      // bytes of a name, an intent, a session
 	maxList   = 1024     // items
 	maxData   = 8        // levels of data of kinds that this program does not know
 )
@@ -98,7 +98,7 @@ func (e *Event) shape() error {
 	case e.At != "" && envelope.CheckTime(e.At) != nil:
 		return fmt.Errorf("%w: at %.40q is no time in UTC with whole seconds, such as 2026-01-31T12:00:00Z", ErrInvalid, e.At)
 	case e.Intent != "" && !word(e.Intent), e.Session != "" && !word(e.Session):
-		return fmt.Errorf("%w: an intent or session is 1 to %d bytes of one line", ErrInvalid, maxWord)
+		return fmt.Errorf("%w: an intent or session is 1 to %d bytes of one line", ErrInvalid, MaxWord)
 	case !slices.Contains([]Outcome{"", OK, Failed, Denied, Ignored}, e.Outcome):
 		return fmt.Errorf("%w: outcome %.40q; there are ok, failed, denied and ignored", ErrInvalid, e.Outcome)
 	}
@@ -152,7 +152,7 @@ func plain(v any, depth int) error {
 func ValidKind(s string) bool {
 	own, ok := strings.CutPrefix(s, "x.")
 	if !ok {
-		return label(s)
+		return label(s) && s != "seal" // which the log has for the seals of commits
 	}
 	who, what, cut := strings.Cut(own, ".")
 	return cut && label(who) && label(what)
@@ -169,7 +169,7 @@ func label(s string) bool {
 
 // word reports whether s is one line of at most 256 bytes without control characters.
 func word(s string) bool {
-	return s != "" && len(s) <= maxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return s != "" && len(s) <= MaxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // Validate holds an event to its kind, before it is written.

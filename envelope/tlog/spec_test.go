@@ -46,7 +46,7 @@ func TestWorkedExample(t *testing.T) {
 	if m == nil || m[1] != string(proof) {
 		t.Fatalf("the page shows another proof than\n%s", proof)
 	}
-	keys := regexp.MustCompile("(?m)^(log|witness) (\\S+)$").FindAllStringSubmatch(page(t), -1)
+	keys := regexp.MustCompile(`(?m)^(log|witness) (\S+)$`).FindAllStringSubmatch(page(t), -1)
 	if len(keys) != 2 || keys[0][2] != log.String() || keys[1][2] != witness.String() {
 		t.Fatalf("the page names other keys than\nlog %s\nwitness %s", log, witness)
 	}

@@ -5,12 +5,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -37,12 +37,29 @@ type Made struct {
 	Seq    uint64
 	Note   *tlog.Checkpoint
 	Key    tlog.LogKey
+	Missed []string // ledgers of known writers that it does not cover to their ends, since they can't be followed
 }
 
 // Checkpoint signs all that the ledgers say, as far as the hand's writer can follow them: its log grows by what it had not
 // seen, and the new tree is signed, in an entry of its ledger of topic checkpoint. It is signed also when nothing is new:
 // that it is recent is worth something. The hand's key is a plain ed25519 one; else the error wraps [tlog.ErrKeyType].
-func Checkpoint(ctx context.Context, k *provenance.Sealer) (*Made, error) {
+//
+// A log that can't be computed from the ledgers any more, since one of them went another way, goes on as a new one: the clone becomes
+// a new replica.
+func Checkpoint(ctx context.Context, k *provenance.Sealer, cache *provenance.Cache) (*Made, error) {
+	made, err := checkpoint(ctx, k, cache)
+	if errors.Is(err, errOwnLog) {
+		if err := provenance.RenewReplica(k.Session.Repo()); err != nil {
+			return nil, err
+		}
+		made, err = checkpoint(ctx, k, cache)
+	}
+	return made, err
+}
+
+var errOwnLog = errors.New("the log of this clone can't be computed from the ledgers")
+
+func checkpoint(ctx context.Context, k *provenance.Sealer, cache *provenance.Cache) (*Made, error) {
 	k.Far = true
 	var l *Tlog
 	var note *tlog.Checkpoint
@@ -51,10 +68,18 @@ func Checkpoint(ctx context.Context, k *provenance.Sealer) (*Made, error) {
 		if err != nil {
 			return nil, err
 		}
-		if l, err = OpenLog(k.Session, k.Root.ID, k.Authority, name, refs); err != nil {
+		if l, err = OpenLog(k.Session, cache, k.Root.ID, k.Authority, name, refs); errors.Is(err, ErrRolledBack) || errors.Is(err, ledger.ErrDamaged) {
+			return nil, fmt.Errorf("%w: %w", errOwnLog, err)
+		} else if err != nil {
 			return nil, fmt.Errorf("the log of %s: %w", name, err)
 		}
-		if err := l.take(heads); err != nil {
+		err = l.take(heads)
+		if err != nil && !l.anew {
+			if err = l.again(); err == nil {
+				err = l.take(heads)
+			}
+		}
+		if err != nil {
 			return nil, fmt.Errorf("the log of %s: %w", name, err)
 		}
 		if note, err = tlog.Sign(l.Key.Origin(), l.tree, k.Hand.Signer); err != nil {
@@ -69,10 +94,10 @@ func Checkpoint(ctx context.Context, k *provenance.Sealer) (*Made, error) {
 		return nil, err
 	}
 	a := made[0]
-	l.at.Entry = a.Commit.String()
+	l.at.Entry, l.at.EntryID = a.Commit.String(), a.ID
 	l.Note, l.text, l.ID, l.at.ID = note, note.Bytes(), a.ID, a.ID
 	_ = l.save() // it is derived: the next one makes it
-	return &Made{ID: a.ID, Ledger: a.Ledger.String(), Seq: a.Seq, Note: note, Key: l.Key}, nil
+	return &Made{ID: a.ID, Ledger: a.Ledger.String(), Seq: a.Seq, Note: note, Key: l.Key, Missed: k.Missed()}, nil
 }
 
 // ledgers returns where the ledgers are.
@@ -90,7 +115,7 @@ func ledgers(s *git.Session) (map[string]oid.ID, error) {
 
 // Logs opens the logs of all writers of checkpoints that are known here, the largest first; a writer's name, or
 // the beginning of one, picks. What can't be opened is in the errors.
-func Logs(s *git.Session, repository envelope.Digest, a *capability.Authority, writer string) ([]*Tlog, []error) {
+func Logs(s *git.Session, cache *provenance.Cache, repository envelope.Digest, a *capability.Authority, writer string) ([]*Tlog, []error) {
 	refs, err := ledgers(s)
 	if err != nil {
 		return nil, []error{err}
@@ -102,7 +127,7 @@ func Logs(s *git.Session, repository envelope.Digest, a *capability.Authority, w
 		if !ok || name.Topic != event.CheckpointTopic || !strings.HasPrefix(string(name.Writer), writer) {
 			continue
 		}
-		l, err := OpenLog(s, repository, a, name, refs)
+		l, err := OpenLog(s, cache, repository, a, name, refs)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("the log of %s: %w", name, err))
 			continue
@@ -124,8 +149,18 @@ func (l *Tlog) Writer() ledger.Writer { return l.name.Writer }
 // Text returns the newest checkpoint with the cosignatures that came with it or later.
 func (l *Tlog) Text() []byte { return l.text }
 
-// View reads the log as the newest checkpoint has it.
-func (l *Tlog) View() (*tlog.View, error) { return tlog.At(l.Note.Tree(), l) }
+// View reads the log as the newest checkpoint has it. What is damaged is made anew, once.
+func (l *Tlog) View() (*tlog.View, error) {
+	v, err := tlog.At(l.Note.Tree(), l)
+	if err != nil && !l.anew {
+		if err := l.again(); err != nil {
+			return nil, err
+		}
+		_ = l.save()
+		return tlog.At(l.Note.Tree(), l)
+	}
+	return v, err
+}
 
 // Where says at which place a log has an entry, and which commit holds it.
 type Where struct {
@@ -192,6 +227,14 @@ func (l *Tlog) Prove(at Where) (*tlog.Proof, error) {
 		return nil, err
 	}
 	hashes, err := v.Inclusion(at.Index)
+	if err != nil && !l.anew {
+		if err = l.again(); err == nil {
+			_ = l.save()
+			if v, err = l.View(); err == nil {
+				hashes, err = v.Inclusion(at.Index)
+			}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -237,12 +280,11 @@ func LogKey(repository envelope.Digest, a *capability.Authority, origin string) 
 
 // Wrong is what is wrong with checkpoints: those that the ledgers disagree with, and ledgers of them that were rolled back since this
 // clone made a log of them.
-func Wrong(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
-	out, err := remembered(s, f)
-	if err != nil {
-		return out, err
-	}
-	signed, err := f.Signed()
+//
+// A nil cache remembers nothing.
+func Wrong(f *provenance.Facts, cache *provenance.Cache, now time.Time) ([]verdict.Finding, error) {
+	out := remembered(f, cache)
+	signed, err := f.Signed(now)
 	if err != nil {
 		return out, err
 	}
@@ -258,26 +300,37 @@ func Wrong(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
 }
 
 // remembered tells of ledgers of checkpoints that lack what this clone has made a log of: it remembers more than is there.
-func remembered(s *git.Session, f *provenance.Facts) ([]verdict.Finding, error) {
-	refs, err := s.Tips(TlogPrefix)
-	if err != nil {
-		return nil, err
-	}
+func remembered(f *provenance.Facts, cache *provenance.Cache) []verdict.Finding {
 	var out []verdict.Finding
-	for _, r := range refs {
-		name := ledger.Name{Topic: event.CheckpointTopic, Writer: ledger.Writer(strings.TrimPrefix(r.Name, TlogPrefix))}
-		o, err := s.Object(r.ID.String()+":"+stateFile, 8<<20)
-		var at state
-		if err != nil || json.Unmarshal(o.Data, &at) != nil || at.Entry == "" {
-			continue // it is made anew
+	for _, file := range cache.Names(statePrefix) {
+		name := ledger.Name{Topic: event.CheckpointTopic, Writer: ledger.Writer(strings.TrimPrefix(file, statePrefix))}
+		key, err := logKey(f.Root.ID, f.Authority, name.Writer)
+		if err != nil {
+			continue // of somebody who is not known any more
+		}
+		at, ok := recallState(cache, name.Writer, key)
+		if !ok || at.EntryID == "" {
+			continue
 		}
 		c := f.Chains[name.String()]
-		if c == nil || !slices.ContainsFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit.String() == at.Entry }) {
+		if c == nil || !slices.ContainsFunc(c.Entries, func(e verdict.Entry) bool { return e.ID == at.EntryID }) {
 			out = append(out, verdict.Finding{
-				Code: verdict.LedgerRolledBack, Object: name.String(), Message: fmt.Sprintf("this clone has made a log of %d entries from it (%s), and it lacks the last of its own", at.Size, r.Name),
-				Hint: "fetch it from who has it: covenant sync; to forget what was seen: git update-ref -d " + r.Name,
+				Code: verdict.LedgerRolledBack, Object: name.String(), Message: fmt.Sprintf("this clone has made a log of %d entries from it, and it lacks the last of its own (%s)", at.Size, at.EntryID.Short()),
+				Hint: "fetch it from who has it: covenant sync; to forget what was seen: rm .git/covenant/cache/" + file,
 			})
 		}
 	}
-	return out, nil
+	return out
+}
+
+// MayCheckpoint reports whether checkpoints of a writer count at a moment: whose key it is may make them.
+func MayCheckpoint(a *capability.Authority, w ledger.Writer, now time.Time) bool {
+	for _, p := range a.Principals() {
+		for _, k := range p.Keys {
+			if w.OfKey(k.Digest()) && a.Decide(capability.Query{KeyID: k.ID(), Action: provenance.CheckpointAction, At: now}).Allowed {
+				return true
+			}
+		}
+	}
+	return false
 }

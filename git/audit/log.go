@@ -94,6 +94,9 @@ func (f *Filter) is(p *capability.Principal) bool {
 
 // about reports whether a decision or check, which a gate may have signed, was asked about somebody.
 func (f *Filter) about(r *Record, a *capability.Authority) bool {
+	if r.Kind != "gate.decided" && r.Kind != "capability.checked" {
+		return false // anybody may write an event with such a field
+	}
 	p, ok := a.ByKey(r.Get("key"))
 	return ok && f.is(p)
 }
@@ -165,13 +168,12 @@ func order(f *provenance.Facts) []spot {
 		offer(spot{f.Chains[name], 0})
 	}
 	for r.Len() > 0 || len(waiting) > 0 {
-		if r.Len() == 0 { // what waits for each other, as no honest writer's entries do, is left out of no log
-			for _, list := range waiting {
-				for _, w := range list {
-					heap.Push(&r, w)
-				}
+		if r.Len() == 0 { // some wait for each other, as no honest writer's entries do: one of them goes first, and nothing is left out
+			on, i := circle(f, waiting, came, blocked)
+			heap.Push(&r, waiting[on][i])
+			if waiting[on] = slices.Delete(waiting[on], i, i+1); len(waiting[on]) == 0 {
+				delete(waiting, on)
 			}
-			clear(waiting)
 		}
 		s := heap.Pop(&r).(spot) //nolint:forcetypeassert // nothing else is in it
 		out = append(out, s)
@@ -185,6 +187,19 @@ func order(f *provenance.Facts) []spot {
 		}
 	}
 	return out
+}
+
+// circle finds an entry that waits for itself, in the end: for which ledger it waits, and its place among those who do.
+func circle(f *provenance.Facts, waiting map[string][]spot, came map[string]int, blocked func(spot) string) (on string, i int) {
+	on = slices.Min(slices.Collect(maps.Keys(waiting)))
+	at := waiting[on][0]
+	for seen := map[string]bool{}; !seen[at.chain.Name]; {
+		seen[at.chain.Name] = true
+		on = blocked(at)
+		at = spot{f.Chains[on], came[on]} // the next of the ledger it waits for, which waits as well
+	}
+	on = blocked(at)
+	return on, slices.Index(waiting[on], at)
 }
 
 // Log returns the records that a filter picks, causes before effects. Statements are read as they are

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/redaction"
@@ -10,8 +11,14 @@ import (
 // Redact takes secrets and personal paths out of an event before it is written: history does not forget. It returns what was found.
 func Redact(x *redaction.Redactor, e *event.Event) ([]redaction.Hit, error) {
 	var hits []redaction.Hit
-	for _, s := range []*string{&e.Intent, &e.Session} {
+	for path, s := range map[string]*string{"/intent": &e.Intent, "/session": &e.Session} {
 		text, found := x.Redact(*s)
+		if len(text) > event.MaxWord { // marks can be longer than what they stand for
+			text = strings.ToValidUTF8(text[:event.MaxWord], "")
+		}
+		for i := range found {
+			found[i].Path = path
+		}
 		*s, hits = text, append(hits, found...)
 	}
 	if len(e.Data) == 0 {

@@ -23,15 +23,14 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// TlogPrefix is where the logs stand that writers keep of all ledgers, as trees of tiles: refs/covenant/tlog/<writer>. They are
+// TlogPrefix is where the logs stand that writers keep of all ledgers, as trees of tiles: refs/covenant-tlog/<writer>. They are
 // made from the ledgers of topic checkpoint, of this clone's writers and of others, and are not sent: who takes them away loses time.
-const TlogPrefix = "refs/covenant/tlog/"
+// They are not believed: how far a log was made is remembered elsewhere, authenticated with a key of the user's outside the repository
+// ([provenance.Cache]); without that memory, as in CI, it is made from the ledgers each time.
+const TlogPrefix = "refs/covenant-tlog/"
 
-// Names in the tree of a log, beside the tiles.
-const (
-	noteFile  = "checkpoint"
-	stateFile = "state.json"
-)
+// noteFile is the newest checkpoint in the tree of a log, beside the tiles, for who serves it.
+const noteFile = "checkpoint"
 
 // ErrNoCheckpoint says that nobody has checkpointed the ledgers.
 var ErrNoCheckpoint = errors.New("there is no checkpoint here")
@@ -41,8 +40,10 @@ var ErrRolledBack = errors.New("the ledger was rolled back")
 
 // state says how far a log was made.
 type state struct {
-	Entry   string          `json:"entry"` // commit of the writer's newest entry that was taken in
-	ID      envelope.Digest `json:"id"`    // of the newest checkpoint among them
+	Entry   string          `json:"entry"`   // commit of the writer's newest entry that was taken in
+	EntryID envelope.Digest `json:"entryID"` // its identity
+	Text    string          `json:"text"`    // the newest checkpoint, with cosignatures
+	ID      envelope.Digest `json:"id"`      // of the newest checkpoint among them
 	Size    uint64          `json:"size"`
 	Root    tlog.Hash       `json:"root"`
 	Covered map[string]row  `json:"covered"` // by ledger
@@ -62,6 +63,7 @@ type Tlog struct {
 	ID   envelope.Digest  // its entry
 
 	s     *git.Session
+	cache *provenance.Cache
 	name  ledger.Name
 	ring  envelope.Keyring
 	tip   oid.ID // of the ledger, when it was opened
@@ -80,9 +82,9 @@ type Tlog struct {
 // rowSize is what an entry has in the index: its identity, and the object id of its commit, filled up with zeros.
 const rowSize = 64
 
-// OpenLog opens the log of a writer of checkpoints, and takes in what it has gained. refs are the ledgers.
-func OpenLog(s *git.Session, repository envelope.Digest, a *capability.Authority, name ledger.Name, refs map[string]oid.ID) (*Tlog, error) {
-	l := &Tlog{s: s, name: name, ring: a.Ring, tip: refs[name.Ref()], refs: refs}
+// OpenLog opens the log of a writer of checkpoints, and takes in what it has gained. refs are the ledgers. A nil cache remembers nothing.
+func OpenLog(s *git.Session, cache *provenance.Cache, repository envelope.Digest, a *capability.Authority, name ledger.Name, refs map[string]oid.ID) (*Tlog, error) {
+	l := &Tlog{s: s, cache: cache, name: name, ring: a.Ring, tip: refs[name.Ref()], refs: refs}
 	key, err := logKey(repository, a, name.Writer)
 	if err != nil {
 		return nil, err
@@ -133,13 +135,11 @@ func (l *Tlog) load() error {
 		return err
 	}
 	l.was = c.ID
-	o, err := l.s.Object(c.ID.String()+":"+stateFile, 8<<20)
-	if err != nil {
-		return err
+	at, ok := recallState(l.cache, l.name.Writer, l.Key)
+	if !ok {
+		return errors.New("nothing is remembered of it")
 	}
-	if err := json.Unmarshal(o.Data, &l.at); err != nil {
-		return err
-	}
+	l.at = at
 	if l.at.Covered == nil {
 		l.at.Covered = map[string]row{}
 	}
@@ -154,13 +154,20 @@ func (l *Tlog) load() error {
 	if l.at.ID == "" {
 		return nil
 	}
-	text, err := l.s.Object(c.ID.String()+":"+noteFile, tlog.MaxCheckpoint)
-	if err != nil {
-		return err
-	}
-	l.ID, l.text = l.at.ID, text.Data
+	l.ID, l.text = l.at.ID, []byte(l.at.Text)
 	l.Note, err = tlog.Open(l.text, l.Key)
 	return err
+}
+
+// stateName names what is remembered of a writer's log.
+func stateName(w ledger.Writer) string { return statePrefix + string(w) }
+
+const statePrefix = "tlog-"
+
+// recallState returns how far a log was made, as it was remembered under its key.
+func recallState(c *provenance.Cache, w ledger.Writer, key tlog.LogKey) (at state, ok bool) {
+	body := c.Recall(stateName(w), key.String())
+	return at, body != nil && json.Unmarshal(body, &at) == nil
 }
 
 // index is the file that says where the entries of a log are.
@@ -224,7 +231,7 @@ func (l *Tlog) catchUp() error {
 		if err := l.take(h.Heads); err != nil {
 			return fmt.Errorf("entry %d of %s: %w", h.Seq, l.name, err)
 		}
-		l.at.Entry = id.String()
+		l.at.Entry, l.at.EntryID = id.String(), e.ID()
 		if c, err := event.ParseCheckpoint(o); err == nil {
 			l.checkpoint(e.ID(), []byte(c.Body.Note))
 		}
@@ -373,9 +380,17 @@ func (l *Tlog) entries(g provenance.Gain) iter.Seq2[row, error] {
 	}
 }
 
-// save writes what the log gained, if anything. What is derived need not be written: an error costs time, the next time.
+// again makes the log anew, from the ledgers: what was there is damaged.
+func (l *Tlog) again() error {
+	l.reset()
+	return l.catchUp()
+}
+
+// save writes what the log gained, if anything. What is derived need not be written: an error costs time, the next time. Where nothing
+// is remembered nothing is written.
 func (l *Tlog) save() error {
-	if !l.anew && len(l.tiles) == 0 && !l.was.IsZero() && l.unchanged() {
+	l.at.Text = string(l.text)
+	if l.cache == nil || !l.anew && len(l.tiles) == 0 && !l.was.IsZero() && l.unchanged() {
 		return nil
 	}
 	base := oid.ID{}
@@ -397,7 +412,6 @@ func (l *Tlog) save() error {
 	if err != nil {
 		return err
 	}
-	set[stateFile] = l.s.Put("blob", append(text, '\n'))
 	if l.text != nil {
 		set[noteFile] = l.s.Put("blob", l.text)
 	}
@@ -410,14 +424,17 @@ func (l *Tlog) save() error {
 	if err := l.extend(); err != nil {
 		return err
 	}
-	return l.s.Update("covenant", git.RefUpdate{Name: TlogPrefix + string(l.name.Writer), New: commit, Old: l.was})
+	if err := l.s.Update("covenant", git.RefUpdate{Name: TlogPrefix + string(l.name.Writer), New: commit, Old: l.was}); err != nil {
+		return err
+	}
+	l.cache.Keep(stateName(l.name.Writer), l.Key.String(), text)
+	return nil
 }
 
 // unchanged reports whether what was made before is what there is.
 func (l *Tlog) unchanged() bool {
-	o, err := l.s.Object(l.was.String()+":"+stateFile, 8<<20)
-	text, merr := json.Marshal(l.at)
-	return err == nil && merr == nil && bytes.Equal(bytes.TrimSuffix(o.Data, []byte{'\n'}), text)
+	text, err := json.Marshal(l.at)
+	return err == nil && bytes.Equal(l.cache.Recall(stateName(l.name.Writer), l.Key.String()), text)
 }
 
 // extend writes the index before the log that needs it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -30,8 +31,9 @@ type Verdict struct {
 const verdictFile = "record"
 
 // Verify verifies every ledger and every checkpoint; with deep also what every recording says. Where no ref has moved since it
-// was done last, and cache is not nil, what was found then is found again: signatures and chains do not change by time.
-func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache *provenance.Cache, deep bool) (*Verdict, error) {
+// was done last, and cache is not nil, what was found then is found again: signatures and chains do not change by time. memory is what this
+// clone has made logs of; nil: nothing.
+func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache, memory *provenance.Cache, now time.Time, deep bool) (*Verdict, error) {
 	if deep {
 		cache = nil
 	}
@@ -39,7 +41,7 @@ func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache *pro
 	if err != nil {
 		return nil, err
 	}
-	question, err := provenance.RecordQuestion(s, root, TlogPrefix)
+	question, err := provenance.RecordQuestion(s, root)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache *pro
 	f := v.Facts
 	v.Root = f.Root
 	v.Findings = slices.Clone(f.Problems)
-	more, err := Wrong(s, f)
+	more, err := Wrong(f, memory, now)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache *pro
 	}
 	v.Ledgers, v.Checkpoints = len(f.Chains), len(f.Checkpoints)
 	// What was read must be what was asked about: a ledger may have moved in between.
-	if again, err := provenance.RecordQuestion(s, f.Root, TlogPrefix); err == nil && again == question {
+	if again, err := provenance.RecordQuestion(s, f.Root); err == nil && again == question {
 		if body, err := json.Marshal(v); err == nil {
 			cache.Keep(verdictFile, question, body)
 		}

@@ -378,6 +378,21 @@ func (c *Cache) Recall(name, question string) []byte {
 	return body
 }
 
+// Names returns the names with a prefix under which something may be kept. A nil cache has none.
+func (c *Cache) Names(prefix string) []string {
+	if c == nil {
+		return nil
+	}
+	entries, _ := os.ReadDir(c.dir)
+	var out []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
 // Keep remembers facts under a name, for one question.
 func (c *Cache) Keep(name, question string, body []byte) {
 	if c != nil {

@@ -41,6 +41,7 @@ type Signed struct {
 	Note      *tlog.Checkpoint // what was signed; nil where it is none of the log's
 	Witnessed []tlog.Witnessed // by the witnesses of the policy, cosignatures that came later included; in time order
 	Err       error            // why it is not what the ledgers say
+	Lacks     bool             // all that is wrong is that entries which it names are not here
 }
 
 // LogKey returns the key by which the checkpoints in a ledger are verified: it is that of the ledger's writer.
@@ -86,8 +87,8 @@ type Gain struct{ From, To envelope.Head }
 func (f *Facts) records(gains []Gain) iter.Seq2[tlog.Record, error] {
 	return func(yield func(tlog.Record, error) bool) {
 		for _, g := range gains {
-			entries := entriesOf(f.Chains[g.To.Ledger])
-			if uint64(len(entries)) < g.To.Seq || entries[g.To.Seq-1].ID != g.To.ID || g.From.Seq > 0 && entries[g.From.Seq-1].ID != g.From.ID {
+			entries := f.wayTo(g.To)
+			if entries == nil || g.From.Seq > 0 && entries[g.From.Seq-1].ID != g.From.ID {
 				yield(tlog.Record{}, fmt.Errorf("%w: entry %d of %s is not here as it was named", errNotHere, g.To.Seq, g.To.Ledger))
 				return
 			}
@@ -102,6 +103,29 @@ func (f *Facts) records(gains []Gain) iter.Seq2[tlog.Record, error] {
 }
 
 var errNotHere = errors.New("an entry of the log is missing")
+
+// wayTo returns the entries of a ledger up to a head, as they stand here or in evidence of the other way that it went; nil where that entry is in
+// neither.
+func (f *Facts) wayTo(h envelope.Head) []verdict.Entry {
+	ours := entriesOf(f.Chains[h.Ledger])
+	has := func(list []verdict.Entry) bool { return uint64(len(list)) >= h.Seq && list[h.Seq-1].ID == h.ID }
+	if has(ours) {
+		return ours
+	}
+	for _, x := range f.forks {
+		if x.chain.Name != h.Ledger || len(x.chain.Entries) == 0 {
+			continue
+		}
+		first := x.chain.Entries[0].Header.Seq
+		if first == 0 || first-1 > uint64(len(ours)) {
+			continue
+		}
+		if list := slices.Concat(ours[:first-1], x.chain.Entries); has(list) {
+			return list
+		}
+	}
+	return nil
+}
 
 // edgeTiles keeps what a log needs to grow: its partial tiles.
 type edgeTiles map[string][]byte
@@ -122,11 +146,14 @@ func (t edgeTiles) put(tile tlog.Tile) error {
 
 // Signed holds all checkpoints to the ledgers: each is computed again from the entries that its writer named. They come by
 // ledger, oldest first.
-func (f *Facts) Signed() ([]Signed, error) {
+//
+// Cosignatures by clocks that are ahead of now count for nothing.
+func (f *Facts) Signed(now time.Time) ([]Signed, error) {
 	policy, err := witnesses(f.Root.Policy)
 	if err != nil {
 		return nil, err
 	}
+	policy = policy.Until(now.Add(ahead))
 	at := map[capability.Place]int{}
 	var names []string
 	for i, c := range f.Checkpoints {
@@ -162,13 +189,14 @@ func (f *Facts) Signed() ([]Signed, error) {
 			}
 			s := Signed{Checkpoint: f.Checkpoints[n], Key: key, Tree: tree, Err: gerr}
 			note, err := tlog.Open([]byte(s.Checkpoint.Note), key)
-			if s.Note = note; s.Err == nil {
+			s.Note, s.Lacks = note, err == nil && errors.Is(gerr, errNotHere)
+			if s.Err == nil {
 				s.Err = err
 			}
 			if s.Err == nil && s.Note.Tree() != tree {
 				s.Err = fmt.Errorf("%w: it says %d entries with root %s, and the ledgers make %d with root %s", tlog.ErrProof, s.Note.Tree().Size, s.Note.Tree().Root, tree.Size, tree.Root)
 			}
-			if s.Err == nil {
+			if s.Err == nil || s.Lacks {
 				s.Witnessed = f.cosignatures(&s, policy)
 			}
 			out = append(out, s)
@@ -231,7 +259,7 @@ type freshness struct {
 // cosigned, and that was signed under no later version of the trust root than the one here. Its time is what its signer claims, or, where
 // the policy names witnesses, when the last one that is needed saw it.
 func (f *Facts) freshest(now time.Time) (freshness, error) {
-	all, err := f.Signed()
+	all, err := f.Signed(now)
 	if err != nil {
 		return freshness{}, fmt.Errorf("%w: %w", ErrFreshness, err)
 	}
@@ -245,7 +273,8 @@ func (f *Facts) freshest(now time.Time) (freshness, error) {
 		s := &all[i]
 		at := s.Time
 		switch {
-		case s.Err != nil:
+		// What an agent took out of its own ledger is told as that, and makes nothing older; what is gone from a ledger of the trust root's keys condemns everything.
+		case s.Err != nil && !s.Lacks:
 			why = s.Err
 			continue
 		case !f.knowsRoot(s.Version, s.Root):

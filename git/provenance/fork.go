@@ -149,13 +149,26 @@ func (f *Facts) resolve(refs []entryRef, states []statement) {
 	f.dropped, f.ways = map[*verdict.Chain]bool{}, nil
 	for i, r := range refs {
 		st := states[i].resolved
-		if st == nil || r.entry().Err != nil || r.chain != f.Chains[r.chain.Name] || writerOf(r.chain.Name) == writerOf(st.Ledger) {
+		if st == nil || r.chain != f.Chains[r.chain.Name] || writerOf(r.chain.Name) == writerOf(st.Ledger) || !f.linked(r) {
 			continue
 		}
-		if p, ok := f.Authority.ByKey(r.entry().KeyID); ok && p.Operator {
+		if p, ok := f.Authority.ByKey(r.entry().KeyID); ok && p.Operator && p.Until.IsZero() {
 			f.ways = append(f.ways, *st)
 		}
 	}
+	f.drop()
+}
+
+// linked reports whether an entry stands where its signer put it, with all before it.
+func (f *Facts) linked(r entryRef) bool {
+	c := verdict.Chain{Name: r.chain.Name, Entries: r.chain.Entries[:r.i+1]}
+	topic, writer, _ := strings.Cut(c.Name, "/")
+	c.Link(topic, writer, f.ownerOf(f.Authority))
+	return c.Broken == nil && (r.chain.Broken == nil || r.i < r.chain.From)
+}
+
+// drop finds the ways that count for nothing, of those whose entries were opened.
+func (f *Facts) drop() {
 	for _, x := range f.forks {
 		ours := f.Chains[x.chain.Name]
 		if len(x.chain.Entries) == 0 || ours == nil {

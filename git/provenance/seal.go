@@ -72,8 +72,9 @@ type Sealer struct {
 	Refs      []git.Ref // ledgers and notes as they were just read, by [AuthorityFor]; nil: they are read
 	Far       bool      // look at all that moved in other ledgers, however much that is, and name it
 
-	all    bool   // Authority knows every principal
-	rootAt oid.ID // commit of the trust root that the hand's key was looked up in
+	all    bool     // Authority knows every principal
+	missed []string // ledgers of known writers that could not be followed to their ends, as of the last act
+	rootAt oid.ID   // commit of the trust root that the hand's key was looked up in
 }
 
 // Made is one seal that was written.
@@ -411,6 +412,10 @@ func (k *Sealer) update(ctx context.Context, topic string, build func(*ledger.Tx
 		return nil
 	}
 }
+
+// Missed returns the ledgers whose writers are known and that could not be followed when the last entry was made: it does not
+// name what is new in them.
+func (k *Sealer) Missed() []string { return k.missed }
 
 // held reports whether the hand's key still counts under the trust root as it is now: another process may have put a version
 // in force since the hand was chosen. The transaction holds the root to what was looked at.

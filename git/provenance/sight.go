@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -58,11 +60,11 @@ type headSeen struct {
 
 // Limits of what one act looks at. What is left out is named by a later one.
 const (
-	maxMoved    = 64      // heads that one entry names
-	maxHeads    = 4096    // heads that one entry names who looks at all, as many as a header has
-	maxFollowed = 200_000 // entries listed to link what moved to what was seen
-	linked      = 64      // up to so many of them are read, and linked one by one
-	stepwise    = 16      // entries read one by one before a child lists them
+	maxMoved    = 64     // heads that one entry names
+	maxHeads    = 4096   // heads that one entry names who looks at all, as many as a header has
+	maxFollowed = 20_000 // entries read to link what moved to what was seen
+	linked      = 64     // up to so many of them each signature is verified; of more, that of the last, which holds the others by their digests
+	stepwise    = 16     // entries read one by one before a child lists them
 )
 
 // leftAt returns the commit of the newest entry that this clone itself wrote to a ledger of its own; "" where it does not remember.
@@ -124,6 +126,13 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 		v.Heads[n.String()] = now
 		v.moved = append(v.moved, envelope.Head{Ledger: n.String(), Seq: now.Seq, ID: now.ID})
 	}
+	k.missed = nil
+	for ref, commit := range tx.Refs() {
+		if n, ok := ledger.ParseRef(ref); ok && n != name && v.Heads[n.String()].Bad == commit.String() && k.knows(n) {
+			k.missed = append(k.missed, n.String())
+		}
+	}
+	slices.Sort(k.missed)
 	slices.SortFunc(v.moved, func(a, b envelope.Head) int { return cmp.Compare(a.Ledger, b.Ledger) })
 	return v, nil
 }
@@ -178,15 +187,8 @@ func (k *Sealer) mine(ctx context.Context, own oid.ID, left string) error {
 // knowAll makes sure that the writers of a ledger that moved are known: an
 // operator's authority is the trust root alone until somebody else's ledger matters.
 func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
-	if k.all {
+	if k.all || k.knows(n) {
 		return nil
-	}
-	for _, p := range k.Authority.Principals() {
-		for _, key := range p.Keys {
-			if n.Writer.OfKey(key.Digest()) {
-				return nil
-			}
-		}
 	}
 	f, err := loadTopics(ctx, k.Session, k.Root, CapabilityTopic+"/")
 	if err != nil {
@@ -196,8 +198,14 @@ func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
 	return nil
 }
 
-// follow links a ledger's tip to the one seen before: entry by entry, or, where it is far, by its number and the commits between.
-// Whatever stands between was there when its writer signed the last one, which is all that a head says.
+// knows reports whether a ledger's writer is known by its name.
+func (k *Sealer) knows(n ledger.Name) bool {
+	return slices.ContainsFunc(k.Authority.Principals(), func(p *capability.Principal) bool {
+		return slices.ContainsFunc(p.Keys, func(key identity.PublicKey) bool { return n.Writer.OfKey(key.Digest()) })
+	})
+}
+
+// follow links a ledger's tip, entry by entry, to the one seen before.
 func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (headSeen, error) {
 	ids, err := k.fresh(tip, was, budget)
 	if err != nil {
@@ -207,11 +215,6 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 		return was, fmt.Errorf("%w: %s does not have what was seen", ledger.ErrDamaged, n)
 	}
 	seq, prev := was.Seq, was.ID
-	whole := ids
-	if !k.Far && len(ids) > linked { // the last one's signature covers those before it, each by the digest in the next
-		ids = ids[len(ids)-1:]
-		seq += uint64(len(whole)) - 1 //nolint:gosec // a count
-	}
 	i := 0
 	for o, err := range k.Session.Objects(func(yield func(string) bool) {
 		for _, id := range ids {
@@ -231,12 +234,19 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 		if err != nil {
 			return was, err
 		}
-		_, h, err := openEnvelope(e, k.Root.ID, k.Authority.Ring)
+		var h envelope.Header
 		key, known := PublicKey(k.Authority, e.KeyIDs()[0])
+		if k.Far || len(ids) <= linked || i == len(ids) {
+			_, h, err = openEnvelope(e, k.Root.ID, k.Authority.Ring)
+		} else if o, oerr := e.OpenPinned(e.PayloadType(), e.ID()); oerr == nil { // the one after it holds its digest, and the last one is signed
+			h, err = envelope.HeaderOf(o)
+		} else {
+			err = oerr
+		}
 		switch {
 		case err != nil:
 			return was, err
-		case !known || !n.Writer.OfKey(key.Digest()), h.Ledger() != n.String(), h.Seq != seq+1, len(ids) == len(whole) && h.Prev != prev:
+		case !known || !n.Writer.OfKey(key.Digest()), h.Ledger() != n.String(), h.Seq != seq+1, h.Prev != prev:
 			return was, fmt.Errorf("%w: entry %d of %s", ledger.ErrDamaged, seq+1, n)
 		}
 		seq, prev = h.Seq, e.ID()
@@ -272,7 +282,7 @@ func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) 
 			return ids, nil
 		}
 		if end == "" {
-			return nil, ledger.ErrDamaged // it does not have what was seen
+			return k.rewrapped(tip, was, budget) // it does not have that commit
 		}
 	}
 	q := git.LogQuery{Revs: []string{tip.String()}}
@@ -289,12 +299,43 @@ func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) 
 			break // the rest is for another time
 		}
 		if len(c.Parents) > 1 || (len(c.Parents) == 1) != (last != "") || (last != "" && c.Parents[0].String() != last) {
-			return nil, ledger.ErrDamaged
+			if was.Commit == "" {
+				return nil, ledger.ErrDamaged
+			}
+			return k.rewrapped(tip, was, budget)
 		}
 		ids = append(ids, c.ID)
 		last = c.ID.String()
 	}
 	return ids, nil
+}
+
+// rewrapped is fresh of a ledger whose entries stand in other commits than they did: what was seen is found by its number and identity.
+func (k *Sealer) rewrapped(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) {
+	if was.Seq == 0 {
+		return nil, ledger.ErrDamaged
+	}
+	var all []oid.ID
+	last := ""
+	for c, err := range k.Session.Log(git.LogQuery{Revs: []string{tip.String()}}) {
+		if err != nil {
+			return nil, err
+		}
+		if len(c.Parents) > 1 || (len(c.Parents) == 1) != (last != "") || last != "" && c.Parents[0].String() != last {
+			return nil, ledger.ErrDamaged
+		}
+		all, last = append(all, c.ID), c.ID.String()
+	}
+	if was.Seq > uint64(len(all)) {
+		return nil, ledger.ErrDamaged // it does not have what was seen
+	}
+	if e, _, err := ledger.Read(k.Session, all[was.Seq-1]); err != nil || e.ID() != was.ID {
+		return nil, fmt.Errorf("%w: entry %d is another one than was seen", ledger.ErrDamaged, was.Seq)
+	}
+	rest := all[was.Seq:]
+	rest = rest[:min(len(rest), max(1, *budget))]
+	*budget -= len(rest)
+	return rest, nil
 }
 
 // remember stores what was seen. It is a memory only: failing to write it costs some bytes later.

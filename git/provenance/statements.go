@@ -365,6 +365,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	if i < len(refs) {
 		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
 	}
+	f.drop()
 	f.tellForks(others)
 	f.link(f.Authority, "")
 	f.denied(refs[here:], states[here:])

@@ -359,6 +359,9 @@ func (f *Facts) with(s *git.Session, revs []string) (*Facts, error) {
 	return &out, nil
 }
 
+// InForce returns why nothing is held to a root at a moment: it has expired, or a remote has another successor for it.
+func InForce(s *git.Session, root *Root, now time.Time) error { return inForce(s, root, now) }
+
 // inForce refuses a root that has expired, and one that a remote has another successor for.
 func inForce(s *git.Session, root *Root, now time.Time) error {
 	err := root.Expired(now)

@@ -83,13 +83,19 @@ func runCheckpoint(ctx context.Context, env *cli.Env, who string, asJSON bool) e
 			"an operator allows it: covenant capability grant --to "+say.Shell(k.Hand.Principal.Name)+" --action "+provenance.CheckpointAction))
 	}
 	done := env.Talk().Progress("checkpoint", 0)
-	made, err := audit.Checkpoint(ctx, k)
+	made, err := audit.Checkpoint(ctx, k, w.Cache(false))
 	done.Done()
 	if errors.Is(err, tlog.ErrKeyType) {
 		return cli.Hint(err, "checkpoints are signed with plain ed25519 keys, which all programs for them know: act with such a key: --identity")
 	}
 	if err != nil {
 		return work.Explain(err)
+	}
+	for _, name := range made.Missed {
+		env.Talk().Warn("it does not cover what is new in ledger %s, which can't be followed to its end", name)
+	}
+	if len(made.Missed) > 0 {
+		env.Talk().Hint("see what is wrong: covenant audit verify")
 	}
 	t := made.Note.Tree()
 	if asJSON {
@@ -135,7 +141,7 @@ func runCheckpoints(ctx context.Context, env *cli.Env, root string, asJSON, note
 	if err != nil {
 		return work.Explain(err)
 	}
-	list, err := f.Signed()
+	list, err := f.Signed(env.Now())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package auditcmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +34,7 @@ func logs(ctx context.Context, w *work.Work, pin envelope.Digest, writer string)
 	if err != nil {
 		return nil, nil, work.Explain(err)
 	}
-	list, errs := audit.Logs(w.Session, f.Root.ID, f.Authority, writer)
+	list, errs := audit.Logs(w.Session, w.Cache(false), f.Root.ID, f.Authority, writer)
 	for _, err := range errs {
 		w.Env.Talk().Warn("%v", err)
 	}
@@ -45,7 +48,19 @@ func logs(ctx context.Context, w *work.Work, pin envelope.Digest, writer string)
 		}
 		return nil, nil, cli.Hint(err, "who may makes one: covenant audit checkpoint", "fetch those of others: covenant sync")
 	}
+	// Whose checkpoints count comes first: anybody who may write a ledger can sign some.
+	slices.SortStableFunc(list, func(a, b *audit.Tlog) int {
+		return cmp.Compare(counts(f.Authority, b.Writer(), w.Env.Now()), counts(f.Authority, a.Writer(), w.Env.Now()))
+	})
 	return list, f.Authority, nil
+}
+
+// counts is 1 where a writer of checkpoints may make them.
+func counts(a *capability.Authority, writer ledger.Writer, now time.Time) int {
+	if audit.MayCheckpoint(a, writer, now) {
+		return 1
+	}
+	return 0
 }
 
 func newProve(env *cli.Env) *cobra.Command {
@@ -300,6 +315,9 @@ func (o *proving) logKey(ctx context.Context, env *cli.Env, p *tlog.Proof) (tlog
 	k, err := audit.LogKey(f.Root.ID, f.Authority, origin)
 	if err != nil {
 		return k, nil, missing(err)
+	}
+	if writer := ledger.Writer(origin[strings.LastIndexByte(origin, '/')+1:]); !audit.MayCheckpoint(f.Authority, writer, env.Now()) {
+		return k, nil, cli.No(cli.Hint(fmt.Errorf("the log %s is that of a writer who may not make checkpoints, and proves nothing", say.Line(origin)), "who may: covenant capability list", "to check it by a key that you trust otherwise: --key KEY"))
 	}
 	return k, f.Authority, nil
 }

@@ -158,7 +158,7 @@ func (o *reporting) account(ctx context.Context, w *work.Work, pinned work.Pinne
 	a := report.NewAccount(report.Run{Now: now, Version: provenancecmd.Version(), Root: string(pinned.Digest), Pinned: pinned.Source},
 		report.NewAsked(since, until, o.principal, o.intent))
 	a.Tips, a.Ledgers = string(f.TipsDigest()), len(f.Chains)
-	wrong, err := audit.Wrong(w.Session, f)
+	wrong, err := audit.Wrong(f, w.Cache(false), now)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noC
 	if err != nil {
 		return err
 	}
-	v, err := audit.Verify(ctx, w.Session, pin, w.Cache(noCache), deep)
+	v, err := audit.Verify(ctx, w.Session, pin, w.Cache(noCache), w.Cache(false), env.Now(), deep)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -108,7 +108,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noC
 // now is what of a record that holds is a matter of the moment: whether the trust root still does, and whether the newest checkpoint
 // is as recent as the policy demands.
 func now(ctx context.Context, env *cli.Env, w *work.Work, v *audit.Verdict, pin envelope.Digest) error {
-	if err := v.Root.Expired(env.Now()); err != nil {
+	if err := provenance.InForce(w.Session, v.Root, env.Now()); err != nil {
 		return work.Explain(err)
 	}
 	if _, demanded := v.Root.Policy.CheckpointAge(); !demanded {

@@ -246,7 +246,7 @@ func turn(w *work.Work, facts *provenance.Facts, f *verdict.Finding) func() erro
 
 // checkpoints are those that the ledgers disagree with, and what this clone remembers of the log and the ledgers have not.
 func checkpoints(w *work.Work, facts *provenance.Facts) ([]ailment, error) {
-	list, err := audit.Wrong(w.Session, facts)
+	list, err := audit.Wrong(facts, w.Cache(false), w.Env.Now())
 	out := make([]ailment, 0, len(list))
 	for _, f := range list {
 		out = append(out, ailment{Finding: f})
@@ -510,7 +510,7 @@ func stray(s *git.Session) ([]ailment, error) {
 			n, err := strconv.Atoi(number)
 			isStaged = err == nil && n > 0 && strconv.Itoa(n) == number
 		}
-		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) || strings.HasPrefix(r.Name, audit.TlogPrefix) || strings.HasPrefix(r.Name, "refs/covenant/handoff/") {
+		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) || strings.HasPrefix(r.Name, "refs/covenant/handoff/") {
 			continue
 		}
 		out = append(out, ailment{Finding: verdict.Finding{

@@ -18,11 +18,9 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/witness"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
-	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/tlog"
 	"github.com/open-covenant/covenant-git/git/audit"
-	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -117,7 +115,7 @@ func (o *cosigning) run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	l, err := o.log(ctx, w, f)
+	l, err := o.log(w, f)
 	if err != nil {
 		return err
 	}
@@ -252,13 +250,13 @@ func (o *cosigning) policy(f *provenance.Facts, now time.Time) (tlog.Policy, int
 const ahead = 5 * time.Minute
 
 // log finds the log whose newest checkpoint is to be cosigned.
-func (o *cosigning) log(ctx context.Context, w *work.Work, f *provenance.Facts) (*audit.Tlog, error) {
-	list, errs := audit.Logs(w.Session, f.Root.ID, f.Authority, o.writer)
+func (o *cosigning) log(w *work.Work, f *provenance.Facts) (*audit.Tlog, error) {
+	list, errs := audit.Logs(w.Session, w.Cache(false), f.Root.ID, f.Authority, o.writer)
 	for _, err := range errs {
 		w.Env.Talk().Warn("%v", err)
 	}
 	for _, l := range list {
-		if o.writer != "" || mayCheckpoint(f, l.Writer(), w.Env.Now()) {
+		if o.writer != "" || audit.MayCheckpoint(f.Authority, l.Writer(), w.Env.Now()) {
 			return l, nil
 		}
 	}
@@ -269,16 +267,4 @@ func (o *cosigning) log(ctx context.Context, w *work.Work, f *provenance.Facts) 
 		err = errors.New("no log of checkpoints holds here")
 	}
 	return nil, cli.Hint(err, "who may makes one: covenant audit checkpoint", "fetch those of others: covenant sync")
-}
-
-// mayCheckpoint reports whether the checkpoints of a writer count.
-func mayCheckpoint(f *provenance.Facts, w ledger.Writer, now time.Time) bool {
-	for _, p := range f.Authority.Principals() {
-		for _, k := range p.Keys {
-			if w.OfKey(k.Digest()) && f.Authority.Decide(capability.Query{KeyID: k.ID(), Action: provenance.CheckpointAction, At: now}).Allowed {
-				return true
-			}
-		}
-	}
-	return false
 }
