@@ -305,32 +305,131 @@ func TestResigned(t *testing.T) {
 	places := w.note("one", "two", "three")
 	name, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
 	w.checkpoint()
-	// The same key writes the last entry again, and says something else.
-	w.rewrite(name, func(l [][]byte) [][]byte {
-		for i, text := range []string{"two, otherwise", "three, otherwise"} {
-			prev, err := ledger.ParseBlob(l[i])
-			if err != nil {
-				t.Fatal(err)
-			}
-			k := w.sealer()
-			payload, err := envelope.Statement(event.Recorded, envelope.Header{
-				Prev: prev.ID(), Repository: k.Root.ID, Seq: uint64(i) + 2, Time: envelope.Timestamp(w.now()), Topic: name.Topic, Writer: string(name.Writer),
-			}, event.Recording{Events: []event.Event{{Kind: "note", Data: map[string]any{"text": text}}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			e, err := envelope.Seal(envelope.TypeLedger, payload, envelope.SealWith{KeyID: w.alice.Public().ID(), Signer: w.alice})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if l[i+1], err = ledger.Blob(e); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return l
-	})
+	// The same key writes the last entries again, and says something else.
+	w.rewrite(name, func(l [][]byte) [][]byte { return w.otherwise(name, l) })
 	if wrong := w.wrong(); !slices.Contains(wrong, "checkpoint.wrong") {
 		t.Errorf("history was written again, and the checkpoint holds: %q", wrong)
+	}
+}
+
+// otherwise signs, in a ledger's name, other entries after its first one.
+func (w *world) otherwise(name ledger.Name, l [][]byte) [][]byte {
+	w.t.Helper()
+	for i := range l[1:] {
+		l[i+1] = w.after(name, l[i], uint64(i)+2, fmt.Sprintf("%d, otherwise", i+2))
+	}
+	return l
+}
+
+// after signs a note that follows an entry.
+func (w *world) after(name ledger.Name, blob []byte, seq uint64, text string) []byte {
+	w.t.Helper()
+	prev, err := ledger.ParseBlob(blob)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	payload, err := envelope.Statement(event.Recorded, envelope.Header{
+		Prev: prev.ID(), Repository: w.pin, Seq: seq, Time: envelope.Timestamp(w.now()), Topic: name.Topic, Writer: string(name.Writer),
+	}, event.Recording{Events: []event.Event{{Kind: "note", Data: map[string]any{"text": text}}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	e, err := envelope.Seal(envelope.TypeLedger, payload, envelope.SealWith{KeyID: w.alice.Public().ID(), Signer: w.alice})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := ledger.Blob(e)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
+// renew makes the clone another replica, so that what it wrote is another writer's from then on.
+func (w *world) renew() {
+	w.t.Helper()
+	if err := provenance.RenewReplica(w.session().Repo()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Who serves a ledger wraps its entries into other commits when a new one comes: the next checkpoint covers that.
+func TestRewrappedIsCovered(t *testing.T) {
+	w := newWorld(t)
+	places := w.note("one", "two")
+	name, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+	w.renew()
+	before := w.checkpoint().Note.Tree()
+	w.rewrite(name, func(l [][]byte) [][]byte { return append(l, w.after(name, l[1], 3, "three")) })
+	m := w.checkpoint()
+	if after := m.Note.Tree(); after.Size != before.Size+1 || len(m.Missed) > 0 {
+		t.Errorf("%d entries, then %d; missed %q", before.Size, after.Size, m.Missed)
+	}
+	if wrong := w.wrong(); len(wrong) > 0 {
+		t.Errorf("%q", wrong)
+	}
+	// One that has another entry in the place of one that was seen is not covered, and that is said.
+	w.rewrite(name, func(l [][]byte) [][]byte { return w.otherwise(name, l) })
+	if m := w.checkpoint(); !slices.Equal(m.Missed, []string{name.String()}) {
+		t.Errorf("missed %q", m.Missed)
+	}
+}
+
+// Many entries that follow nothing, and one that is signed: nobody names it as seen.
+func TestPlantedHead(t *testing.T) {
+	w := newWorld(t)
+	places := w.note("one")
+	name, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+	w.renew()
+	w.note("by the next replica")
+	w.renew()
+	w.rewrite(name, func(l [][]byte) [][]byte {
+		for range 98 {
+			l = append(l, []byte("junk\n"))
+		}
+		return append(l, w.after(name, l[0], 100, "planted"))
+	})
+	w.note("an honest act")
+	w.rewrite(name, func(l [][]byte) [][]byte { return l[:1] })
+	for _, p := range w.facts().Problems {
+		t.Errorf("%s: %s: %s", p.Code, p.Object, p.Message)
+	}
+}
+
+// A ledger of any topic that went two ways goes the one that an operator says.
+func TestResolve(t *testing.T) {
+	for _, there := range []bool{false, true} {
+		w := newWorld(t)
+		places := w.note("one", "two", "three")
+		name, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+		ours := w.git("rev-parse", name.Ref())
+		w.rewrite(name, func(l [][]byte) [][]byte { return w.otherwise(name, l) })
+		other := w.git("rev-parse", name.Ref())
+		w.git("update-ref", name.Ref(), ours)
+		w.git("update-ref", provenance.ForkPrefix+name.String()+"-0123456789ab", other)
+		forks := w.facts().Forks()
+		if len(forks) != 1 || forks[0].Seq != 2 || !slices.Contains(w.wrong(), "ledger.fork") {
+			t.Fatalf("%+v, %q", forks, w.wrong())
+		}
+		if _, err := w.sealer().Resolve(context.Background(), forks[0], there, "because"); err != nil {
+			t.Fatal(err)
+		}
+		forks = w.facts().Forks()
+		if there {
+			if len(forks) != 1 || !forks[0].Decided {
+				t.Fatalf("decided for the other way: %+v", forks)
+			}
+			if err := provenance.Turn(w.session(), forks[0]); err != nil {
+				t.Fatal(err)
+			}
+			if at := w.git("rev-parse", name.Ref()); at != other {
+				t.Errorf("the ledger is at %s", at)
+			}
+			forks = w.facts().Forks()
+		}
+		if wrong := w.wrong(); len(forks) > 0 || len(wrong) > 0 {
+			t.Errorf("there %v: %+v, %q", there, forks, wrong)
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache, mem
 	if err != nil {
 		return nil, err
 	}
+	question += memory.Sum(statePrefix)
 	v := &Verdict{Root: root}
 	if body := cache.Recall(verdictFile, question); body != nil && json.Unmarshal(body, v) == nil {
 		return v, nil
@@ -74,7 +75,7 @@ func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache, mem
 	}
 	v.Ledgers, v.Checkpoints = len(f.Chains), len(f.Checkpoints)
 	// What was read must be what was asked about: a ledger may have moved in between.
-	if again, err := provenance.RecordQuestion(s, f.Root); err == nil && again == question {
+	if again, err := provenance.RecordQuestion(s, f.Root); err == nil && again+memory.Sum(statePrefix) == question {
 		if body, err := json.Marshal(v); err == nil {
 			cache.Keep(verdictFile, question, body)
 		}

@@ -393,6 +393,15 @@ func (c *Cache) Names(prefix string) []string {
 	return out
 }
 
+// Sum is a digest of all that is kept under names with a prefix: an answer that depends on it is asked for with it.
+func (c *Cache) Sum(prefix string) string {
+	sum := sha256.New()
+	for _, name := range c.Names(prefix) {
+		_, _ = fmt.Fprintln(sum, name, sha256.Sum256(c.read(name)))
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
 // Keep remembers facts under a name, for one question.
 func (c *Cache) Keep(name, question string, body []byte) {
 	if c != nil {

@@ -102,14 +102,7 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 		if f.dropped[x.chain] {
 			continue // an operator said so, and nothing is wrong any more
 		}
-		for _, e := range x.chain.Entries {
-			seq := int(e.Header.Seq) //nolint:gosec // bounded by envelope.Header.Check
-			if e.Err != nil || e.Header.Ledger() != x.chain.Name || seq > len(ours.Entries) {
-				break // it proves nothing, or goes on where ours ends
-			}
-			if ours.Entries[seq-1].ID == e.ID {
-				continue
-			}
+		if e, seq, ok := x.differs(ours); ok {
 			says := "its writer signed two entries number %d: %s stands here, and %s at %s"
 			hint := "show both to an operator, who decides: covenant audit resolve " + x.chain.Name
 			if f.way(x.chain.Name, e.Header.Seq, e.ID, ours.Entries[seq-1].ID) {
@@ -121,7 +114,6 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 			} else {
 				f.problem(verdict.LedgerFork, x.chain.Name, hint, says, seq, ours.Entries[seq-1].ID.Short(), e.ID.Short(), x.ref)
 			}
-			break
 		}
 	}
 }
@@ -171,14 +163,26 @@ func (f *Facts) linked(r entryRef) bool {
 func (f *Facts) drop() {
 	for _, x := range f.forks {
 		ours := f.Chains[x.chain.Name]
-		if len(x.chain.Entries) == 0 || ours == nil {
-			continue
-		}
-		e := &x.chain.Entries[0]
-		if seq := e.Header.Seq; e.Err == nil && seq > 0 && seq <= uint64(len(ours.Entries)) && f.way(x.chain.Name, seq, ours.Entries[seq-1].ID, e.ID) {
+		if e, seq, ok := x.differs(ours); ok && f.way(x.chain.Name, e.Header.Seq, ours.Entries[seq-1].ID, e.ID) {
 			f.dropped[x.chain] = true
 		}
 	}
+}
+
+// differs returns the first entry of the other way that is not ours, and its number; not ok where it proves nothing, or goes on where
+// ours ends.
+func (x *fork) differs(ours *verdict.Chain) (e *verdict.Entry, seq int, ok bool) {
+	for i := range x.chain.Entries {
+		e := &x.chain.Entries[i]
+		seq := int(e.Header.Seq) //nolint:gosec // bounded by envelope.Header.Check
+		if ours == nil || e.Err != nil || e.Header.Ledger() != x.chain.Name || seq == 0 || seq > len(ours.Entries) {
+			return nil, 0, false
+		}
+		if ours.Entries[seq-1].ID != e.ID {
+			return e, seq, true
+		}
+	}
+	return nil, 0, false
 }
 
 // Settled reports whether operators said that a ledger goes on with an entry of ours, and not with that of its other way.
@@ -222,15 +226,12 @@ func (f *Facts) Forks() []Fork {
 	for _, x := range f.forks {
 		name, ok := parseFork(x.ref)
 		ours := f.Chains[x.chain.Name]
-		if !ok || ours == nil || f.dropped[x.chain] || len(x.chain.Entries) == 0 {
+		e, seq, differs := x.differs(ours)
+		if !ok || !differs || f.dropped[x.chain] {
 			continue
 		}
-		e := &x.chain.Entries[0]
-		seq := e.Header.Seq
-		if e.Err != nil || e.Header.Ledger() != x.chain.Name || seq == 0 || seq > uint64(len(ours.Entries)) || ours.Entries[seq-1].ID == e.ID {
-			continue
-		}
-		out = append(out, Fork{name, x.ref, seq, ours.Entries[seq-1].ID, e.ID, f.way(x.chain.Name, seq, e.ID, ours.Entries[seq-1].ID)})
+		here := ours.Entries[seq-1].ID
+		out = append(out, Fork{name, x.ref, e.Header.Seq, here, e.ID, f.way(x.chain.Name, e.Header.Seq, e.ID, here)})
 	}
 	return out
 }

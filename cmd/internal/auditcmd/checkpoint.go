@@ -78,6 +78,9 @@ func runCheckpoint(ctx context.Context, env *cli.Env, who string, asJSON bool) e
 	if err != nil {
 		return err
 	}
+	if err := provenance.InForce(w.Session, f.Root, env.Now()); err != nil {
+		return work.Explain(err)
+	}
 	if d := k.Ask(capability.Query{Action: provenance.CheckpointAction, At: env.Now()}); !d.Allowed {
 		return cli.No(cli.Hint(fmt.Errorf("%s may not make checkpoints: %s", k.Hand.Principal.Name, d.Reason),
 			"an operator allows it: covenant capability grant --to "+say.Shell(k.Hand.Principal.Name)+" --action "+provenance.CheckpointAction))
