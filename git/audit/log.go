@@ -131,9 +131,7 @@ func order(f *provenance.Facts) []spot {
 	n := 0
 	ends := map[string]int{} // ledger → how many of its entries count
 	for name, c := range f.Chains {
-		for ends[name] < len(c.Entries) && c.Whole(ends[name]) && c.Entries[ends[name]].Err == nil {
-			ends[name]++
-		}
+		ends[name] = counting(c)
 		n += ends[name]
 	}
 	out := make([]spot, 0, n)
@@ -205,36 +203,28 @@ func circle(f *provenance.Facts, waiting map[string][]spot, came map[string]int,
 // Log returns the records that a filter picks, causes before effects. Statements are read as they are
 // asked for; what was verified when f was read is held to its identity.
 func Log(s *git.Session, f *provenance.Facts, filter Filter) iter.Seq2[Record, error] {
-	return read(s, f, filter, order(f))
+	return read(s, f, filter, order(f), slices.Values)
 }
 
 // Backwards is Log, effects before causes: what happened last comes first.
 func Backwards(s *git.Session, f *provenance.Facts, filter Filter) iter.Seq2[Record, error] {
 	spots := order(f)
 	slices.Reverse(spots)
-	return func(yield func(Record, error) bool) {
-		for batch, err := range entries(s, f, filter, spots) {
-			if err != nil {
-				yield(Record{}, err)
-				return
-			}
-			for _, r := range slices.Backward(batch) {
-				if filter.wants(&r, f.Authority) && !yield(r, nil) {
-					return
-				}
-			}
-		}
-	}
+	return read(s, f, filter, spots, func(list []Record) iter.Seq[Record] {
+		slices.Reverse(list)
+		return slices.Values(list)
+	})
 }
 
-func read(s *git.Session, f *provenance.Facts, filter Filter, spots []spot) iter.Seq2[Record, error] {
+// read reads what stands at spots; within gives the records of one entry in their order.
+func read(s *git.Session, f *provenance.Facts, filter Filter, spots []spot, within func([]Record) iter.Seq[Record]) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		for batch, err := range entries(s, f, filter, spots) {
 			if err != nil {
 				yield(Record{}, err)
 				return
 			}
-			for _, r := range batch {
+			for r := range within(batch) {
 				if filter.wants(&r, f.Authority) && !yield(r, nil) {
 					return
 				}
@@ -378,11 +368,16 @@ func (r *Record) events(o *envelope.Opened) ([]Record, error) {
 func Heads(f *provenance.Facts) map[string]uint64 {
 	out := make(map[string]uint64, len(f.Chains))
 	for name, c := range f.Chains {
-		n := uint64(0)
-		for n < uint64(len(c.Entries)) && c.Whole(int(n)) && c.Entries[n].Err == nil { //nolint:gosec // bounded
-			n++
-		}
-		out[name] = n
+		out[name] = uint64(counting(c)) //nolint:gosec // a count
 	}
 	return out
+}
+
+// counting returns how many entries of a ledger count, from its first on.
+func counting(c *verdict.Chain) int {
+	n := 0
+	for n < len(c.Entries) && c.Whole(n) && c.Entries[n].Err == nil {
+		n++
+	}
+	return n
 }
