@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -27,14 +26,6 @@ const (
 	maxPushedBytes   = 256 << 20 // of all new envelopes together
 )
 
-// What is told of a refused push: Git puts "remote: " before each line.
-const (
-	maxComplaints = 14
-	maxOfCommit   = 3 // findings
-	maxHints      = 3
-	maxComplaint  = 400 // characters
-)
-
 // pushed is a push before any ref has moved. Its objects are in Git's quarantine.
 type pushed struct {
 	in      *Input
@@ -43,7 +34,7 @@ type pushed struct {
 	moves   []move
 	overlay map[string]oid.ID // our refs as the push would leave them
 	facts   *provenance.Facts // of the push, and of what was there before it
-	wrong   []string
+	wrong   []complaint
 	hints   []string
 	more    int
 }
@@ -87,73 +78,10 @@ func (p *pushed) judge(ctx context.Context) error {
 	return p.code(ctx)
 }
 
-// verdict says what is wrong to who pushes, and returns the refusal.
-func (p *pushed) verdict() error {
-	if len(p.wrong) == 0 {
-		return nil
-	}
-	for _, w := range p.wrong {
-		p.in.say("%s", w)
-	}
-	if p.more > 0 {
-		p.in.say("and %d more", p.more)
-	}
-	return &RefusedError{Err: errors.New("nothing of this push was taken"), Hint: p.hints[:min(len(p.hints), maxHints)], refusals: p.refusals()}
-}
-
-// refusals are what is recorded of a push: the refs that something is wrong with, and what; else the first, and everything.
-func (p *pushed) refusals() []refusal {
-	var out []refusal
-	for _, m := range p.moves {
-		var why []string
-		for _, w := range p.wrong {
-			if strings.HasPrefix(w, m.ref+":") {
-				why = append(why, w)
-			}
-		}
-		if len(why) > 0 {
-			out = append(out, refusal{move: m, reason: strings.Join(why, "\n")})
-		}
-	}
-	if len(out) == 0 && len(p.moves) > 0 {
-		out = append(out, refusal{move: p.moves[0], reason: strings.Join(p.wrong, "\n")})
-	}
-	return out
-}
-
-func (p *pushed) refuse(hint, format string, a ...any) {
-	if len(p.wrong) == maxComplaints {
-		p.more++
-		return
-	}
-	p.wrong = append(p.wrong, plain(fmt.Sprintf(format, a...)))
-	p.hint(hint)
-}
-
-func (p *pushed) hint(hint string) {
-	if hint != "" && !slices.Contains(p.hints, hint) {
-		p.hints = append(p.hints, hint)
-	}
-}
-
-// plain makes a line of what somebody else chose the words of.
-func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
-	if r := []rune(s); len(r) > maxComplaint {
-		return string(r[:maxComplaint]) + "…"
-	}
-	return s
-}
-
 // limits counts before anything is read.
 func (p *pushed) limits(ctx context.Context) error {
 	if len(p.moves) > maxPushedRefs {
-		p.refuse("push fewer refs at once", "%d refs in one push; at most %d are taken", len(p.moves), maxPushedRefs)
+		p.refuse("", "push fewer refs at once", "%d refs in one push; at most %d are taken", len(p.moves), maxPushedRefs)
 		return nil
 	}
 	var tips strings.Builder
@@ -170,7 +98,7 @@ func (p *pushed) limits(ctx context.Context) error {
 		return fmt.Errorf("counting what is pushed: %w", err)
 	}
 	if n, err := strconv.Atoi(strings.TrimSpace(string(out))); err != nil || n > maxPushedCommits {
-		p.refuse("push the history in parts: git push REMOTE COMMIT:refs/heads/BRANCH", "more than %d commits and ledger entries in one push", maxPushedCommits)
+		p.refuse("", "push the history in parts: git push REMOTE COMMIT:refs/heads/BRANCH", "more than %d commits and ledger entries in one push", maxPushedCommits)
 	}
 	return nil
 }
@@ -197,10 +125,10 @@ func (p *pushed) present(context.Context) error {
 		if to, err := p.s.Symbolic(m.ref); err != nil {
 			return err
 		} else if to != "" {
-			p.refuse("push what it is a name of: git push REMOTE HEAD:"+to, "%s: is here another name of %s", m.ref, to)
+			p.refuse(m.ref, "push what it is a name of: git push REMOTE HEAD:"+to, "is here another name of %s", to)
 		}
 		if now := at[m.ref]; now != m.old && !(now.IsZero() && m.old.IsZero()) {
-			p.refuse("fetch, and push again: git fetch REMOTE", "%s: the push says it is at %s, and it is at %s", m.ref, spot(m.old), spot(now))
+			p.refuse(m.ref, "fetch, and push again: git fetch REMOTE", "the push says it is at %s, and it is at %s", spot(m.old), spot(now))
 		}
 	}
 	return nil
@@ -220,17 +148,17 @@ func (p *pushed) names(context.Context) error {
 		record := strings.HasPrefix(m.ref, "refs/covenant/") || m.ref == notes.Ref
 		switch {
 		case strings.HasPrefix(m.ref, "refs/replace/"):
-			p.refuse("", "%s: replacements of objects are not taken: they show everybody else another history", m.ref)
+			p.refuse(m.ref, "", "replacements of objects are not taken: they show everybody else another history")
 		case strings.HasPrefix(m.ref, provenance.RemotePrefix), strings.HasPrefix(m.ref, provenance.ForkPrefix):
-			p.refuse("", "%s: what a clone fetched is its own affair, and not taken", m.ref)
+			p.refuse(m.ref, "", "what a clone fetched is its own affair, and not taken")
 		case strings.HasPrefix(m.ref, ledger.Prefix) && !isLedger:
-			p.refuse("", "%s: is no name of a ledger", m.ref)
+			p.refuse(m.ref, "", "is no name of a ledger")
 		case record && !isLedger && !recordName(m.ref):
-			p.refuse("", "%s: is no name of a record", m.ref)
+			p.refuse(m.ref, "", "is no name of a record")
 		case strings.HasPrefix(m.ref, notes.Ref+"/"):
-			p.refuse("", "%s: would be in the way of %s", m.ref, notes.Ref)
+			p.refuse(m.ref, "", "would be in the way of %s", notes.Ref)
 		case record && m.new.IsZero() && !strings.HasPrefix(m.ref, provenance.StagedPrefix):
-			p.refuse("", "%s: is a record, and records are never deleted", m.ref)
+			p.refuse(m.ref, "", "is a record, and records are never deleted")
 		}
 	}
 	return nil
@@ -260,7 +188,7 @@ func (p *pushed) root(ctx context.Context) error {
 		if ok, err := provenance.Forward(ctx, p.s, m.old, m.new); err != nil {
 			return err
 		} else if !ok {
-			p.refuse("take the one that is here: git fetch REMOTE '+"+m.ref+":"+m.ref+"'", "%s: the trust root here has versions that this one does not follow", m.ref)
+			p.refuse(m.ref, "take the one that is here: git fetch REMOTE '+"+m.ref+":"+m.ref+"'", "the trust root here has versions that this one does not follow")
 			return nil
 		}
 	}
@@ -272,11 +200,11 @@ func (p *pushed) root(ctx context.Context) error {
 	var refused *provenance.RootError
 	switch {
 	case errors.Is(err, provenance.ErrRootMissing):
-		p.refuse("push it: git push REMOTE "+provenance.RootRef+" 'refs/covenant/ledger/*:refs/covenant/ledger/*'", "root.missing: this repository holds everything to trust root %s, which is not here yet", p.pin)
+		p.refuse("", "push it: git push REMOTE "+provenance.RootRef+" 'refs/covenant/ledger/*:refs/covenant/ledger/*'", "root.missing: this repository holds everything to trust root %s, which is not here yet", p.pin)
 		return nil
 	case errors.As(err, &refused):
 		if _, proposed := p.overlay[provenance.RootRef]; proposed {
-			p.refuse("", "%s: %v", provenance.RootRef, refused)
+			p.refuse(provenance.RootRef, "", "%v", refused)
 			return nil
 		}
 	}
@@ -301,7 +229,7 @@ func (p *pushed) entries() error {
 			return fmt.Errorf("ledgers: %w", err)
 		}
 		if names = append(names, c.ID.String()+":"+ledger.File); len(names) > maxPushedEntries {
-			p.refuse("push some ledgers first, then the others", "more than %d new ledger entries in one push", maxPushedEntries)
+			p.refuse("", "push some ledgers first, then the others", "more than %d new ledger entries in one push", maxPushedEntries)
 			return nil
 		}
 	}
@@ -313,7 +241,7 @@ func (p *pushed) entries() error {
 		}
 		i++
 		if sum += size; sum > maxPushedBytes || size > envelope.MaxSize {
-			p.refuse("push some ledgers first, then the others", "the new ledger entries have more than %d bytes", maxPushedBytes)
+			p.refuse("", "push some ledgers first, then the others", "the new ledger entries have more than %d bytes", maxPushedBytes)
 			break
 		}
 	}
@@ -329,7 +257,7 @@ func (p *pushed) ledgers(context.Context) error {
 		}
 		c := p.facts.Chains[name.String()]
 		if c == nil || len(c.Entries) == 0 {
-			p.refuse("", "%s: %s: is no ledger", m.ref, verdict.LedgerDamaged)
+			p.refuse(m.ref, "", "%s: is no ledger", verdict.LedgerDamaged)
 			continue
 		}
 		had := slices.IndexFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit == m.old })
@@ -337,17 +265,15 @@ func (p *pushed) ledgers(context.Context) error {
 		_, known := p.facts.Authority.ByKey(key)
 		switch {
 		case c.Broken != nil && c.Broken.Code == verdict.LedgerDamaged:
-			p.refuse("", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
+			p.refuse(m.ref, "", "%s: %s", c.Broken.Code, c.Broken.Message)
 		case !m.old.IsZero() && had < 0:
-			p.refuse("see what is here: git fetch REMOTE '+refs/covenant/ledger/*:refs/covenant-remote/REMOTE/ledger/*'",
-				"%s: %s: it lacks entries that are here; ledgers are only appended to", m.ref, verdict.LedgerRolledBack)
+			p.refuse(m.ref, "see what is here: git fetch REMOTE '+refs/covenant/ledger/*:refs/covenant-remote/REMOTE/ledger/*'", "%s: it lacks entries that are here; ledgers are only appended to", verdict.LedgerRolledBack)
 		case key != "" && !known:
-			p.refuse("push the ledgers of who introduced the writer: git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'",
-				"%s: %s: written by %s, whom nobody introduced", m.ref, verdict.LedgerUnknown, key)
+			p.refuse(m.ref, "push the ledgers of who introduced the writer: git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'", "%s: written by %s, whom nobody introduced", verdict.LedgerUnknown, key)
 		case c.Broken != nil && c.Broken.Code == verdict.LedgerNewer:
-			p.refuse("who keeps this repository updates covenant there", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
+			p.refuse(m.ref, "who keeps this repository updates covenant there", "%s: %s", c.Broken.Code, c.Broken.Message)
 		case c.Broken != nil:
-			p.refuse("", "%s: %s: %s", m.ref, c.Broken.Code, c.Broken.Message)
+			p.refuse(m.ref, "", "%s: %s", c.Broken.Code, c.Broken.Message)
 		}
 	}
 	return nil
@@ -359,7 +285,7 @@ func (p *pushed) records(ctx context.Context) error {
 		_, isLedger := ledger.ParseRef(m.ref)
 		if m.ref == notes.Ref && !m.new.IsZero() {
 			if err := notes.Check(p.s, m.new.String()); err != nil {
-				p.refuse("make the view anew: covenant doctor --fix", "%s: %v", m.ref, err)
+				p.refuse(m.ref, "make the view anew: covenant doctor --fix", "%v", err)
 				continue
 			}
 		}
@@ -368,7 +294,7 @@ func (p *pushed) records(ctx context.Context) error {
 			continue
 		case strings.HasPrefix(m.ref, provenance.StagedPrefix):
 			if err := provenance.CheckStaged(p.s, p.facts.Root, m.ref, m.new); err != nil {
-				p.refuse("", "%s: is no draft of a next version: %v", m.ref, err)
+				p.refuse(m.ref, "", "is no draft of a next version: %v", err)
 			}
 			continue
 		case m.old.IsZero():
@@ -386,7 +312,7 @@ func (p *pushed) records(ctx context.Context) error {
 					return err
 				}
 				if len(lost) > 0 {
-					p.refuse("mend the view: covenant doctor --fix", "%s: takes the seals of %s out of the view, and the ledgers have them", m.ref, lost[0].Short())
+					p.refuse(m.ref, "mend the view: covenant doctor --fix", "takes the seals of %s out of the view, and the ledgers have them", lost[0].Short())
 				}
 			}
 			continue
@@ -395,7 +321,7 @@ func (p *pushed) records(ctx context.Context) error {
 		if m.ref == notes.Ref {
 			hint = "join them, or leave them: git fetch REMOTE " + notes.Ref + ", git notes --ref=covenant merge -s cat_sort_uniq FETCH_HEAD"
 		}
-		p.refuse(hint, "%s: lacks what is here; records are only added to", m.ref)
+		p.refuse(m.ref, hint, "lacks what is here; records are only added to")
 	}
 	return nil
 }
@@ -489,7 +415,7 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 	})
 	var all *provenance.CondemnedError
 	if errors.As(err, &all) {
-		p.refuse("who has it sends it: covenant sync; until then nothing here can be judged", "%s: %v", m.ref, all)
+		p.refuse(m.ref, "who has it sends it: covenant sync; until then nothing here can be judged", "%v", all)
 		return nil
 	}
 	var bad *provenance.UnverifiedError
@@ -505,7 +431,7 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 			if f.Path != "" {
 				what = strconv.Quote(f.Path) + ": " + what
 			}
-			p.refuse(p.advice(f.Code, r.Commit), "%s: commit %s: %s: %s", m.ref, r.Commit.Short(), f.Code, what)
+			p.refuse(m.ref, p.advice(f.Code, r.Commit), "commit %s: %s: %s", r.Commit.Short(), f.Code, what)
 		}
 	}
 	p.more += bad.Failed - len(bad.Results)
@@ -584,8 +510,7 @@ func (p *pushed) mayMove(ctx context.Context, m move) error {
 	if !m.old.IsZero() {
 		old = " --old " + m.old.String()
 	}
-	p.refuse("who has "+action+" admits it, and pushes the ledgers with it: covenant ref admit "+m.ref+old+" && git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'",
-		"%s: %s: it is protected and %s, and %s", m.ref, verdict.RefUnadmitted, what, why)
+	p.refuse(m.ref, "who has "+action+" admits it, and pushes the ledgers with it: covenant ref admit "+m.ref+old+" && git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'", "%s: it is protected and %s, and %s", verdict.RefUnadmitted, what, why)
 	return nil
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/event"
-	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -46,7 +45,7 @@ func (in *Input) tellRefused(ctx context.Context, s *git.Session, pin envelope.D
 		}
 		// What is pushed stays in its quarantine; what is said of it does not.
 		repo, err := git.Open(ctx, git.Options{Dir: s.Repo().GitDir(), Env: outside(in.Env), Reads: true, Stored: stored})
-		if err != nil || !spare(repo, in.Now()) {
+		if err != nil {
 			return
 		}
 		s = repo.Session(ctx)
@@ -65,12 +64,25 @@ func (in *Input) tellRefused(ctx context.Context, s *git.Session, pin envelope.D
 		return
 	}
 	intent, _ := in.intent()
-	home, _ := in.lookup("HOME")
-	x, err := redaction.New(redaction.Rules{}.For(redaction.Person{Home: home}), provenance.RedactionKey(in.ConfigDir))
+	x, err := audit.Redactor(in.Env, in.ConfigDir)
 	if err != nil {
 		return
 	}
+	unlock, err := s.Repo().Lock(ctx)
+	if err != nil {
+		return
+	}
+	defer unlock()
 	var events []event.Event
+	if in.Moment == "pre-receive" {
+		n := spent(s.Repo(), in.Now())
+		if n > refusalsLimit {
+			return
+		}
+		if n == refusalsLimit {
+			events = append(events, event.Event{Kind: "note", Data: map[string]any{"text": fmt.Sprintf("%d refused pushes are recorded in an hour; more of this hour are not", refusalsLimit)}})
+		}
+	}
 	for _, r := range refused.refusals[:min(len(refused.refusals), maxRefsRefused)] {
 		data := map[string]any{"ref": clip(r.move.ref), "moment": in.Moment, "reason": clip(r.reason)}
 		for name, id := range map[string]oid.ID{"old": r.move.old, "new": r.move.new} {
@@ -87,7 +99,7 @@ func (in *Input) tellRefused(ctx context.Context, s *git.Session, pin envelope.D
 		}
 		events = append(events, e)
 	}
-	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Moment: in.Moment, Now: in.Now}
+	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Moment: in.Moment, Now: in.Now, Locked: true}
 	_, _ = audit.Append(ctx, k, true, events...)
 }
 
@@ -105,9 +117,9 @@ func outside(env []string) []string {
 	})
 }
 
-// spare counts the refusals of an hour, and reports whether one more is recorded.
-func spare(r *git.Repo, now time.Time) bool {
-	const file = "refusals" // "<seconds since 1970 when the hour began> <how many were recorded>"
+// spent counts one more refusal of an hour, under the repository's lock, and returns which one it is; past the limit none is counted.
+func spent(r *git.Repo, now time.Time) int {
+	const file = "refusals" // "<seconds since 1970 when the hour began> <how many there were>"
 	began, n := now.Unix(), 0
 	if b, err := os.ReadFile(filepath.Join(r.StateDir(), file)); err == nil && len(b) < 64 { // our own
 		var at int64
@@ -117,8 +129,8 @@ func spare(r *git.Repo, now time.Time) bool {
 			began = at
 		}
 	}
-	if n >= refusalsLimit {
-		return false
+	if n >= refusalsLimit || r.WriteState(file, fmt.Appendf(nil, "%d %d\n", began, n+1)) != nil {
+		return refusalsLimit + 1
 	}
-	return r.WriteState(file, fmt.Appendf(nil, "%d %d\n", began, n+1)) == nil
+	return n + 1
 }

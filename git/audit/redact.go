@@ -6,7 +6,39 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/redaction"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
+
+// Redactor takes secrets and personal paths out of what people and programs tell, before it is written. It knows the values of variables
+// of an environment that are named like secrets, and the home that it names; the key of its marks is the user's.
+func Redactor(environ []string, configDir string) (*redaction.Redactor, error) {
+	home := ""
+	var secrets []string
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if name == "HOME" {
+			home = value
+		}
+		if secretName(name) {
+			secrets = append(secrets, value)
+		}
+	}
+	return redaction.New(redaction.Rules{}.For(redaction.Person{Home: home}).Secrets(secrets...), provenance.RedactionKey(configDir))
+}
+
+// secretName reports whether a variable is named like one that holds a secret.
+func secretName(name string) bool {
+	name = strings.ToUpper(name)
+	if strings.HasSuffix(name, "_SOCK") || strings.HasSuffix(name, "_FILE") || strings.HasSuffix(name, "_PATH") {
+		return false
+	}
+	for _, word := range []string{"TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIAL"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
+}
 
 // Redact takes secrets and personal paths out of an event before it is written: history does not forget. It returns what was found.
 func Redact(x *redaction.Redactor, e *event.Event) ([]redaction.Hit, error) {

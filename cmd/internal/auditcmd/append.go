@@ -164,7 +164,7 @@ func parse(line []byte) (event.Event, error) {
 
 // redact takes out of events what history should not have, and tells that it did.
 func redact(env *cli.Env, events []event.Event, lines []int) error {
-	x, err := work.Redactor(env)
+	x, err := audit.Redactor(env.Environ, work.ConfigDir(env))
 	if err != nil {
 		return err
 	}

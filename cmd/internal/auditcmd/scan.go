@@ -55,7 +55,7 @@ func runScan(ctx context.Context, env *cli.Env, root string, asJSON bool) error 
 		return err
 	}
 	defer w.Close()
-	x, err := work.Redactor(env)
+	x, err := audit.Redactor(env.Environ, work.ConfigDir(env))
 	if err != nil {
 		return err
 	}
