@@ -589,3 +589,42 @@ func TestOrder(t *testing.T) {
 		t.Errorf("forth %q, back %q", forth, back)
 	}
 }
+
+// A ledger of checkpoints is taken back, to other commits or to fewer: what this clone remembers of it outlives every look at the logs.
+func TestRollbackIsRemembered(t *testing.T) {
+	for name, change := range map[string]func(w *world, ref string, l [][]byte){
+		"to fewer": func(w *world, ref string, _ [][]byte) { w.git("update-ref", ref, ref+"~1") },
+		"to fewer, and anew": func(w *world, ref string, l [][]byte) {
+			w.rewrite(must(ledger.ParseRef(ref)), func([][]byte) [][]byte { return l[:1] })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.note("one")
+			w.checkpoint()
+			w.note("two")
+			m := w.checkpoint()
+			ref := ledger.Prefix + m.Ledger
+			var l [][]byte
+			w.rewrite(must(ledger.ParseRef(ref)), func(blobs [][]byte) [][]byte { l = blobs; return blobs })
+			change(w, ref, l)
+			for range 2 {
+				k := w.sealer()
+				if list, errs := audit.Logs(k.Session, w.cache(k.Session), k.Root.ID, k.Authority, ""); len(list) > 0 || len(errs) != 1 || !errors.Is(errs[0], audit.ErrRolledBack) {
+					t.Errorf("%d logs, %v", len(list), errs)
+				}
+				found, err := audit.Wrong(w.facts(), w.cache(k.Session), w.clock)
+				if err != nil || len(found) != 1 || found[0].Code != "ledger.rolled-back" {
+					t.Errorf("%v, %v", found, err)
+				}
+			}
+		})
+	}
+}
+
+func must[T any](v T, ok bool) T {
+	if !ok {
+		panic("malformed")
+	}
+	return v
+}

@@ -73,9 +73,11 @@ type Tlog struct {
 	text  []byte // the newest checkpoint, as it was found in its entry or in the log
 	tiles map[string][]byte
 	gone  []string
-	rows  []byte // what the index gains: 64 bytes for each entry
-	first uint64 // its number
-	anew  bool   // what was there is not believed
+	rows  []byte          // what the index gains: 64 bytes for each entry
+	first uint64          // its number
+	anew  bool            // what was there is not believed
+	had   envelope.Digest // the last entry that was taken in, as it is remembered
+	met   bool            // it was met again since
 	refs  map[string]oid.ID
 }
 
@@ -90,17 +92,14 @@ func OpenLog(s *git.Session, cache *provenance.Cache, repository envelope.Digest
 		return nil, err
 	}
 	l.Key = key
-	if err := l.load(); err != nil {
-		l.reset()
+	if err = l.load(); err == nil {
+		err = l.catchUp()
 	}
-	if err := l.catchUp(); err != nil {
-		if l.anew || errors.Is(err, ErrRolledBack) {
-			return nil, err
-		}
-		l.reset() // what is derived may be damaged: once more, from the ledgers
-		if err := l.catchUp(); err != nil {
-			return nil, err
-		}
+	if err != nil && !errors.Is(err, ErrRolledBack) { // what is derived may be damaged: once more, from the ledgers
+		err = l.again()
+	}
+	if err != nil {
+		return nil, err
 	}
 	return l, nil
 }
@@ -130,16 +129,15 @@ func (l *Tlog) reset() {
 // load reads what was made before.
 func (l *Tlog) load() error {
 	l.tiles = map[string][]byte{}
+	at, ok := recallState(l.cache, l.name.Writer, l.Key)
+	l.at, l.had = at, at.EntryID
 	c, err := l.s.Commit(TlogPrefix + string(l.name.Writer))
 	if err != nil {
 		return err
 	}
-	l.was = c.ID
-	at, ok := recallState(l.cache, l.name.Writer, l.Key)
-	if !ok {
+	if l.was = c.ID; !ok {
 		return errors.New("nothing is remembered of it")
 	}
-	l.at = at
 	if l.at.Covered == nil {
 		l.at.Covered = map[string]row{}
 	}
@@ -232,6 +230,7 @@ func (l *Tlog) catchUp() error {
 			return fmt.Errorf("entry %d of %s: %w", h.Seq, l.name, err)
 		}
 		l.at.Entry, l.at.EntryID = id.String(), e.ID()
+		l.met = l.met || e.ID() == l.had
 		if c, err := event.ParseCheckpoint(o); err == nil {
 			l.checkpoint(e.ID(), []byte(c.Body.Note))
 		}
@@ -380,10 +379,17 @@ func (l *Tlog) entries(g provenance.Gain) iter.Seq2[row, error] {
 	}
 }
 
-// again makes the log anew, from the ledgers: what was there is damaged.
+// again makes the log anew, from the ledgers: what was there is damaged. What is remembered to have been the last entry must be among
+// those of the ledger, in whatever commit.
 func (l *Tlog) again() error {
 	l.reset()
-	return l.catchUp()
+	if err := l.catchUp(); err != nil {
+		return err
+	}
+	if l.had != "" && !l.met {
+		return fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, l.name, l.had.Short())
+	}
+	return nil
 }
 
 // save writes what the log gained, if anything. What is derived need not be written: an error costs time, the next time. Where nothing
