@@ -255,7 +255,7 @@ func (r *Repo) refPath(name string) string {
 	return filepath.Join(dir, filepath.FromSlash(name))
 }
 
-// Patience is how many tries, about half a second, a lock may stand in the way. From then on who can do
+// Patience is how many tries, some seconds with what Git itself waits, a lock may stand in the way. From then on who can do
 // without the ref does, and a lock that is older than any living process holds one is taken for a dead one's.
 const Patience = 9
 
@@ -273,7 +273,7 @@ func (e *ConflictError) abandoned() bool {
 }
 
 // Retry calls fn until it returns something that is no *[ConflictError], waiting a random time
-// that grows between calls. It gives up after 64 calls, when ctx ends, or after about half a second when a
+// that grows between calls. It gives up after 64 calls, when ctx ends, or after [Patience] when a
 // lock in the way is older than any living process holds one, with an error that wraps the last
 // conflict. fn reads the refs afresh each time.
 func Retry(ctx context.Context, fn func() error) error {
