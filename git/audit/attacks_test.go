@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/tlog"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -430,6 +431,52 @@ func TestResolve(t *testing.T) {
 		if wrong := w.wrong(); len(forks) > 0 || len(wrong) > 0 {
 			t.Errorf("there %v: %+v, %q", there, forks, wrong)
 		}
+	}
+}
+
+// adopt puts a policy in force.
+func (w *world) adopt(p *trust.Policy) {
+	w.t.Helper()
+	s, root := w.session(), w.facts().Root
+	next, err := root.Current().Next(envelope.Timestamp(w.now()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	next.Policy = p
+	if _, err := provenance.Propose(context.Background(), s, root, next, w.now(), w.alice); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// A checkpoint that says to be of a time to come counts for nothing, also beside one that counts.
+func TestCheckpointToCome(t *testing.T) {
+	w := newWorld(t)
+	w.adopt(&trust.Policy{Version: 1, MaxCheckpointAge: "24h"})
+	at := func(later time.Duration) {
+		k := w.sealer()
+		k.Now = func() time.Time { return w.now().Add(later) }
+		if _, err := w.sign(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := func(now time.Time) bool {
+		err := w.facts().Fresh(now)
+		if err != nil && !errors.Is(err, provenance.ErrFreshness) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	at(0)
+	start := w.clock
+	if !fresh(start) || fresh(start.Add(25*time.Hour)) {
+		t.Error("before")
+	}
+	at(48 * time.Hour)
+	if !fresh(start) || fresh(start.Add(25*time.Hour)) {
+		t.Error("what says to be of the day after tomorrow changed the answer")
+	}
+	if !fresh(start.Add(49 * time.Hour)) {
+		t.Error("it does not count when its time has come")
 	}
 }
 

@@ -149,17 +149,26 @@ func (l *Tlog) Writer() ledger.Writer { return l.name.Writer }
 // Text returns the newest checkpoint with the cosignatures that came with it or later.
 func (l *Tlog) Text() []byte { return l.text }
 
-// View reads the log as the newest checkpoint has it. What is damaged is made anew, once.
-func (l *Tlog) View() (*tlog.View, error) {
-	v, err := tlog.At(l.Note.Tree(), l)
-	if err != nil && !l.anew {
-		if err := l.again(); err != nil {
-			return nil, err
+// Read has f read the log as the newest checkpoint has it. Where a tile turns out to be damaged the log is made anew, from the ledgers,
+// and f is called once more.
+func (l *Tlog) Read(f func(*tlog.View) error) error {
+	read := func() error {
+		v, err := tlog.At(l.Note.Tree(), l)
+		if err != nil {
+			return err
 		}
-		_ = l.save()
-		return tlog.At(l.Note.Tree(), l)
+		return f(v)
 	}
-	return v, err
+	err := read()
+	var damaged *tlog.TileError
+	if l.anew || !errors.As(err, &damaged) {
+		return err
+	}
+	if err := l.again(); err != nil {
+		return err
+	}
+	_ = l.save() // it is derived
+	return read()
 }
 
 // Where says at which place a log has an entry, and which commit holds it.
@@ -213,28 +222,24 @@ func (l *Tlog) allRows() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := l.tree.Size * rowSize; uint64(len(b)) >= n || len(l.rows) == 0 {
-		return b[:min(uint64(len(b)), n)], nil
+	n, had := l.tree.Size*rowSize, uint64(len(b))
+	switch {
+	case had >= n:
+		return b[:n], nil
+	case len(l.rows) > 0 && had >= l.first*rowSize:
+		return append(b[:l.first*rowSize], l.rows...), nil
 	}
-	return append(b[:l.first*rowSize], l.rows...), nil
+	return nil, errIndex // it was cut since it was opened
 }
 
 // Prove makes a proof that the log has an entry, as the newest checkpoint has it, in the format of C2SP tlog-proof: it carries the
 // entry's envelope, and needs nothing of this repository to be checked.
 func (l *Tlog) Prove(at Where) (*tlog.Proof, error) {
-	v, err := l.View()
-	if err != nil {
-		return nil, err
-	}
-	hashes, err := v.Inclusion(at.Index)
-	if err != nil && !l.anew {
-		if err = l.again(); err == nil {
-			_ = l.save()
-			if v, err = l.View(); err == nil {
-				hashes, err = v.Inclusion(at.Index)
-			}
-		}
-	}
+	var hashes []tlog.Hash
+	err := l.Read(func(v *tlog.View) (err error) {
+		hashes, err = v.Inclusion(at.Index)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +276,7 @@ func RecordOfEnvelope(extra []byte) (tlog.Record, error) {
 // LogKey finds the key of the log that an origin names, among the writers who are known.
 func LogKey(repository envelope.Digest, a *capability.Authority, origin string) (tlog.LogKey, error) {
 	i := strings.LastIndexByte(origin, '/')
-	k, err := logKey(repository, a, ledger.Writer(origin[i+1:]))
+	k, err := provenance.LogKey(repository, a, ledger.Writer(origin[i+1:]))
 	if err == nil && string(k.Origin()) != origin {
 		err = fmt.Errorf("%w: %.100q is of another repository", tlog.ErrOrigin, origin)
 	}
@@ -304,7 +309,7 @@ func remembered(f *provenance.Facts, cache *provenance.Cache) []verdict.Finding 
 	var out []verdict.Finding
 	for _, file := range cache.Names(statePrefix) {
 		name := ledger.Name{Topic: event.CheckpointTopic, Writer: ledger.Writer(strings.TrimPrefix(file, statePrefix))}
-		key, err := logKey(f.Root.ID, f.Authority, name.Writer)
+		key, err := provenance.LogKey(f.Root.ID, f.Authority, name.Writer)
 		if err != nil {
 			continue // of somebody who is not known any more
 		}
@@ -321,16 +326,4 @@ func remembered(f *provenance.Facts, cache *provenance.Cache) []verdict.Finding 
 		}
 	}
 	return out
-}
-
-// MayCheckpoint reports whether checkpoints of a writer count at a moment: whose key it is may make them.
-func MayCheckpoint(a *capability.Authority, w ledger.Writer, now time.Time) bool {
-	for _, p := range a.Principals() {
-		for _, k := range p.Keys {
-			if w.OfKey(k.Digest()) && a.Decide(capability.Query{KeyID: k.ID(), Action: provenance.CheckpointAction, At: now}).Allowed {
-				return true
-			}
-		}
-	}
-	return false
 }

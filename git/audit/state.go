@@ -38,6 +38,8 @@ var ErrNoCheckpoint = errors.New("there is no checkpoint here")
 // ErrRolledBack says that a ledger of checkpoints lacks an entry that this clone has made a log of.
 var ErrRolledBack = errors.New("the ledger was rolled back")
 
+var errIndex = errors.New("the log and its index don't fit: run it again")
+
 // state says how far a log was made.
 type state struct {
 	Entry   string          `json:"entry"`   // commit of the writer's newest entry that was taken in
@@ -87,7 +89,7 @@ const rowSize = 64
 // OpenLog opens the log of a writer of checkpoints, and takes in what it has gained. refs are the ledgers. A nil cache remembers nothing.
 func OpenLog(s *git.Session, cache *provenance.Cache, repository envelope.Digest, a *capability.Authority, name ledger.Name, refs map[string]oid.ID) (*Tlog, error) {
 	l := &Tlog{s: s, cache: cache, name: name, ring: a.Ring, tip: refs[name.Ref()], refs: refs}
-	key, err := logKey(repository, a, name.Writer)
+	key, err := provenance.LogKey(repository, a, name.Writer)
 	if err != nil {
 		return nil, err
 	}
@@ -102,22 +104,6 @@ func OpenLog(s *git.Session, cache *provenance.Cache, repository envelope.Digest
 		return nil, err
 	}
 	return l, nil
-}
-
-// logKey is the key of a writer's log.
-func logKey(repository envelope.Digest, a *capability.Authority, w ledger.Writer) (tlog.LogKey, error) {
-	origin, err := tlog.OriginOf(repository, string(w))
-	if err != nil {
-		return tlog.LogKey{}, err
-	}
-	for _, p := range a.Principals() {
-		for _, k := range p.Keys {
-			if w.OfKey(k.Digest()) {
-				return tlog.NewLogKey(origin, k)
-			}
-		}
-	}
-	return tlog.LogKey{}, fmt.Errorf("%w: the writer %s", envelope.ErrUnknownKey, w)
 }
 
 func (l *Tlog) reset() {
@@ -147,7 +133,7 @@ func (l *Tlog) load() error {
 		sum += r.Seq
 	}
 	if info, err := os.Stat(l.index()); err != nil || sum != l.at.Size || uint64(info.Size()) != l.at.Size*rowSize { //nolint:gosec // a size is no negative number
-		return fmt.Errorf("%w: it does not fit its index", tlog.ErrDamaged)
+		return errIndex
 	}
 	if l.at.ID == "" {
 		return nil
@@ -427,10 +413,10 @@ func (l *Tlog) save() error {
 	}
 	who := git.Ident{Name: "covenant", Email: string(l.name.Writer) + "@covenant"}
 	commit := l.s.Put("commit", git.EncodeCommit(tree, nil, who, who, fmt.Sprintf("log of %d entries\n", l.at.Size)))
-	if err := l.extend(); err != nil {
+	if err := l.s.Update("covenant", git.RefUpdate{Name: TlogPrefix + string(l.name.Writer), New: commit, Old: l.was}); err != nil {
 		return err
 	}
-	if err := l.s.Update("covenant", git.RefUpdate{Name: TlogPrefix + string(l.name.Writer), New: commit, Old: l.was}); err != nil {
+	if err := l.extend(); err != nil { // only who moved the ref
 		return err
 	}
 	l.cache.Keep(stateName(l.name.Writer), l.Key.String(), text)
@@ -443,7 +429,7 @@ func (l *Tlog) unchanged() bool {
 	return err == nil && bytes.Equal(l.cache.Recall(stateName(l.name.Writer), l.Key.String()), text)
 }
 
-// extend writes the index before the log that needs it.
+// extend writes what the index gains. Where it does not fit what is remembered, since somebody died or was overtaken here, the log is made anew.
 func (l *Tlog) extend() error {
 	if l.anew {
 		return l.s.Repo().WriteState(l.indexName(), l.rows)

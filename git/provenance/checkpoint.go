@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/tlog"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/ledger"
 )
 
 // CheckpointAction is what a writer must be allowed whose checkpoints count as fresh.
@@ -30,7 +32,6 @@ const CheckpointStale verdict.Code = "checkpoint.stale"
 type Checkpoint struct {
 	capability.Place
 	event.Checkpoint
-	heads []envelope.Head
 }
 
 // A Signed checkpoint was held to the ledgers.
@@ -42,25 +43,6 @@ type Signed struct {
 	Witnessed []tlog.Witnessed // by the witnesses of the policy, cosignatures that came later included; in time order
 	Err       error            // why it is not what the ledgers say
 	Lacks     bool             // all that is wrong is that entries which it names are not here
-}
-
-// LogKey returns the key by which the checkpoints in a ledger are verified: it is that of the ledger's writer.
-func (f *Facts) LogKey(ledgerName string) (tlog.LogKey, error) {
-	var none tlog.LogKey
-	c := f.Chains[ledgerName]
-	if c == nil || len(c.Entries) == 0 {
-		return none, fmt.Errorf("%w: there is no ledger %s", envelope.ErrUnknownKey, ledgerName)
-	}
-	k, ok := PublicKey(f.Authority, c.Entries[0].KeyID)
-	if !ok {
-		return none, fmt.Errorf("%w: %s", envelope.ErrUnknownKey, c.Entries[0].KeyID)
-	}
-	_, writer, _ := strings.Cut(ledgerName, "/")
-	origin, err := tlog.OriginOf(f.Root.ID, writer)
-	if err != nil {
-		return none, err
-	}
-	return tlog.NewLogKey(origin, k)
 }
 
 // Covered is how far a writer's log reaches into each ledger.
@@ -149,23 +131,30 @@ func (t edgeTiles) put(tile tlog.Tile) error {
 //
 // Cosignatures by clocks that are ahead of now count for nothing.
 func (f *Facts) Signed(now time.Time) ([]Signed, error) {
+	return f.signed(now, func(ledger.Writer) bool { return true })
+}
+
+// signed is Signed of the writers that are wanted.
+func (f *Facts) signed(now time.Time, want func(ledger.Writer) bool) ([]Signed, error) {
 	policy, err := witnesses(f.Root.Policy)
 	if err != nil {
 		return nil, err
 	}
 	policy = policy.Until(now.Add(ahead))
-	at := map[capability.Place]int{}
-	var names []string
+	at := map[string]map[uint64]int{} // ledger → number → which of Checkpoints
 	for i, c := range f.Checkpoints {
-		at[capability.Place{Ledger: c.Ledger, Seq: c.Seq}] = i
-		if !slices.Contains(names, c.Ledger) {
-			names = append(names, c.Ledger)
+		if at[c.Ledger] == nil {
+			at[c.Ledger] = map[uint64]int{}
 		}
+		at[c.Ledger][c.Seq] = i
 	}
-	slices.Sort(names)
 	var out []Signed
-	for _, name := range names {
-		key, kerr := f.LogKey(name)
+	for _, name := range slices.Sorted(maps.Keys(at)) {
+		writer := ledger.Writer(writerOf(name))
+		if !want(writer) {
+			continue
+		}
+		key, kerr := LogKey(f.Root.ID, f.Authority, writer)
 		tree, tiles, covered := tlog.Tree{}, edgeTiles{}, Covered{}
 		for i := range f.Chains[name].Entries {
 			e := &f.Chains[name].Entries[i]
@@ -183,7 +172,7 @@ func (f *Facts) Signed(now time.Time) ([]Signed, error) {
 				}
 				kerr = gerr // what follows can't be computed either
 			}
-			n, ok := at[capability.Place{Ledger: name, Seq: e.Header.Seq}]
+			n, ok := at[name][e.Header.Seq]
 			if !ok {
 				continue
 			}
@@ -205,9 +194,9 @@ func (f *Facts) Signed(now time.Time) ([]Signed, error) {
 	return out, nil
 }
 
-// witnesses reads the policy's witnesses; the policy of one that names none needs none.
+// witnesses reads the policy's witnesses. How many are needed is for who asks.
 func witnesses(p *trust.Policy) (tlog.Policy, error) {
-	if p == nil || len(p.Witnesses) == 0 {
+	if p == nil {
 		return tlog.NewPolicy(0)
 	}
 	keys := make([]tlog.WitnessKey, 0, len(p.Witnesses))
@@ -218,7 +207,7 @@ func witnesses(p *trust.Policy) (tlog.Policy, error) {
 		}
 		keys = append(keys, k)
 	}
-	return tlog.NewPolicy(p.WitnessQuorum, keys...)
+	return tlog.NewPolicy(0, keys...)
 }
 
 // cosignatures are those of the policy's witnesses on a checkpoint, whoever brought them.
@@ -234,10 +223,6 @@ func (f *Facts) cosignatures(s *Signed, p tlog.Policy) []tlog.Witnessed {
 	}
 	s.Note = note
 	seen, err := p.Check(note)
-	var quorum *tlog.QuorumError
-	if errors.As(err, &quorum) {
-		return nil
-	}
 	if err != nil {
 		return nil
 	}
@@ -250,16 +235,15 @@ const ahead = 5 * time.Minute
 
 // freshness is the newest checkpoint that counts.
 type freshness struct {
-	At     time.Time `json:"at"`
-	KeyID  string    `json:"key"`
-	Ledger string    `json:"ledger"`
+	At     time.Time     `json:"at"`
+	Writer ledger.Writer `json:"writer"`
 }
 
 // freshest returns the newest checkpoint by a writer who may, that the ledgers agree with, that the quorum of the policy's witnesses
 // cosigned, and that was signed under no later version of the trust root than the one here. Its time is what its signer claims, or, where
 // the policy names witnesses, when the last one that is needed saw it.
 func (f *Facts) freshest(now time.Time) (freshness, error) {
-	all, err := f.Signed(now)
+	all, err := f.signed(now, func(w ledger.Writer) bool { return MayCheckpoint(f.Authority, w, now) })
 	if err != nil {
 		return freshness{}, fmt.Errorf("%w: %w", ErrFreshness, err)
 	}
@@ -269,6 +253,9 @@ func (f *Facts) freshest(now time.Time) (freshness, error) {
 	}
 	var best freshness
 	why := errors.New("none is here")
+	if len(f.Checkpoints) > 0 {
+		why = fmt.Errorf("who made those that are here may not: it needs %s", CheckpointAction)
+	}
 	for i := range all {
 		s := &all[i]
 		at := s.Time
@@ -279,9 +266,6 @@ func (f *Facts) freshest(now time.Time) (freshness, error) {
 			continue
 		case !f.knowsRoot(s.Version, s.Root):
 			why = fmt.Errorf("one was made under version %d of the trust root, %s, which is not here", s.Version, s.Root.Short())
-			continue
-		case !f.mayCheckpoint(s.KeyID, now):
-			why = fmt.Errorf("who made one may not: it needs %s", CheckpointAction)
 			continue
 		case need > 0:
 			if len(s.Witnessed) < need {
@@ -295,10 +279,10 @@ func (f *Facts) freshest(now time.Time) (freshness, error) {
 			continue
 		}
 		if at.After(best.At) {
-			best = freshness{At: at, KeyID: s.KeyID, Ledger: s.Ledger}
+			best = freshness{At: at, Writer: ledger.Writer(writerOf(s.Ledger))}
 		}
 	}
-	if best.KeyID == "" {
+	if best.Writer == "" {
 		return best, fmt.Errorf("%w: %w", ErrFreshness, why)
 	}
 	return best, nil
@@ -317,8 +301,10 @@ func (f *Facts) knowsRoot(version int, id envelope.Digest) bool {
 	return true // older than the pinned one, whose history is not read
 }
 
-func (f *Facts) mayCheckpoint(keyID string, now time.Time) bool {
-	return f.Authority.Decide(capability.Query{KeyID: keyID, Action: CheckpointAction, At: now}).Allowed
+// MayCheckpoint reports whether checkpoints of a writer count at a moment: whose key it is may make them.
+func MayCheckpoint(a *capability.Authority, w ledger.Writer, now time.Time) bool {
+	_, k, ok := WriterKey(a, w)
+	return ok && a.Decide(capability.Query{KeyID: k.ID(), Action: CheckpointAction, At: now}).Allowed
 }
 
 // recent holds the newest checkpoint to the age that the policy allows.
@@ -327,7 +313,7 @@ func (f *Facts) recent(best freshness, now time.Time) error {
 	if !demanded {
 		return nil
 	}
-	if !f.mayCheckpoint(best.KeyID, now) {
+	if !MayCheckpoint(f.Authority, best.Writer, now) {
 		return fmt.Errorf("%w: who made the newest one may not: it needs %s", ErrFreshness, CheckpointAction)
 	}
 	if old := now.Sub(best.At); old > age {

@@ -15,8 +15,6 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/capability"
-	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -200,9 +198,8 @@ func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
 
 // knows reports whether a ledger's writer is known by its name.
 func (k *Sealer) knows(n ledger.Name) bool {
-	return slices.ContainsFunc(k.Authority.Principals(), func(p *capability.Principal) bool {
-		return slices.ContainsFunc(p.Keys, func(key identity.PublicKey) bool { return n.Writer.OfKey(key.Digest()) })
-	})
+	_, _, ok := WriterKey(k.Authority, n.Writer)
+	return ok
 }
 
 // follow links a ledger's tip, entry by entry, to the one seen before.

@@ -394,7 +394,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command})
 			}
 		case st.signed != nil && r.chain.Whole(r.i):
-			f.Checkpoints = append(f.Checkpoints, Checkpoint{Place: r.place(), Checkpoint: *st.signed, heads: e.Header.Heads})
+			f.Checkpoints = append(f.Checkpoints, Checkpoint{Place: r.place(), Checkpoint: *st.signed})
 		case st.cosigned != nil && r.chain.Whole(r.i):
 			f.cosigned = append(f.cosigned, *st.cosigned)
 		case st.decision != nil:

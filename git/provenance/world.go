@@ -1,13 +1,16 @@
 package provenance
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/tlog"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/ledger"
 )
 
 // PublicKey finds a key of any principal.
@@ -22,6 +25,31 @@ func PublicKey(a *capability.Authority, keyID string) (identity.PublicKey, bool)
 		}
 	}
 	return nil, false
+}
+
+// WriterKey finds whose key a writer's is, by the digits that begin its name.
+func WriterKey(a *capability.Authority, w ledger.Writer) (*capability.Principal, identity.PublicKey, bool) {
+	for _, p := range a.Principals() {
+		for _, k := range p.Keys {
+			if w.OfKey(k.Digest()) {
+				return p, k, true
+			}
+		}
+	}
+	return nil, nil, false
+}
+
+// LogKey returns the key by which the checkpoints of a writer are verified: it is the writer's.
+func LogKey(repository envelope.Digest, a *capability.Authority, w ledger.Writer) (tlog.LogKey, error) {
+	_, k, ok := WriterKey(a, w)
+	if !ok {
+		return tlog.LogKey{}, fmt.Errorf("%w: the writer %s", envelope.ErrUnknownKey, w)
+	}
+	origin, err := tlog.OriginOf(repository, string(w))
+	if err != nil {
+		return tlog.LogKey{}, err
+	}
+	return tlog.NewLogKey(origin, k)
 }
 
 // Persons returns the persons of a trust root as principals, those who left after

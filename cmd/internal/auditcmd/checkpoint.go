@@ -135,15 +135,12 @@ for another program.`,
 }
 
 func runCheckpoints(ctx context.Context, env *cli.Env, root string, asJSON, note bool) error {
-	w, pin, err := work.OpenPinned(ctx, env, root)
+	w, err := openRecord(ctx, env, root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return work.Explain(err)
-	}
+	f := w.facts
 	list, err := f.Signed(env.Now())
 	if err != nil {
 		return err

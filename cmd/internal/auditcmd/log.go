@@ -108,28 +108,23 @@ func runLog(ctx context.Context, env *cli.Env, o looking) error {
 	if err != nil {
 		return err
 	}
-	w, pin, err := work.OpenPinned(ctx, env, o.root)
+	r, err := openRecord(ctx, env, o.root)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return work.Explain(err)
-	}
-	for i := range f.Problems {
-		env.Talk().Warn("%s: %s: %s", f.Problems[i].Code, f.Problems[i].Object, f.Problems[i].Message)
-	}
-	if len(f.Problems) > 0 {
+	defer r.Close()
+	told := map[string]bool{}
+	if warn(env, told, r.facts.Problems); len(told) > 0 {
 		env.Talk().Hint("what does not verify is left out; see all of it: covenant audit verify")
 	}
-	if o.follow {
-		if err := o.print(env, f, o.some(w, f, filter)); err != nil {
-			return err
-		}
-		return o.goOn(ctx, env, w, pin, filter, f)
+	show := func() error { return o.print(env, r.facts, o.some(r.Work, r.facts, filter)) }
+	if !o.follow {
+		return env.Page(ctx, show)
 	}
-	return env.Page(ctx, func() error { return o.print(env, f, o.some(w, f, filter)) })
+	if err := show(); err != nil {
+		return err
+	}
+	return o.goOn(ctx, env, r, filter, told)
 }
 
 // some are the records that are asked for: the last ones, in the order that is asked for.
@@ -188,12 +183,9 @@ func (o *looking) print(env *cli.Env, f *provenance.Facts, records iter.Seq2[aud
 const interval = 500 * time.Millisecond
 
 // goOn shows what comes to be.
-func (o *looking) goOn(ctx context.Context, env *cli.Env, w *work.Work, pin envelope.Digest, filter audit.Filter, f *provenance.Facts) error {
-	filter.Until = time.Time{}
-	told := map[string]bool{}
-	for _, p := range f.Problems {
-		told[p.Object+p.Message] = true
-	}
+func (o *looking) goOn(ctx context.Context, env *cli.Env, r *record, filter audit.Filter, told map[string]bool) error {
+	filter.After = map[string]uint64{} // what was shown is not shown again, also where a ledger goes back
+	f := r.facts
 	for tick := time.NewTicker(interval); ; {
 		select {
 		case <-ctx.Done():
@@ -201,7 +193,7 @@ func (o *looking) goOn(ctx context.Context, env *cli.Env, w *work.Work, pin enve
 			return nil
 		case <-tick.C:
 		}
-		refs, err := w.Session.Tips(ledger.Prefix)
+		refs, err := r.Session.Tips(ledger.Prefix)
 		if err != nil {
 			return err
 		}
@@ -212,17 +204,14 @@ func (o *looking) goOn(ctx context.Context, env *cli.Env, w *work.Work, pin enve
 		if !moved {
 			continue
 		}
-		filter.After = audit.Heads(f)
-		if f, err = provenance.Load(ctx, w.Session, pin); err != nil {
+		for name, seq := range audit.Heads(f) {
+			filter.After[name] = max(filter.After[name], seq)
+		}
+		if f, err = provenance.Load(ctx, r.Session, r.pin); err != nil {
 			return work.Explain(err)
 		}
-		for _, p := range f.Problems {
-			if !told[p.Object+p.Message] {
-				told[p.Object+p.Message] = true
-				env.Talk().Warn("%s: %s: %s", p.Code, p.Object, p.Message)
-			}
-		}
-		if err := o.print(env, f, audit.Log(w.Session, f, filter)); err != nil {
+		warn(env, told, f.Problems)
+		if err := o.print(env, f, audit.Log(r.Session, f, filter)); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,18 +48,17 @@ func logs(ctx context.Context, w *work.Work, pin envelope.Digest, writer string)
 		return nil, nil, cli.Hint(err, "who may makes one: covenant audit checkpoint", "fetch those of others: covenant sync")
 	}
 	// Whose checkpoints count comes first: anybody who may write a ledger can sign some.
+	now := w.Env.Now()
 	slices.SortStableFunc(list, func(a, b *audit.Tlog) int {
-		return cmp.Compare(counts(f.Authority, b.Writer(), w.Env.Now()), counts(f.Authority, a.Writer(), w.Env.Now()))
+		counts := func(l *audit.Tlog) int {
+			if provenance.MayCheckpoint(f.Authority, l.Writer(), now) {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Compare(counts(a), counts(b))
 	})
 	return list, f.Authority, nil
-}
-
-// counts is 1 where a writer of checkpoints may make them.
-func counts(a *capability.Authority, writer ledger.Writer, now time.Time) int {
-	if audit.MayCheckpoint(a, writer, now) {
-		return 1
-	}
-	return 0
 }
 
 func newProve(env *cli.Env) *cobra.Command {
@@ -316,7 +314,7 @@ func (o *proving) logKey(ctx context.Context, env *cli.Env, p *tlog.Proof) (tlog
 	if err != nil {
 		return k, nil, missing(err)
 	}
-	if writer := ledger.Writer(origin[strings.LastIndexByte(origin, '/')+1:]); !audit.MayCheckpoint(f.Authority, writer, env.Now()) {
+	if writer := ledger.Writer(origin[strings.LastIndexByte(origin, '/')+1:]); !provenance.MayCheckpoint(f.Authority, writer, env.Now()) {
 		return k, nil, cli.No(cli.Hint(fmt.Errorf("the log %s is that of a writer who may not make checkpoints, and proves nothing", say.Line(origin)), "who may: covenant capability list", "to check it by a key that you trust otherwise: --key KEY"))
 	}
 	return k, f.Authority, nil
@@ -413,44 +411,20 @@ func runConsistency(ctx context.Context, env *cli.Env, root, writer string, asJS
 			}
 		}
 	}
-	v, err := l.View()
-	if err != nil {
-		return err
-	}
 	var trees [2]tlog.Tree
-	for i, arg := range []string{before, after} {
-		if notes[i] == nil {
-			n, _ := strconv.ParseUint(arg, 10, 53)
-			if trees[i], err = v.Was(n); err != nil {
-				return cli.Hint(err, "see what is covered: covenant audit checkpoints")
+	var proof []tlog.Hash
+	if err := l.Read(func(v *tlog.View) (err error) {
+		for i, arg := range []string{before, after} {
+			if trees[i], err = treeOf(v, l.Key, arg, notes[i]); err != nil {
+				return err
 			}
-			continue
 		}
-		text, err := tlog.Tidy(notes[i])
-		if err != nil {
-			return cli.No(fmt.Errorf("%s: %w", arg, err))
+		if trees[0].Size > trees[1].Size {
+			return cli.Usage("the first is the older one: %d entries are more than %d", trees[0].Size, trees[1].Size)
 		}
-		c, err := tlog.Open(text, l.Key)
-		if err != nil {
-			return cli.No(fmt.Errorf("%s: %w", arg, err))
-		}
-		trees[i] = c.Tree()
-		if trees[i].Size > v.Tree().Size {
-			return cli.Hint(fmt.Errorf("%s covers %d entries, and the newest checkpoint here %d", arg, trees[i].Size, v.Tree().Size),
-				"fetch the newer ones: covenant sync", "if nobody has them, the ledgers were rolled back: keep the file, it proves that there were more")
-		}
-		if here, err := v.Was(trees[i].Size); err != nil {
-			return err
-		} else if here != trees[i] {
-			return cli.No(cli.Hint(fmt.Errorf("%s is signed by the log's key and is not the log that is here: with %d entries that has root %s, and the file says %s", arg, here.Size, here.Root, trees[i].Root),
-				"keep the file: it proves that its signer shows different logs"))
-		}
-	}
-	if trees[0].Size > trees[1].Size {
-		return cli.Usage("the first is the older one: %d entries are more than %d", trees[0].Size, trees[1].Size)
-	}
-	proof, err := v.Between(trees[0].Size, trees[1].Size)
-	if err != nil {
+		proof, err = v.Between(trees[0].Size, trees[1].Size)
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := trees[1].CheckConsistency(proof, trees[0]); err != nil {
@@ -466,4 +440,35 @@ func runConsistency(ctx context.Context, env *cli.Env, root, writer string, asJS
 	}
 	env.Talk().Note("the log %s of %d entries began as that of %d", l.Key.Origin(), trees[1].Size, trees[0].Size)
 	return nil
+}
+
+// treeOf is the tree that an argument names: a number of entries of the log here, or a checkpoint, which must be of that log.
+func treeOf(v *tlog.View, key tlog.LogKey, arg string, note []byte) (tlog.Tree, error) {
+	if note == nil {
+		n, err := strconv.ParseUint(arg, 10, 53)
+		if err != nil {
+			return tlog.Tree{}, err
+		}
+		t, err := v.Was(n)
+		return t, cli.Hint(err, "see what is covered: covenant audit checkpoints")
+	}
+	text, err := tlog.Tidy(note)
+	if err != nil {
+		return tlog.Tree{}, cli.No(fmt.Errorf("%s: %w", arg, err))
+	}
+	c, err := tlog.Open(text, key)
+	if err != nil {
+		return tlog.Tree{}, cli.No(fmt.Errorf("%s: %w", arg, err))
+	}
+	t := c.Tree()
+	if t.Size > v.Tree().Size {
+		return t, cli.Hint(fmt.Errorf("%s covers %d entries, and the newest checkpoint here %d", arg, t.Size, v.Tree().Size),
+			"fetch the newer ones: covenant sync", "if nobody has them, the ledgers were rolled back: keep the file, it proves that there were more")
+	}
+	here, err := v.Was(t.Size)
+	if err == nil && here != t {
+		err = cli.No(cli.Hint(fmt.Errorf("%s is signed by the log's key and is not the log that is here: with %d entries that has root %s, and the file says %s", arg, here.Size, here.Root, t.Root),
+			"keep the file: it proves that its signer shows different logs"))
+	}
+	return t, err
 }

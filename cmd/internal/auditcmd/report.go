@@ -134,9 +134,7 @@ func (o *reporting) spans(ctx context.Context, w *work.Work, out *cli.Env, pinne
 	if err != nil {
 		return err
 	}
-	for _, p := range f.Problems {
-		out.Talk().Warn("%s: %s: %s", p.Code, p.Object, p.Message)
-	}
+	warn(out, map[string]bool{}, f.Problems)
 	s := report.NewSpans(string(f.Root.ID), provenancecmd.Version(), len(f.Problems), out.JSON)
 	for r, err := range audit.Log(w.Session, f, audit.Filter{Since: since, Until: until, Principal: o.principal, Intent: o.intent}) {
 		if err == nil {

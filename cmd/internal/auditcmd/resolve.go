@@ -61,16 +61,13 @@ func (o *resolving) run(ctx context.Context, env *cli.Env, args []string) error 
 	if o.keep != "" && o.keep != "here" && o.keep != "there" {
 		return cli.Usage("--keep takes here or there, not %q", o.keep)
 	}
-	w, pin, err := work.OpenPinned(ctx, env, "")
+	w, err := openRecord(ctx, env, "")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
 	w.Explicit = o.who
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return work.Explain(err)
-	}
+	f := w.facts
 	forks := f.Forks()
 	if len(args) == 0 {
 		if o.keep != "" {

@@ -10,7 +10,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/git/audit"
-	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // Scanned is one thing that slipped through, with --json. It does not say what it is.
@@ -50,7 +49,7 @@ only be cut.`,
 }
 
 func runScan(ctx context.Context, env *cli.Env, root string, asJSON bool) error {
-	w, pin, err := work.OpenPinned(ctx, env, root)
+	w, err := openRecord(ctx, env, root)
 	if err != nil {
 		return err
 	}
@@ -59,10 +58,7 @@ func runScan(ctx context.Context, env *cli.Env, root string, asJSON bool) error 
 	if err != nil {
 		return err
 	}
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return work.Explain(err)
-	}
+	f := w.facts
 	found := 0
 	for r, err := range audit.Log(w.Session, f, audit.Filter{}) {
 		if err != nil {

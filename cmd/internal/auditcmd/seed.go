@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +20,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/seedlog"
 	"github.com/open-covenant/covenant-git/git/audit"
-	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 type importing struct {
@@ -155,16 +153,13 @@ func seedRefusal(err error) error {
 }
 
 func (o *importing) record(ctx context.Context, env *cli.Env, i *audit.SeedImport) (*seedlog.Report, error) {
-	w, pin, err := work.OpenPinned(ctx, env, "")
+	w, err := openRecord(ctx, env, "")
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
 	w.Explicit = o.who
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return nil, work.Explain(err)
-	}
+	f := w.facts
 	known, err := audit.SeedImports(w.Session, f)
 	if err != nil {
 		return nil, work.Explain(err)
@@ -280,26 +275,18 @@ func runExport(ctx context.Context, env *cli.Env, o exporting) error {
 	case o.since != "" && o.imported != "":
 		return cli.Usage("--since and --imported don't go together")
 	case o.since != "":
-		at, err := work.Ago("--since", o.since, env.Now())
-		if err != nil {
-			return err
-		}
-		if filter.Since, err = time.Parse(time.RFC3339, at); err != nil {
+		var err error
+		if filter.Since, _, err = between(o.since, "", env.Now()); err != nil {
 			return err
 		}
 	}
-	w, pin, err := work.OpenPinned(ctx, env, o.root)
+	w, err := openRecord(ctx, env, o.root)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
-	if err != nil {
-		return work.Explain(err)
-	}
-	for i := range f.Problems {
-		env.Talk().Warn("%s: %s: %s", f.Problems[i].Code, f.Problems[i].Object, f.Problems[i].Message)
-	}
+	f := w.facts
+	warn(env, map[string]bool{}, f.Problems)
 	done := SeedExported{Type: "exported", Left: map[string]uint64{}}
 	err = seedFiles(env.Path(o.dir), func(log, chain io.Writer) error {
 		out := seedlog.NewWriter(log, chain)

@@ -130,14 +130,14 @@ func (c *collected) results(env *cli.Env, list []asked, asJSON bool) (reached in
 // ask asks all witnesses at once.
 func (o *cosigning) ask(ctx context.Context, l *audit.Tlog, c *tlog.Checkpoint, ends []*witness.Endpoint, known map[string]uint64) []asked {
 	var mu sync.Mutex // a session is one process's
-	prove := func(old uint64) ([]tlog.Hash, error) {
+	prove := func(old uint64) (proof []tlog.Hash, err error) {
 		mu.Lock()
 		defer mu.Unlock()
-		v, err := l.View()
-		if err != nil {
-			return nil, err
-		}
-		return v.Consistency(old)
+		err = l.Read(func(v *tlog.View) (err error) {
+			proof, err = v.Consistency(old)
+			return err
+		})
+		return proof, err
 	}
 	out := make([]asked, len(ends))
 	var all sync.WaitGroup

@@ -256,7 +256,7 @@ func (o *cosigning) log(w *work.Work, f *provenance.Facts) (*audit.Tlog, error) 
 		w.Env.Talk().Warn("%v", err)
 	}
 	for _, l := range list {
-		if o.writer != "" || audit.MayCheckpoint(f.Authority, l.Writer(), w.Env.Now()) {
+		if o.writer != "" || provenance.MayCheckpoint(f.Authority, l.Writer(), w.Env.Now()) {
 			return l, nil
 		}
 	}
