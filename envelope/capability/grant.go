@@ -31,14 +31,15 @@ const (
 	Rewind = "repo.rewind" // admit that a protected ref goes back, or elsewhere
 	Tag    = "repo.tag"    // admit tags
 	Ref    = "repo.ref"    // admit that a protected ref is made or deleted
+	Review = "repo.review" // tell of reviews that were given on a forge
 )
 
 // repoActions are the actions on the repository that a grant may name.
-var repoActions = []string{Commit, Vouch, Push, Rewind, Tag, Ref, "repo.*"}
+var repoActions = []string{Commit, Vouch, Push, Rewind, Tag, Ref, Review, "repo.*"}
 
 // MovesRefs reports whether an action on the repository changes no files: a scope that limits those does not allow it.
 func MovesRefs(action string) bool {
-	return action == Push || action == Rewind || action == Tag || action == Ref
+	return action == Push || action == Rewind || action == Tag || action == Ref || action == Review
 }
 
 // ErrInvalid says that a grant is malformed.

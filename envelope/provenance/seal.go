@@ -176,13 +176,21 @@ func (s *Seal) Encode() ([]byte, error) {
 	return canonical.Marshal(s)
 }
 
-// Parse reads an opened seal.
-func Parse(o *envelope.Opened) (*Seal, error) {
+// PredicateType says what an opened in-toto statement is about, "" where it does not say.
+func PredicateType(o *envelope.Opened) string {
 	var p struct {
 		PredicateType string `json:"predicateType"`
 	}
-	if err := json.Unmarshal(o.Payload, &p); err == nil && p.PredicateType != SealType {
-		if err := envelope.VersionError(p.PredicateType, SealType); errors.Is(err, envelope.ErrNewer) {
+	if json.Unmarshal(o.Payload, &p) != nil {
+		return ""
+	}
+	return p.PredicateType
+}
+
+// Parse reads an opened seal.
+func Parse(o *envelope.Opened) (*Seal, error) {
+	if typ := PredicateType(o); typ != SealType {
+		if err := envelope.VersionError(typ, SealType); errors.Is(err, envelope.ErrNewer) {
 			return nil, err
 		}
 	}

@@ -30,6 +30,7 @@ const (
 	maxConfigs    = 64
 	maxConfigSize = 1 << 20 // bytes of all configuration of one plugin
 	maxPolicyText = 4 << 20 // bytes a person may write
+	maxAccounts   = 10_000
 )
 
 // The words of a policy.
@@ -50,20 +51,21 @@ const (
 // Policy says what is demanded where. Its zero value, and a nil *Policy, demand
 // the default. Lists are sorted, but for Rules, all of which count.
 type Policy struct {
-	Coverage         []string `json:"coverage,omitzero"`          // subset of Own, Blob, Partial, Patch, always with Own; absent: Own and Blob
-	Evidence         []string `json:"evidence,omitempty"`         // names of evidence a commit on a protected ref needs
-	Exempt           []string `json:"exempt,omitempty"`           // kinds whose commits need no seal: only Human may be
-	MaxCheckpointAge string   `json:"maxCheckpointAge,omitempty"` // Go duration; absent: no checkpoint is needed
-	Modes            []string `json:"modes,omitzero"`             // subset of Witness, Vouch; absent: both
-	Operators        []string `json:"operators,omitzero"`         // actions that operators may do without a grant, exact or ending in ".*"; absent: all; empty: none
-	Plugins          []Plugin `json:"plugins,omitempty"`          // sorted by Name
-	Presence         string   `json:"presence,omitempty"`         // Ask or SK; absent: none is asked for
-	Protected        []string `json:"protected,omitempty"`        // patterns of refs
-	Reviews          int      `json:"reviews,omitempty"`          // distinct humans that must have reviewed
-	Rules            []Rule   `json:"rules,omitempty"`            // who may change what on protected refs
-	Version          int      `json:"version"`                    // 1
-	WitnessQuorum    int      `json:"witnessQuorum,omitempty"`    // how many of Witnesses must have cosigned the checkpoint that is fresh enough
-	Witnesses        []string `json:"witnesses,omitempty"`        // keys of witnesses, as package tlog writes them: <name>+<key id>+<base64>
+	Accounts         map[string]string `json:"accounts,omitempty"`         // account on a forge, HOST/NAME → the person whose it is
+	Coverage         []string          `json:"coverage,omitzero"`          // subset of Own, Blob, Partial, Patch, always with Own; absent: Own and Blob
+	Evidence         []string          `json:"evidence,omitempty"`         // names of evidence a commit on a protected ref needs
+	Exempt           []string          `json:"exempt,omitempty"`           // kinds whose commits need no seal: only Human may be
+	MaxCheckpointAge string            `json:"maxCheckpointAge,omitempty"` // Go duration; absent: no checkpoint is needed
+	Modes            []string          `json:"modes,omitzero"`             // subset of Witness, Vouch; absent: both
+	Operators        []string          `json:"operators,omitzero"`         // actions that operators may do without a grant, exact or ending in ".*"; absent: all; empty: none
+	Plugins          []Plugin          `json:"plugins,omitempty"`          // sorted by Name
+	Presence         string            `json:"presence,omitempty"`         // Ask or SK; absent: none is asked for
+	Protected        []string          `json:"protected,omitempty"`        // patterns of refs
+	Reviews          int               `json:"reviews,omitempty"`          // distinct humans that must have reviewed
+	Rules            []Rule            `json:"rules,omitempty"`            // who may change what on protected refs
+	Version          int               `json:"version"`                    // 1
+	WitnessQuorum    int               `json:"witnessQuorum,omitempty"`    // how many of Witnesses must have cosigned the checkpoint that is fresh enough
+	Witnesses        []string          `json:"witnesses,omitempty"`        // keys of witnesses, as package tlog writes them: <name>+<key id>+<base64>
 }
 
 // Rule says who may change some paths on protected refs, and how. A list that is
@@ -142,7 +144,7 @@ func (p *Policy) Validate() error {
 			check = append(check, badPolicy("rules[%d] demands nothing", i))
 		}
 	}
-	check = append(check, p.checkPlugins())
+	check = append(check, p.checkPlugins(), p.checkAccounts())
 	for _, err := range check {
 		if err != nil {
 			return err
@@ -189,6 +191,33 @@ func (p *Policy) checkPlugins() error {
 		}
 	}
 	return nil
+}
+
+var accountName = lazily(`^[a-z0-9][a-z0-9.:-]{0,127}/[^\s/\x00-\x1f\x7f]{1,127}$`)
+
+// checkAccounts: a host in small letters, which may have a port, and a name as it is shown there.
+func (p *Policy) checkAccounts() error {
+	if len(p.Accounts) > maxAccounts {
+		return badPolicy("accounts: %d, at most %d may be", len(p.Accounts), maxAccounts)
+	}
+	for account, person := range p.Accounts {
+		if !accountName().MatchString(account) {
+			return badPolicy("accounts: %.100q is no account; one is github.com/NAME", account)
+		}
+		if err := validName(person); err != nil {
+			return badPolicy("accounts: %s: %w", account, err)
+		}
+	}
+	return nil
+}
+
+// Person returns whose an account on a forge is, as operators say.
+func (p *Policy) Person(account string) (string, bool) {
+	if p == nil {
+		return "", false
+	}
+	person, ok := p.Accounts[account]
+	return person, ok
 }
 
 func newerPolicy(version int) error {
@@ -269,7 +298,7 @@ func validAction(s string) error {
 
 // says counts the fields that differ from the default.
 func (p *Policy) says() int {
-	n := len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews + len(p.Witnesses) + p.WitnessQuorum
+	n := len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews + len(p.Witnesses) + p.WitnessQuorum + len(p.Accounts)
 	for _, set := range []bool{p.Coverage != nil, p.Modes != nil, p.Operators != nil, p.Presence != "", p.MaxCheckpointAge != ""} {
 		if set {
 			n++

@@ -140,6 +140,7 @@ type World struct {
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
 	Left      func(keyID string, at time.Time) bool             // the trust root had let the key go
 	Policy    *trust.Policy                                     // nil demands the default
+	PolicyOf  func(root envelope.Digest) (*trust.Policy, bool)  // that of a version of the trust root; nil: only Policy is known
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)
 }

@@ -214,6 +214,11 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		r.Covers = append(r.Covers, c)
 		unattended = unattended || !s.Attended && who.Kind == string(trust.Human)
 	}
+	makers := make([]string, 0, len(r.Covers))
+	for i := range r.Covers {
+		makers = append(makers, r.Covers[i].Principal.Accountable)
+	}
+	findings = append(findings, e.reviewed(w, makers, e.Touched, now)...)
 	slices.SortFunc(r.Covers, func(a, b Cover) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seal, b.Seal)) })
 	if len(findings) == 0 && (!d.Cut.IsZero() || d.Lost != "") && len(d.Changes) > 0 {
 		r.Mode, r.Covers, r.Verdict = "", nil, Unsealed

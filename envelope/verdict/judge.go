@@ -44,6 +44,7 @@ type Exam struct {
 	Denied     []Denial           `json:"denied,omitempty"`
 	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
 	Origins    *Origins           `json:"origins,omitempty"` // whose its changes were before who sealed it rewrote it, where that was asked for
+	Advance    *Advance           `json:"advance,omitempty"` // that brings it to the ref under review, where its policy asks for it
 	Closed     bool               `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
 }
 
@@ -72,7 +73,7 @@ func Examine(w *World, c *Commit) Exam {
 	if c.Before && len(c.Candidates) == 0 {
 		return e
 	}
-	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied
+	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied, e.Advance = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied, c.Advance
 	e.Deep = nil
 	if c.DiffErr == nil && !slices.ContainsFunc(c.Candidates, func(x Candidate) bool { return x.Claims(c.ID) }) {
 		e.Signer = c.Signer // what nobody can say the changes of is exempt from nothing
@@ -248,13 +249,18 @@ func (e *Exam) exempt(w *World, r *Result, now time.Time) bool {
 		}
 	}
 	if !e.Side && w.Policy.Protects(e.Ref) {
-		if lacks := demanded(w.Policy, p, "", e.Touched, e.Ref); len(lacks) > 0 {
-			for i := range lacks {
-				lacks[i].Object, lacks[i].Hint = e.Commit.String(), "covenant policy show"
-			}
+		lacks := demanded(w.Policy, p, "", e.Touched, e.Ref)
+		for i := range lacks {
+			lacks[i].Object, lacks[i].Hint = e.Commit.String(), "covenant policy show"
+		}
+		if len(lacks) > 0 {
 			r.Verdict, r.Principal, r.Findings = Unsealed, &p, append(r.Findings, lacks...)
 			return false
 		}
+	}
+	if lacks := e.reviewed(w, []string{p.Accountable}, e.Touched, now); len(lacks) > 0 {
+		r.Verdict, r.Principal, r.Findings = Unsealed, &p, append(r.Findings, lacks...)
+		return false
 	}
 	for _, f := range r.Findings { // of what somebody put into its note
 		r.Warnings = append(r.Warnings, Finding{Code: SealRefused, Object: f.Object, Message: "a line of its note was refused: " + f.Message})
@@ -400,7 +406,7 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 			out = append(out, f)
 		}
 	}
-	return mode, out
+	return mode, append(out, e.reviewed(w, []string{who.Accountable}, e.Touched, now)...)
 }
 
 // demanded returns what a policy demands on a protected ref and does not get. A
@@ -410,11 +416,11 @@ func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pl
 	if mode != "" && !p.Accepts(string(mode)) {
 		out = append(out, Finding{Code: PolicyMode, Message: fmt.Sprintf("a seal of mode %s is not enough on %s", mode, ref)})
 	}
-	evidence, reviews := slices.Clone(p.Evidence), p.Reviews
+	evidence := slices.Clone(p.Evidence)
 	for i := range touched {
 		path := string(touched[i].Path)
 		for _, rule := range p.RulesFor(path) {
-			evidence, reviews = append(evidence, rule.Evidence...), max(reviews, rule.Reviews)
+			evidence = append(evidence, rule.Evidence...)
 			switch {
 			case len(rule.Principals) > 0 && !slices.Contains(rule.Principals, who.Name):
 				out = append(out, Finding{Code: PolicyPath, Path: path, Message: fmt.Sprintf("only %s may change it on %s", strings.Join(rule.Principals, ", "), ref)})
@@ -425,13 +431,10 @@ func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pl
 			}
 		}
 	}
-	// No seal of this version carries evidence or reviews, so none has enough.
+	// No seal of this version carries evidence, so none has enough.
 	slices.Sort(evidence)
 	if evidence = slices.Compact(evidence); len(evidence) > 0 {
 		out = append(out, Finding{Code: PolicyEvidence, Message: fmt.Sprintf("required on %s, and not there: %s", ref, strings.Join(evidence, ", "))})
-	}
-	if reviews > 0 {
-		out = append(out, Finding{Code: PolicyReview, Message: fmt.Sprintf("%d reviews are required on %s, and there are none", reviews, ref)})
 	}
 	if len(out) > maxListed {
 		out = append(out[:maxListed:maxListed], Finding{Code: out[maxListed].Code, Message: fmt.Sprintf("and %d more", len(out)-maxListed)})

@@ -77,6 +77,7 @@ type Commit struct {
 	Signer     string             // id of the known key whose Git signature the commit carries; "" for none. Only looked at where no candidate claims the commit
 	Admissions []Admission        // of refs that hold it, the first of each signer
 	Denied     []Denial           // decisions that refused it and were recorded
+	Advance    *Advance           // that brings it to the ref under review; nil where nobody asks
 }
 
 // Admission says that a signer took a commit into a protected ref.

@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v14"
+const cacheVersion = "covenant-exam/v15"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -291,6 +291,15 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	}
 	kept := snap.exams(among)
 	if kept == nil {
+		return nil
+	}
+	roots := map[envelope.Digest]bool{}
+	for i := range kept {
+		if a := kept[i].Exam.Advance; a != nil {
+			roots[a.Root] = true
+		}
+	}
+	if f.learn(s, roots) != nil {
 		return nil
 	}
 	r := &Report{Facts: f, Problems: snap.Problems}

@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -37,6 +38,7 @@ type Facts struct {
 	Wishes    []capability.Wish                    // requests for grants, oldest first
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
+	Reviews   []Review                             // in the order of their ledgers
 	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
 	// Checkpoints are what writers signed of all ledgers, by ledger, oldest first.
 	Checkpoints []Checkpoint
@@ -54,12 +56,13 @@ type Facts struct {
 	overlay map[string]oid.ID       // refs as they are proposed to be
 	only    bool                    // ledgers outside of the overlay are left out
 	lines   map[string]*verdict.Line
-	firsts  capability.Sight       // orders delegations that contest a name or key; nil: their times do
-	seen    map[string][]seenAt    // ledger → who saw how far, furthest first
-	timed   map[string][]time.Time // see times; nil: nobody needed them yet
-	latest  time.Time              // see latestWord, which alone reads it
-	commits map[oid.ID]git.Commit  // everything the one log brought, range included
-	order   []oid.ID               // the order it came in: parents before children
+	older   map[envelope.Digest]*trust.Version // versions of the trust root before the pinned one, where somebody asked
+	firsts  capability.Sight                   // orders delegations that contest a name or key; nil: their times do
+	seen    map[string][]seenAt                // ledger → who saw how far, furthest first
+	timed   map[string][]time.Time             // see times; nil: nobody needed them yet
+	latest  time.Time                          // see latestWord, which alone reads it
+	commits map[oid.ID]git.Commit              // everything the one log brought, range included
+	order   []oid.ID                           // the order it came in: parents before children
 }
 
 // Origin is a commit that became another by an amend or a rebase.

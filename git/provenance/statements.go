@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -69,6 +70,7 @@ type statement struct {
 	signed    *event.Checkpoint
 	cosigned  *event.Cosigning
 	resolved  *event.Resolution
+	review    *review.Statement
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -94,6 +96,14 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 	o, err := env.Open(typ, 1, ring)
 	if err != nil {
 		return st, h, err
+	}
+	if typ == envelope.TypeInToto && prov.PredicateType(o) == review.Type {
+		r, err := review.Parse(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.review, h = r, r.Predicate.Entry
+		return st, h, h.Check(repository)
 	}
 	if typ == envelope.TypeInToto {
 		s, err := prov.Parse(o)
@@ -387,6 +397,8 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		case e.Err != nil:
 		case st.seal != nil:
 			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
+		case st.review != nil && r.chain.Whole(r.i):
+			f.Reviews = append(f.Reviews, Review{Place: r.place(), Index: r.i, Blob: e.Blob, Statement: st.review})
 		case st.admission != nil && r.chain.Whole(r.i):
 			f.Admitted = append(f.Admitted, Admission{Place: r.place(), Admission: *st.admission})
 		case st.rewriting != nil && r.chain.Whole(r.i):

@@ -162,6 +162,11 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			batch = batch[:0]
 			return true
 		}
+		advances, err := f.advances(s, sp, ref, before)
+		if err != nil {
+			yield(verdict.Result{}, err)
+			return
+		}
 		der := f.deriver(w, sp, ref, before, &o)
 		var old *originals
 		if o.Origins {
@@ -177,7 +182,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			vc := verdict.Commit{
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
-				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID],
+				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Advance: advances[c.ID],
 			}
 			if !skip[c.ID] {
 				for range max(1, len(c.Parents)) {

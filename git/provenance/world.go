@@ -112,7 +112,7 @@ func (f *Facts) World() *verdict.World {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && !p.Until.IsZero()
 		},
-		Policy: f.Root.Policy,
+		Policy: f.Root.Policy, PolicyOf: f.policyOf,
 		Holds: func(grants []envelope.Digest, keyID string) bool {
 			if len(grants) == 0 {
 				return true

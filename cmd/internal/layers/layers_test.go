@@ -33,8 +33,9 @@ var floors = []struct {
 	{"1 walls, registered by programs that want them", []string{"git/gogit", "envelope/identity/openpgp"}},
 	{"2a documents and places", []string{
 		"envelope/statement", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/evidence",
-		"envelope/intent", "envelope/event", "envelope/review", "envelope/receipt", "envelope/attestation", "envelope/seedlog", "envelope/tlog", "git/ledger", "git/notes",
+		"envelope/intent", "envelope/event", "envelope/receipt", "envelope/attestation", "envelope/seedlog", "envelope/tlog", "git/ledger", "git/notes",
 	}},
+	{"2a documents about changes", []string{"envelope/review"}},
 	{"2b judgement", []string{"envelope/verdict"}},
 	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
 	{"3 services, upper half", []string{"git/audit", "git/sync"}},

@@ -18,6 +18,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/policycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/refcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/reviewcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/showcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/statuscmd"
@@ -61,6 +62,7 @@ covenant-COMMAND.`,
 		provenancecmd.New(env),
 		verify,
 		refcmd.New(env),
+		reviewcmd.New(env),
 		showcmd.New(env),
 		statscmd.New(env),
 		statuscmd.New(env),

@@ -1,0 +1,213 @@
+package review_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/review"
+)
+
+const vectors = "../../testdata/vectors/review"
+
+func parse(payload []byte) ([]byte, error) {
+	s, err := review.Parse(&envelope.Opened{PayloadType: envelope.TypeInToto, Payload: payload})
+	if err != nil {
+		return nil, err
+	}
+	return s.Encode()
+}
+
+// Each file is the payload of a statement; what is refused is named after its reason.
+func TestVectors(t *testing.T) {
+	if *update {
+		writeVectors(t)
+	}
+	for _, kind := range []string{"accept", "reject"} {
+		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no %s vectors: %v", kind, err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = bytes.TrimSuffix(b, []byte("\n"))
+			again, err := parse(b)
+			switch {
+			case (err == nil) != (kind == "accept"):
+				t.Errorf("%s: %v", file, err)
+			case err == nil && !bytes.Equal(again, b):
+				t.Errorf("%s is written as %s", file, again)
+			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}
+
+// What parses is written as the same bytes.
+func FuzzStatement(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no vectors: %v", err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(bytes.TrimSuffix(b, []byte("\n")))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		again, err := parse(b)
+		if err == nil && !bytes.Equal(again, b) {
+			t.Errorf("%s is written as %s", b, again)
+		}
+	})
+}
+
+var update = flag.Bool("update", false, "write the vectors")
+
+const (
+	digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	head   = "2222222222222222222222222222222222222222"
+	tree   = "3333333333333333333333333333333333333333"
+	base   = "4444444444444444444444444444444444444444"
+	from   = "5555555555555555555555555555555555555555"
+)
+
+func writeVectors(t *testing.T) {
+	t.Helper()
+	entry := fmt.Sprintf(`"entry":{"prev":"%s","repository":"%s","seq":2,"time":"2026-01-31T12:00:00Z","topic":"provenance","writer":"0123456789abcdef-01234567"}`, digest, digest)
+	who := `"principal":{"accountable":"ben","kind":"human","name":"ben"}`
+	all := func(predicate, subject string) string {
+		return `{"_type":"https://in-toto.io/Statement/v1","predicate":` + predicate + `,"predicateType":"` + review.Type + `","subject":` + subject + `}`
+	}
+	subjects := func(commit, tree string) string {
+		return `[{"digest":{"gitCommit":"` + commit + `"},"name":"commit"},{"digest":{"gitTree":"` + tree + `"},"name":"tree"}]`
+	}
+	rest := func(verdict, before, between, ref string) string {
+		return `{"attended":true,"base":{"commit":"` + base + `","tree":"` + from + `"},` + entry + before + "," + who + `,"ref":"` + ref + `"` + between + `,"verdict":"` + verdict + `"}`
+	}
+	one := func(verdict, before, between string) string {
+		return all(rest(verdict, before, between, "refs/heads/main"), subjects(head, tree))
+	}
+	forge := func(account, at string) string {
+		return `,"forge":{"account":"` + account + `","at":"` + at + `","url":"https://github.com/o/r/pull/1"}`
+	}
+	for name, text := range map[string]string{
+		"accept/approve":           one("approve", `,"gates":["docs","security"]`, `,"text":"reads well"`),
+		"accept/reject":            one("reject", `,"findings":[{"line":3,"path":"src/a.go","severity":"error","text":"off by one"},{"severity":"note","text":"x"}]`, ``),
+		"accept/request":           one("request", `,"from":["ben","cat"]`, ``),
+		"accept/withdraw":          one("withdraw", ``, ``),
+		"accept/forge":             one("approve", forge("github.com/octocat", "2026-01-31T11:00:00Z"), ``),
+		"accept/first":             all(strings.Replace(rest("comment", ``, ``, "refs/heads/main"), `"base":{"commit":"`+base+`","tree":"`+from+`"}`, `"base":{}`, 1), subjects(head, tree)),
+		"reject/verdict-unknown":   one("lgtm", ``, ``),
+		"reject/ref-short":         all(rest("approve", ``, ``, "main"), subjects(head, tree)),
+		"reject/changes-nothing":   all(rest("approve", ``, ``, "refs/heads/main"), subjects(head, from)),
+		"reject/base-half":         all(strings.Replace(rest("approve", ``, ``, "refs/heads/main"), `"commit":"`+base+`",`, ``, 1), subjects(head, tree)),
+		"reject/formats-mixed":     all(rest("approve", ``, ``, "refs/heads/main"), subjects(head, strings.Repeat("3", 64))),
+		"reject/subject-missing":   all(rest("approve", ``, ``, "refs/heads/main"), `[{"digest":{"gitCommit":"`+head+`"},"name":"commit"}]`),
+		"reject/subject-two-in-1":  all(rest("approve", ``, ``, "refs/heads/main"), `[{"digest":{"gitCommit":"`+head+`","sha1":"`+head+`"},"name":"commit"},{"digest":{"gitTree":"`+tree+`"},"name":"tree"}]`),
+		"reject/from-not-request":  one("approve", `,"from":["ben"]`, ``),
+		"reject/from-unsorted":     one("request", `,"from":["cat","ben"]`, ``),
+		"reject/text-control":      one("approve", ``, `,"text":"a\u001bb"`),
+		"reject/text-empty":        one("approve", ``, `,"text":""`),
+		"reject/finding-line-only": one("reject", `,"findings":[{"line":3,"severity":"error","text":"x"}]`, ``),
+		"reject/finding-dot-dot":   one("reject", `,"findings":[{"path":"../x","severity":"error","text":"x"}]`, ``),
+		"reject/finding-severity":  one("reject", `,"findings":[{"severity":"fatal","text":"x"}]`, ``),
+		"reject/forge-no-host":     one("approve", forge("octocat", "2026-01-31T11:00:00Z"), ``),
+		"reject/forge-time":        one("approve", forge("github.com/octocat", "yesterday"), ``),
+		"reject/forge-asks":        one("request", forge("github.com/octocat", "2026-01-31T11:00:00Z"), ``),
+		"reject/field-unknown":     one("approve", ``, `,"stars":5`),
+		"reject/newer":             strings.Replace(one("approve", ``, ``), "review/v1", "review/v2", 1),
+	} {
+		file := filepath.Join(vectors, name+".json")
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestParseForge(t *testing.T) {
+	github := `[
+ {"user":{"login":"octocat"},"state":"APPROVED","body":"ok\r\n\u001b[31m","commit_id":"` + head + `","submitted_at":"2026-01-31T13:00:00+01:00","html_url":"https://github.com/o/r/pull/1#r1"},
+ {"user":{"login":"hubot"},"state":"CHANGES_REQUESTED","body":"","commit_id":"` + head + `","submitted_at":"2026-01-31T11:00:00Z"},
+ {"user":{"login":"late"},"state":"DISMISSED","submitted_at":"2026-01-31T12:00:00Z"}]`
+	got, err := review.ParseForge("github", []byte(github))
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%v %v", got, err)
+	}
+	if g := got[0]; g.Name != "hubot" || g.Verdict != review.Reject || g.At != "2026-01-31T11:00:00Z" {
+		t.Errorf("%+v", g)
+	}
+	if g := got[1]; g.Name != "octocat" || g.Verdict != review.Approve || g.At != "2026-01-31T12:00:00Z" || g.Text != "ok\n[31m" || g.Commit.String() != head {
+		t.Errorf("%+v", g)
+	}
+	got, err = review.ParseForge("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
+	if err != nil || len(got) != 1 || got[0].Name != "ben" || !got[0].Commit.IsZero() || got[0].Verdict != review.Approve {
+		t.Errorf("%+v %v", got, err)
+	}
+	got, err = review.ParseForge("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"},{"username":"cat","value":1,"date":"x"}]}}}`))
+	if err != nil || len(got) != 1 || got[0].Name != "ben" || got[0].Commit.String() != head {
+		t.Errorf("%+v %v", got, err)
+	}
+	for name, text := range map[string]string{
+		"no time":    `[{"user":{"login":"a"},"state":"APPROVED","submitted_at":"soon"}]`,
+		"no account": `[{"user":{"login":""},"state":"APPROVED","submitted_at":"2026-01-31T12:00:00Z"}]`,
+		"a path":     `[{"user":{"login":"a/b"},"state":"APPROVED","submitted_at":"2026-01-31T12:00:00Z"}]`,
+		"no object":  `[{"user":{"login":"a"},"state":"APPROVED","commit_id":"main","submitted_at":"2026-01-31T12:00:00Z"}]`,
+		"no array":   `{"message":"Not Found"}`,
+	} {
+		if got, err := review.ParseForge("github", []byte(text)); !errors.Is(err, review.ErrInvalid) {
+			t.Errorf("%s: %v %v", name, got, err)
+		}
+	}
+	if _, err := review.ParseForge("sourcehut", nil); !errors.Is(err, review.ErrInvalid) {
+		t.Error(err)
+	}
+}
+
+// What a forge says can be said in a review.
+func FuzzForge(f *testing.F) {
+	f.Add("github", []byte(`[{"user":{"login":"octocat"},"state":"APPROVED","body":"ok","commit_id":"`+head+`","submitted_at":"2026-01-31T13:00:00+01:00"}]`))
+	f.Add("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
+	f.Add("gerrit", []byte(")]}'\n"+`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`))
+	f.Fuzz(func(t *testing.T, forge string, b []byte) {
+		given, err := review.ParseForge(forge, b)
+		if err != nil {
+			return
+		}
+		for _, g := range given {
+			b, err := parse([]byte(accept(t)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := review.Parse(&envelope.Opened{PayloadType: envelope.TypeInToto, Payload: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Predicate.Verdict, s.Predicate.Text, s.Predicate.Forge = g.Verdict, g.Text, &review.Forge{Account: "h/" + g.Name, At: g.At, URL: g.URL}
+			if _, err := s.Encode(); err != nil {
+				t.Errorf("%+v: %v", g, err)
+			}
+		}
+	})
+}
+
+func accept(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(vectors, "accept", "withdraw.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(string(b), "\n")
+}

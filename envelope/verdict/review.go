@@ -1,0 +1,175 @@
+package verdict
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// Advance is the move of a ref that brings a commit, one that was admitted or one that is to come, and what was reviewed of it.
+type Advance struct {
+	Root    envelope.Digest `json:"root,omitempty"` // version of the trust root that it was held to; "" while it is to come
+	Reviews []Reviewed      `json:"reviews,omitempty"`
+}
+
+// Reviewed is one review of a change that has a commit in it.
+type Reviewed struct {
+	ID      envelope.Digest `json:"id"`
+	KeyID   string          `json:"key"`
+	Verdict review.Verdict  `json:"verdict"`
+	Order   int             `json:"order"`             // among all: none comes before one that its writer had seen
+	Account string          `json:"account,omitempty"` // on a forge: its signer tells of it
+	At      string          `json:"at,omitempty"`      // when it was given there
+	Base    oid.ID          `json:"base,omitzero"`     // tree that the change comes from
+	Tree    oid.ID          `json:"tree"`              // and that it leads to
+}
+
+// policy returns what was demanded when the move was admitted.
+func (s *Advance) policy(w *World) *trust.Policy {
+	if s == nil || s.Root == "" || w.PolicyOf == nil {
+		return w.Policy
+	}
+	if p, ok := w.PolicyOf(s.Root); ok {
+		return p
+	}
+	return w.Policy
+}
+
+// reviews returns how many distinct humans must have reviewed what changes these paths.
+func reviews(p *trust.Policy, touched []pluginapi.Change) int {
+	if p == nil || len(touched) == 0 {
+		return 0
+	}
+	n := p.Reviews
+	for i := range touched {
+		for _, rule := range p.RulesFor(string(touched[i].Path)) {
+			n = max(n, rule.Reviews)
+		}
+	}
+	return n
+}
+
+// An opinion is what one human says of one change, the newest word of several.
+type opinion struct {
+	person string
+	said   Reviewed
+}
+
+// reviewed returns what is wanting of reviews of a commit by some humans: reviewers distinct from them, and from each other. Agents
+// and automations review too, and none of them is a second person.
+func (e *Exam) reviewed(w *World, makers []string, touched []pluginapi.Change, now time.Time) []Finding {
+	if e.Ref == "" || !w.Policy.Protects(e.Ref) {
+		return nil
+	}
+	// What was admitted is held to what was demanded then; what is no longer demanded is not.
+	need := min(reviews(w.Policy, touched), reviews(e.Advance.policy(w), touched))
+	if need == 0 {
+		return nil
+	}
+	yes, no, own := map[string]bool{}, []opinion{}, map[string]bool{}
+	for _, o := range e.opinions(w, now) {
+		switch {
+		case o.said.Verdict == review.Approve && slices.Contains(makers, o.person):
+			own[o.person] = true
+		case o.said.Verdict == review.Approve:
+			yes[o.person] = true
+		case o.said.Verdict == review.Reject:
+			no = append(no, o)
+		}
+	}
+	var out []Finding
+	for _, o := range no {
+		delete(yes, o.person)
+		out = append(out, Finding{
+			Code: PolicyReview, Object: string(o.said.ID), Message: fmt.Sprintf("%s rejects the change that it is in, for %s", o.person, e.Ref), Hint: "covenant review show " + o.said.ID.Short(),
+		})
+	}
+	if len(yes) >= need {
+		return out
+	}
+	has := "none"
+	if len(yes) > 0 {
+		has = strings.Join(sortedNames(yes), ", ")
+	}
+	if len(own) > 0 {
+		has += "; " + strings.Join(sortedNames(own), ", ") + " answers for the commit, and is no second person"
+	}
+	return append(out, Finding{
+		Code: PolicyReview, Object: e.Commit.String(), Message: fmt.Sprintf("%d of %d reviews on %s: %s", len(yes), need, e.Ref, has),
+		Hint: "another person approves the whole change that it is in: covenant review approve A..B --ref " + e.Ref,
+	})
+}
+
+func sortedNames(m map[string]bool) []string {
+	out := make([]string, 0, len(m))
+	for n := range m {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// opinions returns what humans say of the changes that a commit is in: of each human and change the newest word, with which another
+// one about the same change is as if it had not been.
+func (e *Exam) opinions(w *World, now time.Time) []opinion {
+	if e.Advance == nil {
+		return nil
+	}
+	list := slices.Clone(e.Advance.Reviews)
+	slices.SortStableFunc(list, func(a, b Reviewed) int {
+		switch signed := b.Account == ""; { // what a person signed is more than what others tell of
+		case (a.Account == "") == signed:
+			return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Order, b.Order))
+		case signed:
+			return -1
+		}
+		return 1
+	})
+	type change struct {
+		person     string
+		base, tree oid.ID
+	}
+	newest := map[change]opinion{}
+	for _, r := range list {
+		if person, ok := e.reviewer(w, &r, now); ok && r.Verdict != review.Comment && r.Verdict != review.Request {
+			newest[change{person, r.Base, r.Tree}] = opinion{person, r}
+		}
+	}
+	out := make([]opinion, 0, len(newest))
+	for _, o := range newest {
+		out = append(out, o)
+	}
+	slices.SortFunc(out, func(a, b opinion) int {
+		return cmp.Or(cmp.Compare(a.person, b.person), cmp.Compare(a.said.ID, b.said.ID))
+	})
+	return out
+}
+
+// reviewer returns the human whose word a review is: who signed it, or, of one that was given on a forge, whom the policy says the
+// account is, where who tells of it may.
+func (e *Exam) reviewer(w *World, r *Reviewed, now time.Time) (string, bool) {
+	p, ok := w.Principal(r.KeyID)
+	if !ok {
+		return "", false
+	}
+	if e.Advance.Root == "" && w.Left(r.KeyID, now) {
+		return "", false // who admitted it had looked at who was there
+	}
+	if r.Account == "" {
+		return p.Name, p.Kind == string(trust.Human)
+	}
+	person, known := w.Policy.Person(r.Account)
+	if !known || p.Kind != string(trust.Automation) {
+		return "", false
+	}
+	return person, w.Authority.Decide(capability.Query{KeyID: r.KeyID, Action: capability.Review, Ref: e.Ref, At: now}).Allowed
+}

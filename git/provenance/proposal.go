@@ -1,0 +1,272 @@
+package provenance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// ErrTarget says that it is not known which ref a change is for.
+var ErrTarget = errors.New("which ref is the change for?")
+
+// A TargetError names the refs that it could be. It wraps ErrTarget.
+type TargetError struct{ Refs []string }
+
+func (e *TargetError) Error() string {
+	if len(e.Refs) == 0 {
+		return ErrTarget.Error() + " The policy protects none that is here"
+	}
+	return fmt.Sprintf("%v The policy protects %s", ErrTarget, strings.Join(e.Refs, ", "))
+}
+
+// Unwrap returns ErrTarget.
+func (e *TargetError) Unwrap() error { return ErrTarget }
+
+// ErrNoChange says that there is nothing to review.
+var ErrNoChange = errors.New("there is no change to review")
+
+// Proposal is a change that is to reach a ref, or did.
+type Proposal struct {
+	Ref  string     // full name, as it is at the remote
+	Base git.Commit // zero where the change is the first of all
+	Head git.Commit
+}
+
+// Range writes the change as git-rev-list(1) takes it.
+func (p *Proposal) Range() string {
+	if p.Base.ID.IsZero() {
+		return p.Head.ID.String()
+	}
+	return p.Base.ID.String() + ".." + p.Head.ID.String()
+}
+
+// Propose finds out what change is meant: A..B, from where B left A, or REV, from where it left the ref that it is for. That is ref;
+// without one the branch that A names, else the one that the policy protects.
+func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*Proposal, error) {
+	sp, err := ParseSpan(s, rev)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proposal{Ref: FullRef(ref)}
+	if p.Head, err = s.Commit(sp.Tips[0].String()); err != nil {
+		return nil, err
+	}
+	from, _, ranged := strings.Cut(rev, "..")
+	if p.Ref == "" && ranged && from != "" {
+		if _, r, err := reviewed(s, from); err == nil {
+			p.Ref = r
+		}
+	}
+	if p.Ref == "" {
+		if p.Ref, err = f.target(s); err != nil {
+			return nil, err
+		}
+	}
+	var places []oid.ID
+	if ranged {
+		places = sp.Except
+	} else if places, err = f.places(ctx, s, p); err != nil {
+		return nil, err
+	}
+	base := oid.ID{}
+	for _, at := range places {
+		id, err := mergeBase(ctx, s, at, p.Head.ID)
+		if err != nil {
+			return nil, err
+		}
+		if id.IsZero() || id == p.Head.ID {
+			continue
+		}
+		if !base.IsZero() {
+			if on, err := Forward(ctx, s, base, id); err != nil || !on {
+				continue
+			}
+		}
+		base = id // the nearest of them
+	}
+	switch {
+	case base.IsZero() && ranged:
+		return nil, fmt.Errorf("%w: %s has nothing that %s has not", ErrNoChange, p.Head.ID.Short(), from)
+	case base.IsZero() && len(p.Head.Parents) > 0:
+		base = p.Head.Parents[0]
+	}
+	if !base.IsZero() {
+		if p.Base, err = s.Commit(base.String()); err != nil {
+			return nil, err
+		}
+	}
+	if p.Base.Tree == p.Head.Tree {
+		return nil, fmt.Errorf("%w: %s has the same tree as %s", ErrNoChange, p.Head.ID.Short(), p.Base.ID.Short())
+	}
+	return p, nil
+}
+
+// target is the one ref that the policy protects, of those that are here or at remotes.
+func (f *Facts) target(s *git.Session) (string, error) {
+	refs, err := s.Tips("refs/heads/", "refs/remotes/")
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, r := range refs {
+		name := r.Name
+		if rest, tracking := strings.CutPrefix(name, "refs/remotes/"); tracking {
+			_, branch, _ := strings.Cut(rest, "/")
+			name = "refs/heads/" + branch
+		}
+		if f.Root.Policy.Protects(name) && !slices.Contains(found, name) {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		slices.Sort(found)
+		return "", &TargetError{found}
+	}
+	return found[0], nil
+}
+
+// maxBack is how far back it is looked for where a ref was admitted to be.
+const maxBack = "5000"
+
+// places are where a ref is, as far as is known: admitted, at remotes, and here.
+func (f *Facts) places(ctx context.Context, s *git.Session, p *Proposal) ([]oid.ID, error) {
+	var out []oid.ID
+	admitted := map[oid.ID]bool{}
+	for _, step := range f.Line(p.Ref).Steps {
+		if f.admits(step.KeyID) {
+			admitted[step.New] = true
+		}
+	}
+	for _, id := range f.since(p.Ref) {
+		admitted[id] = true
+	}
+	if len(admitted) > 0 {
+		list, err := s.Repo().Run(ctx, nil, "rev-list", "--max-count="+maxBack, p.Head.ID.String())
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(list)) {
+			if id, err := oid.Parse(strings.TrimSpace(line)); err == nil && admitted[id] && id != p.Head.ID {
+				out = append(out, id)
+				break
+			}
+		}
+	}
+	branch, ok := strings.CutPrefix(p.Ref, "refs/heads/")
+	refs, err := s.Tips(p.Ref, "refs/remotes/")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range refs {
+		rest, tracking := strings.CutPrefix(r.Name, "refs/remotes/")
+		_, at, _ := strings.Cut(rest, "/")
+		if r.Name == p.Ref || tracking && ok && at == branch {
+			out = append(out, r.ID)
+		}
+	}
+	return out, nil
+}
+
+// mergeBase returns the best common ancestor of two commits, zero where there is none.
+func mergeBase(ctx context.Context, s *git.Session, a, b oid.ID) (oid.ID, error) {
+	out, err := s.Repo().Run(ctx, nil, "merge-base", a.String(), b.String())
+	var failed *git.CommandError
+	if errors.As(err, &failed) && failed.Code == 1 {
+		return oid.ID{}, nil
+	}
+	if err != nil {
+		return oid.ID{}, err
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	return oid.Parse(first)
+}
+
+// ReviewState says what has become of the change that a review is about.
+type ReviewState string
+
+// The states.
+const (
+	ReviewOpen  ReviewState = "open"  // it is here, and its ref has not made that step
+	ReviewUsed  ReviewState = "used"  // its ref made that step
+	ReviewStale ReviewState = "stale" // neither: what it was about has changed, or is not here
+)
+
+// ReviewStates says of each review what has become of its change, as the history that is here has it.
+func (f *Facts) ReviewStates(s *git.Session, list []Review) ([]ReviewState, error) {
+	out := make([]ReviewState, len(list))
+	byRef := map[string][]int{}
+	for i := range list {
+		out[i] = ReviewStale
+		byRef[list[i].Statement.Predicate.Ref] = append(byRef[list[i].Statement.Predicate.Ref], i)
+	}
+	for ref, at := range byRef {
+		sp := Span{Ref: ref}
+		if h, err := HeadOf(s, ref); err == nil && !h.Commit.IsZero() {
+			sp.Tips = append(sp.Tips, h.Commit)
+		}
+		revs := []string{}
+		for _, i := range at {
+			if c, err := s.Commit(list[i].Statement.Commit().String()); err == nil && c.Tree == list[i].Statement.Tree() {
+				sp.Tips = append(sp.Tips, c.ID)
+			}
+		}
+		for _, l := range f.Line(ref).Steps {
+			if c, err := s.Commit(l.New.String() + "^{commit}"); err == nil {
+				sp.Tips = append(sp.Tips, c.ID)
+			}
+		}
+		slices.SortFunc(sp.Tips, oid.ID.Compare)
+		sp.Tips = slices.Compact(sp.Tips)
+		if len(sp.Tips) == 0 {
+			continue
+		}
+		for _, id := range sp.Tips {
+			revs = append(revs, id.String())
+		}
+		all, err := f.with(s, revs)
+		if err != nil {
+			return nil, err
+		}
+		g, err := all.graph(s, sp)
+		if err != nil {
+			return nil, err
+		}
+		last := len(all.moves(g, sp, ref, nil))
+		for _, i := range at {
+			for _, c := range g.about(list[i].Statement) {
+				out[i] = ReviewUsed
+				if g.brought[c] == last {
+					out[i] = ReviewOpen
+					break
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// FindReview finds a review by the beginning of its id, with or without "sha256:".
+func (f *Facts) FindReview(what string) (*Review, error) {
+	digits := strings.TrimPrefix(what, "sha256:")
+	var found []*Review
+	for i := range f.Reviews {
+		if len(digits) >= 4 && strings.HasPrefix(strings.TrimPrefix(string(f.Reviews[i].ID), "sha256:"), digits) {
+			found = append(found, &f.Reviews[i])
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%w: %q", ErrNoReview, what)
+	case 1:
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("%w: %q begins the id of %d", ErrNoReview, what, len(found))
+}
+
+// ErrNoReview says that there is no review of that id.
+var ErrNoReview = errors.New("no such review is here")

@@ -1,0 +1,461 @@
+package provenance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// Review is one review that stands in a ledger.
+type Review struct {
+	capability.Place
+	Index     int // in its ledger, from 0
+	Blob      oid.ID
+	Statement *review.Statement
+}
+
+// Review appends a review to the hand's ledger. Header and principal are filled in. What was reviewed must be here.
+func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predicate) (envelope.Digest, error) {
+	who := k.Hand.Principal
+	p.Principal = prov.Principal{Accountable: who.Accountable, Kind: who.Kind, Name: who.Name}
+	p.Attended = k.Hand.Attended
+	if err := review.New(commit, tree, p).Validate(); err != nil {
+		return "", err
+	}
+	var made ledger.Appended
+	err := k.update(ctx, prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
+		var err error
+		now := k.Now()
+		made, err = tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
+			p.Entry = k.header(name, seq, prev, moved, now)
+			payload, err := review.New(commit, tree, p).Encode()
+			if err != nil {
+				return ledger.Entry{}, err
+			}
+			return k.entry(envelope.TypeInToto, payload, fmt.Sprintf("review.%s %s by %s", p.Verdict, commit.Short(), who.Name), now)
+		})
+		return err
+	})
+	return made.ID, err
+}
+
+// policyOf returns the policy of a version of the trust root.
+func (f *Facts) policyOf(root envelope.Digest) (*trust.Policy, bool) {
+	for _, v := range f.Root.Versions {
+		if v.ID == root {
+			return v.Policy, true
+		}
+	}
+	v, ok := f.older[root]
+	if !ok {
+		return nil, false
+	}
+	return v.Policy, true
+}
+
+// learn reads the versions of the trust root before the pinned one, where one of these is among them.
+func (f *Facts) learn(s *git.Session, roots map[envelope.Digest]bool) error {
+	for id := range roots {
+		if _, known := f.policyOf(id); known || id == "" {
+			continue
+		}
+		at := RootRef
+		if id := f.overlay[RootRef]; !id.IsZero() {
+			at = id.String()
+		}
+		whole, err := openRoot(s, at, f.Root.pin, true)
+		if errors.Is(err, ErrRootHistory) {
+			return nil // what is not here is held to what is demanded now
+		}
+		if err != nil {
+			return err
+		}
+		f.older = map[envelope.Digest]*trust.Version{}
+		for _, v := range whole.Versions {
+			f.older[v.ID] = v
+		}
+		return nil
+	}
+	return nil
+}
+
+// asksReviews reports whether a policy wants reviews of what reaches a ref.
+func asksReviews(p *trust.Policy, ref string) bool {
+	return p.Protects(ref) && (p.Reviews > 0 || slices.ContainsFunc(p.Rules, func(r trust.Rule) bool { return r.Reviews > 0 }))
+}
+
+// advances returns, for each commit of a span, the move that brings it to the ref under review, and which reviews are about it. It is
+// nil where the policy asks for no review of that ref.
+//
+// A review is about a change from one tree to another. It is about a commit when the move that brings the commit has in it a commit
+// with the second tree, that goes on from one with the first which was there before the move, and the commit lies between the two.
+// It is used up when the ref made that very step before.
+func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]bool) (map[oid.ID]*verdict.Advance, error) {
+	if ref == "" || !asksReviews(f.Root.Policy, ref) {
+		return nil, nil
+	}
+	g, err := f.graph(s, sp)
+	if err != nil {
+		return nil, err
+	}
+	moves := f.moves(g, sp, ref, before)
+	roots := map[envelope.Digest]bool{}
+	for _, root := range moves {
+		roots[root] = true
+	}
+	if err := f.learn(s, roots); err != nil {
+		return nil, err
+	}
+	plain := make([]*verdict.Advance, len(moves)) // most commits of a move have no review that others of it have not
+	for n := range moves {
+		plain[n] = &verdict.Advance{Root: moves[n]}
+	}
+	out := make(map[oid.ID]*verdict.Advance, len(g.order))
+	for i, id := range g.order {
+		out[id] = plain[max(0, g.brought[i]-1)]
+	}
+	order := f.reviewOrder()
+	type change struct{ from, base, tree oid.ID }
+	abouts := map[change][]int{}
+	for i := range f.Reviews {
+		r := &f.Reviews[i]
+		p := &r.Statement.Predicate
+		if p.Ref != ref || p.Verdict == review.Comment || p.Verdict == review.Request || !f.reviews(r) {
+			continue
+		}
+		c := change{p.Base.Commit, p.Base.Tree, r.Statement.Tree()}
+		about, known := abouts[c]
+		if !known {
+			about = g.about(r.Statement)
+			abouts[c] = about
+		}
+		for _, at := range about {
+			a := out[g.order[at]]
+			if a == plain[max(0, g.brought[at]-1)] {
+				a = &verdict.Advance{Root: a.Root}
+				out[g.order[at]] = a
+			}
+			a.Reviews = append(a.Reviews, reviewedBy(r, order[i]))
+		}
+	}
+	return out, nil
+}
+
+// reviews reports whether what a key says of changes could be asked for: humans review, and automations tell of reviews on forges.
+func (f *Facts) reviews(r *Review) bool {
+	p, ok := f.Authority.ByKey(r.KeyID)
+	return ok && (p.Kind == string(trust.Human) || p.Kind == string(trust.Automation) && r.Statement.Predicate.Forge != nil)
+}
+
+func reviewedBy(r *Review, order int) verdict.Reviewed {
+	p := &r.Statement.Predicate
+	out := verdict.Reviewed{ID: r.ID, KeyID: r.KeyID, Verdict: p.Verdict, Order: order, Base: p.Base.Tree, Tree: r.Statement.Tree()}
+	if p.Forge != nil {
+		out.Account, out.At = p.Forge.Account, p.Forge.At
+	}
+	return out
+}
+
+// reviewOrder returns the place of each review in an order in which none comes before one that its writer had seen, whatever times
+// they claim. Those that know nothing of each other stand as their times say.
+func (f *Facts) reviewOrder() []int {
+	in := map[string][]int{} // ledger → its reviews
+	for i := range f.Reviews {
+		in[f.Reviews[i].Ledger] = append(in[f.Reviews[i].Ledger], i)
+	}
+	saw := make([][]int, len(f.Reviews)) // of each other ledger the newest review
+	for name, mine := range in {
+		slices.SortFunc(mine, func(a, b int) int { return f.Reviews[a].Index - f.Reviews[b].Index })
+		heads := map[string]uint64{}
+		next := 0
+		for at := range f.Chains[name].Entries {
+			for _, h := range f.Chains[name].Entries[at].Header.Heads {
+				if in[h.Ledger] != nil {
+					heads[h.Ledger] = max(heads[h.Ledger], h.Seq)
+				}
+			}
+			if next == len(mine) {
+				break
+			}
+			if f.Reviews[mine[next]].Index != at {
+				continue
+			}
+			if next > 0 {
+				saw[mine[next]] = append(saw[mine[next]], mine[next-1])
+			}
+			for other, seq := range heads {
+				if n, _ := slices.BinarySearchFunc(in[other], seq+1, func(i int, seq uint64) int { return cmp.Compare(f.Reviews[i].Seq, seq) }); n > 0 {
+					saw[mine[next]] = append(saw[mine[next]], in[other][n-1])
+				}
+			}
+			next++
+		}
+	}
+	// A review is as late as what its writer had seen, and after it.
+	type late struct {
+		at    int64
+		after int
+	}
+	when := make([]late, len(f.Reviews))
+	done := make([]int, len(f.Reviews)) // 1: on the way, 2: done
+	for i := range f.Reviews {
+		for todo := []int{i}; len(todo) > 0; {
+			r := todo[len(todo)-1]
+			if done[r] == 0 {
+				done[r] = 1
+				for _, o := range saw[r] {
+					if done[o] == 0 {
+						todo = append(todo, o)
+					}
+				}
+				continue
+			}
+			todo = todo[:len(todo)-1]
+			if done[r] == 2 {
+				continue
+			}
+			when[r].at = f.Reviews[r].Time.Unix()
+			for _, o := range saw[r] {
+				when[r].at, when[r].after = max(when[r].at, when[o].at), max(when[r].after, when[o].after+1)
+			}
+			done[r] = 2
+		}
+	}
+	sorted := make([]int, len(f.Reviews))
+	for i := range sorted {
+		sorted[i] = i
+	}
+	slices.SortFunc(sorted, func(a, b int) int {
+		return cmp.Or(cmp.Compare(when[a].at, when[b].at), cmp.Compare(when[a].after, when[b].after), cmp.Compare(f.Reviews[a].ID, f.Reviews[b].ID))
+	})
+	out := make([]int, len(f.Reviews))
+	for place, i := range sorted {
+		out[i] = place
+	}
+	return out
+}
+
+// graph is a history, parents before children.
+type graph struct {
+	order  []oid.ID
+	index  map[oid.ID]int
+	above  [][]int
+	trees  []oid.ID
+	with   map[oid.ID][]int // tree → the places of commits that have it
+	except int              // how many the range leaves out: those come first
+
+	brought []int // by which move of the ref each came, from 1; 0: it is not known
+}
+
+// graph reads what a range leaves out beside the range.
+func (f *Facts) graph(s *git.Session, sp Span) (*graph, error) {
+	g := &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}}
+	add := func(c *git.Commit) {
+		if _, twice := g.index[c.ID]; twice {
+			return
+		}
+		i := len(g.order)
+		g.index[c.ID] = i
+		g.order, g.trees = append(g.order, c.ID), append(g.trees, c.Tree)
+		g.with[c.Tree] = append(g.with[c.Tree], i)
+		var above []int
+		for _, p := range c.Parents {
+			if at, ok := g.index[p]; ok {
+				above = append(above, at)
+			}
+		}
+		g.above = append(g.above, above)
+	}
+	if len(sp.Except) > 0 {
+		for c, err := range s.Log(git.LogQuery{Revs: tips(sp.Except)}) {
+			if err != nil {
+				return nil, err
+			}
+			add(&c)
+		}
+	}
+	g.except = len(g.order)
+	in := f.reach(sp.Tips)
+	for _, id := range f.order {
+		if in[id] {
+			c := f.commits[id]
+			add(&c)
+		}
+	}
+	return g, nil
+}
+
+// reach returns which places are reachable from some, these included.
+func (g *graph) reach(from []int) []bool {
+	in := make([]bool, len(g.order))
+	todo := slices.Clone(from)
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if in[i] {
+			continue
+		}
+		in[i] = true
+		todo = append(todo, g.above[i]...)
+	}
+	return in
+}
+
+// goesOn reports whether one place is reachable from another, or is it.
+func (g *graph) goesOn(from, to int) bool {
+	if to > from {
+		return false
+	}
+	seen := map[int]bool{}
+	todo := []int{from}
+	for len(todo) > 0 {
+		i := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if i == to {
+			return true
+		}
+		if i < to || seen[i] {
+			continue
+		}
+		seen[i] = true
+		todo = append(todo, g.above[i]...)
+	}
+	return false
+}
+
+// moves finds out by which move of a ref each commit came, and returns what version of the trust root each was held to, in order: none
+// for the last, which is of what no admission brought. The first has what was there before all others.
+func (f *Facts) moves(g *graph, sp Span, ref string, before map[oid.ID]bool) []envelope.Digest {
+	g.brought = make([]int, len(g.order))
+	for i, id := range g.order {
+		if before[id] {
+			g.brought[i] = 1
+		}
+	}
+	moves := []envelope.Digest{""}
+	take := func(n, tip int) bool {
+		any := false
+		for i, in := range g.reach([]int{tip}) {
+			if in && g.brought[i] == 0 {
+				g.brought[i], any = n, true
+			}
+		}
+		return any
+	}
+	line := f.Line(ref)
+	for _, id := range line.Since {
+		if at, ok := g.index[id]; ok {
+			take(1, at)
+		}
+	}
+	type place struct {
+		at   int
+		step *verdict.Step
+	}
+	var steps []place
+	for i := range line.Steps {
+		if at, ok := g.index[line.Steps[i].New]; ok && f.admits(line.Steps[i].KeyID) {
+			steps = append(steps, place{at, &line.Steps[i]})
+		}
+	}
+	slices.SortStableFunc(steps, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), a.step.Time.Compare(b.step.Time), cmp.Compare(a.step.ID, b.step.ID))
+	})
+	newest := -1 // version of the trust root that a step so far was held to: none goes back behind it
+	root := envelope.Digest("")
+	for _, p := range steps {
+		if v := f.versionOf(p.step.Root); v >= newest {
+			newest, root = v, p.step.Root
+		}
+		if take(len(moves)+1, p.at) {
+			moves = append(moves, root)
+		}
+	}
+	n := len(moves) + 1
+	for i := range g.order {
+		if g.brought[i] == 0 && i >= g.except {
+			g.brought[i] = n
+		}
+	}
+	return append(moves, "")
+}
+
+// versionOf returns the number of a version of the trust root; one that is not known is older than the pinned one.
+func (f *Facts) versionOf(root envelope.Digest) int {
+	for _, v := range f.Root.Versions {
+		if v.ID == root {
+			return v.Version
+		}
+	}
+	return 0
+}
+
+// about returns the commits that a review is about, in order.
+func (g *graph) about(st *review.Statement) []int {
+	base := st.Predicate.Base.Tree
+	from, based := g.index[st.Predicate.Base.Commit]
+	out := map[int]bool{}
+	for _, x := range g.with[st.Tree()] {
+		n := g.brought[x]
+		if slices.ContainsFunc(g.with[st.Tree()], func(i int) bool { return g.brought[i] < n && g.made(i, base, from, based) }) {
+			continue // the ref made that step before
+		}
+		reached := g.reach([]int{x})
+		if base.IsZero() { // it is the first change of all
+			g.between(out, n, reached, nil)
+			continue
+		}
+		for _, y := range g.with[base] {
+			if y != x && g.brought[y] < n && reached[y] {
+				g.between(out, n, reached, g.reach([]int{y}))
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(out))
+}
+
+// between takes in what was reached and not left out, where one move brought all of it: else the step is from another tree.
+func (g *graph) between(out map[int]bool, n int, reached, left []bool) {
+	var all []int
+	for i, in := range reached {
+		if !in || left != nil && left[i] {
+			continue
+		}
+		if g.brought[i] != n {
+			return
+		}
+		all = append(all, i)
+	}
+	for _, i := range all {
+		out[i] = true
+	}
+}
+
+// made reports whether a commit came to its tree from one with the base's tree: of that very base, where it is known, or after it.
+func (g *graph) made(x int, base oid.ID, from int, based bool) bool {
+	if based && !g.goesOn(x, from) {
+		return false
+	}
+	if base.IsZero() {
+		return true
+	}
+	for _, y := range g.with[base] {
+		if y != x && g.goesOn(x, y) {
+			return true
+		}
+	}
+	return false
+}
