@@ -293,14 +293,12 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if kept == nil {
 		return nil
 	}
-	roots := map[envelope.Digest]bool{}
 	for i := range kept {
-		if a := kept[i].Exam.Advance; a != nil {
-			roots[a.Root] = true
+		if a := kept[i].Exam.Advance; a != nil && a.Root != "" {
+			if _, known := f.policyOf(a.Root); !known && f.learn(s) != nil {
+				return nil
+			}
 		}
-	}
-	if f.learn(s, roots) != nil {
-		return nil
 	}
 	r := &Report{Facts: f, Problems: snap.Problems}
 	exams := make([]verdict.Exam, 0, len(kept))

@@ -236,7 +236,7 @@ func (f *Facts) ReviewStates(s *git.Session, list []Review) ([]ReviewState, erro
 		if err != nil {
 			return nil, err
 		}
-		last := len(all.moves(g, sp, ref, nil))
+		last := len(all.moves(g, ref, nil))
 		for _, i := range at {
 			for _, c := range g.about(list[i].Statement) {
 				out[i] = ReviewUsed

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -66,30 +67,48 @@ func (f *Facts) policyOf(root envelope.Digest) (*trust.Policy, bool) {
 	return v.Policy, true
 }
 
-// learn reads the versions of the trust root before the pinned one, where one of these is among them.
-func (f *Facts) learn(s *git.Session, roots map[envelope.Digest]bool) error {
-	for id := range roots {
-		if _, known := f.policyOf(id); known || id == "" {
-			continue
-		}
-		at := RootRef
-		if id := f.overlay[RootRef]; !id.IsZero() {
-			at = id.String()
-		}
-		whole, err := openRoot(s, at, f.Root.pin, true)
-		if errors.Is(err, ErrRootHistory) {
-			return nil // what is not here is held to what is demanded now
-		}
-		if err != nil {
-			return err
-		}
-		f.older = map[envelope.Digest]*trust.Version{}
-		for _, v := range whole.Versions {
-			f.older[v.ID] = v
-		}
+// learn reads the versions of the trust root before the pinned one, where they are here.
+func (f *Facts) learn(s *git.Session) error {
+	if f.older != nil || f.Root.Versions[0].Version == 1 {
 		return nil
 	}
+	at := RootRef
+	if id := f.overlay[RootRef]; !id.IsZero() {
+		at = id.String()
+	}
+	f.older = map[envelope.Digest]*trust.Version{}
+	whole, err := openRoot(s, at, f.Root.pin, true)
+	if errors.Is(err, ErrRootHistory) {
+		return nil // what is not here is held to what is demanded now
+	}
+	if err != nil {
+		return err
+	}
+	for _, v := range whole.Versions {
+		f.older[v.ID] = v
+	}
 	return nil
+}
+
+// inForceAt returns the version of the trust root that was in force at a moment, "" where that is not known.
+func (f *Facts) inForceAt(at time.Time) envelope.Digest {
+	var best *trust.Version
+	look := func(v *trust.Version) {
+		created, err := time.Parse(time.RFC3339, v.Created)
+		if err == nil && !created.After(at) && (best == nil || v.Version > best.Version) {
+			best = v
+		}
+	}
+	for _, v := range f.older {
+		look(v)
+	}
+	for _, v := range f.Root.Versions {
+		look(v)
+	}
+	if best == nil {
+		return ""
+	}
+	return best.ID
 }
 
 // asksReviews reports whether a policy wants reviews of what reaches a ref.
@@ -111,14 +130,10 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 	if err != nil {
 		return nil, err
 	}
-	moves := f.moves(g, sp, ref, before)
-	roots := map[envelope.Digest]bool{}
-	for _, root := range moves {
-		roots[root] = true
-	}
-	if err := f.learn(s, roots); err != nil {
+	if err := f.learn(s); err != nil {
 		return nil, err
 	}
+	moves := f.moves(g, ref, before)
 	plain := make([]*verdict.Advance, len(moves)) // most commits of a move have no review that others of it have not
 	for n := range moves {
 		plain[n] = &verdict.Advance{Root: moves[n]}
@@ -336,9 +351,12 @@ func (g *graph) goesOn(from, to int) bool {
 	return false
 }
 
-// moves finds out by which move of a ref each commit came, and returns what version of the trust root each was held to, in order: none
-// for the last, which is of what no admission brought. The first has what was there before all others.
-func (f *Facts) moves(g *graph, sp Span, ref string, before map[oid.ID]bool) []envelope.Digest {
+// moves finds out by which move of a ref each commit came, and returns what version of the trust root was in force when each was made,
+// in order: none for the last, which is of what no admission brought. The first has what was there before all others.
+//
+// A move is an admission that counts, when it was made, or, of who is not believed about times, when somebody accountable first saw
+// it. Until then it is not known to be one: what it brought belongs to the next.
+func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []envelope.Digest {
 	g.brought = make([]int, len(g.order))
 	for i, id := range g.order {
 		if before[id] {
@@ -361,27 +379,27 @@ func (f *Facts) moves(g *graph, sp Span, ref string, before map[oid.ID]bool) []e
 			take(1, at)
 		}
 	}
+	w := f.World()
 	type place struct {
 		at   int
+		when time.Time
 		step *verdict.Step
 	}
 	var steps []place
 	for i := range line.Steps {
-		if at, ok := g.index[line.Steps[i].New]; ok && f.admits(line.Steps[i].KeyID) {
-			steps = append(steps, place{at, &line.Steps[i]})
+		step := &line.Steps[i]
+		at, here := g.index[step.New]
+		when, known := f.moment(step)
+		if here && known && step.Refusal(w, ref, when) == "" {
+			steps = append(steps, place{at, when, step})
 		}
 	}
 	slices.SortStableFunc(steps, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), a.step.Time.Compare(b.step.Time), cmp.Compare(a.step.ID, b.step.ID))
+		return cmp.Or(cmp.Compare(a.at, b.at), a.when.Compare(b.when), cmp.Compare(a.step.ID, b.step.ID))
 	})
-	newest := -1 // version of the trust root that a step so far was held to: none goes back behind it
-	root := envelope.Digest("")
 	for _, p := range steps {
-		if v := f.versionOf(p.step.Root); v >= newest {
-			newest, root = v, p.step.Root
-		}
 		if take(len(moves)+1, p.at) {
-			moves = append(moves, root)
+			moves = append(moves, f.inForceAt(p.when))
 		}
 	}
 	n := len(moves) + 1
@@ -393,14 +411,13 @@ func (f *Facts) moves(g *graph, sp Span, ref string, before map[oid.ID]bool) []e
 	return append(moves, "")
 }
 
-// versionOf returns the number of a version of the trust root; one that is not known is older than the pinned one.
-func (f *Facts) versionOf(root envelope.Digest) int {
-	for _, v := range f.Root.Versions {
-		if v.ID == root {
-			return v.Version
-		}
+// moment returns when an admission was made, as far as that is believed; false where nobody else is known to have seen it.
+func (f *Facts) moment(step *verdict.Step) (time.Time, bool) {
+	if f.dated(step.KeyID, step.Ledger, step.Seq) {
+		return step.Time, true
 	}
-	return 0
+	seen, err := time.Parse(time.RFC3339, step.Seen.Time)
+	return seen.Add(-time.Second), err == nil // it was there before it was seen
 }
 
 // about returns the commits that a review is about, in order.
@@ -419,7 +436,7 @@ func (g *graph) about(st *review.Statement) []int {
 			continue
 		}
 		for _, y := range g.with[base] {
-			if y != x && g.brought[y] < n && reached[y] {
+			if y != x && g.brought[y] <= n && reached[y] {
 				g.between(out, n, reached, g.reach([]int{y}))
 			}
 		}

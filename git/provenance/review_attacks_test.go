@@ -1,0 +1,199 @@
+package provenance_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// reviews has somebody say something of what goes from one commit to another, for main.
+func (w *world) reviews(who string, says review.Verdict, from, to string) {
+	w.t.Helper()
+	s := w.session()
+	base, err := s.Commit(from)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	head, err := s.Commit(to)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.sealer(s, who).Review(context.Background(), head.ID, head.Tree, review.Predicate{
+		Verdict: says, Ref: "refs/heads/main", Base: review.Base{Commit: base.ID, Tree: base.Tree},
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// wants reports which commits of a range lack reviews, by subject.
+func (w *world) lacking(revs ...string) string {
+	w.t.Helper()
+	res, _, err := w.verify(false, revs...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := ""
+	for _, subject := range w.order {
+		if r, ok := res[w.commit[subject]]; ok && has(r.Findings, verdict.PolicyReview) {
+			out += subject + " "
+		}
+	}
+	return out
+}
+
+// change is a commit by coder that main has, under its own name.
+func (w *world) change(name string) oid.ID {
+	w.t.Helper()
+	w.write(name, fmt.Sprint(name, w.clock))
+	w.git("add", name)
+	id := w.made(name)
+	w.seal("coder", prov.Witness, "HEAD")
+	return id
+}
+
+// Reviews that are asked for are not had by other means: each row tries one, on main, which coder may push to.
+func TestReviewAttacks(t *testing.T) {
+	const one = `{"version": 1, "protected": ["refs/heads/main"], "reviews": 1}`
+	const none = `{"version": 1, "protected": ["refs/heads/main"]}`
+	begin := func(t *testing.T, policy string) *world {
+		w := court(t)
+		w.policy(policy)
+		w.grant("alice", "coder", nil)
+		w.grant("alice", "helper", nil)
+		w.grant("alice", "coder", func(g *capability.Grant) { g.Action = capability.Push })
+		w.clock = w.clock.Add(time.Hour)
+		return w
+	}
+	for name, row := range map[string]struct {
+		do   func(w *world) (revs string)
+		want string
+	}{
+		"a step that was approved": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			return base.String() + "..main"
+		}, ""},
+		"an agent's key": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			w.reviews("helper", review.Approve, base.String(), "HEAD")
+			return base.String() + "..main"
+		}, "a "},
+		"the human who answers for the maker": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			w.reviews("alice", review.Approve, base.String(), "HEAD")
+			return base.String() + "..main"
+		}, "a "},
+		"admitted beforehand, by its maker, as of a time before reviews were asked for": {func(w *world) string {
+			base := w.oid("HEAD")
+			id := w.change("a")
+			now := w.clock
+			w.clock = now.Add(-2 * time.Hour)
+			w.admit("coder", "refs/heads/main", base, id)
+			w.clock = now
+			return base.String() + "..main"
+		}, "a "},
+		"admitted so, and seen by somebody since": {func(w *world) string {
+			base := w.oid("HEAD")
+			id := w.change("a")
+			now := w.clock
+			w.clock = now.Add(-2 * time.Hour)
+			w.admit("coder", "refs/heads/main", base, id)
+			w.clock = now
+			w.looks("ben")
+			return base.String() + "..main"
+		}, "a "},
+		"approved from a tree that the ref had left": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.git("checkout", "-q", "-b", "other")
+			w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "other")
+			w.git("checkout", "-q", "main")
+			fix := w.change("fix")
+			w.reviews("ben", review.Approve, base.String(), "main")
+			w.admit("alice", "refs/heads/main", base, fix)
+			w.git("reset", "-q", "--hard", w.git("commit-tree", "-p", "main", "-m", "evil", "other^{tree}"))
+			w.head("evil")
+			w.seal("coder", prov.Vouching, "HEAD")
+			return "main~1..main"
+		}, "evil "},
+		"both halves of a step that was never approved as one": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			w.change("b")
+			w.reviews("ben", review.Approve, "HEAD~1", "HEAD")
+			return base.String() + "..main"
+		}, "a "},
+		"withdrawn on another clone, with an earlier time": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			now := w.clock
+			w.renewed(func() {
+				w.clock = now.Add(-time.Hour)
+				w.reviews("ben", review.Withdraw, base.String(), "HEAD") // it had seen the approval
+			})
+			w.clock = now
+			return base.String() + "..main"
+		}, "a "},
+		"for an empty base": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			s := w.session()
+			head, _ := s.Commit("HEAD")
+			if _, err := w.sealer(s, "ben").Review(context.Background(), head.ID, head.Tree, review.Predicate{Verdict: review.Approve, Ref: "refs/heads/main"}); err != nil {
+				w.t.Fatal(err)
+			}
+			return base.String() + "..main"
+		}, "a "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := begin(t, one)
+			w.grantVouch()
+			if got := w.lacking(row.do(w)); got != row.want {
+				t.Errorf("lacking: %q, want %q", got, row.want)
+			}
+		})
+	}
+
+	t.Run("what was admitted before reviews were asked for stays", func(t *testing.T) {
+		t.Parallel()
+		for _, by := range []string{"alice", "coder"} {
+			w := begin(t, none)
+			base := w.oid("HEAD")
+			id := w.change("a")
+			w.admit(by, "refs/heads/main", base, id)
+			w.looks("ben")
+			w.clock = w.clock.Add(time.Hour)
+			w.policy(one)
+			w.clock = w.clock.Add(time.Hour)
+			if got := w.lacking("main"); got != "" {
+				t.Errorf("admitted by %s: lacking %q", by, got)
+			}
+			w.change("b")
+			if got := w.lacking("main"); got != "b " {
+				t.Errorf("admitted by %s: lacking %q of what is to come", by, got)
+			}
+			w.pin = w.rootOf(w.session()).Digest // who pins the newest version knows of the others as well
+			if got := w.lacking("main"); got != "b " {
+				t.Errorf("admitted by %s: lacking %q with the newest pinned", by, got)
+			}
+		}
+	})
+}
+
+// grantVouch lets coder seal what it made by other means.
+func (w *world) grantVouch() {
+	w.t.Helper()
+	w.grant("alice", "coder", func(g *capability.Grant) { g.Action = capability.Vouch })
+}
