@@ -152,7 +152,7 @@ func plain(v any, depth int) error {
 func ValidKind(s string) bool {
 	own, ok := strings.CutPrefix(s, "x.")
 	if !ok {
-		return label(s) && s != "seal" // which the log has for the seals of commits
+		return label(s) && s != "seal" && s != "evidence" // which the log has for those statements
 	}
 	who, what, cut := strings.Cut(own, ".")
 	return cut && label(who) && label(what)

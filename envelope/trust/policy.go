@@ -52,6 +52,7 @@ const (
 // the default. Lists are sorted, but for Rules, all of which count.
 type Policy struct {
 	Accounts         map[string]string `json:"accounts,omitempty"`         // account on a forge, HOST/NAME → the person whose it is
+	Checks           []Check           `json:"checks,omitempty"`           // what counts as evidence, sorted by Name
 	Coverage         []string          `json:"coverage,omitzero"`          // subset of Own, Blob, Partial, Patch, always with Own; absent: Own and Blob
 	Evidence         []string          `json:"evidence,omitempty"`         // names of evidence a commit on a protected ref needs
 	Exempt           []string          `json:"exempt,omitempty"`           // kinds whose commits need no seal: only Human may be
@@ -144,7 +145,7 @@ func (p *Policy) Validate() error {
 			check = append(check, badPolicy("rules[%d] demands nothing", i))
 		}
 	}
-	check = append(check, p.checkPlugins(), p.checkAccounts())
+	check = append(check, p.checkChecks(), p.checkPlugins(), p.checkAccounts())
 	for _, err := range check {
 		if err != nil {
 			return err
@@ -298,7 +299,7 @@ func validAction(s string) error {
 
 // says counts the fields that differ from the default.
 func (p *Policy) says() int {
-	n := len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews + len(p.Witnesses) + p.WitnessQuorum + len(p.Accounts)
+	n := len(p.Checks) + len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews + len(p.Witnesses) + p.WitnessQuorum + len(p.Accounts)
 	for _, set := range []bool{p.Coverage != nil, p.Modes != nil, p.Operators != nil, p.Presence != "", p.MaxCheckpointAge != ""} {
 		if set {
 			n++
@@ -448,7 +449,7 @@ func (p *Policy) Document() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	doc := map[string]any{"protected": []string{}, "exempt": []string{}, "evidence": []string{}, "reviews": 0, "rules": []Rule{}, "plugins": []Plugin{}, "presence": ""}
+	doc := map[string]any{"protected": []string{}, "exempt": []string{}, "evidence": []string{}, "checks": []Check{}, "reviews": 0, "rules": []Rule{}, "plugins": []Plugin{}, "presence": ""}
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
@@ -473,6 +474,10 @@ func (p *Policy) tidy() {
 			slices.Sort(*l)
 		}
 	}
+	for i := range p.Checks {
+		slices.Sort(p.Checks[i].Kinds)
+	}
+	slices.SortFunc(p.Checks, func(a, b Check) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.Plugins, func(a, b Plugin) int { return strings.Compare(a.Name, b.Name) })
 	if slices.Equal(p.Modes, []string{Vouch, Witness}) {
 		p.Modes = nil

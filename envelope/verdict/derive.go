@@ -174,6 +174,9 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			Code: PolicyCoverage, Object: e.Commit.String(), Message: "sealed changes cover all of it, applied to what others had changed, and such are not enough on " + ref, Hint: fmt.Sprintf(wants, trust.Patch, e.Commit.Short()),
 		})
 	}
+	if protected {
+		findings = append(findings, e.unproven(w, ref, now)...)
+	}
 	r.Mode = provenance.Witness
 	within := d.within()
 	unattended := false

@@ -45,6 +45,7 @@ type Exam struct {
 	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
 	Origins    *Origins           `json:"origins,omitempty"` // whose its changes were before who sealed it rewrote it, where that was asked for
 	Advance    *Advance           `json:"advance,omitempty"` // that brings it to the ref under review, where its policy asks for it
+	Proofs     []Proof            `json:"proofs,omitempty"`  // of its tree, where the policy demands any
 	Closed     bool               `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
 }
 
@@ -73,7 +74,7 @@ func Examine(w *World, c *Commit) Exam {
 	if c.Before && len(c.Candidates) == 0 {
 		return e
 	}
-	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied, e.Advance = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied, c.Advance
+	e.Touched, e.Ref, e.Side, e.Admissions, e.Denied, e.Advance, e.Proofs = c.Touched, c.Ref, c.Side, c.Admissions, c.Denied, c.Advance, c.Proofs
 	e.Deep = nil
 	if c.DiffErr == nil && !slices.ContainsFunc(c.Candidates, func(x Candidate) bool { return x.Claims(c.ID) }) {
 		e.Signer = c.Signer // what nobody can say the changes of is exempt from nothing
@@ -253,7 +254,7 @@ func (e *Exam) exempt(w *World, r *Result, now time.Time) bool {
 		for i := range lacks {
 			lacks[i].Object, lacks[i].Hint = e.Commit.String(), "covenant policy show"
 		}
-		if len(lacks) > 0 {
+		if lacks = append(lacks, e.unproven(w, e.Ref, now)...); len(lacks) > 0 {
 			r.Verdict, r.Principal, r.Findings = Unsealed, &p, append(r.Findings, lacks...)
 			return false
 		}
@@ -405,22 +406,21 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 			f.Object, f.Hint = string(s.ID), "covenant policy show"
 			out = append(out, f)
 		}
+		out = append(out, e.unproven(w, ref, now)...)
 	}
 	return mode, append(out, e.reviewed(w, []string{who.Accountable}, e.Touched, now)...)
 }
 
-// demanded returns what a policy demands on a protected ref and does not get. A
+// demanded returns what a policy demands on a protected ref and does not get, but for evidence. A
 // commit that needs no seal has no mode: a rule that names modes wants one for its paths.
 func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pluginapi.Change, ref string) []Finding {
 	var out []Finding
 	if mode != "" && !p.Accepts(string(mode)) {
 		out = append(out, Finding{Code: PolicyMode, Message: fmt.Sprintf("a seal of mode %s is not enough on %s", mode, ref)})
 	}
-	evidence := slices.Clone(p.Evidence)
 	for i := range touched {
 		path := string(touched[i].Path)
 		for _, rule := range p.RulesFor(path) {
-			evidence = append(evidence, rule.Evidence...)
 			switch {
 			case len(rule.Principals) > 0 && !slices.Contains(rule.Principals, who.Name):
 				out = append(out, Finding{Code: PolicyPath, Path: path, Message: fmt.Sprintf("only %s may change it on %s", strings.Join(rule.Principals, ", "), ref)})
@@ -430,11 +430,6 @@ func demanded(p *trust.Policy, who Principal, mode provenance.Mode, touched []pl
 				out = append(out, Finding{Code: PolicyMode, Path: path, Message: fmt.Sprintf("it needs a seal of mode %s on %s", strings.Join(rule.Modes, " or "), ref)})
 			}
 		}
-	}
-	// No seal of this version carries evidence, so none has enough.
-	slices.Sort(evidence)
-	if evidence = slices.Compact(evidence); len(evidence) > 0 {
-		out = append(out, Finding{Code: PolicyEvidence, Message: fmt.Sprintf("required on %s, and not there: %s", ref, strings.Join(evidence, ", "))})
 	}
 	if len(out) > maxListed {
 		out = append(out[:maxListed:maxListed], Finding{Code: out[maxListed].Code, Message: fmt.Sprintf("and %d more", len(out)-maxListed)})

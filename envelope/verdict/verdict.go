@@ -78,6 +78,7 @@ type Commit struct {
 	Admissions []Admission        // of refs that hold it, the first of each signer
 	Denied     []Denial           // decisions that refused it and were recorded
 	Advance    *Advance           // that brings it to the ref under review; nil where nobody asks
+	Proofs     []Proof            // evidence about its tree, where the policy demands any
 }
 
 // Admission says that a signer took a commit into a protected ref.
@@ -187,7 +188,6 @@ const (
 
 	PolicyMode     Code = "policy.mode"
 	PolicyPath     Code = "policy.path"
-	PolicyEvidence Code = "policy.evidence"
 	PolicyReview   Code = "policy.review"
 	PolicyCoverage Code = "policy.coverage"
 

@@ -20,8 +20,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
-	prov "github.com/open-covenant/covenant-git/envelope/provenance"
-	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -49,11 +47,12 @@ type Field struct {
 	Value json.RawMessage
 }
 
-// Seal is the kind of a commit's seal, Review that of a review; Unread that of a recording whose events can't be read, and which says nothing.
+// Seal is the kind of a commit's seal, Evidence and Review those of what they say; Unread that of a recording whose events can't be read, and which says nothing.
 const (
-	Seal   = "seal"
-	Review = "review"
-	Unread = "audit.recorded"
+	Seal     = "seal"
+	Evidence = "evidence"
+	Review   = "review"
+	Unread   = "audit.recorded"
 )
 
 // Get returns a field's value as text: a string as it is, anything else as JSON; "" where there is none.
@@ -282,11 +281,8 @@ func records(f *provenance.Facts, x spot, blob []byte) ([]Record, error) {
 		Commit: e.Commit, Index: 1, Of: 1, Outcome: event.OK, At: e.Header.When(),
 	}
 	r.Principal, _ = f.Authority.ByKey(e.KeyID)
-	if o.PayloadType == envelope.TypeInToto && prov.PredicateType(o) == review.Type {
-		return []Record{r}, r.reviewed(o)
-	}
 	if o.PayloadType == envelope.TypeInToto {
-		return []Record{r}, r.sealed(o)
+		return []Record{r}, r.about(o)
 	}
 	kind, err := envelope.TypeOf(o)
 	if err != nil {
@@ -315,55 +311,6 @@ func (r *Record) fields(m map[string]json.RawMessage) {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		r.Data = append(r.Data, Field{name, m[name]})
 	}
-}
-
-func (r *Record) sealed(o *envelope.Opened) error {
-	s, err := prov.Parse(o)
-	if err != nil {
-		return err
-	}
-	var whole struct {
-		Predicate map[string]json.RawMessage `json:"predicate"`
-	}
-	if err := json.Unmarshal(o.Payload, &whole); err != nil {
-		return err
-	}
-	m := whole.Predicate
-	delete(m, "entry")
-	delete(m, "principal") // who signed is said, by the key
-	for name, id := range map[string]oid.ID{"commit": s.Commit(), "tree": s.Tree()} {
-		if m[name], err = json.Marshal(id); err != nil {
-			return err
-		}
-	}
-	r.Kind, r.Intent = Seal, s.Predicate.Intent
-	r.fields(m)
-	return nil
-}
-
-// reviewed takes a review in.
-func (r *Record) reviewed(o *envelope.Opened) error {
-	s, err := review.Parse(o)
-	if err != nil {
-		return err
-	}
-	var whole struct {
-		Predicate map[string]json.RawMessage `json:"predicate"`
-	}
-	if err := json.Unmarshal(o.Payload, &whole); err != nil {
-		return err
-	}
-	m := whole.Predicate
-	delete(m, "entry")
-	delete(m, "principal") // who signed is said, by the key
-	for name, id := range map[string]oid.ID{"commit": s.Commit(), "tree": s.Tree()} {
-		if m[name], err = json.Marshal(id); err != nil {
-			return err
-		}
-	}
-	r.Kind = Review
-	r.fields(m)
-	return nil
 }
 
 func (r *Record) events(o *envelope.Opened) ([]Record, error) {

@@ -39,6 +39,7 @@ type Facts struct {
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
 	Reviews   []Review                             // in the order of their ledgers
+	Evidence  map[oid.ID][]Evidence                // that stands in ledgers, by tree
 	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
 	// Checkpoints are what writers signed of all ledgers, by ledger, oldest first.
 	Checkpoints []Checkpoint
@@ -233,7 +234,7 @@ func newFacts(root *Root) *Facts {
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
-		forkTips: map[string]oid.ID{},
+		forkTips: map[string]oid.ID{}, Evidence: map[oid.ID][]Evidence{},
 	}
 }
 

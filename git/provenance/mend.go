@@ -24,10 +24,20 @@ func (f *Facts) wanted(s *git.Session) ([]notes.Add, error) {
 // NotesOf returns what the notes view should show of the entries that want selects, by ledger and index.
 func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool) ([]notes.Add, error) {
 	var cands []verdict.Candidate
+	trees := map[envelope.Digest]oid.ID{} // of evidence
 	for _, list := range f.Seals {
 		for _, c := range list {
 			if c.Seal != nil && want(c.Ledger, c.Index) {
 				cands = append(cands, c)
+			}
+		}
+	}
+	for tree, list := range f.Evidence {
+		for i := range list {
+			e := &list[i]
+			if want(e.Ledger, e.Index) {
+				trees[e.ID] = tree
+				cands = append(cands, verdict.Candidate{ID: e.ID, Blob: e.Blob, Header: e.Statement.Predicate.Entry})
 			}
 		}
 	}
@@ -57,7 +67,12 @@ func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool
 		if err != nil {
 			return nil, fmt.Errorf("envelope %s: %w", c.ID.Short(), err)
 		}
-		adds = append(adds, linesFor(s.Repo().Format(), c.Seal.Commit(), c.ID, c.Seal.Predicate.Changes, bytes.TrimSuffix(o.Data, []byte{'\n'}), c.Blob)...)
+		line := bytes.TrimSuffix(o.Data, []byte{'\n'})
+		if c.Seal == nil {
+			adds = append(adds, notes.Add{Object: trees[c.ID], Line: line, Blob: c.Blob})
+			continue
+		}
+		adds = append(adds, linesFor(s.Repo().Format(), c.Seal.Commit(), c.ID, c.Seal.Predicate.Changes, line, c.Blob)...)
 	}
 	return adds, nil
 }
@@ -122,7 +137,7 @@ func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
 				}
 				continue
 			}
-			bad(verdict.NoteMissing, a.Object.String(), "its note lacks a seal that a ledger has")
+			bad(verdict.NoteMissing, a.Object.String(), "its note lacks a statement that a ledger has")
 		}
 	}
 	if pointers > 0 {
@@ -137,7 +152,7 @@ func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
 			if !want[object][string(l)] && !f.keeps(l, object) {
 				told++
 				if env, err := envelope.Parse(l); err == nil && f.byID[env.ID()] != (oid.ID{}) { // git notes copies them at a rewrite, where it is told to
-					bad(verdict.NoteElsewhere, object.String(), "its note has a seal of another commit")
+					bad(verdict.NoteElsewhere, object.String(), "its note has a statement about another object")
 					continue
 				}
 				bad(verdict.NoteJunk, object.String(), "its note has a line that no ledger knows: %.60q", l)
@@ -147,7 +162,7 @@ func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
 	return out, nil
 }
 
-// keeps reports whether a line that no ledger calls for may stay all the same: a seal by a known key, which proves that
+// keeps reports whether a line that no ledger calls for may stay all the same: a seal, or evidence, by a known key, which proves that
 // its ledger lost an entry, or that is of a repository which this one replaces.
 func (f *Facts) keeps(line []byte, object oid.ID) bool {
 	if _, err := notes.ParsePointer(line); err == nil {
@@ -161,7 +176,14 @@ func (f *Facts) keeps(line []byte, object oid.ID) bool {
 	if errors.Is(err, envelope.ErrRepository) && f.Root.Replaces(h.Repository) {
 		err = nil // of the repository this one replaces: it is read there
 	}
-	return err == nil && st.seal != nil && st.seal.Commit() == object
+	switch {
+	case err != nil:
+	case st.seal != nil:
+		return st.seal.Commit() == object
+	case st.evidence != nil:
+		return st.evidence.Tree() == object
+	}
+	return false
 }
 
 // RebuildNotes writes the notes view anew from the ledgers, both as they are

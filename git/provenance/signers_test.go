@@ -270,7 +270,7 @@ func TestExemptBounds(t *testing.T) {
 		}
 	}
 	w.policy(`{"version":1,"exempt":["human"],"protected":["refs/heads/main"],"evidence":["test"],"reviews":1}`)
-	if r := change("helper", "src/b"); codes(r) != "unsealed [seal.missing policy.evidence policy.review]" {
+	if r := change("helper", "src/b"); codes(r) != "unsealed [seal.missing policy.review evidence.missing]" {
 		t.Errorf("%s", codes(r))
 	}
 }

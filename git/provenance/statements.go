@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/evidence"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
@@ -71,6 +72,7 @@ type statement struct {
 	cosigned  *event.Cosigning
 	resolved  *event.Resolution
 	review    *review.Statement
+	evidence  *evidence.Statement
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -97,20 +99,10 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 	if err != nil {
 		return st, h, err
 	}
-	if typ == envelope.TypeInToto && prov.PredicateType(o) == review.Type {
-		r, err := review.Parse(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.review, h = r, r.Predicate.Entry
-		return st, h, h.Check(repository)
-	}
 	if typ == envelope.TypeInToto {
-		s, err := prov.Parse(o)
-		if err != nil {
+		if st, h, err = about(o); err != nil {
 			return st, h, err
 		}
-		st.seal, h = s, s.Predicate.Entry
 		return st, h, h.Check(repository)
 	}
 	kind, err := envelope.TypeOf(o)
@@ -199,6 +191,25 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 		return st, h, h.Check(repository) // it keeps its place in the chain, and says nothing to us
 	}
 	return st, h, h.Check(repository)
+}
+
+// about decodes a statement about Git objects.
+func about(o *envelope.Opened) (st statement, h envelope.Header, err error) {
+	switch prov.PredicateType(o) {
+	case evidence.PredicateType:
+		if st.evidence, err = evidence.Parse(o); err == nil {
+			h = st.evidence.Predicate.Entry
+		}
+	case review.Type:
+		if st.review, err = review.Parse(o); err == nil {
+			h = st.review.Predicate.Entry
+		}
+	default:
+		if st.seal, err = prov.Parse(o); err == nil {
+			h = st.seal.Predicate.Entry
+		}
+	}
+	return st, h, err
 }
 
 // readGrants reads the capability ledgers, links them, and folds the authority.
@@ -399,6 +410,8 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
 		case st.review != nil && r.chain.Whole(r.i):
 			f.Reviews = append(f.Reviews, Review{Place: r.place(), Index: r.i, Blob: e.Blob, Statement: st.review})
+		case st.evidence != nil && r.chain.Whole(r.i):
+			f.keepEvidence(r, st.evidence)
 		case st.admission != nil && r.chain.Whole(r.i):
 			f.Admitted = append(f.Admitted, Admission{Place: r.place(), Admission: *st.admission})
 		case st.rewriting != nil && r.chain.Whole(r.i):

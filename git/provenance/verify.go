@@ -136,7 +136,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 	ref, referr := sp.UnderReview(s)
 	own := f.own(sp)
 	admitted := f.admissions()
-	needSizes := f.Authority.NeedsSizes()
+	needSizes, needProofs := f.Authority.NeedsSizes(), f.Root.Policy.WantsEvidence()
 	return func(yield func(verdict.Result, error) bool) {
 		trees, err := f.parentTrees(s, commits)
 		if err = errors.Join(err, referr); err != nil {
@@ -183,6 +183,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
 				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Advance: advances[c.ID],
+			}
+			if needProofs && !skip[c.ID] {
+				vc.Proofs = f.Proofs(c.Tree)
 			}
 			if !skip[c.ID] {
 				for range max(1, len(c.Parents)) {

@@ -322,6 +322,8 @@ func about(f *provenance.Facts, r *audit.Record) string {
 	switch r.Kind {
 	case audit.Seal:
 		return strings.TrimSpace("commit " + short(g("commit")) + " on " + g("ref"))
+	case audit.Evidence:
+		return g("name") + " " + strings.ToLower(g("result")) + " on tree " + short(g("tree"))
 	case "gate.decided", "capability.checked":
 		who := ""
 		if p, ok := f.Authority.ByKey(g("key")); ok && (r.Principal == nil || p.Name != r.Principal.Name) {

@@ -52,8 +52,9 @@ func Hints(err error) []string {
 
 // A coded error ends the program with a status of its own.
 type coded struct {
-	err  error // nil: everything was said already
-	code int
+	err    error // nil: everything was said already
+	code   int
+	passed bool // it is another program's, and stays whatever signal came
 }
 
 func (c coded) Error() string {
@@ -67,7 +68,7 @@ func (c coded) Unwrap() error { return c.err }
 
 // No returns err as the answer "no", exit code 1. With a nil err nothing more is
 // told: the command printed its findings already.
-func No(err error) error { return coded{err, ExitNo} }
+func No(err error) error { return coded{err: err, code: ExitNo} }
 
 // Code returns err with an exit code. With a nil err nothing is told, which
 // passes on the status of another program; code 0 then is success.
@@ -75,7 +76,21 @@ func Code(code int, err error) error {
 	if err == nil && code == 0 {
 		return nil
 	}
-	return coded{err, code}
+	return coded{err: err, code: code}
+}
+
+// Status passes on the status of a program that was run: nothing is told, and it stays what it is also where a signal came
+// while that ran, which then was passed on as well.
+func Status(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return coded{code: code, passed: true}
+}
+
+func isStatus(err error) bool {
+	var c coded
+	return errors.As(err, &c) && c.passed
 }
 
 // A usageError is a wrong way to call a command.

@@ -37,7 +37,7 @@ func Main(env *Env, root *cobra.Command) int {
 		return ExitYes
 	}
 	code := ExitCode(err)
-	if s, ok := signalled().(syscall.Signal); ok { // whatever failed, failed for this
+	if s, ok := signalled().(syscall.Signal); ok && !isStatus(err) { // whatever failed, failed for this
 		code = 128 + int(s)
 		err = Hint(errors.New("interrupted"), Hints(err)...)
 	}

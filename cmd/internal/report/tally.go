@@ -169,7 +169,7 @@ func (p *person) add(r *audit.Record, own bool) {
 
 // known reports whether a kind is one of a fixed list, so that counting it needs no limit.
 func known(kind string) bool {
-	if _, ok := event.Find(kind); ok || decides(kind) || kind == audit.Seal {
+	if _, ok := event.Find(kind); ok || decides(kind) || kind == audit.Seal || kind == audit.Evidence {
 		return true
 	}
 	return slices.Contains([]string{"capability.granted", "capability.revoked", "capability.requested", "ref.admitted", "commit.rewritten", "root.adopted"}, kind)

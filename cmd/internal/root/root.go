@@ -10,6 +10,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/disablecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/doctorcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/evidencecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
@@ -53,6 +54,7 @@ covenant-COMMAND.`,
 		capabilitycmd.New(env),
 		disablecmd.New(env),
 		doctorcmd.New(env),
+		evidencecmd.New(env),
 		hookscmd.New(env),
 		identitycmd.New(env),
 		initcmd.New(env),

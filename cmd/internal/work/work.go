@@ -293,12 +293,17 @@ func Explain(err error) error {
 // Writer returns what writes statements as the chosen identity, and reads no more than that needs: what only tells of
 // something asks nobody whether it may.
 func (w *Work) Writer() (*provenance.Sealer, error) {
+	ledger.Ahead(w.Session) // what will be needed starts while the rest is read
+	w.Session.Warm()
+	return w.Hand()
+}
+
+// Hand is Writer for what is written later, if at all: nothing is made ready for it, and the refs are read again then.
+func (w *Work) Hand() (*provenance.Sealer, error) {
 	pin, err := w.Pin("")
 	if err != nil {
 		return nil, err
 	}
-	ledger.Ahead(w.Session) // what will be needed starts while the rest is read
-	w.Session.Warm()
 	cache := w.Cache(false)
 	c := w.Choice()
 	c.Cache, c.Refs = cache, provenance.RefsAhead(w.Session) // while the root is read

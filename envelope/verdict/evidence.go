@@ -1,0 +1,139 @@
+package verdict
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/trust"
+)
+
+// Codes of what is wrong with required evidence.
+const (
+	EvidenceMissing Code = "evidence.missing"
+	EvidenceFailed  Code = "evidence.failed"
+	EvidenceStale   Code = "evidence.stale"
+	EvidenceAuthor  Code = "evidence.author"
+)
+
+// Proof is what is true of one statement of evidence about a commit's tree, whoever asks.
+type Proof struct {
+	ID     envelope.Digest `json:"id"`
+	KeyID  string          `json:"key"`
+	Name   string          `json:"name"`
+	Argv   []string        `json:"argv,omitempty"`
+	Passed bool            `json:"passed,omitempty"`
+	Exit   int             `json:"exit"`
+	Time   string          `json:"time"`  // it claims, or when somebody accountable saw it, if that was before
+	Order  int             `json:"order"` // in its ledger
+}
+
+// ahead is how far a clock may go before ours.
+const ahead = 5 * time.Minute
+
+// Prove returns what keeps evidence about a tree from being what a check demands; nil where it is that. Of each signer the newest
+// run counts: who ran it again and saw it fail takes the pass before that back, of its own runs and nobody else's. Its age is
+// asked for at a moment; now is when that is asked.
+func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding {
+	newest := map[string]*Proof{}
+	for i := range proofs {
+		p := &proofs[i]
+		who, known := w.Principal(p.KeyID)
+		when, err := time.Parse(time.RFC3339, p.Time)
+		if p.Name != c.Name || (len(c.Command) > 0 && !slices.Equal(p.Argv, c.Command)) || !known || err != nil || w.Left(p.KeyID, when) {
+			continue
+		}
+		if old := newest[who.Name]; old == nil || cmp.Or(cmp.Compare(old.Time, p.Time), cmp.Compare(old.Order, p.Order), cmp.Compare(old.ID, p.ID)) < 0 {
+			newest[who.Name] = p
+		}
+	}
+	var failed, stale, author *Finding
+	for _, name := range slices.Sorted(maps.Keys(newest)) {
+		p := newest[name]
+		who, _ := w.Principal(p.KeyID)
+		when, _ := time.Parse(time.RFC3339, p.Time)
+		age, limited := c.Age()
+		say := func(code Code, format string, a ...any) *Finding {
+			return &Finding{Code: code, Object: string(p.ID), Message: fmt.Sprintf(format, a...)}
+		}
+		switch {
+		case len(c.Kinds) > 0 && !slices.Contains(c.Kinds, who.Kind):
+			if p.Passed {
+				author = say(EvidenceAuthor, "%s, by %s, is of kind %s; only that of kind %s counts", c.Name, who.Name, who.Kind, strings.Join(c.Kinds, " or "))
+			}
+		case !p.Passed:
+			failed = say(EvidenceFailed, "%s did not pass when %s ran it: exit %d", c.Name, who.Name, p.Exit)
+		case when.After(now.Add(ahead)):
+			stale = say(EvidenceStale, "%s, by %s, claims a time that has not come: %s", c.Name, who.Name, p.Time)
+		case limited && at.Sub(when) > age:
+			stale = say(EvidenceStale, "%s, by %s, is of %s, and no older than %s may be", c.Name, who.Name, p.Time, c.MaxAge)
+		default:
+			return nil
+		}
+	}
+	for _, f := range []*Finding{failed, stale, author} {
+		if f != nil {
+			return f
+		}
+	}
+	msg := "nobody ran " + c.Name + " on its tree"
+	if len(c.Command) > 0 {
+		msg += " as the command that is asked for"
+	}
+	return &Finding{Code: EvidenceMissing, Message: msg}
+}
+
+// unproven returns what of the evidence is not there that the policy demands of a commit on a protected ref. It is asked for on the
+// commit's own tree. Its age is that of when the ref was first admitted to hold the commit, else that of now: what was fresh
+// when it came in does not turn red later.
+func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
+	names := slices.Clone(w.Policy.Evidence)
+	for i := range e.Touched {
+		for _, rule := range w.Policy.RulesFor(string(e.Touched[i].Path)) {
+			names = append(names, rule.Evidence...)
+		}
+	}
+	slices.Sort(names)
+	var out []Finding
+	for _, name := range slices.Compact(names) {
+		check := w.Policy.CheckOf(name)
+		f := w.Prove(check, e.Proofs, now, now)
+		if f != nil && f.Code == EvidenceStale {
+			for at, into := range e.admitted(w, "", now) {
+				if into == ref && w.Prove(check, e.Proofs, at, now) == nil {
+					f = nil
+					break
+				}
+			}
+		}
+		if f == nil {
+			continue
+		}
+		if f.Message += ": required on " + ref; f.Object == "" {
+			f.Object = e.Commit.String()
+		}
+		f.Hint = "covenant evidence run --name " + name + " --tree " + e.Commit.Short() + " -- " + shell(check.Command)
+		out = append(out, *f)
+	}
+	return out
+}
+
+// shell writes a command as people type it.
+func shell(argv []string) string {
+	if len(argv) == 0 {
+		return "COMMAND"
+	}
+	out := make([]string, len(argv))
+	for i, a := range argv {
+		if out[i] = a; a == "" || strings.ContainsFunc(a, func(r rune) bool {
+			return r != '/' && r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		}) {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
