@@ -10,6 +10,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // Codes of what is wrong with required evidence.
@@ -87,19 +88,35 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 	return &Finding{Code: EvidenceMissing, Message: msg}
 }
 
-// unproven returns what of the evidence is not there that the policy demands of a commit on a protected ref. It is asked for on the
-// commit's own tree. Its age is that of when the ref was first admitted to hold the commit, else that of now: what was fresh
-// when it came in does not turn red later.
-func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
-	names := slices.Clone(w.Policy.Evidence)
-	for i := range e.Touched {
-		for _, rule := range w.Policy.RulesFor(string(e.Touched[i].Path)) {
+// proofs returns the names of the evidence that a policy demands where these paths change, sorted.
+func proofs(p *trust.Policy, touched []pluginapi.Change) []string {
+	if p == nil {
+		return nil
+	}
+	names := slices.Clone(p.Evidence)
+	for i := range touched {
+		for _, rule := range p.RulesFor(string(touched[i].Path)) {
 			names = append(names, rule.Evidence...)
 		}
 	}
 	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// unproven returns what of the evidence is not there that the policy demands of a commit on a protected ref. It is asked for on the
+// commit's own tree, of the commits that the ref was at, or is to be at: not of those between. Its age is that of when the ref was
+// first admitted to hold the commit, else that of now: what was fresh when it came in does not turn red later; nor does what was
+// admitted when nobody asked for it.
+func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
+	if e.Advance != nil && !e.Advance.End {
+		return nil
+	}
+	then := proofs(e.Advance.policy(w), e.Touched)
 	var out []Finding
-	for _, name := range slices.Compact(names) {
+	for _, name := range proofs(w.Policy, e.Touched) {
+		if _, asked := slices.BinarySearch(then, name); !asked {
+			continue
+		}
 		check := w.Policy.CheckOf(name)
 		f := w.Prove(check, e.Proofs, now, now)
 		if f != nil && f.Code == EvidenceStale {

@@ -202,7 +202,7 @@ func TestDemands(t *testing.T) {
 			"coder", provenance.Vouching, "refs/heads/main", false, paths("deploy/a", "deploy/k", "keys/a", "law/a", "law/a/b", "src"),
 			"policy.path deploy/a, policy.path deploy/k, policy.mode deploy/k, policy.mode keys/a, policy.path law/a",
 		},
-		{"evidence and reviews, once each", `{"version":1,"protected":["refs/heads/main"],"evidence":["test"],"reviews":1,"rules":[{"paths":["**"],"evidence":["fuzz","test"],"reviews":3}]}`, "ada", provenance.Witness, "refs/heads/main", false, paths("a", "b"), "policy.review, evidence.missing, evidence.missing"},
+		{"evidence and reviews, once each", `{"version":1,"protected":["refs/heads/main"],"evidence":["test"],"reviews":1,"rules":[{"paths":["**"],"evidence":["fuzz","test"],"reviews":3}]}`, "ada", provenance.Witness, "refs/heads/main", false, paths("a", "b"), "evidence.missing, evidence.missing, policy.review"},
 	} {
 		w, _ := world(c.policy, all)
 		e := verdict.Exam{Commit: commit, Committer: c.key + "@example.com", Ref: c.ref, Side: c.side, Touched: c.touched, Seals: []verdict.ExamSeal{sealBy(c.key, c.mode)}}

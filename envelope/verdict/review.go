@@ -17,7 +17,8 @@ import (
 
 // Advance is the move of a ref that brings a commit, one that was admitted or one that is to come, and what was reviewed of it.
 type Advance struct {
-	Root    envelope.Digest `json:"root,omitempty"` // version of the trust root that it was held to; "" while it is to come
+	Root    envelope.Digest `json:"root,omitempty"` // version of the trust root that was in force; "" while it is to come
+	End     bool            `json:"end,omitempty"`  // the commit is what it led to
 	Reviews []Reviewed      `json:"reviews,omitempty"`
 }
 

@@ -111,19 +111,19 @@ func (f *Facts) inForceAt(at time.Time) envelope.Digest {
 	return best.ID
 }
 
-// asksReviews reports whether a policy wants reviews of what reaches a ref.
-func asksReviews(p *trust.Policy, ref string) bool {
-	return p.Protects(ref) && (p.Reviews > 0 || slices.ContainsFunc(p.Rules, func(r trust.Rule) bool { return r.Reviews > 0 }))
+// asks reports whether a policy wants reviews or evidence of what reaches a ref.
+func asks(p *trust.Policy, ref string) bool {
+	return p.Protects(ref) && (p.WantsEvidence() || p.Reviews > 0 || slices.ContainsFunc(p.Rules, func(r trust.Rule) bool { return r.Reviews > 0 }))
 }
 
 // advances returns, for each commit of a span, the move that brings it to the ref under review, and which reviews are about it. It is
-// nil where the policy asks for no review of that ref.
+// nil where the policy asks for no review or evidence of that ref.
 //
 // A review is about a change from one tree to another. It is about a commit when the move that brings the commit has in it a commit
 // with the second tree, that goes on from one with the first which was there before the move, and the commit lies between the two.
 // It is used up when the ref made that very step before.
 func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]bool) (map[oid.ID]*verdict.Advance, error) {
-	if ref == "" || !asksReviews(f.Root.Policy, ref) {
+	if ref == "" || !asks(f.Root.Policy, ref) {
 		return nil, nil
 	}
 	g, err := f.graph(s, sp)
@@ -136,11 +136,23 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 	moves := f.moves(g, ref, before)
 	plain := make([]*verdict.Advance, len(moves)) // most commits of a move have no review that others of it have not
 	for n := range moves {
-		plain[n] = &verdict.Advance{Root: moves[n]}
+		plain[n] = &verdict.Advance{Root: moves[n].root}
 	}
 	out := make(map[oid.ID]*verdict.Advance, len(g.order))
 	for i, id := range g.order {
 		out[id] = plain[max(0, g.brought[i]-1)]
+	}
+	ends := make([]int, 0, len(moves)+len(sp.Tips))
+	for _, m := range moves[:len(moves)-1] {
+		ends = append(ends, m.end)
+	}
+	for _, id := range sp.Tips {
+		if at, here := g.index[id]; here && g.brought[at] == len(moves) {
+			ends = append(ends, at)
+		}
+	}
+	for _, at := range ends[1:] { // the first move is none
+		out[g.order[at]] = &verdict.Advance{Root: out[g.order[at]].Root, End: true}
 	}
 	order := f.reviewOrder()
 	type change struct{ from, base, tree oid.ID }
@@ -160,7 +172,7 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 		for _, at := range about {
 			a := out[g.order[at]]
 			if a == plain[max(0, g.brought[at]-1)] {
-				a = &verdict.Advance{Root: a.Root}
+				a = &verdict.Advance{Root: a.Root, End: a.End}
 				out[g.order[at]] = a
 			}
 			a.Reviews = append(a.Reviews, reviewedBy(r, order[i]))
@@ -351,19 +363,25 @@ func (g *graph) goesOn(from, to int) bool {
 	return false
 }
 
-// moves finds out by which move of a ref each commit came, and returns what version of the trust root was in force when each was made,
-// in order: none for the last, which is of what no admission brought. The first has what was there before all others.
+// A move is one that a ref made.
+type move struct {
+	root envelope.Digest // version of the trust root that was in force; "" where it is not known
+	end  int             // the place of the commit that it led to
+}
+
+// moves finds out by which move of a ref each commit came, and returns them in order. The first has what was there before all
+// others, the last is of what no admission brought; neither leads anywhere.
 //
 // A move is an admission that counts, when it was made, or, of who is not believed about times, when somebody accountable first saw
 // it. Until then it is not known to be one: what it brought belongs to the next.
-func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []envelope.Digest {
+func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []move {
 	g.brought = make([]int, len(g.order))
 	for i, id := range g.order {
 		if before[id] {
 			g.brought[i] = 1
 		}
 	}
-	moves := []envelope.Digest{""}
+	moves := []move{{}}
 	take := func(n, tip int) bool {
 		any := false
 		for i, in := range g.reach([]int{tip}) {
@@ -399,7 +417,7 @@ func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []envelope.D
 	})
 	for _, p := range steps {
 		if take(len(moves)+1, p.at) {
-			moves = append(moves, f.inForceAt(p.when))
+			moves = append(moves, move{f.inForceAt(p.when), p.at})
 		}
 	}
 	n := len(moves) + 1
@@ -408,7 +426,7 @@ func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []envelope.D
 			g.brought[i] = n
 		}
 	}
-	return append(moves, "")
+	return append(moves, move{})
 }
 
 // moment returns when an admission was made, as far as that is believed; false where nobody else is known to have seen it.
