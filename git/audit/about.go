@@ -7,6 +7,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/evidence"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/release"
 	"github.com/open-covenant/covenant-git/envelope/review"
 )
 
@@ -17,6 +18,8 @@ func (r *Record) about(o *envelope.Opened) error {
 		return r.proven(o)
 	case review.Type:
 		return r.reviewed(o)
+	case release.Type:
+		return r.attested(o)
 	}
 	return r.sealed(o)
 }
@@ -61,6 +64,15 @@ func (r *Record) reviewed(o *envelope.Opened) error {
 	}
 	r.Kind = Review
 	return r.predicate(o, map[string]any{"commit": s.Commit(), "tree": s.Tree()})
+}
+
+func (r *Record) attested(o *envelope.Opened) error {
+	s, err := release.Parse(o)
+	if err != nil {
+		return err
+	}
+	r.Kind, r.Intent = Attestation, s.Predicate.Intent
+	return r.predicate(o, map[string]any{"artifacts": len(s.Predicate.Artifacts), "checkpoint": s.Predicate.Checkpoint.Entry, "name": s.Predicate.ID})
 }
 
 // proven takes the run in but for the text of its output, which is read with the evidence.

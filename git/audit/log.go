@@ -52,7 +52,9 @@ const (
 	Seal     = "seal"
 	Evidence = "evidence"
 	Review   = "review"
-	Unread   = "audit.recorded"
+
+	Attestation = "attestation"
+	Unread      = "audit.recorded"
 )
 
 // Get returns a field's value as text: a string as it is, anything else as JSON; "" where there is none.

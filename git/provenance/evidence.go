@@ -194,31 +194,13 @@ func (f *Facts) claimed(st *evidence.Statement, keyID string) string {
 // RecordEvidence appends evidence to the hand's ledger and puts it on its tree, in one transaction. Entry and principal are
 // filled in.
 func (k *Sealer) RecordEvidence(ctx context.Context, tree oid.ID, p evidence.Predicate) (ledger.Appended, error) {
-	var made ledger.Appended
-	who := k.Hand.Principal
-	p.Run.Principal = evidence.Principal{Accountable: who.Accountable, Kind: who.Kind, Name: who.Name}
-	err := k.update(ctx, evidence.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
-		now := k.Now()
-		var line []byte
-		var err error
-		made, err = tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
-			p.Entry = k.header(name, seq, prev, moved, now)
-			payload, err := evidence.New(tree, p).Encode()
-			if err != nil {
-				return ledger.Entry{}, err
-			}
-			e, err := k.entry(envelope.TypeInToto, payload, fmt.Sprintf("evidence.%s %s %s by %s", strings.ToLower(string(p.Result)), p.Run.Name, tree.Short(), who.Name), now)
-			if err == nil {
-				line, err = e.Envelope.Bytes()
-			}
-			return e, err
-		})
-		if err != nil {
-			return err
-		}
-		return k.note(tx, []notes.Add{{Object: tree, Line: line, Blob: made.Blob}}, fmt.Sprintf("evidence %s on %s", p.Run.Name, tree.Short()))
+	who := k.as()
+	p.Run.Principal = evidence.Principal(who)
+	subject := fmt.Sprintf("evidence.%s %s %s by %s", strings.ToLower(string(p.Result)), p.Run.Name, tree.Short(), who.Name)
+	return k.Say(ctx, evidence.Topic, subject, tree, func(h envelope.Header) ([]byte, error) {
+		p.Entry = h
+		return evidence.New(tree, p).Encode()
 	})
-	return made, err
 }
 
 // Proofs returns what the judge may know of the evidence about a tree: facts, whoever asks.

@@ -39,6 +39,7 @@ type Facts struct {
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
 	Reviews   []Review                             // in the order of their ledgers
+	Attested  []Attested                           // likewise
 	Evidence  map[oid.ID][]Evidence                // that stands in ledgers, by tree
 	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
 	// Checkpoints are what writers signed of all ledgers, by ledger, oldest first.

@@ -24,7 +24,7 @@ func (f *Facts) wanted(s *git.Session) ([]notes.Add, error) {
 // NotesOf returns what the notes view should show of the entries that want selects, by ledger and index.
 func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool) ([]notes.Add, error) {
 	var cands []verdict.Candidate
-	trees := map[envelope.Digest]oid.ID{} // of evidence
+	on := map[envelope.Digest]oid.ID{} // what they are about, of those that are no seals
 	for _, list := range f.Seals {
 		for _, c := range list {
 			if c.Seal != nil && want(c.Ledger, c.Index) {
@@ -36,9 +36,15 @@ func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool
 		for i := range list {
 			e := &list[i]
 			if want(e.Ledger, e.Index) {
-				trees[e.ID] = tree
+				on[e.ID] = tree
 				cands = append(cands, verdict.Candidate{ID: e.ID, Blob: e.Blob, Header: e.Statement.Predicate.Entry})
 			}
+		}
+	}
+	for i := range f.Attested {
+		if e := &f.Attested[i]; !e.Statement.Predicate.Tag.IsZero() && want(e.Ledger, e.Index) {
+			on[e.ID] = e.Statement.Predicate.Tag
+			cands = append(cands, verdict.Candidate{ID: e.ID, Blob: e.Blob, Header: e.Statement.Predicate.Entry})
 		}
 	}
 	slices.SortFunc(cands, func(a, b verdict.Candidate) int {
@@ -69,7 +75,7 @@ func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool
 		}
 		line := bytes.TrimSuffix(o.Data, []byte{'\n'})
 		if c.Seal == nil {
-			adds = append(adds, notes.Add{Object: trees[c.ID], Line: line, Blob: c.Blob})
+			adds = append(adds, notes.Add{Object: on[c.ID], Line: line, Blob: c.Blob})
 			continue
 		}
 		adds = append(adds, linesFor(s.Repo().Format(), c.Seal.Commit(), c.ID, c.Seal.Predicate.Changes, line, c.Blob)...)
@@ -182,6 +188,8 @@ func (f *Facts) keeps(line []byte, object oid.ID) bool {
 		return st.seal.Commit() == object
 	case st.evidence != nil:
 		return st.evidence.Tree() == object
+	case st.release != nil:
+		return st.release.Predicate.Tag == object
 	}
 	return false
 }

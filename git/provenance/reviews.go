@@ -16,7 +16,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -30,25 +29,13 @@ type Review struct {
 
 // Review appends a review to the hand's ledger. Header and principal are filled in. What was reviewed must be here.
 func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predicate) (envelope.Digest, error) {
-	who := k.Hand.Principal
-	p.Principal = prov.Principal{Accountable: who.Accountable, Kind: who.Kind, Name: who.Name}
-	p.Attended = k.Hand.Attended
+	p.Principal, p.Attended = k.as(), k.Hand.Attended
 	if err := review.New(commit, tree, p).Validate(); err != nil {
 		return "", err
 	}
-	var made ledger.Appended
-	err := k.update(ctx, prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
-		var err error
-		now := k.Now()
-		made, err = tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
-			p.Entry = k.header(name, seq, prev, moved, now)
-			payload, err := review.New(commit, tree, p).Encode()
-			if err != nil {
-				return ledger.Entry{}, err
-			}
-			return k.entry(envelope.TypeInToto, payload, fmt.Sprintf("review.%s %s by %s", p.Verdict, commit.Short(), who.Name), now)
-		})
-		return err
+	made, err := k.Say(ctx, prov.Topic, fmt.Sprintf("review.%s %s by %s", p.Verdict, commit.Short(), p.Principal.Name), oid.ID{}, func(h envelope.Header) ([]byte, error) {
+		p.Entry = h
+		return review.New(commit, tree, p).Encode()
 	})
 	return made.ID, err
 }

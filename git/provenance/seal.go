@@ -361,6 +361,39 @@ func (k *Sealer) Compose(ctx context.Context, topic string, compose func(name le
 	return made, err
 }
 
+// as is how statements name the hand.
+func (k *Sealer) as() prov.Principal {
+	p := k.Hand.Principal
+	return prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}
+}
+
+// Say appends one statement about Git objects to the hand's ledger of a topic, and puts it on an object, where one is named. encode
+// writes its payload, given its header. It may be called again.
+func (k *Sealer) Say(ctx context.Context, topic, subject string, on oid.ID, encode func(envelope.Header) ([]byte, error)) (ledger.Appended, error) {
+	var made ledger.Appended
+	err := k.update(ctx, topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
+		now := k.Now()
+		var line []byte
+		var err error
+		made, err = tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
+			payload, err := encode(k.header(name, seq, prev, moved, now))
+			if err != nil {
+				return ledger.Entry{}, err
+			}
+			e, err := k.entry(envelope.TypeInToto, payload, subject, now)
+			if err == nil {
+				line, err = e.Envelope.Bytes()
+			}
+			return e, err
+		})
+		if err != nil || on.IsZero() {
+			return err
+		}
+		return k.note(tx, []notes.Add{{Object: on, Line: line, Blob: made.Blob}}, subject)
+	})
+	return made, err
+}
+
 // update appends to the hand's ledger of a topic, under the repository's lock. build is told which heads of other ledgers
 // moved, for the first entry it appends. A ledger of the hand's that others
 // have written into, that lost entries, or whose lock a dead process left, is left: the clone becomes a new replica.

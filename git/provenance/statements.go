@@ -18,6 +18,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/evidence"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/release"
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -72,6 +73,7 @@ type statement struct {
 	cosigned  *event.Cosigning
 	resolved  *event.Resolution
 	review    *review.Statement
+	release   *release.Statement
 	evidence  *evidence.Statement
 }
 
@@ -203,6 +205,10 @@ func about(o *envelope.Opened) (st statement, h envelope.Header, err error) {
 	case review.Type:
 		if st.review, err = review.Parse(o); err == nil {
 			h = st.review.Predicate.Entry
+		}
+	case release.Type:
+		if st.release, err = release.Parse(o); err == nil {
+			h = st.release.Predicate.Entry
 		}
 	default:
 		if st.seal, err = prov.Parse(o); err == nil {
@@ -408,6 +414,8 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		case e.Err != nil:
 		case st.seal != nil:
 			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
+		case st.release != nil && r.chain.Whole(r.i):
+			f.Attested = append(f.Attested, Attested{Place: r.place(), Index: r.i, Blob: e.Blob, Statement: st.release})
 		case st.review != nil && r.chain.Whole(r.i):
 			f.Reviews = append(f.Reviews, Review{Place: r.place(), Index: r.i, Blob: e.Blob, Statement: st.review})
 		case st.evidence != nil && r.chain.Whole(r.i):

@@ -35,7 +35,7 @@ var floors = []struct {
 		"envelope/statement", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/evidence",
 		"envelope/intent", "envelope/event", "envelope/receipt", "envelope/attestation", "envelope/seedlog", "envelope/tlog", "git/ledger", "git/notes",
 	}},
-	{"2a documents about changes", []string{"envelope/review"}},
+	{"2a documents about changes", []string{"envelope/release", "envelope/review"}},
 	{"2b judgement", []string{"envelope/verdict"}},
 	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
 	{"3 services, upper half", []string{"git/audit", "git/sync", "runtime/evidence"}},

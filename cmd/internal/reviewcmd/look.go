@@ -267,7 +267,7 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 		return err
 	}
 	if err := f.Condemned(); err != nil {
-		return work.Explain(err)
+		return cli.No(cli.Hint(err, "see all of it: covenant audit verify"))
 	}
 	span, err := provenance.ParseSpan(w.Session, p.Range())
 	if err != nil {
