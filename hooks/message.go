@@ -24,11 +24,15 @@ const (
 // IntentVariable names the intent that commits are made for.
 const IntentVariable = "COVENANT_INTENT"
 
-// intent returns what commits are made for, as the environment says; "" where it says nothing.
-func (in *Input) intent() (string, error) {
-	intent, _ := in.lookup(IntentVariable)
+// intent returns what commits are made for, as the environment says, else the configuration; "" where neither says anything.
+func (in *Input) intent(r *git.Repo) (string, error) {
+	where, intent := IntentVariable, ""
+	if intent, _ = in.lookup(IntentVariable); intent == "" {
+		where = provenance.IntentKey
+		intent, _ = r.Config().Get(provenance.IntentKey)
+	}
 	if intent != "" && !prov.ValidIntent(intent) {
-		return "", fmt.Errorf("%s: %.40q is no name of an intent", IntentVariable, intent)
+		return "", fmt.Errorf("%s: %.40q is no name of an intent", where, intent)
 	}
 	return intent, nil
 }
@@ -64,7 +68,7 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 		return nil, fmt.Errorf("%w: %.80q", provenance.ErrNobody, name)
 	}
 	b = trailer.Set(b, comment, trailer.Trailer{Key: PrincipalTrailer, Value: name})
-	intent, err := in.intent()
+	intent, err := in.intent(s.Repo())
 	if err != nil {
 		return nil, err
 	}

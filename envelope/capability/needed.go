@@ -57,6 +57,9 @@ func Narrowest(action string, resource map[string]any) (Scope, error) {
 			fields[f] = v
 		}
 	}
+	if v, ok := resource["role"]; ok && Namespace(action) == "intent" {
+		fields["roles"] = []any{v}
+	}
 	if v, ok := fields["arguments"]; ok {
 		fields["arguments"] = map[string]any{"allow": v}
 	}

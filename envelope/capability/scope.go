@@ -28,7 +28,10 @@ type Scope struct {
 	MaxFiles *int64   `json:"max_files,omitzero"` // changed paths
 	MaxBytes *int64   `json:"max_bytes,omitzero"` // of all new content together
 	Modes    []string `json:"modes,omitzero"`     // file modes a changed path may come to have, such as "100644"
-	Intent   string   `json:"intent,omitzero"`    // the intent it is done for
+	Intent   string   `json:"intent,omitzero"`    // the intent it is done for; of intent.* the one it is done to
+
+	// intent.*
+	Roles []string `json:"roles,omitzero"` // in which somebody acts on an intent
 
 	// tool.*
 	Tool      string     `json:"tool,omitzero"`      // the <name> of tool.call.<name>
@@ -75,13 +78,19 @@ var Whole = Scope{Version: 1}
 // resources are what a receipt on the chain can be of.
 var resources = []string{"compute", "memory", "tool", "message", "registration"}
 
+// roles are those in which somebody acts on an intent.
+var roles = []string{"strategist", "planner", "implementer", "reviewer", "security_reviewer", "verifier", "release_operator"}
+
+// Roles are the roles that the scope of a grant may name.
+func Roles() []string { return slices.Clone(roles) }
+
 // fileModes are the modes Git gives a path.
 var fileModes = []string{"100644", "100755", "120000", "160000"}
 
 // namespaces says which fields the actions of a namespace may have.
 var namespaces = map[string][]string{
 	"repo":     {"paths", "refs", "max_files", "max_bytes", "modes", "intent"},
-	"intent":   {},
+	"intent":   {"intent", "roles"},
 	"agent":    {},
 	"tool":     {"tool", "arguments"},
 	"memory":   {"tiers", "record_id", "before_ms", "apply"},
@@ -186,6 +195,11 @@ func (s *Scope) Validate(action string) error {
 	for _, m := range s.Modes {
 		if !slices.Contains(fileModes, m) {
 			return bad("mode %q is none of %s", m, strings.Join(fileModes, ", "))
+		}
+	}
+	for _, r := range s.Roles {
+		if !slices.Contains(roles, r) {
+			return bad("role %q is none of %s", r, strings.Join(roles, ", "))
 		}
 	}
 	for _, t := range s.Tiers {
@@ -352,6 +366,14 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 		} else if !sameJSON(got, s.Arguments.Allow) {
 			err = errors.New("they are not exactly those it allows")
 		}
+	case "roles":
+		got, ok := r.Resource["role"].(string)
+		switch {
+		case !ok:
+			err = errAbsent
+		case !slices.Contains(s.Roles, got):
+			err = fmt.Errorf("%q is none of its %s", got, strings.Join(s.Roles, ", "))
+		}
 	case "tiers":
 		err = s.refusesTiers(r)
 	case "apply":
@@ -384,7 +406,7 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 		}
 	default:
 		want, ok := map[string]string{
-			"record_id": s.RecordID, "peer_pubkey_b58": s.Peer, "task_id": s.TaskID, "lease_id": s.LeaseID,
+			"intent": s.Intent, "record_id": s.RecordID, "peer_pubkey_b58": s.Peer, "task_id": s.TaskID, "lease_id": s.LeaseID,
 			"mint": s.Mint, "cluster": s.Cluster, "batch_id": s.BatchID, "payer_pubkey_b58": s.Payer, "resource": s.Resource,
 		}[f]
 		if !ok {

@@ -16,6 +16,10 @@ import (
 // IdentityKey is the configuration variable that names the identity of a worktree or repository.
 const IdentityKey = "covenant.identity"
 
+// IntentKey is the configuration variable that names the intent that commits of a worktree or repository are made for, where
+// the environment names none.
+const IntentKey = "covenant.intent"
+
 // Refusals of identities.
 var (
 	ErrNoIdentity   = errors.New("no identity is chosen here")

@@ -38,7 +38,7 @@ var floors = []struct {
 	{"2a documents about changes", []string{"envelope/release", "envelope/review"}},
 	{"2b judgement", []string{"envelope/verdict"}},
 	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
-	{"3 services, upper half", []string{"git/audit", "git/sync", "runtime/evidence"}},
+	{"3 services, upper half", []string{"git/audit", "git/intents", "git/sync", "runtime/evidence"}},
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},

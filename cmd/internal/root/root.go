@@ -14,6 +14,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/intentcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/logcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/plugincmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/policycmd"
@@ -58,6 +59,7 @@ covenant-COMMAND.`,
 		hookscmd.New(env),
 		identitycmd.New(env),
 		initcmd.New(env),
+		intentcmd.New(env),
 		logcmd.New(env),
 		plugincmd.New(env),
 		policycmd.New(env),

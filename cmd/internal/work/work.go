@@ -183,8 +183,12 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	}
 	k := &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}
 	k.Asker = w.Ask(f.Root, f.Authority)
-	if k.Intent = w.Env.Value(hooks.IntentVariable); k.Intent != "" && !prov.ValidIntent(k.Intent) {
-		return nil, cli.Usage("%s: %.40q is no name of an intent", hooks.IntentVariable, k.Intent)
+	k.Intent = w.Env.Value(hooks.IntentVariable)
+	if k.Intent == "" {
+		k.Intent, _ = w.Session.Repo().Config().Get(provenance.IntentKey)
+	}
+	if k.Intent != "" && !prov.ValidIntent(k.Intent) {
+		return nil, cli.Usage("%s, or %s: %.40q is no name of an intent", hooks.IntentVariable, provenance.IntentKey, k.Intent)
 	}
 	return k, nil
 }

@@ -1,0 +1,267 @@
+// Package intents reads the statements about intents out of the ledgers, and adds to them.
+//
+// What an intent comes to is a function of the statements of topic intent, the trust root and the grants, and of nothing else: no clock, no
+// order in which ledgers arrived. Whose time is believed is that of operators: a statement of anybody else was there when the first
+// operator's entry, of topic intent or capability, named it, and may be as late as the newest of those until then.
+package intents
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// Errors of looking for an intent.
+var (
+	ErrUnknown   = errors.New("there is no such intent")
+	ErrAmbiguous = errors.New("several intents begin so")
+)
+
+// An AmbiguousError names what was meant by too few letters. It wraps ErrAmbiguous.
+type AmbiguousError struct {
+	Name string
+	Of   []Row
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("%q may be any of %d intents", e.Name, len(e.Of))
+}
+
+// Unwrap returns ErrAmbiguous.
+func (e *AmbiguousError) Unwrap() error { return ErrAmbiguous }
+
+// Book is all intents, as the ledgers that are here tell of them.
+type Book struct {
+	ctx   context.Context //nolint:containedctx // a book is read for one command
+	s     *git.Session
+	root  *provenance.Root
+	cache *provenance.Cache
+
+	head  head
+	rows  []Row // by the time of their opening, then by id
+	byID  map[intent.ID]int
+	lines *os.File
+	whole map[intent.ID]*intent.Intent // that were read, or folded just now
+}
+
+// Open reads the book: what was remembered, and what ledgers gained since. A nil cache remembers nothing. The caller closes it.
+func Open(ctx context.Context, s *git.Session, root *provenance.Root, cache *provenance.Cache) (*Book, error) {
+	b := &Book{ctx: ctx, s: s, root: root, cache: cache}
+	tips, err := provenance.Tips(s, intent.Topic, provenance.CapabilityTopic)
+	if err != nil {
+		return nil, err
+	}
+	b.whole = map[intent.ID]*intent.Intent{}
+	if b.recall() && b.update(ctx, tips) == nil {
+		b.number()
+		return b, nil
+	}
+	return b, b.again(tips)
+}
+
+// again reads all from the ledgers: nothing is remembered, or what is derived is damaged.
+func (b *Book) again(tips map[string]oid.ID) error {
+	b.Close()
+	b.head, b.rows, b.whole = head{Ledgers: map[string]*mark{}}, nil, map[intent.ID]*intent.Intent{}
+	if err := b.update(b.ctx, tips); err != nil {
+		return err
+	}
+	b.number()
+	return nil
+}
+
+func (b *Book) number() {
+	b.byID = make(map[intent.ID]int, len(b.rows))
+	for i := range b.rows {
+		b.byID[b.rows[i].ID] = i
+	}
+}
+
+// Close ends reading.
+func (b *Book) Close() {
+	if b.lines != nil {
+		_ = b.lines.Close()
+		b.lines = nil
+	}
+}
+
+// Rows are all intents, those that were opened first before others. What is none, since its opening does not count or is
+// not here, is among them with the reason.
+func (b *Book) Rows() []Row { return b.rows }
+
+// Row returns the row of an intent.
+func (b *Book) Row(id intent.ID) (Row, bool) {
+	i, ok := b.byID[id]
+	if !ok {
+		return Row{}, false
+	}
+	return b.rows[i], true
+}
+
+// Problems tell what is wrong with ledgers of intents, by the names of these.
+func (b *Book) Problems() []verdict.Finding {
+	var out []verdict.Finding
+	for _, name := range slices.Sorted(maps.Keys(b.head.Problems)) {
+		out = append(out, b.head.Problems[name])
+	}
+	return out
+}
+
+// Find returns the intent that people mean: by its id, its name, or the beginning of one of these that no other intent has.
+func (b *Book) Find(name string) (Row, error) {
+	if i, ok := b.byID[intent.ID(name)]; ok {
+		return b.rows[i], nil
+	}
+	var exact, begin []Row
+	for i := range b.rows {
+		r := &b.rows[i]
+		switch {
+		case r.Void != "" || name == "":
+		case r.Name == name:
+			exact = append(exact, *r)
+		case len(name) >= 4 && strings.HasPrefix(string(r.ID), name), strings.HasPrefix(r.Name, name):
+			begin = append(begin, *r)
+		}
+	}
+	found := exact
+	if len(found) == 0 {
+		found = begin
+	}
+	switch len(found) {
+	case 0:
+		return Row{}, fmt.Errorf("%w: %.80q", ErrUnknown, name)
+	case 1:
+		return found[0], nil
+	}
+	return Row{}, &AmbiguousError{name, found}
+}
+
+// Intent returns an intent whole.
+func (b *Book) Intent(id intent.ID) (*intent.Intent, error) {
+	if s, ok := b.whole[id]; ok {
+		return s, nil
+	}
+	i, ok := b.byID[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: %.80q", ErrUnknown, id)
+	}
+	s, err := b.wholeOf(&b.rows[i])
+	if err == nil {
+		return s, nil
+	}
+	tips, err := provenance.Tips(b.s, intent.Topic, provenance.CapabilityTopic)
+	if err == nil {
+		err = b.again(tips)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := b.whole[id]; ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: %.80q", ErrUnknown, id)
+}
+
+// StateOf returns what a seal binds of an intent: the digest of its state, and the intent. The error wraps ErrUnknown where there is none
+// of this id that counts.
+func (b *Book) StateOf(id intent.ID) (envelope.Digest, *intent.Intent, error) {
+	s, err := b.Intent(id)
+	if err != nil {
+		return "", nil, err
+	}
+	if s.Void != "" {
+		return "", nil, fmt.Errorf("%w: %s: %s", ErrUnknown, id.Short(), s.Void)
+	}
+	return s.Digest(), s, nil
+}
+
+// Waits returns those intents that one needs and that are not integrated. What leads back to the intent itself is
+// a circle: it holds nobody up, and is told as such.
+func (b *Book) Waits(r *Row) (on []intent.ID, circle bool) {
+	for _, n := range r.Needs {
+		if b.reaches(n, r.ID, map[intent.ID]bool{}) {
+			circle = true
+			continue
+		}
+		if i, ok := b.byID[n]; !ok || b.rows[i].State != intent.Integrated || b.rows[i].Void != "" {
+			on = append(on, n)
+		}
+	}
+	return on, circle
+}
+
+// reaches reports whether needs lead from one intent to another.
+func (b *Book) reaches(from, to intent.ID, seen map[intent.ID]bool) bool {
+	if from == to {
+		return true
+	}
+	i, ok := b.byID[from]
+	if !ok || seen[from] {
+		return false
+	}
+	seen[from] = true
+	return slices.ContainsFunc(b.rows[i].Needs, func(n intent.ID) bool { return b.reaches(n, to, seen) })
+}
+
+// above reports whether an intent is another or one of those that it is a part of.
+func (b *Book) above(from, to intent.ID) bool {
+	for range len(b.rows) + 1 {
+		if from == to {
+			return true
+		}
+		i, ok := b.byID[from]
+		if !ok || b.rows[i].Parent == "" {
+			return false
+		}
+		from = b.rows[i].Parent
+	}
+	return false
+}
+
+// rank says how much an intent wants to be worked on, by its state: what is nearest to its end goes first.
+var rank = map[intent.State]int{
+	intent.Repair: 100, intent.Validation: 90, intent.CrossReview: 80, intent.SelfReview: 70, intent.InProgress: 60, intent.Ready: 55, intent.Planned: 50, intent.Triaged: 40, intent.Proposed: 30,
+}
+
+// Candidate is an intent that may be worked on, and how it ranks.
+type Candidate struct {
+	Row
+	Rank int
+}
+
+// Next returns the intents that may be worked on, what is to be done first before others: by state, then priority, then name or id.
+// Those that are blocked, integrated, or wait for others are left out; waiting says how many of the last.
+func (b *Book) Next() (list []Candidate, waiting int) {
+	for i := range b.rows {
+		r := &b.rows[i]
+		n, ok := rank[r.State]
+		if !ok || r.Void != "" {
+			continue
+		}
+		if on, _ := b.Waits(r); len(on) > 0 {
+			waiting++
+			continue
+		}
+		list = append(list, Candidate{*r, n})
+	}
+	slices.SortFunc(list, func(a, b Candidate) int {
+		return cmp.Or(
+			cmp.Compare(b.Rank, a.Rank),
+			cmp.Compare(slices.Index(intent.Priorities, b.Priority), slices.Index(intent.Priorities, a.Priority)),
+			cmp.Compare(cmp.Or(a.Name, string(a.ID)), cmp.Or(b.Name, string(b.ID))),
+		)
+	})
+	return list, waiting
+}
