@@ -23,6 +23,9 @@ type Fact struct {
 	// Seen is when somebody whose time is believed had seen it: an operator's own entry, when it says; of others the
 	// time of the first operator's entry that names it. "" when nobody did.
 	Seen string `json:"seen,omitempty"`
+	// SeenIn and SeenSeq name that entry, of others.
+	SeenIn  string `json:"seenIn,omitempty"`
+	SeenSeq uint64 `json:"seenSeq,omitempty"`
 	// Saw are statements about this intent that its writer had seen.
 	Saw []envelope.Digest `json:"saw,omitempty"`
 

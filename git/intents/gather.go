@@ -25,7 +25,8 @@ var errAnew = errors.New("ledgers came out of their order")
 // entry is one that came: what it says of an intent, if anything, and what its writer had seen.
 type entry struct {
 	fact  *intent.Fact
-	heads []envelope.Head
+	heads []envelope.Head // as far as they name what is here
+	id    envelope.Digest
 	key   string
 	seq   uint64
 	time  string
@@ -34,17 +35,23 @@ type entry struct {
 // gathering is one look at what ledgers gained.
 type gathering struct {
 	*Book
-	f       *provenance.Facts
-	full    bool // f knows all grants
-	anew    bool // nothing was remembered
-	tips    map[string]oid.ID
-	cuts    map[string]uint64
-	came    map[string][]entry    // by ledger, oldest first
-	sights  map[string][]sighting // what operators saw of ledgers of intents, in this look
-	named   map[string]uint64     // how far each ledger had been named before
-	facts   map[intent.ID][]intent.Fact
-	at      map[intent.ID]int // rows
-	running map[string]map[string]uint64
+	f      *provenance.Facts
+	full   bool // f knows all grants
+	anew   bool // nothing was remembered
+	tips   map[string]oid.ID
+	cuts   map[string]uint64
+	came   map[string][]entry             // by ledger, oldest first
+	sights map[string][]sighting          // what operators saw of ledgers of intents, in this look
+	had    map[string]provenance.Followed // how far each ledger had been followed before
+	known  map[spot]envelope.Digest
+	facts  map[intent.ID][]intent.Fact
+	at     map[intent.ID]int // rows
+}
+
+// spot is the place of an entry.
+type spot struct {
+	ledger string
+	seq    uint64
 }
 
 // update takes in what ledgers gained, and folds the intents anew that it is about.
@@ -60,8 +67,8 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 		return nil
 	}
 	g := &gathering{
-		Book: b, anew: anew, tips: tips, came: map[string][]entry{}, sights: map[string][]sighting{}, named: map[string]uint64{}, facts: map[intent.ID][]intent.Fact{},
-		running: map[string]map[string]uint64{}, at: make(map[intent.ID]int, len(b.rows)),
+		Book: b, anew: anew, tips: tips, came: map[string][]entry{}, sights: map[string][]sighting{}, facts: map[intent.ID][]intent.Fact{},
+		had: map[string]provenance.Followed{}, known: map[spot]envelope.Digest{}, at: make(map[intent.ID]int, len(b.rows)),
 	}
 	for i := range b.rows {
 		g.at[b.rows[i].ID] = i
@@ -69,10 +76,8 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 	if err := g.authority(ctx, granted, forks != ""); err != nil {
 		return err
 	}
-	for _, m := range b.head.Ledgers {
-		for name, seq := range m.Named {
-			g.named[name] = max(g.named[name], seq)
-		}
+	for name, m := range b.head.Ledgers {
+		g.had[name] = m.Followed
 	}
 	if err := g.follow(granted); err != nil {
 		return err
@@ -205,9 +210,8 @@ func (g *gathering) follow(granted bool) error {
 		if m.Commit == tip.String() || m.Bad == tip.String() && !granted {
 			continue
 		}
-		g.running[n] = maps.Clone(m.Named)
 		end, wrong, err := g.f.Follow(g.s, name, tip, m.Followed, g.cuts[n], func(x provenance.Next) error {
-			if !g.anew && (x.Header.Seq <= g.named[n] || x.Header.Seq <= m.SeenSeq) {
+			if !g.anew && x.Header.Seq <= g.head.Awaited[n] {
 				return errAnew // it was named before it came
 			}
 			g.came[n] = append(g.came[n], g.read(n, m, &x))
@@ -235,17 +239,12 @@ func (g *gathering) follow(granted bool) error {
 
 // read takes what an entry says of an intent. One that is malformed keeps its place, and says nothing.
 func (g *gathering) read(name string, m *mark, x *provenance.Next) entry {
-	e := entry{key: x.KeyID, seq: x.Header.Seq, time: x.Header.Time}
+	e := entry{id: x.Opened.ID, key: x.KeyID, seq: x.Header.Seq, time: x.Header.Time, heads: x.Header.Heads}
 	operator := dated(g.f.Authority, x.KeyID, name, x.Header.Seq)
 	if !operator && m.Time > e.time {
 		e.time = m.Time
 	}
 	m.Time = max(m.Time, e.time)
-	for _, h := range x.Header.Heads {
-		if operator || strings.HasPrefix(h.Ledger, intent.Topic+"/") {
-			e.heads = append(e.heads, h)
-		}
-	}
 	p, err := intent.Parse(x.Opened)
 	if err != nil {
 		return e
@@ -281,7 +280,7 @@ func (g *gathering) grants() error {
 		for i := int(m.Seq); i < len(c.Entries) && c.Whole(i); i++ { //nolint:gosec // bounded by the number of entries
 			e := &c.Entries[i]
 			if e.Err == nil && dated(g.f.Authority, e.KeyID, name, e.Header.Seq) {
-				g.saw(name, e.Header.Time, e.Header.Heads)
+				g.saw(sighting{Time: e.Header.Time, By: name, BySeq: e.Header.Seq}, g.here(e.Header.Heads))
 			}
 			m.Seq, m.ID = e.Header.Seq, e.ID
 		}
@@ -289,13 +288,64 @@ func (g *gathering) grants() error {
 	return nil
 }
 
-// saw notes that an operator named heads.
-func (g *gathering) saw(by, at string, heads []envelope.Head) {
-	g.head.Latest = max(g.head.Latest, at)
+// here returns those heads that name an entry as it stands here; others are awaited, or name another way that a ledger went.
+func (g *gathering) here(heads []envelope.Head) []envelope.Head {
+	var out []envelope.Head
 	for _, h := range heads {
-		s := sighting{h.Seq, at}
+		if topic, _, _ := strings.Cut(h.Ledger, "/"); topic != intent.Topic {
+			if topic == provenance.CapabilityTopic {
+				out = append(out, h)
+			}
+			continue
+		}
+		switch id, ok := g.idAt(h.Ledger, h.Seq); {
+		case !ok:
+			if g.head.Awaited == nil {
+				g.head.Awaited = map[string]uint64{}
+			}
+			g.head.Awaited[h.Ledger] = max(g.head.Awaited[h.Ledger], h.Seq)
+		case id == h.ID:
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// idAt returns the identity of an entry of a ledger of intents.
+func (g *gathering) idAt(name string, seq uint64) (envelope.Digest, bool) {
+	had := g.had[name]
+	if list := g.came[name]; seq > had.Seq {
+		if i := seq - had.Seq - 1; i < uint64(len(list)) {
+			return list[i].id, true
+		}
+		return "", false
+	}
+	if seq == had.Seq {
+		return had.ID, true
+	}
+	at := spot{name, seq}
+	if id, ok := g.known[at]; ok {
+		return id, true
+	}
+	o, err := g.s.Object(fmt.Sprintf("%s~%d:%s", had.Commit, had.Seq-seq, ledger.File), envelope.MaxSize)
+	if err != nil {
+		return "", false
+	}
+	e, err := ledger.ParseBlob(o.Data)
+	if err != nil {
+		return "", false
+	}
+	g.known[at] = e.ID()
+	return e.ID(), true
+}
+
+// saw notes that an operator named heads, in an entry and at a time.
+func (g *gathering) saw(s sighting, heads []envelope.Head) {
+	g.head.Latest = max(g.head.Latest, s.Time)
+	for _, h := range heads {
+		s.Seq = h.Seq
 		switch topic, writer, _ := strings.Cut(h.Ledger, "/"); {
-		case strings.HasSuffix(by, "/"+writer): // its own
+		case strings.HasSuffix(s.By, "/"+writer): // its own
 		case topic == intent.Topic:
 			g.sights[h.Ledger] = append(g.sights[h.Ledger], s)
 		case topic == provenance.CapabilityTopic:
@@ -309,6 +359,11 @@ func (g *gathering) saw(by, at string, heads []envelope.Head) {
 
 // ingest puts what came to the intents it is about: what an entry names goes before it, so that it is known which statements its writer had seen.
 func (g *gathering) ingest() error {
+	for _, list := range g.came {
+		for i := range list {
+			list[i].heads = g.here(list[i].heads)
+		}
+	}
 	done := map[string]int{}
 	base := map[string]uint64{}
 	for n, list := range g.came {
@@ -353,14 +408,17 @@ func (g *gathering) ingest() error {
 }
 
 func (g *gathering) put(n string, e *entry) error {
-	if g.running[n] == nil {
-		g.running[n] = map[string]uint64{}
-	}
+	m := g.head.Ledgers[n]
 	for _, h := range e.heads {
-		g.running[n][h.Ledger] = max(g.running[n][h.Ledger], h.Seq)
+		if strings.HasPrefix(h.Ledger, intent.Topic+"/") {
+			if m.Saw == nil {
+				m.Saw = map[string]uint64{}
+			}
+			m.Saw[h.Ledger] = max(m.Saw[h.Ledger], h.Seq)
+		}
 	}
 	if dated(g.f.Authority, e.key, n, e.seq) {
-		g.saw(n, e.time, e.heads)
+		g.saw(sighting{Time: e.time, By: n, BySeq: e.seq}, e.heads)
 	}
 	if e.fact == nil {
 		return nil
@@ -372,10 +430,11 @@ func (g *gathering) put(n string, e *entry) error {
 	}
 	for i := range facts {
 		x := &facts[i]
-		if intent.Rivals(x, e.fact) && (x.Ledger == n || g.running[n][x.Ledger] >= x.Seq) {
+		if intent.Rivals(x, e.fact) && (x.Ledger == n || m.Saw[x.Ledger] >= x.Seq) {
 			e.fact.Saw = append(e.fact.Saw, x.ID)
 		}
 	}
+	slices.Sort(e.fact.Saw) // whatever order they came in
 	g.facts[id] = append(facts, *e.fact)
 	return nil
 }
@@ -404,24 +463,25 @@ func (g *gathering) of(id intent.ID) ([]intent.Fact, error) {
 // see says of statements when operators first saw them. It reports whether any was seen.
 func (g *gathering) see() (bool, error) {
 	type span struct {
-		after, to uint64
-		at        string
+		after uint64
+		sighting
 	}
 	spans := map[string][]span{}
 	for n, list := range g.sights {
 		m := g.head.Ledgers[n]
-		if m == nil { // it is not here; when it comes all is read anew
-			m = &mark{}
-			g.head.Ledgers[n] = m
+		if m == nil {
+			continue
 		}
-		slices.SortStableFunc(list, func(a, b sighting) int { return cmp.Compare(a.Time, b.Time) })
+		slices.SortFunc(list, func(a, b sighting) int {
+			return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.By, b.By), cmp.Compare(a.BySeq, b.BySeq))
+		})
 		for _, s := range list {
-			if s.Time < m.SeenTime {
+			if s.Time < m.SeenTime || s.Time == m.SeenTime && s.By < m.SeenBy {
 				return false, errAnew // somebody saw it earlier than was known
 			}
 			if s.Seq > m.SeenSeq {
-				spans[n] = append(spans[n], span{m.SeenSeq, s.Seq, s.Time})
-				m.SeenSeq, m.SeenTime = s.Seq, s.Time
+				spans[n] = append(spans[n], span{m.SeenSeq, s})
+				m.SeenSeq, m.SeenTime, m.SeenBy = s.Seq, s.Time, s.By
 			}
 		}
 	}
@@ -439,8 +499,8 @@ func (g *gathering) see() (bool, error) {
 		for i := range facts {
 			f := &facts[i]
 			for _, s := range spans[f.Ledger] {
-				if f.Seen == "" && f.Seq > s.after && f.Seq <= s.to {
-					f.Seen = s.at
+				if f.Seen == "" && f.Seq > s.after && f.Seq <= s.Seq {
+					f.Seen, f.SeenIn, f.SeenSeq = s.Time, s.By, s.BySeq
 				}
 			}
 		}

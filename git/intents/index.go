@@ -33,8 +33,9 @@ type head struct {
 	Authority string                     `json:"authority"` // what the authority depends on
 	Forks     string                     `json:"forks"`     // other ways that ledgers of intents went
 	Ledgers   map[string]*mark           `json:"ledgers"`
-	Latest    string                     `json:"latest,omitempty"` // the newest word of an operator
-	Sights    map[string][]sighting      `json:"sights,omitempty"` // of ledgers of grants, in the order of their times
+	Latest    string                     `json:"latest,omitempty"`  // the newest word of an operator
+	Awaited   map[string]uint64          `json:"awaited,omitempty"` // entries that were named, and are not here
+	Sights    map[string][]sighting      `json:"sights,omitempty"`  // of ledgers of grants, in the order of their times
 	Problems  map[string]verdict.Finding `json:"problems,omitempty"`
 	Rows      int                        `json:"rows"`
 	Garbage   int64                      `json:"garbage,omitempty"` // bytes of lines that nothing refers to
@@ -43,15 +44,19 @@ type head struct {
 // mark says how far a ledger was followed, and how far operators saw it.
 type mark struct {
 	provenance.Followed
-	Time     string `json:"time,omitempty"` // of its last entry, never earlier than of one before it
-	SeenSeq  uint64 `json:"seenSeq,omitempty"`
-	SeenTime string `json:"seenTime,omitempty"`
+	Saw      map[string]uint64 `json:"saw,omitempty"`  // ledgers of intents, as far as its writer had seen them
+	Time     string            `json:"time,omitempty"` // of its last entry, never earlier than of one before it
+	SeenSeq  uint64            `json:"seenSeq,omitempty"`
+	SeenTime string            `json:"seenTime,omitempty"`
+	SeenBy   string            `json:"seenBy,omitempty"`
 }
 
-// sighting says that an operator saw a ledger up to an entry at a time.
+// sighting says that an operator saw a ledger up to an entry at a time, and in which entry it was said.
 type sighting struct {
-	Seq  uint64 `json:"seq"`
-	Time string `json:"time"`
+	Seq   uint64 `json:"seq"`
+	Time  string `json:"time"`
+	By    string `json:"by,omitempty"`
+	BySeq uint64 `json:"bySeq,omitempty"`
 }
 
 // Row is what the index has of an intent.

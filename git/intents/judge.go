@@ -73,11 +73,11 @@ func (c *court) judge(f *intent.Fact, action string, about intent.ID, role inten
 	if !d.Allowed {
 		return cmp.Or(d.Reason, "it was not allowed")
 	}
-	return c.later(q, d, given)
+	return c.later(f, q, d, given)
 }
 
-// later says that of the grants by which something is allowed each line has one that was given after a moment.
-func (c *court) later(q capability.Query, d capability.Decision, by time.Time) string {
+// later says that of the grants by which something is allowed each line has one that was given after a moment, or by who had seen what was done.
+func (c *court) later(f *intent.Fact, q capability.Query, d capability.Decision, by time.Time) string {
 	if len(d.Grants) == 0 {
 		return "" // an operator needs none
 	}
@@ -87,7 +87,7 @@ func (c *court) later(q capability.Query, d capability.Decision, by time.Time) s
 	}
 	late := func(id envelope.Digest) bool {
 		g, ok := c.authority.Grant(id)
-		return !ok || g.Time.After(by)
+		return !ok || g.Time.After(by) || g.Ledger == f.SeenIn && g.Seq >= f.SeenSeq
 	}
 	for _, chain := range r.Chains {
 		some := false
