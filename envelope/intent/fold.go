@@ -26,8 +26,8 @@ type Fact struct {
 	// SeenIn and SeenSeq name that entry, of others.
 	SeenIn  string `json:"seenIn,omitempty"`
 	SeenSeq uint64 `json:"seenSeq,omitempty"`
-	// Saw are statements about this intent that its writer had seen.
-	Saw []envelope.Digest `json:"saw,omitempty"`
+	// Saw says how far its writer had seen those other ledgers that have statements which follow the same one.
+	Saw map[string]uint64 `json:"saw,omitempty"`
 
 	Opened *Opened `json:"opened,omitempty"`
 	Edited *Edited `json:"edited,omitempty"`
@@ -304,8 +304,23 @@ func (s *Intent) Missing(to State, more []Artifact) []Gate {
 
 // choose returns which of several statements that follow the same one counts; by is who made that one.
 func choose(facts []Fact, among []int, by string) int {
+	earliest := map[string]uint64{} // by ledger
+	for _, i := range among {
+		if n, ok := earliest[facts[i].Ledger]; !ok || facts[i].Seq < n {
+			earliest[facts[i].Ledger] = facts[i].Seq
+		}
+	}
 	first := slices.DeleteFunc(slices.Clone(among), func(i int) bool { // who had seen another comes after it
-		return slices.ContainsFunc(among, func(j int) bool { return slices.Contains(facts[i].Saw, facts[j].ID) })
+		f := &facts[i]
+		if f.Seq > earliest[f.Ledger] {
+			return true
+		}
+		for name, seq := range f.Saw {
+			if n, ok := earliest[name]; ok && name != f.Ledger && n <= seq {
+				return true
+			}
+		}
+		return false
 	})
 	if len(first) == 0 {
 		first = among // no honest writers had seen each other's
@@ -330,9 +345,5 @@ func order(a, b bool) int {
 	return 1
 }
 
-// Rivals reports whether two statements follow the same one, so that at most one of them counts.
-func Rivals(a, b *Fact) bool {
-	x, after := a.about()
-	y, before := b.about()
-	return a.ID != b.ID && x == y && after == before
-}
+// Follows returns the statement that a fact follows; "" of an opening.
+func (f *Fact) Follows() envelope.Digest { _, after := f.about(); return after }

@@ -215,12 +215,13 @@ func TestFoldIsOfTheSet(t *testing.T) {
 			to := ways[r.IntN(len(ways))]
 			facts = append(facts, fact(n, after.ID, func(f *intent.Fact) {
 				f.By = []string{"ada", "coder"}[r.IntN(2)]
+				f.Ledger = []string{"intent/a", "intent/b", "intent/c"}[r.IntN(3)]
 				f.Time = fmt.Sprintf("2026-01-01T00:00:%02dZ", r.IntN(60))
 				if r.IntN(3) == 0 {
 					f.Seen = fmt.Sprintf("2026-01-01T00:01:%02dZ", r.IntN(60))
 				}
 				if r.IntN(4) == 0 {
-					f.Saw = []envelope.Digest{facts[r.IntN(len(facts))].ID}
+					f.Saw = map[string]uint64{"intent/b": uint64(r.IntN(30))} //nolint:gosec // small
 				}
 				f.Moved = &intent.Moved{After: after.ID, From: from, Intent: id, Role: intent.RolesFor(from, to)[0], To: to}
 			}))
@@ -262,7 +263,7 @@ func TestWhichCounts(t *testing.T) {
 	move := func(n int, to intent.State, with func(*intent.Fact)) intent.Fact {
 		return fact(n, open.ID, func(f *intent.Fact) {
 			f.Moved = &intent.Moved{After: open.ID, From: intent.Proposed, Intent: id, Role: intent.Planner, To: to}
-			f.By = "coder"
+			f.By, f.Ledger = "coder", fmt.Sprint("intent/", n)
 			with(f)
 		})
 	}
@@ -276,7 +277,7 @@ func TestWhichCounts(t *testing.T) {
 		if s := intent.Fold(id, []intent.Fact{open, plain, other}, anybody); s.State != intent.Blocked {
 			t.Errorf("%s: it is %s", name, s.State)
 		}
-		other.Saw = []envelope.Digest{plain.ID}
+		other.Saw = map[string]uint64{plain.Ledger: plain.Seq}
 		if s := intent.Fold(id, []intent.Fact{open, plain, other}, anybody); s.State != intent.Triaged {
 			t.Errorf("%s, and it had seen the other: it is %s", name, s.State)
 		}

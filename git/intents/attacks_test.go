@@ -289,3 +289,38 @@ func TestMemoryIsHeldToWhatWasWritten(t *testing.T) {
 		t.Errorf("a ledger is gone: %s, not %s", got, want)
 	}
 }
+
+// Needs that lead in a circle, which two clones made at once, hold nothing up, and are told; a long line of them costs no more than a short one.
+func TestCircle(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.open("alice", intent.Fields{Text: "a"}), w.open("alice", intent.Fields{Text: "b"})
+	c := w.open("alice", intent.Fields{Text: "c", Needs: []intent.ID{a}})
+	other := w.clone()
+	need := func(id intent.ID) func(*intent.Fields) error {
+		return func(f *intent.Fields) error { f.Needs = []intent.ID{id}; return nil }
+	}
+	if _, err := w.book(true).Edit(context.Background(), w.sealer("alice"), a, need(b)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.book(true).Edit(context.Background(), other.sealer("alice"), b, need(a)); err != nil {
+		t.Fatal(err)
+	}
+	var refused *intents.RefusedError
+	if _, err := w.book(true).Edit(context.Background(), w.sealer("alice"), b, need(c)); !errors.As(err, &refused) || refused.Kind != intents.Circle {
+		t.Errorf("%v", err)
+	}
+	w.fetch(other)
+	book := w.book(true)
+	for id, want := range map[intent.ID]struct {
+		waits  int
+		circle bool
+	}{a: {0, true}, b: {0, true}, c: {1, false}} {
+		r, _ := book.Row(id)
+		if on, circle := book.Waits(&r); len(on) != want.waits || circle != want.circle {
+			t.Errorf("%s waits for %v, circle %v", r.Title, on, circle)
+		}
+	}
+	if list, waiting := book.Next(); len(list) != 2 || waiting != 1 {
+		t.Errorf("%v, %d wait", list, waiting)
+	}
+}

@@ -52,6 +52,7 @@ type Book struct {
 	head  head
 	rows  []Row // by the time of their opening, then by id
 	byID  map[intent.ID]int
+	rings map[intent.ID]int // see circles
 	lines *os.File
 	whole map[intent.ID]*intent.Intent // that were read, or folded just now
 }
@@ -65,7 +66,6 @@ func Open(ctx context.Context, s *git.Session, root *provenance.Root, cache *pro
 	}
 	b.whole = map[intent.ID]*intent.Intent{}
 	if b.recall() && b.update(ctx, tips) == nil {
-		b.number()
 		return b, nil
 	}
 	return b, b.again(tips)
@@ -74,19 +74,20 @@ func Open(ctx context.Context, s *git.Session, root *provenance.Root, cache *pro
 // again reads all from the ledgers: nothing is remembered, or what is derived is damaged.
 func (b *Book) again(tips map[string]oid.ID) error {
 	b.Close()
-	b.head, b.rows, b.whole = head{Ledgers: map[string]*mark{}}, nil, map[intent.ID]*intent.Intent{}
-	if err := b.update(b.ctx, tips); err != nil {
-		return err
-	}
-	b.number()
-	return nil
+	b.head, b.rows, b.byID, b.rings, b.whole = head{Ledgers: map[string]*mark{}}, nil, nil, nil, map[intent.ID]*intent.Intent{}
+	return b.update(b.ctx, tips)
 }
 
-func (b *Book) number() {
+// number finds rows by their ids.
+func (b *Book) number() map[intent.ID]int {
+	if b.byID != nil {
+		return b.byID
+	}
 	b.byID = make(map[intent.ID]int, len(b.rows))
 	for i := range b.rows {
 		b.byID[b.rows[i].ID] = i
 	}
+	return b.byID
 }
 
 // Close ends reading.
@@ -103,7 +104,7 @@ func (b *Book) Rows() []Row { return b.rows }
 
 // Row returns the row of an intent.
 func (b *Book) Row(id intent.ID) (Row, bool) {
-	i, ok := b.byID[id]
+	i, ok := b.number()[id]
 	if !ok {
 		return Row{}, false
 	}
@@ -121,13 +122,12 @@ func (b *Book) Problems() []verdict.Finding {
 
 // Find returns the intent that people mean: by its id, its name, or the beginning of one of these that no other intent has.
 func (b *Book) Find(name string) (Row, error) {
-	if i, ok := b.byID[intent.ID(name)]; ok {
-		return b.rows[i], nil
-	}
 	var exact, begin []Row
 	for i := range b.rows {
 		r := &b.rows[i]
 		switch {
+		case string(r.ID) == name:
+			return *r, nil
 		case r.Void != "" || name == "":
 		case r.Name == name:
 			exact = append(exact, *r)
@@ -153,7 +153,7 @@ func (b *Book) Intent(id intent.ID) (*intent.Intent, error) {
 	if s, ok := b.whole[id]; ok {
 		return s, nil
 	}
-	i, ok := b.byID[id]
+	i, ok := b.number()[id]
 	if !ok {
 		return nil, fmt.Errorf("%w: %.80q", ErrUnknown, id)
 	}
@@ -190,16 +190,63 @@ func (b *Book) StateOf(id intent.ID) (envelope.Digest, *intent.Intent, error) {
 // Waits returns those intents that one needs and that are not integrated. What leads back to the intent itself is
 // a circle: it holds nobody up, and is told as such.
 func (b *Book) Waits(r *Row) (on []intent.ID, circle bool) {
+	if len(r.Needs) == 0 {
+		return nil, false
+	}
+	if b.rings == nil {
+		b.rings = b.circles()
+	}
 	for _, n := range r.Needs {
-		if b.reaches(n, r.ID, map[intent.ID]bool{}) {
+		i, ok := b.number()[n]
+		switch {
+		case ok && (n == r.ID || b.rings[n] != 0 && b.rings[n] == b.rings[r.ID]):
 			circle = true
-			continue
-		}
-		if i, ok := b.byID[n]; !ok || b.rows[i].State != intent.Integrated || b.rows[i].Void != "" {
+		case !ok, b.rows[i].State != intent.Integrated, b.rows[i].Void != "":
 			on = append(on, n)
 		}
 	}
 	return on, circle
+}
+
+// circles numbers the groups of intents whose needs lead from each to all others of the group, from 1 on.
+// It is Tarjan's way: an intent's low is the first that is still being looked at which its needs lead to.
+func (b *Book) circles() map[intent.ID]int {
+	order, low, group := map[intent.ID]int{}, map[intent.ID]int{}, map[intent.ID]int{}
+	var stack []intent.ID
+	groups := 0
+	var visit func(id intent.ID)
+	visit = func(id intent.ID) {
+		order[id] = len(order) + 1
+		low[id] = order[id]
+		stack = append(stack, id)
+		if i, ok := b.number()[id]; ok {
+			for _, n := range b.rows[i].Needs {
+				if order[n] == 0 {
+					visit(n)
+				}
+				if group[n] == 0 {
+					low[id] = min(low[id], low[n])
+				}
+			}
+		}
+		if low[id] != order[id] {
+			return
+		}
+		groups++
+		for {
+			top := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if group[top] = groups; top == id {
+				return
+			}
+		}
+	}
+	for i := range b.rows {
+		if len(b.rows[i].Needs) > 0 && order[b.rows[i].ID] == 0 {
+			visit(b.rows[i].ID)
+		}
+	}
+	return group
 }
 
 // reaches reports whether needs lead from one intent to another.
@@ -207,7 +254,7 @@ func (b *Book) reaches(from, to intent.ID, seen map[intent.ID]bool) bool {
 	if from == to {
 		return true
 	}
-	i, ok := b.byID[from]
+	i, ok := b.number()[from]
 	if !ok || seen[from] {
 		return false
 	}
@@ -221,7 +268,7 @@ func (b *Book) above(from, to intent.ID) bool {
 		if from == to {
 			return true
 		}
-		i, ok := b.byID[from]
+		i, ok := b.number()[from]
 		if !ok || b.rows[i].Parent == "" {
 			return false
 		}

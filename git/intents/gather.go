@@ -44,9 +44,20 @@ type gathering struct {
 	sights map[string][]sighting          // what operators saw of ledgers of intents, in this look
 	had    map[string]provenance.Followed // how far each ledger had been followed before
 	known  map[spot]envelope.Digest
+	rivals map[rival]map[string]uint64 // the first statement, by ledger
+	lost   bool                        // too much of before was named
 	facts  map[intent.ID][]intent.Fact
 	at     map[intent.ID]int // rows
 }
+
+// rival is what statements have in common of which at most one counts.
+type rival struct {
+	id    intent.ID
+	after envelope.Digest
+}
+
+// mostLooked is how many entries of before are looked up one by one; where more are named, all is read anew, which costs no more.
+const mostLooked = 64
 
 // spot is the place of an entry.
 type spot struct {
@@ -68,7 +79,7 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 	}
 	g := &gathering{
 		Book: b, anew: anew, tips: tips, came: map[string][]entry{}, sights: map[string][]sighting{}, facts: map[intent.ID][]intent.Fact{},
-		had: map[string]provenance.Followed{}, known: map[spot]envelope.Digest{}, at: make(map[intent.ID]int, len(b.rows)),
+		had: map[string]provenance.Followed{}, known: map[spot]envelope.Digest{}, rivals: map[rival]map[string]uint64{}, at: make(map[intent.ID]int, len(b.rows)),
 	}
 	for i := range b.rows {
 		g.at[b.rows[i].ID] = i
@@ -90,6 +101,9 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 		return err
 	}
 	seen, err := g.see()
+	if err == nil && g.lost {
+		err = errAnew
+	}
 	if err != nil {
 		return err
 	}
@@ -327,6 +341,10 @@ func (g *gathering) idAt(name string, seq uint64) (envelope.Digest, bool) {
 	if id, ok := g.known[at]; ok {
 		return id, true
 	}
+	if len(g.known) == mostLooked {
+		g.lost = true
+		return "", false
+	}
 	o, err := g.s.Object(fmt.Sprintf("%s~%d:%s", had.Commit, had.Seq-seq, ledger.File), envelope.MaxSize)
 	if err != nil {
 		return "", false
@@ -428,15 +446,28 @@ func (g *gathering) put(n string, e *entry) error {
 	if err != nil {
 		return err
 	}
-	for i := range facts {
-		x := &facts[i]
-		if intent.Rivals(x, e.fact) && (x.Ledger == n || m.Saw[x.Ledger] >= x.Seq) {
-			e.fact.Saw = append(e.fact.Saw, x.ID)
+	for name, first := range g.rivals[rival{id, e.fact.Follows()}] {
+		if seq := m.Saw[name]; name != n && seq >= first {
+			if e.fact.Saw == nil {
+				e.fact.Saw = map[string]uint64{}
+			}
+			e.fact.Saw[name] = seq
 		}
 	}
-	slices.Sort(e.fact.Saw) // whatever order they came in
+	g.rival(id, e.fact)
 	g.facts[id] = append(facts, *e.fact)
 	return nil
+}
+
+// rival notes a statement among those of which at most one counts.
+func (g *gathering) rival(id intent.ID, f *intent.Fact) {
+	k := rival{id, f.Follows()}
+	if g.rivals[k] == nil {
+		g.rivals[k] = map[string]uint64{}
+	}
+	if first, ok := g.rivals[k][f.Ledger]; !ok || f.Seq < first {
+		g.rivals[k][f.Ledger] = f.Seq
+	}
 }
 
 // of returns the statements about an intent that are known so far.
@@ -455,6 +486,7 @@ func (g *gathering) of(id intent.ID) ([]intent.Fact, error) {
 	facts := make([]intent.Fact, 0, len(s.Steps))
 	for _, x := range s.Steps {
 		facts = append(facts, x.Fact)
+		g.rival(id, &facts[len(facts)-1])
 	}
 	g.facts[id] = facts
 	return facts, nil

@@ -147,7 +147,7 @@ func decodeRow(line string) (Row, bool) {
 }
 
 // maxLine is how long the line of an intent may be; a longer one is not remembered, and nothing of this repository is.
-const maxLine = 64 << 20
+const maxLine = 512 << 20
 
 // recall reads the index; false where there is none that fits the trust root.
 func (b *Book) recall() bool {
