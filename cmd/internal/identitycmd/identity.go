@@ -398,7 +398,7 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 		env.Talk().Hint("say where it is: covenant identity use " + name + " --key PATH, or --key agent when ssh-agent has it")
 	}
 	if worktree {
-		if err := ownWorktreeConfig(ctx, w); err != nil {
+		if err := w.OwnWorktreeConfig(ctx); err != nil {
 			return err
 		}
 	}
@@ -449,28 +449,4 @@ func keyHere(w *work.Work, a *capability.Authority, p *capability.Principal, key
 	c.Explicit, c.Ask = p.Name, nil
 	_, err := provenance.ChooseHand(w.Session.Repo(), a, c)
 	return err == nil || errors.Is(err, identity.ErrPassphrase)
-}
-
-// ownWorktreeConfig has Git keep a configuration for each worktree. As
-// git-worktree(1) asks, what only the main worktree may see moves to its own.
-func ownWorktreeConfig(ctx context.Context, w *work.Work) error {
-	r := w.Session.Repo()
-	if r.Config().Bool("extensions.worktreeConfig", false) {
-		return nil
-	}
-	common := filepath.Join(r.CommonDir(), "config")
-	for _, key := range []string{"core.bare", "core.worktree"} {
-		v, err := r.Run(ctx, nil, "config", "--file", common, "--get", key)
-		value := strings.TrimSpace(string(v))
-		if err != nil || value == "" || value == "false" {
-			continue
-		}
-		if _, err := r.Run(ctx, nil, "config", "--file", filepath.Join(r.CommonDir(), "config.worktree"), key, value); err != nil {
-			return err
-		}
-		if _, err := r.Run(ctx, nil, "config", "--file", common, "--unset", key); err != nil {
-			return err
-		}
-	}
-	return w.SetConfig(ctx, false, "extensions.worktreeConfig", "true")
 }

@@ -247,7 +247,7 @@ configuration of this work tree instead, where hooks find it when COVENANT_INTEN
 		},
 	}
 	o.bind(cmd)
-	cmd.Flags().BoolVar(&tree, "worktree", false, "write it into the configuration of this work tree, and print nothing")
+	cmd.Flags().BoolVar(&tree, "worktree", false, "write it into the configuration of this work tree, and print nothing (turns on extensions.worktreeConfig)")
 	return cmd
 }
 
@@ -292,6 +292,9 @@ func runStart(ctx context.Context, env *cli.Env, o *stepFlags, tree bool, name s
 	}
 	env.Talk().Note("%s is %s: %s", s.ID.Short(), s.State, s.Fields.Title)
 	if tree {
+		if err := d.OwnWorktreeConfig(ctx); err != nil {
+			return err
+		}
 		if err := d.SetConfig(ctx, true, provenance.IntentKey, string(s.ID)); err != nil {
 			return err
 		}

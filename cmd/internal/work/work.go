@@ -213,6 +213,30 @@ func (w *Work) SetConfig(ctx context.Context, worktree bool, key, value string) 
 	return err
 }
 
+// OwnWorktreeConfig has Git keep a configuration for each worktree. As
+// git-worktree(1) asks, what only the main worktree may see moves to its own.
+func (w *Work) OwnWorktreeConfig(ctx context.Context) error {
+	r := w.Session.Repo()
+	if r.Config().Bool("extensions.worktreeConfig", false) {
+		return nil
+	}
+	common := filepath.Join(r.CommonDir(), "config")
+	for _, key := range []string{"core.bare", "core.worktree"} {
+		v, err := r.Run(ctx, nil, "config", "--file", common, "--get", key)
+		value := strings.TrimSpace(string(v))
+		if err != nil || value == "" || value == "false" {
+			continue
+		}
+		if _, err := r.Run(ctx, nil, "config", "--file", filepath.Join(r.CommonDir(), "config.worktree"), key, value); err != nil {
+			return err
+		}
+		if _, err := r.Run(ctx, nil, "config", "--file", common, "--unset", key); err != nil {
+			return err
+		}
+	}
+	return w.SetConfig(ctx, false, "extensions.worktreeConfig", "true")
+}
+
 // UnsetConfig takes a variable that is there out of the repository's own configuration.
 func (w *Work) UnsetConfig(ctx context.Context, key string) error {
 	_, err := w.Session.Repo().Run(ctx, nil, "config", "--local", "--unset-all", key)
