@@ -284,7 +284,7 @@ var rank = map[intent.State]int{
 
 // Candidate is an intent that may be worked on, and how it ranks.
 type Candidate struct {
-	Row
+	*Row
 	Rank int
 }
 
@@ -301,7 +301,7 @@ func (b *Book) Next() (list []Candidate, waiting int) {
 			waiting++
 			continue
 		}
-		list = append(list, Candidate{*r, n})
+		list = append(list, Candidate{r, n})
 	}
 	slices.SortFunc(list, func(a, b Candidate) int {
 		return cmp.Or(

@@ -236,14 +236,14 @@ func runNext(ctx context.Context, env *cli.Env, n int, role string, asJSON bool)
 			why += fmt.Sprintf("; %d more wait for others", waiting)
 		}
 		if asJSON {
-			l := listed(d.book, &c.Row)
+			l := listed(d.book, c.Row)
 			l.Rank, l.Why = c.Rank, why
 			if err := env.JSON(l); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := d.printRow(&c.Row); err != nil {
+		if err := d.printRow(c.Row); err != nil {
 			return err
 		}
 		p := env.Palette()
