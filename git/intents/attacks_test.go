@@ -324,3 +324,14 @@ func TestCircle(t *testing.T) {
 		t.Errorf("%v, %d wait", list, waiting)
 	}
 }
+
+// The roles that a grant may name are those that there are.
+func TestRolesOfGrants(t *testing.T) {
+	var roles []string
+	for _, r := range intent.Roles {
+		roles = append(roles, string(r))
+	}
+	if got := capability.Roles(); !slices.Equal(got, roles) {
+		t.Errorf("%v, not %v", got, roles)
+	}
+}
