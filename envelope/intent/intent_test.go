@@ -419,3 +419,42 @@ func writeVectors(t *testing.T) {
 		}
 	}
 }
+
+// The worked example of docs/spec/intent.md is what the page says, and its tables are those of the program.
+func TestSpec(t *testing.T) {
+	b, err := os.ReadFile("../../docs/spec/intent.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, n := string(b), 0
+	for _, part := range strings.Split(page, "```json\n")[1:] {
+		example, _, _ := strings.Cut(part, "\n```")
+		if _, err := parse([]byte(example)); err != nil {
+			t.Errorf("%s: %v", example, err)
+		}
+		n++
+	}
+	if n != 2 {
+		t.Errorf("%d examples", n)
+	}
+	for _, from := range intent.States {
+		for _, to := range intent.After(from) {
+			found := false
+			for line := range strings.Lines(page) {
+				cells := strings.Split(line, " | ")
+				if len(cells) != 3 || !strings.Contains(cells[0], "`"+string(from)+"`") || !strings.Contains(cells[1], "`"+string(to)+"`") {
+					continue
+				}
+				roles := intent.RolesFor(from, to)
+				want := intent.List(roles)
+				if len(roles) == len(intent.Roles) {
+					want = "any"
+				}
+				found = found || strings.TrimSuffix(strings.TrimSpace(cells[2]), " |") == want
+			}
+			if !found {
+				t.Errorf("the page does not say who takes it from %s to %s", from, to)
+			}
+		}
+	}
+}

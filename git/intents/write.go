@@ -277,7 +277,7 @@ func (b *Book) took(s *intent.Intent, k *provenance.Sealer, f *intent.Fact) *int
 	f.Key, f.By, f.Time = k.Hand.Signer.Public().ID(), k.Hand.Principal.Name, envelope.Timestamp(k.Now())
 	out := s.With(f)
 	b.whole[s.ID] = out
-	if i, ok := b.byID[s.ID]; ok {
+	if i, ok := b.number()[s.ID]; ok {
 		r := rowOf(out)
 		r.at = b.rows[i].at
 		b.rows[i] = r

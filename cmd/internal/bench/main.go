@@ -1,7 +1,7 @@
 // Command bench measures the bars of docs/benchmarks.md: ratios to plain Git in
 // one run, with child processes counted. It decides speed; no test does.
 //
-// usage: go run ./cmd/internal/bench [-quick] [-only audit] BIN
+// usage: go run ./cmd/internal/bench [-quick] [-only audit|intent] BIN
 //
 // BIN is the folder with covenant and covenant-hook. The exit code is 1 when the
 // ledgers show that no decision ran, or something that was measured was wrong; a
@@ -20,7 +20,7 @@ import (
 
 func main() {
 	quick := flag.Bool("quick", false, "small repositories only")
-	only := flag.String("only", "", "of the log: audit; else everything")
+	only := flag.String("only", "", "of the log: audit; of work: intent; else everything")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [-quick] BIN")
@@ -66,8 +66,16 @@ func run(bin string, quick bool, only string) error {
 		steps = append(steps, func() error { return b.audit(100_000) })
 	}
 	steps = append(steps, b.auditStorage)
-	if only == "audit" {
-		steps = steps[auditFrom:]
+	intentFrom := len(steps)
+	steps = append(steps, func() error { return b.work(100) })
+	if !quick {
+		steps = append(steps, func() error { return b.work(10_000) })
+	}
+	switch only {
+	case "audit":
+		steps = steps[auditFrom:intentFrom]
+	case "intent":
+		steps = steps[intentFrom:]
 	}
 	for _, s := range steps {
 		if err := s(); err != nil {
