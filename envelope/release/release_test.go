@@ -103,7 +103,9 @@ func writeVectors(t *testing.T) {
 	all := func(predicate, subject string) string {
 		return `{"_type":"https://in-toto.io/Statement/v1","predicate":{` + predicate + `},"predicateType":"` + release.Type + `","subject":[` + subject + `]}`
 	}
-	of := func(kind, name, value string) string { return `{"digest":{"` + kind + `":"` + value + `"},"name":"` + name + `"}` }
+	of := func(kind, name, value string) string {
+		return `{"digest":{"` + kind + `":"` + value + `"},"name":"` + name + `"}`
+	}
 	rest := func(artifacts, names, more string) string {
 		return artifacts + `"checkpoint":{"entry":"` + d + `","note":"covenant/x\n1\nAAAA\n\n— covenant/x AAAA\n"},"commit":"` + commit + `",` + fmt.Sprintf(
 			`"entry":{"prev":"%s","repository":"%s","seq":2,"time":"2026-01-31T12:00:00Z","topic":"audit","writer":"0123456789abcdef-01234567"},`, d, d) + names +
