@@ -243,6 +243,14 @@ func (tx *Tx) Append(n Name, write func(seq uint64, prev envelope.Digest) (Entry
 // Set moves another ref with the ledgers, after them.
 func (tx *Tx) Set(ref string, to oid.ID) { tx.move(ref, to) }
 
+// Also moves refs with the ledgers, after them, that are not under the prefixes of Update: whoever names one knows its old value.
+func (tx *Tx) Also(updates ...git.RefUpdate) {
+	for _, u := range updates {
+		tx.at[u.Name] = len(tx.updates)
+		tx.updates = append(tx.updates, u)
+	}
+}
+
 // Hold makes what is to move do so only while a ref, which is there, is as it was when the transaction began.
 func (tx *Tx) Hold(ref string) {
 	if _, ok := tx.at[ref]; !ok && len(tx.updates) > 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -44,6 +45,7 @@ type Facts struct {
 	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
 	// Checkpoints are what writers signed of all ledgers, by ledger, oldest first.
 	Checkpoints []Checkpoint
+	Handoffs    []handoff.Entry            // what ledgers say of handoffs, in no order
 	Problems    []verdict.Finding          // what is wrong with ledgers; a verdict only for what relies on them
 	byID        map[envelope.Digest]oid.ID // every parsed entry → its blob
 	cosigned    []event.Cosigning          // by whoever brought them
@@ -111,6 +113,38 @@ func LoadOnly(ctx context.Context, s *git.Session, pin envelope.Digest, overlay 
 		return f, err
 	}
 	return load(ctx, s, root, nil, overlay) // who was first is told by all of them
+}
+
+// LoadTopic is LoadOnly with the ledgers of a topic as they are here.
+func LoadTopic(ctx context.Context, s *git.Session, pin envelope.Digest, topic string) (*Facts, error) {
+	refs, err := s.Tips(ledger.Prefix + topic)
+	if err != nil {
+		return nil, err
+	}
+	overlay := make(map[string]oid.ID, len(refs))
+	for _, ref := range refs {
+		overlay[ref.Name] = ref.ID
+	}
+	return LoadOnly(ctx, s, pin, overlay)
+}
+
+// Saw reports whether the writer of an entry had seen another one when it wrote it, as its ledger says.
+func (f *Facts) Saw(by, seen handoff.Place) bool {
+	if by.Ledger == seen.Ledger {
+		return by.Seq > seen.Seq
+	}
+	c := f.Chains[by.Ledger]
+	if c == nil {
+		return false
+	}
+	for _, e := range c.Entries[:min(by.Seq, uint64(len(c.Entries)))] {
+		for _, h := range e.Header.Heads {
+			if h.Ledger == seen.Ledger && h.Seq >= seen.Seq {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // LoadProposedAuthority is LoadAuthority with refs as they are proposed to be, as LoadProposed has them.

@@ -334,6 +334,11 @@ func (k *Sealer) Record(ctx context.Context, topic string, items ...Item) ([]led
 // Compose is Record of statements that depend on what their writer has seen: compose is told the ledger, and the heads that the first
 // of them will name. It may be called again, and must have no other effect. When it returns nothing, nothing is appended.
 func (k *Sealer) Compose(ctx context.Context, topic string, compose func(name ledger.Name, heads []envelope.Head) ([]Item, error)) ([]ledger.Appended, error) {
+	return k.ComposeWith(ctx, topic, compose, nil)
+}
+
+// ComposeWith is Compose, and moves refs in the same transaction, after the ledger, that refs names when it is told what is appended.
+func (k *Sealer) ComposeWith(ctx context.Context, topic string, compose func(name ledger.Name, heads []envelope.Head) ([]Item, error), refs func([]ledger.Appended) []git.RefUpdate) ([]ledger.Appended, error) {
 	var made []ledger.Appended
 	err := k.update(ctx, topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
 		made = made[:0]
@@ -355,6 +360,9 @@ func (k *Sealer) Compose(ctx context.Context, topic string, compose func(name le
 			}
 			moved = nil
 			made = append(made, a)
+		}
+		if refs != nil && len(made) > 0 {
+			tx.Also(refs(made)...)
 		}
 		return nil
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/evidence"
+	"github.com/open-covenant/covenant-git/envelope/handoff"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/release"
 	"github.com/open-covenant/covenant-git/envelope/review"
@@ -75,6 +76,7 @@ type statement struct {
 	review    *review.Statement
 	release   *release.Statement
 	evidence  *evidence.Statement
+	handoff   *handoff.Statement
 }
 
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
@@ -178,6 +180,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.resolved, h = &r.Body, r.Entry
+	case handoff.Created, handoff.Resumed, handoff.Released:
+		p, err := handoff.Parse(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.handoff, h = p, p.Entry
 	default:
 		if h, err = envelope.HeaderOf(o); err != nil {
 			return st, h, err
@@ -428,6 +436,9 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			}
 		case st.signed != nil && r.chain.Whole(r.i):
 			f.Checkpoints = append(f.Checkpoints, Checkpoint{Place: r.place(), Checkpoint: *st.signed})
+		case st.handoff != nil && r.chain.Whole(r.i):
+			at := r.place()
+			f.Handoffs = append(f.Handoffs, handoff.Entry{Place: handoff.Place{ID: at.ID, KeyID: at.KeyID, Ledger: at.Ledger, Seq: at.Seq, Time: at.Time}, Commit: e.Commit, Statement: *st.handoff})
 		case st.cosigned != nil && r.chain.Whole(r.i):
 			f.cosigned = append(f.cosigned, *st.cosigned)
 		case st.decision != nil:

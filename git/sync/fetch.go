@@ -118,6 +118,7 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 		}
 		r.there[name] = ref.ID
 	}
+	r.handoffs = nil
 	in.tellOdd(nameless)
 	if ledgers > r.o.Limits.Ledgers {
 		in.close()
@@ -216,7 +217,7 @@ func (in *incoming) close() {
 // idle reports whether the remote has what it was known to have, and nothing that we might not.
 func (r *run) idle() bool {
 	known := maps.Clone(r.tracked)
-	maps.DeleteFunc(known, func(name string, _ oid.ID) bool { return strings.HasPrefix(name, trackedForks) })
+	maps.DeleteFunc(known, func(name string, _ oid.ID) bool { return strings.HasPrefix(name, trackedForks) || strings.HasPrefix(name, trackedHandoffs) })
 	if !maps.Equal(r.there, known) {
 		return false
 	}

@@ -44,6 +44,10 @@ func (r *run) pending() (records, view []string) {
 				}
 			}
 			records = append(records, ref)
+		case isHandoff(ref):
+			if r.o.Pin == "" || r.ready(ref) { // who only asks whether there is something to send has no pin
+				records = append(records, ref)
+			}
 		case isLedger, ref == provenance.RootRef:
 			records = append(records, ref)
 		}
@@ -285,7 +289,7 @@ func Publishing(refs []string, remote, url string) string {
 	}
 	url = Shown(url)
 	return fmt.Sprintf(`This would send the records of this repository to %s:
-%d ledgers (%s), the trust root and the notes on commits.
+%d ledgers (%s), the trust root, the notes on commits, and the files of handoffs.
 They name persons, agents, their keys and e-mail addresses, and the paths and digests
 of every sealed commit, those on branches you do not push included. What is published
 can't be taken back. Send them now, and with every push from now on?`, url, ledgers, strings.Join(slices.Compact(names), ", "))

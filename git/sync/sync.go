@@ -22,6 +22,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -189,6 +190,8 @@ type run struct {
 	foreign   bool              // the remote has the root of another repository: nothing is sent there
 	noView    bool              // the remote's notes view was not joined with ours
 
+	handoffs *handoff.Record // what our ledgers say of handoffs; nil: it was not asked
+
 	apart     bool // what is pushed goes elsewhere than where the fetch comes from
 	listed    bool // there was listed and not fetched: it may have what is not here
 	lost      bool // the remote lacks what it was known to have
@@ -228,6 +231,11 @@ func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 		if err := r.remember(); err != nil {
 			return r.rep, err
 		}
+		if !r.stop && !r.foreign {
+			if err := r.fetchHandoffs(); err != nil {
+				return r.rep, err
+			}
+		}
 	}
 	switch {
 	case r.stop || r.foreign:
@@ -263,13 +271,13 @@ func (r *run) look() error {
 
 // isTracked reports whether something is known of a remote under a name; a remote called team has none of what team/ci has.
 func isTracked(name string) bool {
-	return name == trackedRoot || name == trackedNotes || slices.ContainsFunc([]string{trackedLedgers, trackedStaged, trackedForks}, func(p string) bool { return strings.HasPrefix(name, p) })
+	return name == trackedRoot || name == trackedNotes || slices.ContainsFunc([]string{trackedLedgers, trackedStaged, trackedForks, trackedHandoffs}, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
 // known returns where the remote is known to have a ref of ours.
 func (r *run) known(ref string) oid.ID {
 	at := r.there
-	if at == nil {
+	if at == nil || isHandoff(ref) && !r.listed { // those are fetched by themselves
 		at = r.tracked
 	}
 	return at[under(ref)]

@@ -33,11 +33,12 @@ var floors = []struct {
 	{"1 walls, registered by programs that want them", []string{"git/gogit", "envelope/identity/openpgp"}},
 	{"2a documents and places", []string{
 		"envelope/statement", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/evidence",
-		"envelope/intent", "envelope/event", "envelope/receipt", "envelope/attestation", "envelope/seedlog", "envelope/tlog", "git/ledger", "git/notes",
+		"envelope/handoff", "envelope/intent", "envelope/event", "envelope/receipt", "envelope/attestation", "envelope/seedlog", "envelope/tlog", "git/ledger", "git/notes",
 	}},
 	{"2a documents about changes", []string{"envelope/release", "envelope/review"}},
 	{"2b judgement", []string{"envelope/verdict"}},
 	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
+	{"3 services, middle", []string{"git/handoff"}},
 	{"3 services, upper half", []string{"git/audit", "git/intents", "git/sync", "runtime/evidence"}},
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},
@@ -80,8 +81,8 @@ var doors = map[string][]string{
 
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
-	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/redaction", "envelope/seedlog", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/verdict",
-	"git/ledger", "git/notes", "git/provenance", "git/sync", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
+	"git/oid", "git/trailer", "plugins/pluginapi", "envelope", "envelope/redaction", "envelope/seedlog", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/handoff", "envelope/verdict",
+	"git/ledger", "git/notes", "git/provenance", "git/handoff", "git/sync", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
 }
 
 // lean says what a program must not link, directly or not: it is started often, or by

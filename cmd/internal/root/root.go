@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/disablecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/doctorcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/evidencecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/handoffcmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/identitycmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/initcmd"
@@ -56,6 +57,7 @@ covenant-COMMAND.`,
 		disablecmd.New(env),
 		doctorcmd.New(env),
 		evidencecmd.New(env),
+		handoffcmd.New(env),
 		hookscmd.New(env),
 		identitycmd.New(env),
 		initcmd.New(env),
