@@ -22,13 +22,13 @@ type Status struct {
 
 // StatusChange is a tracked path that differs between HEAD, index and work tree.
 type StatusChange struct {
-	Path                string
-	Staged, Unstaged    byte   // as git-status(1) has X and Y: '.' where nothing differs
-	Submodule           string // four characters, "N..." of what is none
-	Head, Index, Work   Mode   // 0 where it is not there
-	HeadID, IndexID     oid.ID // zero there, and in the index of what is only intended to be added
-	Unmerged            bool
-	Moved, Within       bool // the submodule's HEAD is elsewhere; something in it differs
+	Path              string
+	Staged, Unstaged  byte   // as git-status(1) has X and Y: '.' where nothing differs
+	Submodule         string // four characters, "N..." of what is none
+	Head, Index, Work Mode   // 0 where it is not there
+	HeadID, IndexID   oid.ID // zero there, and in the index of what is only intended to be added
+	Unmerged          bool
+	Moved, Within     bool // the submodule's HEAD is elsewhere; something in it differs
 }
 
 // errStatus says that Git answered what we do not understand.
@@ -131,8 +131,12 @@ func (st *Status) change(format oid.Format, kind, text string) error {
 // InProgress says which operation of Git waits to be finished in this work tree, "" when none does.
 func (r *Repo) InProgress() string {
 	for _, x := range []struct{ file, what string }{
-		{"MERGE_HEAD", "merge"}, {"CHERRY_PICK_HEAD", "cherry-pick"}, {"REVERT_HEAD", "revert"},
-		{"rebase-merge", "rebase"}, {"rebase-apply", "rebase or am"}, {"sequencer", "cherry-pick or revert"},
+		{"MERGE_HEAD", "merge"},
+		{"CHERRY_PICK_HEAD", "cherry-pick"},
+		{"REVERT_HEAD", "revert"},
+		{"rebase-merge", "rebase"},
+		{"rebase-apply", "rebase or am"},
+		{"sequencer", "cherry-pick or revert"},
 	} {
 		if _, err := os.Lstat(filepath.Join(r.gitDir, x.file)); err == nil {
 			return x.what

@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -169,7 +170,10 @@ func recordName(ref string) bool {
 	if ref == provenance.RootRef || ref == notes.Ref {
 		return true
 	}
-	for _, prefix := range []string{provenance.StagedPrefix, provenance.FormerPrefix, "refs/covenant/handoff/"} {
+	if _, ok := handoff.IDOf(ref); ok {
+		return true
+	}
+	for _, prefix := range []string{provenance.StagedPrefix, provenance.FormerPrefix} {
 		if rest, ok := strings.CutPrefix(ref, prefix); ok && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool {
 			return (r < '0' || r > '9') && (r < 'a' || r > 'f') && r != '-'
 		}) {
@@ -297,6 +301,9 @@ func (p *pushed) records(ctx context.Context) error {
 				p.refuse(m.ref, "", "is no draft of a next version: %v", err)
 			}
 			continue
+		case strings.HasPrefix(m.ref, handoff.Prefix), strings.HasPrefix(m.ref, handoff.ClaimPrefix):
+			p.handoff(m)
+			continue
 		case m.old.IsZero():
 			continue
 		}
@@ -324,6 +331,34 @@ func (p *pushed) records(ctx context.Context) error {
 		p.refuse(m.ref, hint, "lacks what is here; records are only added to")
 	}
 	return nil
+}
+
+// handoff takes the objects of a handoff only where they are what was signed, and a claim only where it is the statement of who took it up.
+func (p *pushed) handoff(m move) {
+	id, _ := handoff.IDOf(m.ref)
+	rec := handoff.Of(p.facts)
+	h, err := rec.Find(string(id))
+	if err != nil {
+		p.refuse(m.ref, "push the ledgers of topic intent with it: covenant sync", "no statement of anybody who is known here is of this handoff")
+		return
+	}
+	if strings.HasPrefix(m.ref, handoff.ClaimPrefix) {
+		t, ok := rec.Resumption(id, m.new)
+		switch was, known := rec.Resumption(id, m.old); {
+		case !ok || t.Again || t.Released:
+			p.refuse(m.ref, "push the ledgers of topic intent with it: covenant handoff apply ID --claim REMOTE", "is no statement that somebody took this handoff up")
+		case !m.old.IsZero() && !(known && was.Released):
+			p.refuse(m.ref, "see who has it: covenant handoff show "+handoff.Short(id), "%v", &handoff.AlreadyResumedError{ID: id, By: was, Who: rec.Who(was.KeyID)})
+		}
+		return
+	}
+	if m.new != h.Commit {
+		p.refuse(m.ref, "", "is at %s, and %s was signed", m.new.Short(), h.Commit.Short())
+		return
+	}
+	if _, err := handoff.Check(p.s, h, maxPushedBytes); err != nil {
+		p.refuse(m.ref, "", "%v", err)
+	}
 }
 
 // here is what is on the server before the push.

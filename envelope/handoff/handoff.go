@@ -115,8 +115,8 @@ type Creation struct {
 	Bytes       int64             `json:"bytes"`         // of all contents together
 	Commit      oid.ID            `json:"commit"`        // of the tracked files; its parents are base, index and untracked, those that are there
 	Evidence    []envelope.Digest `json:"evidence,omitempty"`
-	Files       int               `json:"files"`           // how many contents
-	Index       Part              `json:"index"`           // the commit's parent is base
+	Files       int               `json:"files"` // how many contents
+	Index       Part              `json:"index"` // the commit's parent is base
 	Intent      string            `json:"intent,omitempty"`
 	IntentState string            `json:"intentState,omitempty"` // digest of the intent's state
 	Left        []Left            `json:"left,omitempty"`

@@ -185,7 +185,7 @@ func (j *journal) prepareIndex(ctx context.Context, r *git.Repo, p *plan) error 
 }
 
 // intend enters paths that are intended to be added. Git does so for files that are there: they are, in a work tree of their own.
-func (j *journal) intend(ctx context.Context, r *git.Repo, paths []string, index string) error {
+func (j *journal) intend(ctx context.Context, r *git.Repo, paths map[string]git.Mode, index string) error {
 	if len(paths) == 0 {
 		return nil
 	}
@@ -198,15 +198,23 @@ func (j *journal) intend(ctx context.Context, r *git.Repo, paths []string, index
 		return err
 	}
 	defer root.Close()
-	for _, name := range paths {
+	for name, mode := range paths {
 		if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return err
 		}
-		if err := root.WriteFile(name, nil, 0o600); err != nil {
+		switch mode {
+		case git.ModeLink:
+			err = root.Symlink("x", name)
+		case git.ModeExecutable:
+			err = root.WriteFile(name, nil, 0o700)
+		default:
+			err = root.WriteFile(name, nil, 0o600)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	_, err = r.WithIndex(index, dir).Run(ctx, strings.NewReader(strings.Join(paths, "\x00")+"\x00"), "--literal-pathspecs", "add", "--sparse", "--force", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
+	_, err = r.WithIndex(index, dir).Run(ctx, strings.NewReader(strings.Join(slices.Sorted(maps.Keys(paths)), "\x00")+"\x00"), "--literal-pathspecs", "add", "--sparse", "--force", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul")
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/handoff"
-	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -48,8 +47,8 @@ type Creating struct {
 	Questions, Memory               []string
 	Evidence                        []envelope.Digest
 	Limits                          Limits
-	Redactor                        *redaction.Redactor // finds files with secrets; nil: none is looked for
-	Secrets                         bool                // they are taken all the same
+	Secret                          func(data []byte) (rule string) // whether a file holds one for sure; nil: none is looked for
+	Secrets                         bool                            // untracked files that do are taken all the same
 }
 
 // Made is a handoff that was made.
@@ -75,6 +74,9 @@ func Create(ctx context.Context, k *provenance.Sealer, o Creating) (*Made, error
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
+	if o.Secret == nil {
+		o.Secret = func([]byte) string { return "" }
+	}
 	st, err := r.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -84,7 +86,7 @@ func Create(ctx context.Context, k *provenance.Sealer, o Creating) (*Made, error
 		return nil, err
 	}
 	defer root.Close()
-	p := &snapshot{ctx: ctx, s: s, root: root, limits: o.Limits, redactor: o.Redactor, secrets: o.Secrets, trees: newTrees(s)}
+	p := &snapshot{ctx: ctx, s: s, root: root, limits: o.Limits, secret: o.Secret, secrets: o.Secrets, trees: newTrees(s)}
 	if err := p.take(st); err != nil {
 		return nil, err
 	}

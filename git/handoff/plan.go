@@ -68,11 +68,11 @@ type step struct {
 type plan struct {
 	steps []step
 	dirs  map[string]bool // that are made
-	index []git.Change   // of entries
-	adds  []string       // paths that are intended to be added
-	root  *os.Root       // the work tree
-	modes bool           // the file system has executable bits
-	gone  map[string]int // path → its step, of those that end
+	index []git.Change    // of entries
+	adds  map[string]git.Mode // paths that are intended to be added
+	root  *os.Root        // the work tree
+	modes bool            // the file system has executable bits
+	gone  map[string]int  // path → its step, of those that end
 }
 
 // readState finds what stands at a path, and its bytes. Below a link there is nothing.
@@ -138,7 +138,7 @@ func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, f
 	if len(dirty) > 0 && !force {
 		return nil, &BlockedError{ErrDirty, sorted(dirty)}
 	}
-	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}}
+	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}, adds: map[string]git.Mode{}}
 	if err := p.compute(s, v); err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, f
 			blocked[c.Path] = true
 		}
 	}
-	for _, add := range p.adds {
+	for add := range p.adds {
 		if dirty[add] {
 			blocked[add] = true
 		}
@@ -200,7 +200,7 @@ func (p *plan) compute(s *git.Session, v *Verified) error {
 			sums[c.New] = c.SHA256
 		}
 		if c.Part == Worktree && c.OldMode == 0 {
-			p.adds = append(p.adds, c.Path)
+			p.adds[c.Path] = c.NewMode
 		}
 	}
 	add := func(path string, mode git.Mode, id oid.ID) error {

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/open-covenant/covenant-git/envelope/handoff"
-	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -49,35 +48,24 @@ func (e *OperationError) Error() string { return fmt.Sprintf("%v: %s", ErrOperat
 // Unwrap returns ErrOperation.
 func (e *OperationError) Unwrap() error { return ErrOperation }
 
-// sure are the rules of redaction whose hits are secrets, whatever is around them.
-var sure = []redaction.Rule{
-	redaction.Known, redaction.PrivateKey, redaction.AgeKey, redaction.AWSAccessKey, redaction.AWSSecretKey, redaction.GCPKey, redaction.AzureKey,
-	redaction.GitHubToken, redaction.GitLabToken, redaction.AtlassianToken, redaction.AnthropicKey, redaction.OpenAIKey, redaction.HuggingFace, redaction.ModelKey,
-	redaction.SlackToken, redaction.StripeKey, redaction.SendGridKey, redaction.TwilioKey, redaction.TelegramToken, redaction.NPMToken, redaction.PyPIToken, redaction.ServiceToken,
-	redaction.Netrc, redaction.PGPass,
-}
-
-// scanned is how much of a file is looked at for secrets.
-const scanned = 4 << 20
-
 // queueLimit is how many bytes wait in memory to be written.
 const queueLimit = 32 << 20
 
 // Suspect is a tracked file that is in the handoff and seems to hold a secret.
 type Suspect struct {
 	Path string
-	Rule redaction.Rule
+	Rule string
 }
 
 // snapshot reads a work tree.
 type snapshot struct {
-	ctx      context.Context //nolint:containedctx // a snapshot is one call
-	s        *git.Session
-	root     *os.Root
-	limits   Limits
-	redactor *redaction.Redactor // nil: nothing is looked at
-	secrets  bool                // untracked files with secrets are taken
-	trees    *trees
+	ctx     context.Context //nolint:containedctx // a snapshot is one call
+	s       *git.Session
+	root    *os.Root
+	limits  Limits
+	secret  func([]byte) string // as Creating.Secret
+	secrets bool                // untracked files with secrets are taken
+	trees   *trees
 
 	bytes    int64
 	queued   int64
@@ -85,10 +73,10 @@ type snapshot struct {
 	more     int
 	suspects []Suspect
 
-	base            oid.ID // commit
-	baseTree        oid.ID
-	index, work     oid.ID // trees
-	untracked       oid.ID
+	base        oid.ID // commit
+	baseTree    oid.ID
+	index, work oid.ID // trees
+	untracked   oid.ID
 }
 
 // take reads index, tracked and untracked files into trees. Only what Git's index does not know to be unchanged is read.
@@ -250,7 +238,7 @@ func (p *snapshot) read(path string, mode git.Mode, untracked bool) (f file, ok 
 	}
 	if rule := p.secret(data); rule != "" {
 		if untracked && !p.secrets {
-			left.Reason, left.Rule = handoff.Secret, string(rule)
+			left.Reason, left.Rule = handoff.Secret, rule
 			p.leave(left)
 			return f, false, nil
 		}
@@ -276,17 +264,4 @@ func (p *snapshot) bytesOf(path string, size int64) ([]byte, error) {
 		err = fmt.Errorf("%q: %w: it grew", path, ErrRacing)
 	}
 	return data, err
-}
-
-// secret returns the rule by which some bytes hold a secret for sure, "" when none does.
-func (p *snapshot) secret(data []byte) redaction.Rule {
-	if p.redactor == nil {
-		return ""
-	}
-	for _, h := range p.redactor.Scan(string(data[:min(len(data), scanned)])) {
-		if slices.Contains(sure, h.Rule) {
-			return h.Rule
-		}
-	}
-	return ""
 }

@@ -217,7 +217,9 @@ func (in *incoming) close() {
 // idle reports whether the remote has what it was known to have, and nothing that we might not.
 func (r *run) idle() bool {
 	known := maps.Clone(r.tracked)
-	maps.DeleteFunc(known, func(name string, _ oid.ID) bool { return strings.HasPrefix(name, trackedForks) || strings.HasPrefix(name, trackedHandoffs) })
+	maps.DeleteFunc(known, func(name string, _ oid.ID) bool {
+		return strings.HasPrefix(name, trackedForks) || strings.HasPrefix(name, trackedHandoffs)
+	})
 	if !maps.Equal(r.there, known) {
 		return false
 	}

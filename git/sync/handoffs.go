@@ -70,6 +70,7 @@ func (r *run) fetchHandoffs() error {
 	if err != nil {
 		return err
 	}
+	r.tellLost(rec)
 	var wanted []*form.Handoff
 	for _, h := range rec.List {
 		if h.By() == nil && r.ours[handoff.Ref(h.ID)].IsZero() {
@@ -108,6 +109,23 @@ func (r *run) fetchHandoffs() error {
 		}
 	}
 	return nil
+}
+
+// HandoffLost says that somebody else has a handoff that was taken up here.
+const HandoffLost verdict.Code = "handoff.lost"
+
+// tellLost warns, when what others record of handoffs is new, of those that were taken up here and that others have.
+func (r *run) tellLost(rec *handoff.Record) {
+	if !slices.ContainsFunc(r.rep.Adopted, func(m Move) bool { return strings.HasPrefix(m.Name, form.Topic+"/") }) {
+		return
+	}
+	for _, h := range rec.List {
+		for _, t := range h.Lost() {
+			if by := h.By(); by != nil && r.mine(ledger.Prefix+t.Ledger) {
+				r.rep.warn(HandoffLost, string(h.ID), "covenant handoff show "+handoff.Short(h.ID), "it was taken up here, and %s has it since %s", rec.Who(by.KeyID), envelope.Timestamp(by.Time))
+			}
+		}
+	}
 }
 
 func hintHandoff(err error) string {

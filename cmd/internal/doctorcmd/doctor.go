@@ -27,6 +27,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -210,6 +211,11 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 			out = append(out, ailment{Finding: verdict.Finding{Code: verdict.GrantRefused, Message: err.Error(), Hint: "covenant capability list"}})
 		}
 	}
+	left, err := handoffs(w, facts)
+	if err != nil {
+		return out, err
+	}
+	out = append(out, left...)
 	damage, err := facts.NotesDamage(w.Session)
 	if err != nil {
 		return out, err
@@ -510,7 +516,10 @@ func stray(s *git.Session) ([]ailment, error) {
 			n, err := strconv.Atoi(number)
 			isStaged = err == nil && n > 0 && strconv.Itoa(n) == number
 		}
-		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) || strings.HasPrefix(r.Name, "refs/covenant/handoff/") {
+		if isLedger || isStaged || r.Name == provenance.RootRef || strings.HasPrefix(r.Name, provenance.FormerPrefix) {
+			continue
+		}
+		if _, ok := handoff.IDOf(r.Name); ok { // whether a statement is of it is looked at with the ledgers
 			continue
 		}
 		out = append(out, ailment{Finding: verdict.Finding{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
 	form "github.com/open-covenant/covenant-git/envelope/handoff"
+	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/hooks"
@@ -93,8 +95,17 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	}
 	defer w.Close()
 	w.Explicit, o.Creating.Secrets = o.who, o.secrets
-	if o.Redactor, err = audit.Redactor(env.Environ, work.ConfigDir(env)); err != nil {
+	x, err := audit.Redactor(env.Environ, work.ConfigDir(env))
+	if err != nil {
 		return err
+	}
+	o.Secret = func(data []byte) string {
+		for _, h := range x.Scan(string(data[:min(len(data), scanned)])) {
+			if slices.Contains(sure, h.Rule) {
+				return string(h.Rule)
+			}
+		}
+		return ""
 	}
 	k, err := w.Writer()
 	if err != nil {
@@ -131,6 +142,17 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	env.Talk().Hint("who takes it up: covenant handoff apply " + handoff.Short(made.ID) + "; it gets there with: covenant sync")
 	return nil
 }
+
+// sure are the rules of redaction whose hits are secrets, whatever is around them.
+var sure = []redaction.Rule{
+	redaction.Known, redaction.PrivateKey, redaction.AgeKey, redaction.AWSAccessKey, redaction.AWSSecretKey, redaction.GCPKey, redaction.AzureKey,
+	redaction.GitHubToken, redaction.GitLabToken, redaction.AtlassianToken, redaction.AnthropicKey, redaction.OpenAIKey, redaction.HuggingFace, redaction.ModelKey,
+	redaction.SlackToken, redaction.StripeKey, redaction.SendGridKey, redaction.TwilioKey, redaction.TelegramToken, redaction.NPMToken, redaction.PyPIToken, redaction.ServiceToken,
+	redaction.Netrc, redaction.PGPass,
+}
+
+// scanned is how much of a file is looked at for secrets.
+const scanned = 4 << 20
 
 // texts are what people write, by what it is.
 func (o *creating) texts() map[string]*string {
