@@ -14,7 +14,7 @@ import (
 //
 // where part is "index" for what differs from base, "worktree" for what differs from the index, and "untracked"; mode has six
 // octal digits, "000000" of a file that is gone; content is the SHA-256 of the bytes, the commit of a submodule, or "-" of what is gone.
-// The parts come in that order, in each the paths in the order of git-diff-tree(1).
+// The parts come in that order, in each the paths in the order of their bytes.
 type Manifest struct{ h hash.Hash }
 
 // NewManifest begins one.

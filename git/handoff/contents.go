@@ -61,14 +61,12 @@ func parts(base oid.ID, c *handoff.Creation) []struct {
 // list compares the trees of a handoff and takes the digest of every content. It reads no file that does not differ.
 func list(s *git.Session, base oid.ID, c *handoff.Creation, most int64) (*contents, error) {
 	out := &contents{}
+	t := newTrees(s)
 	for _, part := range parts(base, c) {
 		if part.pair.Old == part.pair.New {
 			continue
 		}
-		changes, err := s.Diff(part.pair.Old, part.pair.New)
-		if errors.Is(err, git.ErrEmptyDiff) && part.name == Untracked {
-			continue
-		}
+		changes, err := t.compare(part.pair.Old, part.pair.New)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", part.name, err)
 		}

@@ -251,13 +251,10 @@ func (p *plan) compute(s *git.Session, v *Verified) error {
 }
 
 func diff(s *git.Session, old, now oid.ID) ([]git.Change, error) {
-	if old.IsZero() {
-		old = s.Repo().Format().EmptyTree()
-	}
 	if old == now {
 		return nil, nil
 	}
-	return s.Diff(old, now)
+	return newTrees(s).compare(old, now)
 }
 
 // look finds what stands at a path and on the way there. Whatever is not the clean file of base is in the way.

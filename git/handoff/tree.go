@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -75,6 +76,92 @@ func (t *trees) find(root oid.ID, path string) (at file, blocked string, err err
 	}
 	return file{}, "", nil
 }
+
+// compare lists the files in which two trees differ, sorted by path: what git-diff-tree(1) lists, but for the order. It goes into equal
+// directories never, and ends when there are more than so many entries to look at: git-diff-tree holds all it finds in memory, and a few
+// small trees that name each other can show any number.
+func (t *trees) compare(old, now oid.ID) ([]git.Change, error) {
+	var out []git.Change
+	looked := 0
+	var walk func(old, now oid.ID, at string, depth int) error
+	one := func(a, b file, path string, depth int) error {
+		if looked++; looked > 4*handoff.MaxFiles {
+			return ErrTooMany
+		}
+		was, is := oid.ID{}, oid.ID{} // directories to go into
+		c := git.Change{Path: path, Status: 'M'}
+		if a.mode.IsTree() {
+			was = a.id
+		} else {
+			c.OldMode, c.Old = a.mode, a.id
+		}
+		if b.mode.IsTree() {
+			is = b.id
+		} else {
+			c.NewMode, c.New = b.mode, b.id
+		}
+		switch {
+		case c.OldMode == 0:
+			c.Status = 'A'
+		case c.NewMode == 0:
+			c.Status = 'D'
+		case c.OldMode&0o170000 != c.NewMode&0o170000:
+			c.Status = 'T'
+		}
+		if c.OldMode != 0 || c.NewMode != 0 {
+			if out = append(out, c); len(out) > handoff.MaxFiles {
+				return ErrTooMany
+			}
+		}
+		if was == is {
+			return nil
+		}
+		return walk(was, is, path+"/", depth+1)
+	}
+	walk = func(old, now oid.ID, at string, depth int) error {
+		if depth > maxDepth {
+			return fmt.Errorf("%w: %.100q: deeper than %d", ErrUnsafe, at, maxDepth)
+		}
+		a, err := t.entries(old)
+		if err != nil {
+			return err
+		}
+		b, err := t.entries(now)
+		if err != nil {
+			return err
+		}
+		had := make(map[string]git.TreeEntry, len(a))
+		for _, e := range a {
+			had[e.Name] = e
+		}
+		for _, e := range b {
+			x := had[e.Name]
+			delete(had, e.Name)
+			if x.Mode == e.Mode && x.ID == e.ID {
+				continue
+			}
+			if err := one(file{x.Mode, x.ID}, file{e.Mode, e.ID}, at+e.Name, depth); err != nil {
+				return err
+			}
+		}
+		for _, e := range a {
+			if _, gone := had[e.Name]; gone {
+				if err := one(file{e.Mode, e.ID}, file{}, at+e.Name, depth); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := walk(old, now, "", 0); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b git.Change) int { return strings.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+// maxDepth is how deep directories are looked into.
+const maxDepth = 256
 
 // errClash says that a path would be a file and a directory.
 var errClash = errors.New("would be a file and a directory")
