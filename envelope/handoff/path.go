@@ -20,9 +20,6 @@ func Unsafe(path string) string {
 	if strings.Count(path, "/") >= maxDepth {
 		return "deeper than " + strconv.Itoa(maxDepth)
 	}
-	if len(path) > 1 && path[1] == ':' && (path[0]|0x20) >= 'a' && (path[0]|0x20) <= 'z' {
-		return "a drive"
-	}
 	for part := range strings.SplitSeq(path, "/") {
 		switch {
 		case part == "":

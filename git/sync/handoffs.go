@@ -114,14 +114,15 @@ func (r *run) fetchHandoffs() error {
 // HandoffLost says that somebody else has a handoff that was taken up here.
 const HandoffLost verdict.Code = "handoff.lost"
 
-// tellLost warns, when what others record of handoffs is new, of those that were taken up here and that others have.
+// tellLost warns, when somebody's ledger is new, of handoffs that were taken up here and that its writer has.
 func (r *run) tellLost(rec *handoff.Record) {
-	if !slices.ContainsFunc(r.rep.Adopted, func(m Move) bool { return strings.HasPrefix(m.Name, form.Topic+"/") }) {
-		return
-	}
 	for _, h := range rec.List {
 		for _, t := range h.Lost() {
-			if by := h.By(); by != nil && r.mine(ledger.Prefix+t.Ledger) {
+			by := h.By()
+			if by == nil || !r.mine(ledger.Prefix+t.Ledger) {
+				continue
+			}
+			if slices.ContainsFunc(r.rep.Adopted, func(m Move) bool { return m.Name == by.Ledger }) {
 				r.rep.warn(HandoffLost, string(h.ID), "covenant handoff show "+handoff.Short(h.ID), "it was taken up here, and %s has it since %s", rec.Who(by.KeyID), envelope.Timestamp(by.Time))
 			}
 		}
