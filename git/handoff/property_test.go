@@ -66,9 +66,9 @@ func (w *world) step(r *rand.Rand) {
 
 // What was handed off in one clone is in another as it was: what Git says of it, the index, every byte and mode.
 func TestEverythingComesBack(t *testing.T) {
-	rounds := 20
+	rounds := 6
 	if testing.Short() {
-		rounds = 5
+		rounds = 2
 	}
 	for _, v := range []struct {
 		name, format string
