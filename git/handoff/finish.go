@@ -1,0 +1,143 @@
+package handoff
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// unlockIndex takes away the lock of the index, where it is ours.
+func (j *journal) unlockIndex(r *git.Repo) error {
+	lock := r.IndexFile() + ".lock"
+	held, err := sumFile(lock)
+	if err == nil && held != "" && (held == j.IndexAfter || held == j.IndexBefore) {
+		err = os.Remove(lock)
+	}
+	return err
+}
+
+// Continue finishes what was begun in the work tree of the sealer's repository. Errors are those of Apply, and ErrNoPending.
+func Continue(ctx context.Context, k *provenance.Sealer, o Applying) (*Done, error) {
+	return resume(ctx, k, func(j *journal, root *os.Root) (*Done, error) {
+		if o.at == nil {
+			o.at = func(string) {}
+		}
+		done, err := j.carryOut(ctx, k, root, &o)
+		var by *AlreadyResumedError
+		if errors.As(err, &by) { // it was not ours yet: nothing was written
+			err = errors.Join(err, j.unlockIndex(k.Session.Repo()), j.end())
+		}
+		return done, err
+	})
+}
+
+// Abort takes back what was begun, and lets the handoff go again. A file that somebody changed since stops it, and is not touched.
+func Abort(ctx context.Context, k *provenance.Sealer) (*Done, error) {
+	return resume(ctx, k, func(j *journal, root *os.Root) (*Done, error) { return j.takeBack(ctx, k, root) })
+}
+
+func resume(ctx context.Context, k *provenance.Sealer, do func(*journal, *os.Root) (*Done, error)) (*Done, error) {
+	r := k.Session.Repo()
+	unlock, err := r.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	k.Locked = true
+	j, err := readJournal(placeOf(r))
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(r.WorkTree())
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return do(j, root)
+}
+
+func (j *journal) takeBack(ctx context.Context, k *provenance.Sealer, root *os.Root) (*Done, error) {
+	r := k.Session.Repo()
+	modes := r.Config().Bool("core.fileMode", true)
+	var changed []string
+	for i := range j.Steps { // all of them are looked at before one is touched
+		now, _, err := readState(root, string(j.Steps[i].Path), modes)
+		if err != nil {
+			return nil, err
+		}
+		if x := &j.Steps[i]; now != x.Before && now != x.After && !now.Mode.IsTree() {
+			changed = append(changed, string(x.Path))
+		}
+	}
+	if len(changed) > 0 {
+		return nil, &BlockedError{ErrChanged, changed}
+	}
+	index := r.IndexFile()
+	at, err := sumFile(index)
+	if err != nil {
+		return nil, err
+	}
+	swapped := j.IndexAfter != j.IndexBefore && at == j.IndexAfter
+	if swapped && j.IndexBefore != "" {
+		if err := j.lockIndex(index, filepath.Join(j.dir, fileBefore)); err != nil {
+			return nil, err
+		}
+	}
+	for i := range slices.Backward(j.Steps) {
+		if err := j.unstep(root, i, modes); err != nil {
+			return nil, err
+		}
+	}
+	for _, dir := range slices.Backward(j.Dirs) {
+		_ = root.Remove(dir) // one that has something in it stays
+	}
+	switch {
+	case swapped && j.IndexBefore == "":
+		err = os.Remove(index)
+	case swapped:
+		err = os.Rename(index+".lock", index)
+	default:
+		err = j.unlockIndex(r)
+	}
+	if err == nil {
+		err = j.release(ctx, k, "taken back")
+	}
+	if err == nil {
+		err = j.clean(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Done{Paths: len(j.Steps), Index: swapped}, j.end()
+}
+
+// unstep brings one path back.
+func (j *journal) unstep(root *os.Root, i int, modes bool) error {
+	x := &j.Steps[i]
+	name := string(x.Path)
+	now, _, err := readState(root, name, modes)
+	if err != nil {
+		return err
+	}
+	if now.Mode.IsTree() && x.Before.Mode != 0 {
+		if err := root.Remove(name); err == nil {
+			now = state{}
+		}
+	}
+	if now == x.Before || now.Mode.IsTree() && x.Before.Mode == 0 {
+		return nil
+	}
+	if x.Before.Mode == 0 {
+		return root.Remove(name)
+	}
+	data, err := os.ReadFile(j.kept(i))
+	if err != nil {
+		return err
+	}
+	return j.put(root, name, x.Before.Mode, data)
+}
