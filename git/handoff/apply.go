@@ -81,6 +81,9 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 		ID: v.ID, Serial: hex.EncodeToString(b[:]), Again: o.Again, Remote: o.Remote, WorkTree: r.WorkTree(), GitDir: r.GitDir(), Steps: order(p.steps),
 		Dirs: slices.Sorted(maps.Keys(p.dirs)), dir: placeOf(r),
 	}
+	if err := j.room(root, p); err != nil {
+		return nil, err
+	}
 	if err := os.RemoveAll(j.dir); err != nil { // what a process left that died before its journal was there
 		return nil, err
 	}
@@ -101,6 +104,19 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 		return nil, errors.Join(err, j.unlockIndex(r), j.end())
 	}
 	return done, err
+}
+
+// room reports whether the name under which files are written first is free.
+func (j *journal) room(root *os.Root, p *plan) error {
+	if slices.ContainsFunc(p.steps, func(x step) bool {
+		return string(x.Path) == j.scratch() || strings.HasPrefix(string(x.Path), j.scratch()+"/")
+	}) {
+		return fmt.Errorf("%w: %q: files are written under this name first", ErrUnsafe, j.scratch())
+	}
+	if _, err := root.Lstat(j.scratch()); err == nil {
+		return &BlockedError{ErrInTheWay, []string{j.scratch()}}
+	}
+	return nil
 }
 
 // held asks whether somebody has the handoff, as it is now.
@@ -288,7 +304,7 @@ func (j *journal) record(ctx context.Context, k *provenance.Sealer, o *Applying)
 		return "", err
 	}
 	for _, t := range h.Taken {
-		if t.Serial == j.Serial && t.KeyID == k.Hand.Signer.Public().ID() && !t.Released {
+		if t.Serial == j.Serial && !t.Released { // whoever goes on with it
 			return t.ID, j.claim(ctx, k, o, ledger.Prefix+t.Ledger, t.Commit)
 		}
 	}

@@ -67,12 +67,12 @@ type step struct {
 // plan is everything that putting a handoff into a work tree does.
 type plan struct {
 	steps []step
-	dirs  map[string]bool // that are made
-	index []git.Change    // of entries
+	dirs  map[string]bool     // that are made
+	index []git.Change        // of entries
 	adds  map[string]git.Mode // paths that are intended to be added
-	root  *os.Root        // the work tree
-	modes bool            // the file system has executable bits
-	gone  map[string]int  // path → its step, of those that end
+	root  *os.Root            // the work tree
+	modes bool                // the file system has executable bits
+	gone  map[string]int      // path → its step, of those that end
 }
 
 // readState finds what stands at a path, and its bytes. Below a link there is nothing.

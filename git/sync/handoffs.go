@@ -106,6 +106,9 @@ func (r *run) fetchHandoffs() error {
 			return err
 		case err != nil:
 			r.rep.warn(HandoffObjects, handoff.Ref(h.ID), hintHandoff(err), "%v; it was left there", err)
+			if errors.Is(err, git.ErrQuarantineFull) { // as much came as is taken at once
+				return nil
+			}
 		}
 	}
 	return nil
@@ -175,6 +178,9 @@ func (r *run) bringHandoff(h *form.Handoff, left *int64) error {
 	r.rep.Adopted = append(r.rep.Adopted, Move{Name: ref, To: h.Commit})
 	return nil
 }
+
+// Forget takes away what a remote is known to have: for one that is a file, which says nothing of what it holds next time.
+func Forget(s *git.Session, remote string) error { return forget(s, remote) }
 
 // Handoffs lists the handoffs whose objects a remote, or a bundle, has.
 func Handoffs(ctx context.Context, s *git.Session, remote string) ([]envelope.Digest, error) {

@@ -147,7 +147,7 @@ func runApply(ctx context.Context, env *cli.Env, o applying, args []string) erro
 	}
 	done, err := handoff.Apply(ctx, k, v, a)
 	if err != nil {
-		return explain(err, name)
+		return explain(w.told(ctx, err), name)
 	}
 	return w.tellResumed(env, h, done, o.json)
 }
@@ -187,22 +187,33 @@ func (w *opened) free(ctx context.Context, h *form.Handoff, o *applying) error {
 	return nil
 }
 
-// take claims a handoff at a remote. A claim there that was let go is replaced.
+// take claims a handoff at a remote. A claim there that was let go is replaced. It runs under the repository's lock: who was first is
+// asked later, by told.
 func (w *opened) take(ctx context.Context, id envelope.Digest, remote, ledger string, entry oid.ID) error {
+	w.asked = remote
 	old, err := sync.ClaimAt(ctx, w.Session, remote, id)
 	if err != nil {
 		return err
 	}
 	if !old.IsZero() && old != entry {
 		if t, ok := w.Resumption(id, old); !ok || !t.Released {
-			return w.heldAt(ctx, id, remote)
+			return &handoff.AlreadyResumedError{ID: id, At: sync.Shown(remote)}
 		}
 	}
 	err = sync.Take(ctx, w.Session, remote, id, ledger, entry, old)
 	if errors.Is(err, sync.ErrClaimed) {
-		return w.heldAt(ctx, id, remote)
+		err = &handoff.AlreadyResumedError{ID: id, At: sync.Shown(remote)}
 	}
 	return err
+}
+
+// told finds out who was first at a remote, where it said that somebody was.
+func (w *opened) told(ctx context.Context, err error) error {
+	var by *handoff.AlreadyResumedError
+	if !errors.As(err, &by) || by.At == "" || by.By.ID != "" || w.asked == "" {
+		return err
+	}
+	return w.heldAt(ctx, by.ID, w.asked)
 }
 
 // heldAt says who has a handoff at a remote, as far as its record can be had.
@@ -261,7 +272,11 @@ func (w *opened) unbundle(ctx context.Context, file string, limit int64) (string
 	if out, err := w.Session.Repo().Run(ctx, nil, "bundle", "verify", "--quiet", file); err != nil {
 		return "", cli.Hint(fmt.Errorf("the bundle can't be read here: %w%s", err, out), "it may need commits that are not here: git fetch")
 	}
-	if err := w.sync(ctx, file, sync.Default.Up(limit)); err != nil {
+	err = w.sync(ctx, file, sync.Default.Up(limit))
+	if ferr := sync.Forget(w.Session, file); err == nil { // another bundle of that name is not held to this one
+		err = ferr
+	}
+	if err != nil {
 		return "", err
 	}
 	h, err := w.Find(string(ids[0]))
@@ -359,7 +374,7 @@ func (w *opened) tellResumed(env *cli.Env, h *form.Handoff, done *handoff.Done, 
 	tellLeft(env, &h.Creation)
 	var b strings.Builder
 	if l.Intent != "" {
-		fmt.Fprintf(&b, "%-10s %s %s\n", "intent", say.Name(l.Intent), l.IntentState)
+		fmt.Fprintf(&b, "%-10s %s\n", "intent", intent(l.Intent, l.IntentState))
 	}
 	paragraph(&b, "note", l.Note)
 	for _, q := range l.Questions {
@@ -405,7 +420,7 @@ func runPending(ctx context.Context, env *cli.Env, o applying) error {
 	}
 	done, err := handoff.Continue(ctx, k, handoff.Applying{Claim: w.take})
 	if err != nil {
-		return explain(err, handoff.Short(p.ID))
+		return explain(w.told(ctx, err), handoff.Short(p.ID))
 	}
 	h, err := w.find(string(p.ID))
 	if err != nil {

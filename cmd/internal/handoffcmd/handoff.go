@@ -172,6 +172,7 @@ type opened struct {
 	*work.Work
 	pin envelope.Digest
 	*handoff.Record
+	asked string // the remote that was asked for a handoff
 }
 
 func open(ctx context.Context, env *cli.Env) (*opened, error) {
@@ -187,14 +188,14 @@ func open(ctx context.Context, env *cli.Env) (*opened, error) {
 	return o, nil
 }
 
-func (o *opened) load(ctx context.Context) (err error) {
-	o.Record, err = handoff.Load(ctx, o.Session, o.pin)
+func (w *opened) load(ctx context.Context) (err error) {
+	w.Record, err = handoff.Load(ctx, w.Session, w.pin)
 	return work.Explain(err)
 }
 
 // find finds the handoff that a person means.
-func (o *opened) find(name string) (*form.Handoff, error) {
-	h, err := o.Find(name)
+func (w *opened) find(name string) (*form.Handoff, error) {
+	h, err := w.Find(name)
 	switch {
 	case errors.Is(err, handoff.ErrUnknown):
 		return nil, cli.Hint(err, "see which there are: covenant handoff list --all", "fetch what others made: covenant sync")

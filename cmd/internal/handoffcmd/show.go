@@ -132,7 +132,7 @@ func tell(out io.Writer, l *Line, c *form.Creation) error {
 	row("base", "%s, %s", base, where)
 	row("commit", "%s", l.Commit)
 	if l.Intent != "" {
-		row("intent", "%s %s", say.Name(l.Intent), l.IntentState)
+		row("intent", "%s", intent(l.Intent, l.IntentState))
 	}
 	here := ""
 	if !l.Here {
@@ -166,6 +166,14 @@ func tell(out io.Writer, l *Line, c *form.Creation) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// intent shows an intent, and the digest of its state where that is known.
+func intent(name, state string) string {
+	if state == "" {
+		return say.Name(name)
+	}
+	return say.Name(name) + " " + say.Name(state)
 }
 
 func paragraph(b *strings.Builder, name, text string) {
