@@ -8,10 +8,11 @@ import (
 // Check says what counts as evidence of a name. A field that is absent demands nothing; a name without a check takes what anybody
 // known here recorded under it.
 type Check struct {
-	Command []string `json:"command,omitempty"` // exactly this was run
-	Kinds   []string `json:"kinds,omitempty"`   // kinds of principals whose evidence counts
-	MaxAge  string   `json:"maxAge,omitempty"`  // Go duration: no older than that
-	Name    string   `json:"name"`
+	Command    []string `json:"command,omitempty"` // exactly this was run
+	Kinds      []string `json:"kinds,omitempty"`   // kinds of principals whose evidence counts
+	MaxAge     string   `json:"maxAge,omitempty"`  // Go duration: no older than that
+	Name       string   `json:"name"`
+	Principals []string `json:"principals,omitempty"` // whose evidence counts
 }
 
 // Limits of a check.
@@ -40,10 +41,13 @@ func (p *Policy) checkChecks() error {
 			return badPolicy("checks[%d].maxAge: %.40q is no duration such as 24h", i, c.MaxAge)
 		case len(c.Command) > maxCommand || size > maxArgv || (len(c.Command) > 0 && c.Command[0] == ""):
 			return badPolicy("checks[%d].command: %d arguments, %d bytes", i, len(c.Command), size)
-		case len(c.Command)+len(c.Kinds) == 0 && c.MaxAge == "":
+		case len(c.Command)+len(c.Kinds)+len(c.Principals) == 0 && c.MaxAge == "":
 			return badPolicy("checks[%d] demands nothing of %q", i, c.Name)
 		}
 		if err := list("checks.kinds", c.Kinds, 3, oneOf(string(Agent), string(Automation), string(Human))); err != nil {
+			return err
+		}
+		if err := list("checks.principals", c.Principals, maxNames, validName); err != nil {
 			return err
 		}
 	}

@@ -476,6 +476,7 @@ func (p *Policy) tidy() {
 	}
 	for i := range p.Checks {
 		slices.Sort(p.Checks[i].Kinds)
+		slices.Sort(p.Checks[i].Principals)
 	}
 	slices.SortFunc(p.Checks, func(a, b Check) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.Plugins, func(a, b Plugin) int { return strings.Compare(a.Name, b.Name) })

@@ -134,6 +134,7 @@ type World struct {
 	Emails    func(keyID string) []string                       // addresses the principal commits with
 	Operator  func(keyID string) bool                           // needs no grant, or did not when it was an operator
 	Dated     func(keyID, ledger string, seq uint64) bool       // an entry's own time is believed; nil: that of everybody who answers for oneself
+	Endorsed  func(keyID string) bool                           // the trust root, or a grant that an operator gave, names the key; nil: all are
 	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Apart     func(q capability.Query, name string) bool        // it is allowed by grants that somebody did not hand on; nil: all are

@@ -64,7 +64,15 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 		switch {
 		case len(c.Kinds) > 0 && !slices.Contains(c.Kinds, who.Kind):
 			if p.Passed {
-				author = say(EvidenceAuthor, "%s, by %s, is of kind %s; only that of kind %s counts", c.Name, who.Name, who.Kind, strings.Join(c.Kinds, " or "))
+				author = say(EvidenceAuthor, "%s was run by %s, of kind %s; only runs of kind %s count", c.Name, who.Name, who.Kind, strings.Join(c.Kinds, " or "))
+			}
+		case len(c.Principals) > 0 && !slices.Contains(c.Principals, who.Name):
+			if p.Passed {
+				author = say(EvidenceAuthor, "%s was run by %s; only runs of %s count", c.Name, who.Name, strings.Join(c.Principals, " or "))
+			}
+		case len(c.Kinds)+len(c.Principals) > 0 && w.Endorsed != nil && !w.Endorsed(p.KeyID): // who hands on grants chooses names and kinds
+			if p.Passed {
+				author = say(EvidenceAuthor, "%s was run by %s, whom no operator introduced", c.Name, who.Name)
 			}
 		case !p.Passed:
 			failed = say(EvidenceFailed, "%s did not pass when %s ran it: exit %d", c.Name, who.Name, p.Exit)

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -106,8 +107,9 @@ func (f *Facts) World() *verdict.World {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && (p.Operator || !p.OperatorUntil.IsZero())
 		},
-		Dated: f.dated,
-		Apart: f.Authority.Apart,
+		Endorsed: f.endorsed(),
+		Dated:    f.dated,
+		Apart:    f.Authority.Apart,
 		Gone: func(keyID string) bool {
 			p, ok := f.Authority.ByKey(keyID)
 			return ok && !p.Until.IsZero()
@@ -140,4 +142,30 @@ func (f *Facts) World() *verdict.World {
 			return d, ok
 		},
 	}
+}
+
+// endorsed tells whether a key is one of the trust root, or one that a grant of an operator's names as it is known here.
+func (f *Facts) endorsed() func(keyID string) bool {
+	keys := sync.OnceValue(func() map[string]bool {
+		out := map[string]bool{}
+		for _, p := range Persons(f.Root) {
+			for _, k := range p.Keys {
+				out[k.ID()] = true
+			}
+		}
+		for _, g := range f.Grants {
+			if g.Granted.Parent != "" {
+				continue
+			}
+			k, err := identity.ParsePublicKey(g.Granted.Subject.Key)
+			if err != nil {
+				continue
+			}
+			if p, ok := f.Authority.ByKey(k.ID()); ok && p.Name == g.Granted.Subject.Name && p.Kind == g.Granted.Subject.Kind {
+				out[k.ID()] = true
+			}
+		}
+		return out
+	})
+	return func(keyID string) bool { return keys()[keyID] }
 }

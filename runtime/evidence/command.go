@@ -64,7 +64,7 @@ func (c *command) run(ctx context.Context) (ended, error) {
 	defer errR.Close()
 	cmd := &exec.Cmd{Path: c.path, Args: c.argv, Dir: c.dir, Env: c.env, Stdout: outW, Stderr: errW}
 	family := newFamily(cmd)
-	started, done := make(chan error, 1), make(chan error, 1)
+	started, done := make(chan error, 1), make(chan struct{})
 	begin := c.now()
 	go func() {
 		runtime.LockOSThread() // who started it must live as long: see attributes
@@ -73,7 +73,8 @@ func (c *command) run(ctx context.Context) (ended, error) {
 		errW.Close()
 		started <- err
 		if err == nil {
-			done <- cmd.Wait()
+			_ = cmd.Wait() // how it ended stands in its state
+			close(done)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -102,7 +103,7 @@ func (c *command) run(ctx context.Context) (ended, error) {
 }
 
 // wait returns when the command's own process has ended.
-func (e *ended) wait(ctx context.Context, c *command, f *family, done <-chan error) {
+func (e *ended) wait(ctx context.Context, c *command, f *family, done <-chan struct{}) {
 	var timeout, last <-chan time.Time
 	if c.timeout > 0 {
 		timeout = time.After(c.timeout)

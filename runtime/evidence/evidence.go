@@ -29,6 +29,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/evidence"
 	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -92,11 +93,11 @@ func (q *Request) Run(ctx context.Context, s *git.Session, head oid.ID) (*Outcom
 	if err != nil {
 		return nil, err
 	}
-	out, err := q.runIn(ctx, p)
+	out, err := q.runIn(ctx, s, p)
 	return out, errors.Join(err, p.remove())
 }
 
-func (q *Request) runIn(ctx context.Context, p *place) (*Outcome, error) {
+func (q *Request) runIn(ctx context.Context, s *git.Session, p *place) (*Outcome, error) {
 	dir, err := p.in(q.Dir)
 	if err != nil {
 		return nil, err
@@ -127,6 +128,12 @@ func (q *Request) runIn(ctx context.Context, p *place) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx)
+	if !end.interrupted {
+		ledger.Ahead(s) // it is recorded, as a rule
+	}
+	version := make(chan string, 1)
+	go func() { version <- q.gitSays(ctx, p.repo) }()
 	if err := redacted.Close(); err != nil {
 		return nil, err
 	}
@@ -143,7 +150,6 @@ func (q *Request) runIn(ctx context.Context, p *place) (*Outcome, error) {
 		text, _ := q.Redactor.Redact(a)
 		run.Argv = append(run.Argv, strings.ToValidUTF8(text, "\ufffd"))
 	}
-	ctx = context.WithoutCancel(ctx)
 	if run.Changed, err = p.changed(ctx, q.Tree); err != nil {
 		return nil, err
 	}
@@ -156,7 +162,7 @@ func (q *Request) runIn(ctx context.Context, p *place) (*Outcome, error) {
 		run.Tests = &report.Tests
 		failed = q.named(report)
 	}
-	run.Tools = append([]evidence.Tool{{Command: "git version", Said: q.gitSays(ctx, p.repo)}}, q.tools(ctx, dir, environ)...)
+	run.Tools = append([]evidence.Tool{{Command: "git version", Said: <-version}}, q.tools(ctx, dir, environ)...)
 	o.Predicate = evidence.Predicate{Configuration: []evidence.Program{<-program}, FailedTests: failed, Run: run}
 	o.Predicate.Result = o.Predicate.Outcome()
 	return o, nil

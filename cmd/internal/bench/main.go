@@ -1,7 +1,7 @@
 // Command bench measures the bars of docs/benchmarks.md: ratios to plain Git in
 // one run, with child processes counted. It decides speed; no test does.
 //
-// usage: go run ./cmd/internal/bench [-quick] [-only audit|intent] BIN
+// usage: go run ./cmd/internal/bench [-quick] [-only audit|evidence|intent] BIN
 //
 // BIN is the folder with covenant and covenant-hook. The exit code is 1 when the
 // ledgers show that no decision ran, or something that was measured was wrong; a
@@ -20,7 +20,7 @@ import (
 
 func main() {
 	quick := flag.Bool("quick", false, "small repositories only")
-	only := flag.String("only", "", "of the log: audit; of work: intent; else everything")
+	only := flag.String("only", "", "of the log: audit; of runs against a tree: evidence; of work: intent; else everything")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [-quick] BIN")
@@ -66,6 +66,11 @@ func run(bin string, quick bool, only string) error {
 		steps = append(steps, func() error { return b.audit(100_000) })
 	}
 	steps = append(steps, b.auditStorage)
+	evidenceFrom := len(steps)
+	steps = append(steps, func() error { return b.evidence(20, 100) })
+	if !quick {
+		steps = append(steps, func() error { return b.evidence(50000, 100) })
+	}
 	intentFrom := len(steps)
 	steps = append(steps, func() error { return b.work(100) })
 	if !quick {
@@ -73,7 +78,9 @@ func run(bin string, quick bool, only string) error {
 	}
 	switch only {
 	case "audit":
-		steps = steps[auditFrom:intentFrom]
+		steps = steps[auditFrom:evidenceFrom]
+	case "evidence":
+		steps = steps[evidenceFrom:intentFrom]
 	case "intent":
 		steps = steps[intentFrom:]
 	}

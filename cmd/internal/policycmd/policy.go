@@ -115,7 +115,8 @@ const header = `// The policy of this repository. Lines that begin with // are n
 //                    "modes": ["witness"], "evidence": ["test"], "reviews": 1}
 // evidence          names of evidence that commits on protected refs need, on their own trees
 // checks            what counts as evidence of a name, instead of what anybody known here recorded:
-//                   {"name": "test", "kinds": ["automation"], "maxAge": "24h", "command": ["make", "test"]}
+//                   {"name": "test", "kinds": ["automation"], "principals": ["ci"], "maxAge": "24h",
+//                    "command": ["make", "test"]}
 // reviews           how many humans must have reviewed what reaches a protected ref
 // plugins           {"name": "cedar", "pins": {"linux/amd64": "sha256:…"}, "config": {"file": "text"}}
 // maxCheckpointAge  how old the newest checkpoint may be, such as "24h"; without the field any
