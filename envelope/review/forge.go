@@ -192,7 +192,7 @@ func gerrit(data []byte) ([]Given, error) {
 	}
 	var out []Given
 	for i, v := range change.Labels["Code-Review"].All {
-		verdict := Comment
+		var verdict Verdict
 		switch v.Value {
 		case 2:
 			verdict = Approve
