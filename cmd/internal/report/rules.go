@@ -55,7 +55,7 @@ var rules = map[verdict.Code]rule{
 	"evidence.failed":       {"policy", "required evidence did not pass"},
 	"evidence.stale":        {"policy", "required evidence is too old, or dated ahead"},
 	"evidence.author":       {"policy", "required evidence is by nobody whose evidence counts"},
-	"policy.review":         {"policy", "required reviews are missing"},
+	"policy.review":         {"policy", "too few other people approved the change that the commit is in, or somebody rejects it"},
 	"policy.coverage":       {"policy", "the policy wants a seal of the commit itself, or of all that it was made of, on this ref"},
 	"derived.uncovered":     {"derived-commits", "sealed changes cover other paths of this commit, and not this one"},
 	"derived.history":       {"derived-commits", "sealed changes would cover it, and a shallow clone ends the history in which they may have been used before; verify then exits 2"},

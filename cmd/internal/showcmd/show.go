@@ -30,8 +30,9 @@ func New(env *cli.Env) *cobra.Command {
 		Use:   "show [REV]",
 		Short: "Tell the story of a commit: who made it, on whose authority, what it changes",
 		Long: `Tell the story of a commit: who sealed it, when and as what, on whose authority,
-what it changes against each parent, what was not recorded, what other programs
-attest of it, and everything that is wrong. The exit code is that of "covenant verify" for this one commit.`,
+what it changes against each parent, what was not recorded, for which work it was made,
+what was run on its tree, what people said of the change, what other programs attest of it,
+and everything that is wrong. The exit code is that of "covenant verify" for this one commit.`,
 		Example: `  covenant show
   covenant show HEAD~3 --json | jq .statement.predicate`,
 		Args: cobra.MaximumNArgs(1),
@@ -48,6 +49,7 @@ type Shown struct {
 	provenancecmd.CommitLine
 	Statement    json.RawMessage                 `json:"statement,omitempty"`    // the opened seal
 	Attestations []provenancecmd.AttestationLine `json:"attestations,omitempty"` // what other programs say of it; they decide nothing
+	Around
 }
 
 func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []string) error {
@@ -74,10 +76,18 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	for _, err := range errs {
 		env.Talk().Warn("%s", say.Line(err.Error()))
 	}
+	named := ""
+	if r.Seal != nil && r.Seal.Seal != nil {
+		named = r.Seal.Seal.Predicate.Intent
+	}
+	near, errs := around(ctx, w, rep.Facts, &c, named)
+	for _, err := range errs {
+		env.Talk().Warn("%s", say.Line(err.Error()))
+	}
 	if asJSON {
-		err = printJSON(env, &r, others)
+		err = printJSON(env, &r, others, near)
 	} else {
-		err = tell(env, rep, &r, &c, others)
+		err = tell(env, rep, &r, &c, others, near)
 	}
 	if err == nil && !r.Verdict.OK() {
 		return cli.No(nil)
@@ -85,8 +95,8 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	return err
 }
 
-func printJSON(env *cli.Env, r *verdict.Result, others []provenancecmd.AttestationLine) error {
-	s := Shown{CommitLine: provenancecmd.Line(r), Attestations: others}
+func printJSON(env *cli.Env, r *verdict.Result, others []provenancecmd.AttestationLine, near Around) error {
+	s := Shown{CommitLine: provenancecmd.Line(r), Attestations: others, Around: near}
 	if r.Seal != nil && r.Seal.Seal != nil {
 		b, err := json.Marshal(r.Seal.Seal)
 		if err != nil {
@@ -97,7 +107,7 @@ func printJSON(env *cli.Env, r *verdict.Result, others []provenancecmd.Attestati
 	return env.JSON(s)
 }
 
-func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit, others []provenancecmd.AttestationLine) error {
+func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit, others []provenancecmd.AttestationLine, near Around) error {
 	p := env.Palette()
 	t := &teller{w: env.Out}
 	t.say("commit %s", p.Mark(c.ID.String()))
@@ -130,6 +140,7 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 		t.say("  formerly:    sealed by %s (%s) at %s, in the repository %s that this one replaces; its signature holds", say.Line(s.Name), say.Line(s.KeyID), s.Time, s.Repository.Short())
 	}
 	t.origins(rep.Facts, c.ID)
+	t.around(&near, rep.Facts)
 	for i := range others {
 		if i == maxOrigins {
 			t.say("  attested:    and %d more: covenant provenance attestations %s", len(others)-maxOrigins, c.ID.Short())
