@@ -272,11 +272,16 @@ type graph struct {
 	except int              // how many the range leaves out: those come first
 
 	brought []int // by which move of the ref each came, from 1; 0: it is not known
+	left    int   // steps that may still be taken: what takes more to know is no review of a commit
 }
+
+// maxReviewSteps bounds the work of finding out which commits the reviews of a ref are about: a branch that goes back and forth between two
+// trees has as many pairs of them as the square of its length.
+const maxReviewSteps = 100_000_000
 
 // graph reads what a range leaves out beside the range.
 func (f *Facts) graph(s *git.Session, sp Span) (*graph, error) {
-	g := &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}}
+	g := &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}, left: maxReviewSteps}
 	add := func(c *git.Commit) {
 		if _, twice := g.index[c.ID]; twice {
 			return
@@ -312,9 +317,12 @@ func (f *Facts) graph(s *git.Session, sp Span) (*graph, error) {
 	return g, nil
 }
 
-// reach returns which places are reachable from some, these included.
+// reach returns which places are reachable from some, these included; none where no steps are left.
 func (g *graph) reach(from []int) []bool {
 	in := make([]bool, len(g.order))
+	if g.left -= len(g.order); g.left < 0 {
+		return in
+	}
 	todo := slices.Clone(from)
 	for len(todo) > 0 {
 		i := todo[len(todo)-1]
@@ -335,9 +343,10 @@ func (g *graph) goesOn(from, to int) bool {
 	}
 	seen := map[int]bool{}
 	todo := []int{from}
-	for len(todo) > 0 {
+	for len(todo) > 0 && g.left > 0 {
 		i := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
+		g.left--
 		if i == to {
 			return true
 		}
@@ -369,14 +378,17 @@ func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []move {
 		}
 	}
 	moves := []move{{}}
-	take := func(n, tip int) bool {
-		any := false
-		for i, in := range g.reach([]int{tip}) {
-			if in && g.brought[i] == 0 {
-				g.brought[i], any = n, true
+	take := func(n, tip int) bool { // what a commit that was taken has was taken before it
+		found := false
+		for todo := []int{tip}; len(todo) > 0; {
+			i := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			if g.brought[i] == 0 {
+				g.brought[i], found = n, true
+				todo = append(todo, g.above[i]...)
 			}
 		}
-		return any
+		return found
 	}
 	line := f.Line(ref)
 	for _, id := range line.Since {
@@ -431,6 +443,9 @@ func (g *graph) about(st *review.Statement) []int {
 	from, based := g.index[st.Predicate.Base.Commit]
 	out := map[int]bool{}
 	for _, x := range g.with[st.Tree()] {
+		if g.left < 0 {
+			break
+		}
 		n := g.brought[x]
 		if slices.ContainsFunc(g.with[st.Tree()], func(i int) bool { return g.brought[i] < n && g.made(i, base, from, based) }) {
 			continue // the ref made that step before
@@ -442,7 +457,11 @@ func (g *graph) about(st *review.Statement) []int {
 		}
 		for _, y := range g.with[base] {
 			if y != x && g.brought[y] <= n && reached[y] {
-				g.between(out, n, reached, g.reach([]int{y}))
+				left := g.reach([]int{y})
+				if g.left < 0 {
+					return nil // what was left out is not known
+				}
+				g.between(out, n, reached, left)
 			}
 		}
 	}
@@ -468,8 +487,11 @@ func (g *graph) between(out map[int]bool, n int, reached, left []bool) {
 
 // made reports whether a commit came to its tree from one with the base's tree: of that very base, where it is known, or after it.
 func (g *graph) made(x int, base oid.ID, from int, based bool) bool {
+	if g.left--; g.left < 0 {
+		return true // as long as nobody can tell
+	}
 	if based && !g.goesOn(x, from) {
-		return false
+		return g.left <= 0
 	}
 	if base.IsZero() {
 		return true
@@ -479,5 +501,5 @@ func (g *graph) made(x int, base oid.ID, from int, based bool) bool {
 			return true
 		}
 	}
-	return false
+	return g.left <= 0
 }

@@ -1,0 +1,45 @@
+package provenance
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/git/oid"
+)
+
+// backAndForth is a history of commits that have one of two trees in turn, all of one move but the first.
+func backAndForth(t *testing.T, commits int) (g *graph, st *review.Statement) {
+	t.Helper()
+	id := func(n int) oid.ID {
+		out, err := oid.Parse(fmt.Sprintf("%040x", n+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	trees := []oid.ID{id(1 << 30), id(1<<30 + 1)}
+	g = &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}, left: maxReviewSteps}
+	for i := range commits {
+		g.index[id(i)] = i
+		g.order, g.trees, g.with[trees[i%2]] = append(g.order, id(i)), append(g.trees, trees[i%2]), append(g.with[trees[i%2]], i)
+		if i == 0 {
+			g.above, g.brought = append(g.above, nil), append(g.brought, 1)
+			continue
+		}
+		g.above, g.brought = append(g.above, []int{i - 1}), append(g.brought, 2)
+	}
+	return g, review.New(id(1), trees[1], review.Predicate{Base: review.Base{Commit: id(0), Tree: trees[0]}})
+}
+
+// What takes more steps than there are is nobody's approval, and does not take for ever.
+func TestReviewsHaveALimit(t *testing.T) {
+	g, st := backAndForth(t, 20)
+	if got := g.about(st); len(got) != 19 {
+		t.Errorf("about %v", got)
+	}
+	g, st = backAndForth(t, 6000)
+	if got := g.about(st); got != nil || g.left >= 0 {
+		t.Errorf("about %d commits, %d steps left", len(got), g.left)
+	}
+}
