@@ -218,7 +218,7 @@ func Mend(err error) string {
 	case errors.Is(err, provenance.ErrAgentAsHuman):
 		return "give the agent an identity: COVENANT_IDENTITY=NAME, or in its worktree: covenant identity use NAME --worktree"
 	case errors.Is(err, provenance.ErrNobody):
-		return "an operator introduces it: covenant identity add NAME --key PATH.pub, or makes it a key: covenant identity new NAME"
+		return "an operator introduces it: covenant identity add NAME --key PATH.pub, or makes it a key: covenant identity new NAME; a person is added with: covenant trust add NAME --key PATH.pub"
 	case errors.Is(err, provenance.ErrUnanswered):
 		return "see who gives no answer: covenant plugin doctor"
 	case errors.Is(err, provenance.ErrDenied):

@@ -34,7 +34,7 @@ var Forges = []string{"gerrit", "github", "gitlab"}
 
 // ParseForge reads reviews as the API of a forge writes them:
 //
-//   - github: GET /repos/OWNER/REPO/pulls/N/reviews, an array; of dismissed and pending ones nothing is taken;
+//   - github: GET /repos/OWNER/REPO/pulls/N/reviews, an array; of dismissed and pending ones, and those of commits that are gone, nothing is taken;
 //   - gitlab: GET /projects/ID/merge_requests/N/approvals, an object; it does not say of which commit;
 //   - gerrit: GET /changes/ID/detail?o=CURRENT_REVISION, an object behind its )]}' line: votes of +2 and -2 on Code-Review.
 //
@@ -101,13 +101,6 @@ func when(text string, layouts ...string) (string, error) {
 	return "", fmt.Errorf("time %.60q", text)
 }
 
-func commit(text string) (oid.ID, error) {
-	if text == "" {
-		return oid.ID{}, nil
-	}
-	return oid.Parse(text)
-}
-
 func github(data []byte) ([]Given, error) {
 	var list []struct {
 		User struct {
@@ -133,7 +126,10 @@ func github(data []byte) ([]Given, error) {
 		if err != nil {
 			return nil, fmt.Errorf("review %d: %w", i+1, err)
 		}
-		id, err := commit(r.Commit)
+		if r.Commit == "" {
+			continue // what it was about is gone
+		}
+		id, err := oid.Parse(r.Commit)
 		if err != nil {
 			return nil, fmt.Errorf("review %d: commit_id: %w", i+1, err)
 		}
@@ -186,7 +182,7 @@ func gerrit(data []byte) ([]Given, error) {
 	if err := json.Unmarshal(magic.ReplaceAll(data, nil), &change); err != nil {
 		return nil, err
 	}
-	id, err := commit(change.Current)
+	id, err := oid.Parse(change.Current)
 	if err != nil {
 		return nil, fmt.Errorf("current_revision: %w", err)
 	}

@@ -141,6 +141,7 @@ func TestParseForge(t *testing.T) {
 	github := `[
  {"user":{"login":"octocat"},"state":"APPROVED","body":"ok\r\n\u001b[31m","commit_id":"` + head + `","submitted_at":"2026-01-31T13:00:00+01:00","html_url":"https://github.com/o/r/pull/1#r1"},
  {"user":{"login":"hubot"},"state":"CHANGES_REQUESTED","body":"","commit_id":"` + head + `","submitted_at":"2026-01-31T11:00:00Z"},
+ {"user":{"login":"gone"},"state":"APPROVED","commit_id":null,"submitted_at":"2026-01-31T12:00:00Z"},
  {"user":{"login":"late"},"state":"DISMISSED","submitted_at":"2026-01-31T12:00:00Z"}]`
 	got, err := review.ParseForge("github", []byte(github))
 	if err != nil || len(got) != 2 {
@@ -171,6 +172,9 @@ func TestParseForge(t *testing.T) {
 			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
+	if _, err := review.ParseForge("gerrit", []byte(`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`)); !errors.Is(err, review.ErrInvalid) {
+		t.Error("votes of no revision", err)
+	}
 	if _, err := review.ParseForge("sourcehut", nil); !errors.Is(err, review.ErrInvalid) {
 		t.Error(err)
 	}
@@ -180,7 +184,7 @@ func TestParseForge(t *testing.T) {
 func FuzzForge(f *testing.F) {
 	f.Add("github", []byte(`[{"user":{"login":"octocat"},"state":"APPROVED","body":"ok","commit_id":"`+head+`","submitted_at":"2026-01-31T13:00:00+01:00"}]`))
 	f.Add("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
-	f.Add("gerrit", []byte(")]}'\n"+`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`))
+	f.Add("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`))
 	f.Fuzz(func(t *testing.T, forge string, b []byte) {
 		given, err := review.ParseForge(forge, b)
 		if err != nil {

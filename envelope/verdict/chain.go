@@ -134,12 +134,13 @@ type World struct {
 	Emails    func(keyID string) []string                       // addresses the principal commits with
 	Operator  func(keyID string) bool                           // needs no grant, or did not when it was an operator
 	Dated     func(keyID, ledger string, seq uint64) bool       // an entry's own time is believed; nil: that of everybody who answers for oneself
-	Endorsed  func(keyID string) bool                           // the trust root, or a grant that an operator gave, names the key; nil: all are
+	Endorsed  func(keyID string, at time.Time) bool             // the trust root names the key, or it held something from an operator; nil: all are
 	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key
 	Apart     func(q capability.Query, name string) bool        // it is allowed by grants that somebody did not hand on; nil: all are
 	Seen      func(ledger string, index int) (Seen, bool)       // who accountable, other than its writer, saw an entry first
 	Left      func(keyID string, at time.Time) bool             // the trust root had let the key go
+	Human     func(name string, at time.Time) bool              // a person of the trust root has this name, or had it then
 	Policy    *trust.Policy                                     // nil demands the default
 	PolicyOf  func(root envelope.Digest) (*trust.Policy, bool)  // that of a version of the trust root; nil: only Policy is known
 	Chains    map[string]*Chain

@@ -29,8 +29,17 @@ type Proof struct {
 	Argv   []string        `json:"argv,omitempty"`
 	Passed bool            `json:"passed,omitempty"`
 	Exit   int             `json:"exit"`
-	Time   string          `json:"time"`  // it claims, or when somebody accountable saw it, if that was before
-	Order  int             `json:"order"` // in its ledger
+	Time   string          `json:"time"`           // it claims, or when somebody accountable saw it, if that was before
+	Order  int             `json:"order"`          // in its ledger
+	Seen   string          `json:"seen,omitempty"` // when somebody accountable first saw it
+}
+
+// seen is when somebody accountable first saw it, else now.
+func (p *Proof) seen(now time.Time) time.Time {
+	if at, err := time.Parse(time.RFC3339, p.Seen); err == nil {
+		return at
+	}
+	return now
 }
 
 // ahead is how far a clock may go before ours.
@@ -70,9 +79,9 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 			if p.Passed {
 				author = say(EvidenceAuthor, "%s was run by %s; only runs of %s count", c.Name, who.Name, strings.Join(c.Principals, " or "))
 			}
-		case len(c.Kinds)+len(c.Principals) > 0 && w.Endorsed != nil && !w.Endorsed(p.KeyID): // who hands on grants chooses names and kinds
+		case len(c.Kinds)+len(c.Principals) > 0 && w.Endorsed != nil && !w.Endorsed(p.KeyID, p.seen(now)): // who hands on grants chooses names and kinds
 			if p.Passed {
-				author = say(EvidenceAuthor, "%s was run by %s, whom no operator introduced", c.Name, who.Name)
+				author = say(EvidenceAuthor, "%s was run by %s, who held nothing from an operator when somebody else saw that", c.Name, who.Name)
 			}
 		case !p.Passed:
 			failed = say(EvidenceFailed, "%s did not pass when %s ran it: exit %d", c.Name, who.Name, p.Exit)
@@ -97,11 +106,16 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 }
 
 // proofs returns the names of the evidence that a policy demands where these paths change, sorted.
-func proofs(p *trust.Policy, touched []pluginapi.Change) []string {
+func proofs(p *trust.Policy, touched []pluginapi.Change, more []string) []string {
 	if p == nil {
 		return nil
 	}
 	names := slices.Clone(p.Evidence)
+	for _, path := range more {
+		for _, rule := range p.RulesFor(path) {
+			names = append(names, rule.Evidence...)
+		}
+	}
 	for i := range touched {
 		for _, rule := range p.RulesFor(string(touched[i].Path)) {
 			names = append(names, rule.Evidence...)
@@ -112,16 +126,20 @@ func proofs(p *trust.Policy, touched []pluginapi.Change) []string {
 }
 
 // unproven returns what of the evidence is not there that the policy demands of a commit on a protected ref. It is asked for on the
-// commit's own tree, of the commits that the ref was at, or is to be at: not of those between. Its age is that of when the ref was
+// commit's own tree, of the commits that the ref was at, or is to be at, for all that came by that move: not of those between. Its age is that of when the ref was
 // first admitted to hold the commit, else that of now: what was fresh when it came in does not turn red later; nor does what was
 // admitted when nobody asked for it.
 func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
 	if e.Advance != nil && !e.Advance.End {
 		return nil
 	}
-	then := proofs(e.Advance.policy(w), e.Touched)
+	var paths []string
+	if e.Advance != nil {
+		paths = e.Advance.Paths
+	}
+	then := proofs(e.Advance.policy(w), e.Touched, paths)
 	var out []Finding
-	for _, name := range proofs(w.Policy, e.Touched) {
+	for _, name := range proofs(w.Policy, e.Touched, paths) {
 		if _, asked := slices.BinarySearch(then, name); !asked {
 			continue
 		}
@@ -142,6 +160,12 @@ func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
 			f.Object = e.Commit.String()
 		}
 		f.Hint = "covenant evidence run --name " + name + " --tree " + e.Commit.Short() + " -- " + shell(check.Command)
+		switch {
+		case len(check.Principals) > 0:
+			f.Hint = "by " + strings.Join(check.Principals, " or ") + ": " + f.Hint
+		case len(check.Kinds) > 0:
+			f.Hint = "by a principal of kind " + strings.Join(check.Kinds, " or ") + " (covenant identity list): " + f.Hint
+		}
 		out = append(out, *f)
 	}
 	return out

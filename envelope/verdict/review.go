@@ -17,8 +17,11 @@ import (
 
 // Advance is the move of a ref that brings a commit, one that was admitted or one that is to come, and what was reviewed of it.
 type Advance struct {
-	Root    envelope.Digest `json:"root,omitempty"` // version of the trust root that was in force; "" while it is to come
-	End     bool            `json:"end,omitempty"`  // the commit is what it led to
+	Move    int             `json:"move"`            // which one
+	Root    envelope.Digest `json:"root,omitempty"`  // version of the trust root that was in force; "" while it is to come
+	At      string          `json:"at,omitempty"`    // when it was made, as far as that is believed; likewise
+	End     bool            `json:"end,omitempty"`   // the commit is what it led to
+	Paths   []string        `json:"paths,omitempty"` // then, that any commit of it touches, where evidence is asked for, sorted
 	Reviews []Reviewed      `json:"reviews,omitempty"`
 }
 
@@ -57,6 +60,11 @@ func reviews(p *trust.Policy, touched []pluginapi.Change) int {
 		}
 	}
 	return n
+}
+
+// ofOthers reports whether a finding is about what others did not do: a commit lacks it however it came to be.
+func (c Code) ofOthers() bool {
+	return c == PolicyReview || c == EvidenceMissing || c == EvidenceFailed || c == EvidenceStale || c == EvidenceAuthor
 }
 
 // An opinion is what one human says of one change, the newest word of several.
@@ -156,21 +164,22 @@ func (e *Exam) opinions(w *World, now time.Time) []opinion {
 }
 
 // reviewer returns the human whose word a review is: who signed it, or, of one that was given on a forge, whom the policy says the
-// account is, where who tells of it may.
+// account is, where who tells of it may. Who has left says nothing of what is to come, and what was admitted is judged as of then.
 func (e *Exam) reviewer(w *World, r *Reviewed, now time.Time) (string, bool) {
 	p, ok := w.Principal(r.KeyID)
 	if !ok {
 		return "", false
 	}
-	if e.Advance.Root == "" && w.Left(r.KeyID, now) {
-		return "", false // who admitted it had looked at who was there
+	q := capability.Query{KeyID: r.KeyID, Action: capability.Review, Ref: e.Ref, At: now}
+	if at, err := time.Parse(time.RFC3339, e.Advance.At); err == nil {
+		q.At, q.EndedBy, q.Past = at, at, true
 	}
 	if r.Account == "" {
-		return p.Name, p.Kind == string(trust.Human)
+		return p.Name, p.Kind == string(trust.Human) && !w.Left(r.KeyID, q.At)
 	}
 	person, known := w.Policy.Person(r.Account)
-	if !known || p.Kind != string(trust.Automation) {
+	if !known || p.Kind != string(trust.Automation) || w.Human == nil || !w.Human(person, q.At) {
 		return "", false
 	}
-	return person, w.Authority.Decide(capability.Query{KeyID: r.KeyID, Action: capability.Review, Ref: e.Ref, At: now}).Allowed
+	return person, w.Authority.Decide(q).Allowed
 }

@@ -212,8 +212,8 @@ func (f *Facts) Proofs(tree oid.ID) []verdict.Proof {
 		}
 		p := &e.Statement.Predicate
 		proof := verdict.Proof{ID: e.ID, KeyID: e.KeyID, Name: p.Run.Name, Argv: p.Run.Argv, Passed: p.Result == evidence.Passed, Exit: p.Run.Exit, Time: envelope.Timestamp(e.Time), Order: e.Index}
-		if seen, ok := f.seenBy(e.Ledger, e.Index); ok && seen.Time < proof.Time {
-			proof.Time = seen.Time // it was there before it says it was made
+		if seen, ok := f.seenBy(e.Ledger, e.Index); ok {
+			proof.Seen, proof.Time = seen.Time, min(proof.Time, seen.Time) // it was there before it says it was made
 		}
 		out = append(out, proof)
 	}

@@ -137,8 +137,11 @@ const maxBack = "5000"
 func (f *Facts) places(ctx context.Context, s *git.Session, p *Proposal) ([]oid.ID, error) {
 	var out []oid.ID
 	admitted := map[oid.ID]bool{}
-	for _, step := range f.Line(p.Ref).Steps {
-		if f.admits(step.KeyID) {
+	w := f.World()
+	line := f.Line(p.Ref)
+	for i := range line.Steps {
+		step := &line.Steps[i]
+		if when, known := f.moment(step); known && step.Refusal(w, p.Ref, when) == "" {
 			admitted[step.New] = true
 		}
 	}
@@ -157,15 +160,21 @@ func (f *Facts) places(ctx context.Context, s *git.Session, p *Proposal) ([]oid.
 			}
 		}
 	}
-	branch, ok := strings.CutPrefix(p.Ref, "refs/heads/")
-	refs, err := s.Tips(p.Ref, "refs/remotes/")
+	branch, isBranch := strings.CutPrefix(p.Ref, "refs/heads/")
+	ask := []string{p.Ref}
+	if isBranch { // another remote's branch of that name is anybody's
+		remote, ok := s.Repo().Config().Get("branch." + branch + ".remote")
+		if !ok {
+			remote = "origin"
+		}
+		ask = append(ask, "refs/remotes/"+remote+"/"+branch)
+	}
+	refs, err := s.Tips(ask...)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range refs {
-		rest, tracking := strings.CutPrefix(r.Name, "refs/remotes/")
-		_, at, _ := strings.Cut(rest, "/")
-		if r.Name == p.Ref || tracking && ok && at == branch {
+		if slices.Contains(ask, r.Name) {
 			out = append(out, r.ID)
 		}
 	}
@@ -236,7 +245,11 @@ func (f *Facts) ReviewStates(s *git.Session, list []Review) ([]ReviewState, erro
 		if err != nil {
 			return nil, err
 		}
-		last := len(all.moves(g, ref, nil))
+		places := sp.Tips[:0:0]
+		if h, err := HeadOf(s, ref); err == nil && !h.Commit.IsZero() {
+			places = append(places, h.Commit)
+		}
+		last := len(all.moves(g, ref, places, nil))
 		for _, i := range at {
 			for _, c := range g.about(list[i].Statement) {
 				out[i] = ReviewUsed

@@ -9,6 +9,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -143,6 +144,63 @@ func TestReviewAttacks(t *testing.T) {
 				w.reviews("ben", review.Withdraw, base.String(), "HEAD") // it had seen the approval
 			})
 			w.clock = now
+			return base.String() + "..main"
+		}, "a "},
+		"admitted beforehand, where the ref never went, and seen": {func(w *world) string {
+			base := w.oid("HEAD")
+			id := w.change("a")
+			w.policy(none)
+			w.admit("coder", "refs/heads/main", base, id)
+			w.looks("alice")
+			w.clock = w.clock.Add(time.Hour)
+			w.policy(one)
+			w.clock = w.clock.Add(time.Hour)
+			return base.String() + "..main"
+		}, "a "},
+		"an approved branch of which somebody admits a part": {func(w *world) string {
+			base := w.oid("HEAD")
+			part := w.change("a")
+			w.change("b")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			w.admit("coder", "refs/heads/main", base, part)
+			w.looks("alice")
+			return base.String() + "..main"
+		}, ""},
+		"the old tree again, behind a commit of its base that changes nothing": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.git("checkout", "-q", "-b", "side")
+			empty := w.made("empty")
+			w.seal("coder", prov.Witness, "HEAD")
+			w.change("a")
+			w.reviews("ben", review.Approve, empty.String(), "side") // its base is not where main was
+			tree := w.git("rev-parse", "side^{tree}")
+			w.git("checkout", "-q", "main")
+			step := func(name, tree string, parents ...string) oid.ID {
+				args := []string{"commit-tree", "-m", name, tree}
+				for _, p := range parents {
+					args = append(args, "-p", p)
+				}
+				w.git("reset", "-q", "--hard", w.git(args...))
+				id := w.head(name)
+				w.seal("coder", prov.Vouching, "HEAD")
+				return id
+			}
+			squash := step("squash", tree, base.String())
+			w.admit("alice", "refs/heads/main", base, squash)
+			back := step("back", w.git("rev-parse", base.String()+"^{tree}"), squash.String())
+			w.reviews("ben", review.Approve, squash.String(), "main")
+			w.admit("alice", "refs/heads/main", squash, back)
+			step("merge", w.git("rev-parse", back.String()+"^{tree}"), back.String(), empty.String())
+			step("again", tree, "main")
+			return back.String() + "..main"
+		}, "again "},
+		"by somebody who has left since, for what is to come": {func(w *world) string {
+			base := w.oid("HEAD")
+			w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			w.looks("alice")
+			w.adopted(func(r *trust.Root) error { return r.Remove("ben", trust.Leaving{Grants: trust.Lapse}) }, "alice")
+			w.clock = w.clock.Add(time.Hour)
 			return base.String() + "..main"
 		}, "a "},
 		"for an empty base": {func(w *world) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // Review is one review that stands in a ledger.
@@ -120,10 +121,17 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 	if err := f.learn(s); err != nil {
 		return nil, err
 	}
-	moves := f.moves(g, ref, before)
+	places, err := f.stands(s, sp, ref)
+	if err != nil {
+		return nil, err
+	}
+	moves := f.moves(g, ref, places, before)
 	plain := make([]*verdict.Advance, len(moves)) // most commits of a move have no review that others of it have not
 	for n := range moves {
-		plain[n] = &verdict.Advance{Root: moves[n].root}
+		plain[n] = &verdict.Advance{Move: n, Root: moves[n].root}
+		if moves[n].root != "" {
+			plain[n].At = envelope.Timestamp(moves[n].when)
+		}
 	}
 	out := make(map[oid.ID]*verdict.Advance, len(g.order))
 	for i, id := range g.order {
@@ -139,7 +147,9 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 		}
 	}
 	for _, at := range ends[1:] { // the first move is none
-		out[g.order[at]] = &verdict.Advance{Root: out[g.order[at]].Root, End: true}
+		end := *out[g.order[at]]
+		end.End = true
+		out[g.order[at]] = &end
 	}
 	order := f.reviewOrder()
 	type change struct{ from, base, tree oid.ID }
@@ -158,8 +168,9 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 		}
 		for _, at := range about {
 			a := out[g.order[at]]
-			if a == plain[max(0, g.brought[at]-1)] {
-				a = &verdict.Advance{Root: a.Root, End: a.End}
+			if len(a.Reviews) == 0 {
+				own := *a
+				a = &own
 				out[g.order[at]] = a
 			}
 			a.Reviews = append(a.Reviews, reviewedBy(r, order[i]))
@@ -168,10 +179,35 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 	return out, nil
 }
 
-// reviews reports whether what a key says of changes could be asked for: humans review, and automations tell of reviews on forges.
+// reviews reports whether what a key says of changes could count: humans review, and automations that may tell of reviews that somebody
+// known here gave on a forge.
 func (f *Facts) reviews(r *Review) bool {
 	p, ok := f.Authority.ByKey(r.KeyID)
-	return ok && (p.Kind == string(trust.Human) || p.Kind == string(trust.Automation) && r.Statement.Predicate.Forge != nil)
+	g := r.Statement.Predicate.Forge
+	switch {
+	case !ok:
+		return false
+	case g == nil:
+		return p.Kind == string(trust.Human)
+	}
+	_, known := f.Root.Policy.Person(g.Account)
+	return known && p.Kind == string(trust.Automation) && f.Authority.MayEver(r.KeyID, capability.Review)
+}
+
+// stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged. An admission of
+// any other place tells of a move that nobody has seen the ref make.
+func (f *Facts) stands(s *git.Session, sp Span, ref string) ([]oid.ID, error) {
+	switch {
+	case len(sp.Except) > 0:
+		return sp.Except, nil
+	case sp.Ref == "":
+		return sp.Tips, nil
+	}
+	h, err := HeadOf(s, ref)
+	if err != nil || h.Commit.IsZero() {
+		return nil, err
+	}
+	return []oid.ID{h.Commit}, nil
 }
 
 func reviewedBy(r *Review, order int) verdict.Reviewed {
@@ -271,17 +307,17 @@ type graph struct {
 	with   map[oid.ID][]int // tree → the places of commits that have it
 	except int              // how many the range leaves out: those come first
 
-	brought []int // by which move of the ref each came, from 1; 0: it is not known
-	left    int   // steps that may still be taken: what takes more to know is no review of a commit
+	brought []int        // by which move of the ref each came, from 1; 0: it is not known
+	stood   map[int]bool // places at which the ref was
 }
 
-// maxReviewSteps bounds the work of finding out which commits the reviews of a ref are about: a branch that goes back and forth between two
-// trees has as many pairs of them as the square of its length.
-const maxReviewSteps = 100_000_000
+// maxTries is how many commits with a tree are tried, of those that come in question for one review: a branch that goes back and forth
+// between two trees has as many pairs of them as the square of its length, and the first and last say it all.
+const maxTries = 16
 
 // graph reads what a range leaves out beside the range.
 func (f *Facts) graph(s *git.Session, sp Span) (*graph, error) {
-	g := &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}, left: maxReviewSteps}
+	g := &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}}
 	add := func(c *git.Commit) {
 		if _, twice := g.index[c.ID]; twice {
 			return
@@ -317,12 +353,9 @@ func (f *Facts) graph(s *git.Session, sp Span) (*graph, error) {
 	return g, nil
 }
 
-// reach returns which places are reachable from some, these included; none where no steps are left.
+// reach returns which places are reachable from some, these included.
 func (g *graph) reach(from []int) []bool {
 	in := make([]bool, len(g.order))
-	if g.left -= len(g.order); g.left < 0 {
-		return in
-	}
 	todo := slices.Clone(from)
 	for len(todo) > 0 {
 		i := todo[len(todo)-1]
@@ -336,41 +369,33 @@ func (g *graph) reach(from []int) []bool {
 	return in
 }
 
-// goesOn reports whether one place is reachable from another, or is it.
-func (g *graph) goesOn(from, to int) bool {
-	if to > from {
-		return false
-	}
-	seen := map[int]bool{}
-	todo := []int{from}
-	for len(todo) > 0 && g.left > 0 {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		g.left--
-		if i == to {
-			return true
-		}
-		if i < to || seen[i] {
-			continue
-		}
-		seen[i] = true
-		todo = append(todo, g.above[i]...)
-	}
-	return false
-}
-
 // A move is one that a ref made.
 type move struct {
 	root envelope.Digest // version of the trust root that was in force; "" where it is not known
+	when time.Time       // zero where it is not known
 	end  int             // the place of the commit that it led to
 }
 
 // moves finds out by which move of a ref each commit came, and returns them in order. The first has what was there before all
 // others, the last is of what no admission brought; neither leads anywhere.
 //
-// A move is an admission that counts, when it was made, or, of who is not believed about times, when somebody accountable first saw
-// it. Until then it is not known to be one: what it brought belongs to the next.
-func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []move {
+// A move is an admission that counts of a place that the ref is known to have been at, or to have come past; when it was made, or, of who is
+// not believed about times, when somebody accountable first saw it. Until then it is not known to be one: what it brought belongs to the next.
+func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]bool) []move {
+	g.stood = map[int]bool{}
+	var from []int
+	for _, id := range places {
+		if at, ok := g.index[id]; ok {
+			from = append(from, at)
+			for i := at; ; i = g.above[i][0] { // where it was, commit by commit, if nobody admitted anything
+				g.stood[i] = true
+				if len(g.above[i]) == 0 {
+					break
+				}
+			}
+		}
+	}
+	past := g.reach(from)
 	g.brought = make([]int, len(g.order))
 	for i, id := range g.order {
 		if before[id] {
@@ -407,7 +432,7 @@ func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []move {
 		step := &line.Steps[i]
 		at, here := g.index[step.New]
 		when, known := f.moment(step)
-		if here && known && step.Refusal(w, ref, when) == "" {
+		if here && past[at] && known && step.Refusal(w, ref, when) == "" {
 			steps = append(steps, place{at, when, step})
 		}
 	}
@@ -416,7 +441,7 @@ func (f *Facts) moves(g *graph, ref string, before map[oid.ID]bool) []move {
 	})
 	for _, p := range steps {
 		if take(len(moves)+1, p.at) {
-			moves = append(moves, move{f.inForceAt(p.when), p.at})
+			moves = append(moves, move{f.inForceAt(p.when), p.when, p.at})
 		}
 	}
 	n := len(moves) + 1
@@ -439,67 +464,106 @@ func (f *Facts) moment(step *verdict.Step) (time.Time, bool) {
 
 // about returns the commits that a review is about, in order.
 func (g *graph) about(st *review.Statement) []int {
+	with := g.with[st.Tree()]
+	if len(with) == 0 || with[len(with)-1] < g.except {
+		return nil // nothing of it is judged
+	}
 	base := st.Predicate.Base.Tree
-	from, based := g.index[st.Predicate.Base.Commit]
+	used := g.used(st)
 	out := map[int]bool{}
-	for _, x := range g.with[st.Tree()] {
-		if g.left < 0 {
-			break
-		}
+	tries := 0
+	for _, x := range slices.Backward(with) { // the last has most
 		n := g.brought[x]
-		if slices.ContainsFunc(g.with[st.Tree()], func(i int) bool { return g.brought[i] < n && g.made(i, base, from, based) }) {
-			continue // the ref made that step before
+		if x < g.except || out[x] || used < n {
+			continue // nobody asks, it is known, or the ref made that step before
+		}
+		if tries++; tries > maxTries {
+			break
 		}
 		reached := g.reach([]int{x})
 		if base.IsZero() { // it is the first change of all
 			g.between(out, n, reached, nil)
 			continue
 		}
-		for _, y := range g.with[base] {
-			if y != x && g.brought[y] <= n && reached[y] {
-				left := g.reach([]int{y})
-				if g.left < 0 {
-					return nil // what was left out is not known
-				}
-				g.between(out, n, reached, left)
+		for _, y := range g.bases(base, x, n, reached) {
+			if g.between(out, n, reached, g.reach([]int{y})) {
+				break // those after it have less
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(out))
 }
 
-// between takes in what was reached and not left out, where one move brought all of it: else the step is from another tree.
-func (g *graph) between(out map[int]bool, n int, reached, left []bool) {
+// bases returns the commits from which a change to x may come: of those before x's move the last that x has, if it has the tree, since it has
+// all others; and the first of the move itself.
+func (g *graph) bases(tree oid.ID, x, n int, reached []bool) []int {
+	var out []int
+	for y := x - 1; y >= 0; y-- {
+		if reached[y] && g.brought[y] < n {
+			if g.trees[y] == tree {
+				out = append(out, y)
+			}
+			break
+		}
+	}
+	for _, y := range g.with[tree] {
+		if y < x && reached[y] && g.brought[y] == n {
+			if out = append(out, y); len(out) > maxTries {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// between takes in what was reached and not left out, where one move brought all of it: else the step is from another tree, and it
+// returns false.
+func (g *graph) between(out map[int]bool, n int, reached, left []bool) bool {
 	var all []int
 	for i, in := range reached {
 		if !in || left != nil && left[i] {
 			continue
 		}
 		if g.brought[i] != n {
-			return
+			return false
 		}
 		all = append(all, i)
 	}
 	for _, i := range all {
 		out[i] = true
 	}
+	return true
 }
 
-// made reports whether a commit came to its tree from one with the base's tree: of that very base, where it is known, or after it.
-func (g *graph) made(x int, base oid.ID, from int, based bool) bool {
-	if g.left--; g.left < 0 {
-		return true // as long as nobody can tell
-	}
-	if based && !g.goesOn(x, from) {
-		return g.left <= 0
-	}
-	if base.IsZero() {
-		return true
-	}
-	for _, y := range g.with[base] {
-		if y != x && g.goesOn(x, y) {
-			return true
+// used returns the first move by which the ref came to the review's tree from the base's: of that very base where the ref is known to
+// have been at it, or after it. Where there was none it is more than there are.
+func (g *graph) used(st *review.Statement) int {
+	base := st.Predicate.Base.Tree
+	from, based := g.index[st.Predicate.Base.Commit]
+	based = based && g.stood[from]
+	first := len(g.order) + 2
+	on := make([]bool, len(g.order)) // it goes on from one with the base's tree
+	for i := range g.order {
+		for _, p := range g.above[i] {
+			on[i] = on[i] || on[p] || (based && p == from) || (!based && g.trees[p] == base)
+		}
+		if (on[i] || base.IsZero()) && g.trees[i] == st.Tree() && g.brought[i] > 0 {
+			first = min(first, g.brought[i])
 		}
 	}
-	return g.left <= 0
+	return first
 }
+
+// touching is what the commits of each move touch.
+type touching map[int]map[string]bool
+
+func (t touching) add(move int, touched []pluginapi.Change) {
+	if t[move] == nil {
+		t[move] = map[string]bool{}
+	}
+	for i := range touched {
+		t[move][string(touched[i].Path)] = true
+	}
+}
+
+func (t touching) paths(move int) []string { return slices.Sorted(maps.Keys(t[move])) }

@@ -19,7 +19,7 @@ func backAndForth(t *testing.T, commits int) (g *graph, st *review.Statement) {
 		return out
 	}
 	trees := []oid.ID{id(1 << 30), id(1<<30 + 1)}
-	g = &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}, left: maxReviewSteps}
+	g = &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}, stood: map[int]bool{0: true}}
 	for i := range commits {
 		g.index[id(i)] = i
 		g.order, g.trees, g.with[trees[i%2]] = append(g.order, id(i)), append(g.trees, trees[i%2]), append(g.with[trees[i%2]], i)
@@ -32,14 +32,16 @@ func backAndForth(t *testing.T, commits int) (g *graph, st *review.Statement) {
 	return g, review.New(id(1), trees[1], review.Predicate{Base: review.Base{Commit: id(0), Tree: trees[0]}})
 }
 
-// What takes more steps than there are is nobody's approval, and does not take for ever.
-func TestReviewsHaveALimit(t *testing.T) {
-	g, st := backAndForth(t, 20)
-	if got := g.about(st); len(got) != 19 {
-		t.Errorf("about %v", got)
-	}
-	g, st = backAndForth(t, 6000)
-	if got := g.about(st); got != nil || g.left >= 0 {
-		t.Errorf("about %d commits, %d steps left", len(got), g.left)
+// A branch that goes back and forth between two trees is approved as a whole, and does not take the square of its length.
+func TestReviewsBackAndForth(t *testing.T) {
+	for _, n := range []int{2, 20, 40_000} {
+		g, st := backAndForth(t, n)
+		if got := g.about(st); len(got) != n-1 {
+			t.Errorf("%d commits: about %d", n, len(got))
+		}
+		g.except = n // and nothing of it is asked for
+		if got := g.about(st); got != nil {
+			t.Errorf("%d commits before the range: about %d", n, len(got))
+		}
 	}
 }

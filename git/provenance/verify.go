@@ -167,6 +167,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			yield(verdict.Result{}, err)
 			return
 		}
+		came := touching{}
 		der := f.deriver(w, sp, ref, before, &o)
 		var old *originals
 		if o.Origins {
@@ -207,6 +208,14 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			if vc.Touched = prov.Touched(vc.Diffs); needSizes && !skip[c.ID] {
 				if err := sizes(s, vc.Touched, vc.Diffs); err != nil {
 					vc.DiffErr, whole = errors.Join(vc.DiffErr, err), false
+				}
+			}
+			if a := vc.Advance; needProofs && a != nil {
+				came.add(a.Move, vc.Touched)
+				if a.End {
+					end := *a
+					end.Paths = came.paths(a.Move)
+					vc.Advance = &end
 				}
 			}
 			exam := verdict.Examine(w, &vc)

@@ -135,6 +135,10 @@ func (f *Facts) World() *verdict.World {
 			p, ok := f.Authority.ByKey(keyID)
 			return !ok || p.Gone(at)
 		},
+		Human: func(name string, at time.Time) bool {
+			p, ok := f.Authority.ByName(name)
+			return ok && p.Kind == string(trust.Human) && !p.Gone(at)
+		},
 		Seen:   f.seenBy,
 		Chains: f.Chains,
 		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {
@@ -144,15 +148,17 @@ func (f *Facts) World() *verdict.World {
 	}
 }
 
-// endorsed tells whether a key is one of the trust root, or one that a grant of an operator's names as it is known here.
-func (f *Facts) endorsed() func(keyID string) bool {
+// endorsed tells whether a key is one of the trust root, or one that a grant of an operator's names as it is known here, and that held
+// something from an operator at a moment.
+func (f *Facts) endorsed() func(keyID string, at time.Time) bool {
+	rooted := map[string]bool{}
+	for _, p := range Persons(f.Root) {
+		for _, k := range p.Keys {
+			rooted[k.ID()] = true
+		}
+	}
 	keys := sync.OnceValue(func() map[string]bool {
 		out := map[string]bool{}
-		for _, p := range Persons(f.Root) {
-			for _, k := range p.Keys {
-				out[k.ID()] = true
-			}
-		}
 		for _, g := range f.Grants {
 			if g.Granted.Parent != "" {
 				continue
@@ -167,5 +173,7 @@ func (f *Facts) endorsed() func(keyID string) bool {
 		}
 		return out
 	})
-	return func(keyID string) bool { return keys()[keyID] }
+	return func(keyID string, at time.Time) bool {
+		return rooted[keyID] || keys()[keyID] && f.Authority.HeldAt(keyID, at)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -138,6 +137,11 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	signed, err := w.facts.Signed(env.Now())
 	if err != nil {
 		return err
+	}
+	for i := range w.facts.Attested {
+		if p.ID != "" && w.facts.Attested[i].Statement.Predicate.ID == p.ID {
+			return cli.Hint(fmt.Errorf("%s was attested before, as %s", say.Name(p.ID), w.facts.Attested[i].ID.Short()), "see it: covenant audit attestations "+say.Shell(p.ID), "another build has another name")
+		}
 	}
 	if last, ok := audit.Next(w.Session, w.facts, signed, env.Now()); ok {
 		p.Previous = last.ID
@@ -319,7 +323,11 @@ func runAttestations(ctx context.Context, env *cli.Env, root, artifacts string, 
 	case missing > 0:
 		return cli.Hint(errors.New("not all that is attested is here"), "git fetch --tags", "in a shallow clone: git fetch --unshallow")
 	case n == 0:
-		return cli.Hint(fmt.Errorf("nothing was attested of %s", say.Name(filepath.Base(name))), "see what was: covenant audit attestations", "what others attested comes with: covenant sync")
+		what := "here"
+		if name != "" {
+			what = "of " + say.Name(name)
+		}
+		return cli.Hint(fmt.Errorf("nothing was attested %s", what), "attest something: covenant audit attest v1.0 --tag v1.0 --artifacts DIR", "what others attested comes with: covenant sync")
 	}
 	return nil
 }

@@ -165,7 +165,8 @@ func readDocument(env *cli.Env, name string, keys []string) (*document, error) {
 	_ = json.Unmarshal(text, &head) // what it is will be told below
 	read, known := formats[head.Schema]
 	if !known {
-		return nil, cli.Hint(fmt.Errorf("%s: schema %.80q is none that is known here", say.Name(name), head.Schema), "known are: "+seedlog.RootSchema+", "+seedlog.ReleaseSchema)
+		return nil, cli.Hint(fmt.Errorf("%s: schema %.80q is none that is known here", say.Name(name), head.Schema), "known are: "+seedlog.RootSchema+", "+seedlog.ReleaseSchema,
+			"what \"audit attest\" makes is verified where it is recorded: covenant audit attestations")
 	}
 	d.line.Format = head.Schema
 	if err := read(d, text, keys); err != nil {

@@ -106,7 +106,7 @@ func printStory(env *cli.Env, x *Shown, st *stated.Statement, here bool) error {
 	if x.Kind != "human" {
 		by += ", " + x.Kind + ", for which " + x.Accountable + " answers"
 	}
-	row("observed by", by+"'s covenant")
+	row("observed for", by)
 	row("directory", x.Dir)
 	row("program", st.Predicate.Configuration[0].Name)
 	row("platform", run.Platform)

@@ -126,11 +126,11 @@ func runApply(ctx context.Context, env *cli.Env, o applying, args []string) erro
 		return err
 	}
 	name := handoff.Short(h.ID)
-	v, err := handoff.Verify(ctx, w.Session, h, limit)
-	if err != nil {
+	if err := w.free(ctx, h, &o); err != nil { // whose objects may be gone
 		return explain(err, name)
 	}
-	if err := w.free(ctx, h, &o); err != nil {
+	v, err := handoff.Verify(ctx, w.Session, h, limit)
+	if err != nil {
 		return explain(err, name)
 	}
 	if w, err = w.enter(ctx, env, h, &o); err != nil {

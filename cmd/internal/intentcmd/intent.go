@@ -173,7 +173,7 @@ func mend(e *intents.RefusedError) []string {
 		}
 		out := []string{"ask for a grant: " + ask + " --reason WHY"}
 		if e.Record != "" {
-			out = append(out, "see why: covenant capability explain "+e.Record.Short())
+			out = append(out, "it is on record: covenant audit log --kind capability.checked --outcome denied")
 		}
 		return out
 	case intents.Circle, intents.Taken:

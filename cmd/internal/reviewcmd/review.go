@@ -20,6 +20,8 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -117,7 +119,7 @@ that the policy protects.`,
 	return cmd
 }
 
-func runGive(ctx context.Context, env *cli.Env, verdict review.Verdict, o *giveOptions, args []string) error {
+func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOptions, args []string) error {
 	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
@@ -132,7 +134,7 @@ func runGive(ctx context.Context, env *cli.Env, verdict review.Verdict, o *giveO
 	if err != nil {
 		return err
 	}
-	pred := review.Predicate{Verdict: verdict, Ref: p.Ref, Base: review.Base{Commit: p.Base.ID, Tree: p.Base.Tree}, From: sorted(o.from), Gates: sorted(o.gate)}
+	pred := review.Predicate{Verdict: says, Ref: p.Ref, Base: review.Base{Commit: p.Base.ID, Tree: p.Base.Tree}, From: sorted(o.from), Gates: sorted(o.gate)}
 	if pred.Text, err = said(env, o.text); err != nil {
 		return err
 	}
@@ -153,9 +155,12 @@ func runGive(ctx context.Context, env *cli.Env, verdict review.Verdict, o *giveO
 		return err
 	}
 	k.Moment = "review"
-	if who := k.Hand.Principal; verdict == review.Approve || verdict == review.Reject {
+	if who := k.Hand.Principal; says == review.Approve || says == review.Reject {
 		if who.Kind == string(trust.Human) {
-			if err := w.Presence(f.Root, k.Hand.Signer.Public(), fmt.Sprintf("%s %s for %s", verdict, p.Head.ID.Short(), p.Ref)); err != nil {
+			if says == review.Approve {
+				own(env, w, f, p, who.Name)
+			}
+			if err := w.Presence(f.Root, k.Hand.Signer.Public(), fmt.Sprintf("%s %s for %s", says, p.Head.ID.Short(), p.Ref)); err != nil {
 				return err
 			}
 		} else {
@@ -171,14 +176,40 @@ func runGive(ctx context.Context, env *cli.Env, verdict review.Verdict, o *giveO
 	}
 	if o.json {
 		return env.JSON(Line{
-			Type: "review", ID: string(id), Verdict: string(verdict), State: string(provenance.ReviewOpen), Ref: p.Ref, Commit: p.Head.ID.String(), Tree: p.Head.Tree.String(),
+			Type: "review", ID: string(id), Verdict: string(says), State: string(provenance.ReviewOpen), Ref: p.Ref, Commit: p.Head.ID.String(), Tree: p.Head.Tree.String(),
 			Base: text(p.Base.ID), BaseTree: text(p.Base.Tree), Principal: k.Hand.Principal.Name, Kind: k.Hand.Principal.Kind, Accountable: k.Hand.Principal.Accountable,
 			Time: envelope.Timestamp(env.Now()), Attended: k.Hand.Attended, From: pred.From, Gates: pred.Gates, Text: pred.Text, Findings: pred.Findings,
 		})
 	}
 	past := map[review.Verdict]string{review.Approve: "approved", review.Reject: "rejected", review.Comment: "commented", review.Request: "requested", review.Withdraw: "withdrawn"}
-	_, err = fmt.Fprintf(env.Out, "%s %s for %s, from %s\n%s\n", env.Palette().Good(past[verdict]), p.Head.ID.Short(), say.Name(p.Ref), short(p.Base.ID), id)
-	return err
+	if _, err = fmt.Fprintf(env.Out, "%s %s for %s, from %s\n%s\n", env.Palette().Good(past[says]), p.Head.ID.Short(), say.Name(p.Ref), short(p.Base.ID), id); err != nil {
+		return err
+	}
+	env.Talk().Hint("others see it after: covenant sync") // a push without commits sends nothing
+	return nil
+}
+
+// own tells who approves commits that it answers for: that counts for none of those.
+func own(env *cli.Env, w *work.Work, f *provenance.Facts, p *provenance.Proposal, name string) {
+	sp, err := provenance.ParseSpan(w.Session, p.Range())
+	if err != nil {
+		return
+	}
+	n := 0
+	for c, err := range w.Session.Log(git.LogQuery{Revs: sp.Revs(), Max: 1000}) {
+		if err != nil {
+			return
+		}
+		if slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool {
+			by, known := f.Authority.ByKey(x.KeyID)
+			return known && by.Accountable == name
+		}) {
+			n++
+		}
+	}
+	if n > 0 {
+		env.Talk().Note("%s answers for %s of it: for those the approval counts for nothing", say.Name(name), say.Count(n, "commit"))
+	}
 }
 
 // propose finds the change that arguments mean.
@@ -237,7 +268,7 @@ func finding(env *cli.Env, text string) (review.Finding, error) {
 
 func newImport(env *cli.Env) *cobra.Command {
 	var ref, forge, host, who string
-	var asJSON bool
+	var asJSON, untied bool
 	cmd := &cobra.Command{
 		Use:   "import [REV | A..B] FILE",
 		Short: "Tell of reviews that were given on a forge",
@@ -254,10 +285,11 @@ FILE is - for standard input.`,
 		Example: "  gh api repos/o/r/pulls/7/reviews | covenant review import origin/main..HEAD - --forge github --identity ci",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runImport(cmd.Context(), env, ref, forge, host, who, asJSON, args)
+			return runImport(cmd.Context(), env, ref, forge, host, who, untied, asJSON, args)
 		},
 	}
 	f := cmd.Flags()
+	f.BoolVar(&untied, "untied", false, "take approvals that the forge does not tie to a commit (gitlab) as of this change: have it take them back at each push")
 	f.StringVar(&forge, "forge", "github", "whose form it is: "+strings.Join(review.Forges, ", "))
 	f.StringVar(&host, "host", "", "name of the forge's host, as accounts have it (default: github.com or gitlab.com)")
 	f.StringVar(&ref, "ref", "", "the ref that the change is for, a full name or a branch")
@@ -266,7 +298,7 @@ FILE is - for standard input.`,
 	return cmd
 }
 
-func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, asJSON bool, args []string) error {
+func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, untied, asJSON bool, args []string) error {
 	if host == "" {
 		if host = map[string]string{"github": "github.com", "gitlab": "gitlab.com"}[forge]; host == "" {
 			return cli.Usage("--host says which %s it is", say.Name(forge))
@@ -312,6 +344,9 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 	made := 0
 	for _, g := range given {
 		account := host + "/" + g.Name
+		if g.Commit.IsZero() && !untied {
+			return cli.Hint(fmt.Errorf("%s does not say which commit an approval is for", say.Name(forge)), "where it takes approvals back at each push they are of this change: --untied")
+		}
 		if !g.Commit.IsZero() && g.Commit != p.Head.ID {
 			env.Talk().Note("%s: of commit %s, not of %s: left out", say.Name(account), g.Commit.Short(), p.Head.ID.Short())
 			continue

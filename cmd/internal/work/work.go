@@ -304,7 +304,7 @@ func Explain(err error) error {
 	case errors.As(err, &key):
 		return cli.Hint(err, "say where its key is: covenant identity use "+key.Name+" --key PATH", "see its keys: covenant identity show "+key.Name)
 	case errors.Is(err, provenance.ErrNobody) && !errors.As(err, &nobody): // whom a key is named by
-		return cli.Hint(err, "an operator introduces its holder: covenant identity add NAME --key PATH.pub", "see who is known, by which keys: covenant identity list")
+		return cli.Hint(err, "an operator introduces its holder: covenant identity add NAME --key PATH.pub", "of a person: covenant trust add NAME --key PATH.pub", "see who is known, by which keys: covenant identity list")
 	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNoAgent), errors.Is(err, identity.ErrPassphrase),
 		errors.Is(err, provenance.ErrNoIdentity), errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
 		return cli.Hint(err, hooks.Mend(err))
