@@ -163,8 +163,8 @@ func TestParseForge(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"no time":    `[{"user":{"login":"a"},"state":"APPROVED","submitted_at":"soon"}]`,
-		"no account": `[{"user":{"login":""},"state":"APPROVED","submitted_at":"2026-01-31T12:00:00Z"}]`,
-		"a path":     `[{"user":{"login":"a/b"},"state":"APPROVED","submitted_at":"2026-01-31T12:00:00Z"}]`,
+		"no account": `[{"user":{"login":""},"state":"APPROVED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}]`,
+		"a path":     `[{"user":{"login":"a/b"},"state":"APPROVED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}]`,
 		"no object":  `[{"user":{"login":"a"},"state":"APPROVED","commit_id":"main","submitted_at":"2026-01-31T12:00:00Z"}]`,
 		"no array":   `{"message":"Not Found"}`,
 	} {

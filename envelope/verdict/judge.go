@@ -251,17 +251,15 @@ func (e *Exam) exempt(w *World, r *Result, now time.Time) bool {
 			return false
 		}
 	}
+	var lacks []Finding
 	if !e.Side && w.Policy.Protects(e.Ref) {
-		lacks := demanded(w.Policy, p, "", e.Touched, e.Ref)
+		lacks = demanded(w.Policy, p, "", e.Touched, e.Ref)
 		for i := range lacks {
 			lacks[i].Object, lacks[i].Hint = e.Commit.String(), "covenant policy show"
 		}
-		if lacks = append(lacks, e.unproven(w, e.Ref, now)...); len(lacks) > 0 {
-			r.Verdict, r.Principal, r.Findings = Unsealed, &p, append(r.Findings, lacks...)
-			return false
-		}
+		lacks = append(lacks, e.unproven(w, e.Ref, now)...)
 	}
-	if lacks := e.reviewed(w, []string{p.Accountable}, e.Touched, now); len(lacks) > 0 {
+	if lacks = append(lacks, e.reviewed(w, []string{p.Accountable}, e.Touched, now)...); len(lacks) > 0 {
 		r.Verdict, r.Principal, r.Findings = Unsealed, &p, append(r.Findings, lacks...)
 		return false
 	}

@@ -270,7 +270,7 @@ func TestExemptBounds(t *testing.T) {
 		}
 	}
 	w.policy(`{"version":1,"exempt":["human"],"protected":["refs/heads/main"],"evidence":["test"],"reviews":1}`)
-	if r := change("helper", "src/b"); codes(r) != "unsealed [seal.missing policy.review evidence.missing]" {
+	if r := change("helper", "src/b"); codes(r) != "unsealed [seal.missing evidence.missing policy.review]" {
 		t.Errorf("%s", codes(r))
 	}
 }
