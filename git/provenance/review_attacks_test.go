@@ -194,6 +194,22 @@ func TestReviewAttacks(t *testing.T) {
 			step("again", tree, "main")
 			return back.String() + "..main"
 		}, "again "},
+		"the old tree again, of a ref whose moves nobody admitted": {func(w *world) string {
+			base := w.oid("HEAD")
+			tree := w.git("rev-parse", "HEAD^{tree}")
+			w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			done := w.git("rev-parse", "HEAD^{tree}")
+			step := func(name, tree string) oid.ID {
+				w.git("reset", "-q", "--hard", w.git("commit-tree", "-m", name, "-p", "main", tree))
+				id := w.head(name)
+				w.seal("coder", prov.Vouching, "HEAD")
+				return id
+			}
+			back := step("back", tree)
+			step("again", done)
+			return back.String() + "..main"
+		}, "again "},
 		"by somebody who has left since, for what is to come": {func(w *world) string {
 			base := w.oid("HEAD")
 			w.change("a")

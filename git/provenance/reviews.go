@@ -108,7 +108,7 @@ func asks(p *trust.Policy, ref string) bool {
 // nil where the policy asks for no review or evidence of that ref.
 //
 // A review is about a change from one tree to another. It is about a commit when the move that brings the commit has in it a commit
-// with the second tree, that goes on from one with the first which was there before the move, and the commit lies between the two.
+// with the second tree, that goes on from one with the first, all that lies between the two came by that move, and the commit is of it.
 // It is used up when the ref made that very step before.
 func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]bool) (map[oid.ID]*verdict.Advance, error) {
 	if ref == "" || !asks(f.Root.Policy, ref) {
@@ -547,8 +547,8 @@ func (g *graph) used(st *review.Statement) int {
 		for _, p := range g.above[i] {
 			on[i] = on[i] || on[p] || (based && p == from) || (!based && g.trees[p] == base)
 		}
-		if (on[i] || base.IsZero()) && g.trees[i] == st.Tree() && g.brought[i] > 0 {
-			first = min(first, g.brought[i])
+		if (on[i] || base.IsZero()) && g.trees[i] == st.Tree() {
+			first = min(first, g.brought[i]) // 0 where nobody knows by which: it was there before the range
 		}
 	}
 	return first
