@@ -97,7 +97,7 @@ func (e *Event) shape() error {
 		return fmt.Errorf("%w: kind %.100q", ErrInvalid, e.Kind)
 	case e.At != "" && envelope.CheckTime(e.At) != nil:
 		return fmt.Errorf("%w: at %.40q is no time in UTC with whole seconds, such as 2026-01-31T12:00:00Z", ErrInvalid, e.At)
-	case e.Intent != "" && !word(e.Intent), e.Session != "" && !word(e.Session):
+	case e.Intent != "" && !envelope.IsLine(e.Intent, MaxWord), e.Session != "" && !envelope.IsLine(e.Session, MaxWord):
 		return fmt.Errorf("%w: an intent or session is 1 to %d bytes of one line", ErrInvalid, MaxWord)
 	case !slices.Contains([]Outcome{"", OK, Failed, Denied, Ignored}, e.Outcome):
 		return fmt.Errorf("%w: outcome %.40q; there are ok, failed, denied and ignored", ErrInvalid, e.Outcome)
@@ -165,11 +165,6 @@ func label(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= 64
-}
-
-// word reports whether s is one line of at most 256 bytes without control characters.
-func word(s string) bool {
-	return s != "" && len(s) <= MaxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 // Validate holds an event to its kind, before it is written.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/open-covenant/covenant-git/envelope"
 )
 
 // Type is what a field holds.
@@ -29,10 +31,10 @@ func (t Type) check(v any) error {
 		ok = is && s != "" // its length was looked at
 	case Word:
 		s, is := v.(string)
-		ok = is && word(s)
+		ok = is && envelope.IsLine(s, MaxWord)
 	case Words:
 		list, is := v.([]any)
-		ok = is && !slices.ContainsFunc(list, func(x any) bool { s, is := x.(string); return !is || !word(s) })
+		ok = is && !slices.ContainsFunc(list, func(x any) bool { s, is := x.(string); return !is || !envelope.IsLine(s, MaxWord) })
 	case Count:
 		switch n := v.(type) {
 		case float64:

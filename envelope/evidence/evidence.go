@@ -207,14 +207,6 @@ func (s *Statement) Encode() ([]byte, error) {
 	return canonical.Marshal(s)
 }
 
-// Is reports whether an opened in-toto statement says that it is a test result.
-func Is(o *envelope.Opened) bool {
-	var p struct {
-		PredicateType string `json:"predicateType"`
-	}
-	return o.PayloadType == envelope.TypeInToto && json.Unmarshal(o.Payload, &p) == nil && p.PredicateType == PredicateType
-}
-
 // Parse reads an opened statement of evidence. One whose run has a later version than 1 is [envelope.ErrNewer].
 func Parse(o *envelope.Opened) (*Statement, error) {
 	var v struct {
@@ -252,7 +244,7 @@ func (s *Statement) validate() error {
 	if len(p.Configuration) != 1 || !text(p.Configuration[0].Name) {
 		return bad("configuration")
 	}
-	if d := p.Configuration[0].Digest; d != nil && (len(d) != 1 || !digits(d["sha256"])) {
+	if d := p.Configuration[0].Digest; d != nil && (len(d) != 1 || !envelope.IsSHA256(d["sha256"])) {
 		return bad("digest of the program")
 	}
 	if len(p.FailedTests) > MaxFailed || !sorted(p.FailedTests) {
@@ -308,7 +300,7 @@ func (r *Run) validate() error {
 		return bad("principal")
 	case r.Rerun != "" && !r.Rerun.Valid():
 		return bad("what it repeats")
-	case len(r.Environment.Names) > MaxNames || !sorted(r.Environment.Names) || (r.Environment.Digest != "" && !digits(r.Environment.Digest)):
+	case len(r.Environment.Names) > MaxNames || !sorted(r.Environment.Names) || (r.Environment.Digest != "" && !envelope.IsSHA256(r.Environment.Digest)):
 		return bad("environment")
 	case len(r.Tools) > MaxTools:
 		return bad("%d tools", len(r.Tools))
@@ -326,7 +318,7 @@ func (r *Run) validate() error {
 
 func (o *Output) validate() error {
 	switch {
-	case !digits(o.SHA256) || o.Bytes >= maxCount || o.Redacted >= maxCount || len(o.Head) > MaxHead+MaxTail || len(o.Tail) > MaxTail:
+	case !envelope.IsSHA256(o.SHA256) || o.Bytes >= maxCount || o.Redacted >= maxCount || len(o.Head) > MaxHead+MaxTail || len(o.Tail) > MaxTail:
 		return bad("output")
 	case o.Tail != "" && len(o.Head) > MaxHead:
 		return bad("output of a beginning of %d bytes", len(o.Head))
@@ -353,10 +345,6 @@ func (r *Run) When() time.Time {
 }
 
 func text(s string) bool { return s != "" && len(s) <= MaxText && utf8.ValidString(s) }
-
-func digits(s string) bool {
-	return len(s) == 64 && !strings.ContainsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') })
-}
 
 func sorted(list []string) bool {
 	for i, s := range list {

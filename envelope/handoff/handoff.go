@@ -106,7 +106,7 @@ func (l Left) valid() bool {
 			return false
 		}
 	}
-	return (l.Path == "") != (l.Path64 == "") && len(l.PathBytes()) <= MaxPath && l.Bytes >= 0 && l.Reason.valid() && (l.Rule == "" || word(l.Rule))
+	return (l.Path == "") != (l.Path64 == "") && len(l.PathBytes()) <= MaxPath && l.Bytes >= 0 && l.Reason.valid() && (l.Rule == "" || envelope.IsLine(l.Rule, MaxWord))
 }
 
 // Creation is the body of a [Created] statement.
@@ -152,9 +152,9 @@ func (c *Creation) Validate() error {
 		return bad("manifest is no digest")
 	case c.Bytes < 0 || c.Files < 0 || c.Files > MaxFiles:
 		return bad("number or bytes of contents")
-	case c.Ref != "" && (!strings.HasPrefix(c.Ref, "refs/") || !word(c.Ref)):
+	case c.Ref != "" && (!strings.HasPrefix(c.Ref, "refs/") || !envelope.IsLine(c.Ref, MaxWord)):
 		return bad("ref is no full name")
-	case c.Intent != "" && !word(c.Intent), c.IntentState != "" && (c.Intent == "" || !word(c.IntentState)):
+	case c.Intent != "" && !envelope.IsLine(c.Intent, MaxWord), c.IntentState != "" && (c.Intent == "" || !envelope.IsLine(c.IntentState, MaxWord)):
 		return bad("intent")
 	case !text(c.Note) || !text(c.Next):
 		return bad("note or next action: a text has at most 16 KiB of UTF-8")
@@ -174,7 +174,7 @@ func (c *Creation) Validate() error {
 		}
 	}
 	for _, m := range c.Memory {
-		if !word(m) {
+		if !envelope.IsLine(m, MaxWord) {
 			return bad("a reference to memory")
 		}
 	}
@@ -256,8 +256,3 @@ func serial(s string) bool {
 }
 
 func text(s string) bool { return len(s) <= MaxText && utf8.ValidString(s) }
-
-// word reports whether s is one line of at most 256 bytes without control characters.
-func word(s string) bool {
-	return s != "" && len(s) <= MaxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}

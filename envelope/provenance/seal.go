@@ -137,7 +137,7 @@ func Unrecorded(intent, tool bool) []string {
 
 // ValidIntent reports whether a text may name an intent: 1 to 256 bytes of UTF-8 without control characters.
 func ValidIntent(s string) bool {
-	return s != "" && len(s) <= 256 && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return envelope.IsLine(s, 256)
 }
 
 // NewSeal returns a seal of a commit and its tree.

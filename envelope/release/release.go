@@ -16,7 +16,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
@@ -148,9 +147,9 @@ func (s *Statement) Validate() error {
 		return bad("commit")
 	case p.ID == "" && p.Intent == "":
 		return bad("it is for no release and no intent")
-	case p.ID != "" && !word(p.ID, maxWord), p.Intent != "" && !provenance.ValidIntent(p.Intent):
+	case p.ID != "" && !envelope.IsLine(p.ID, maxWord), p.Intent != "" && !provenance.ValidIntent(p.Intent):
 		return bad("id %.40q, intent %.40q", p.ID, p.Intent)
-	case p.Tag.IsZero() != (p.TagName == ""), p.TagName != "" && (!strings.HasPrefix(p.TagName, "refs/tags/") || !word(p.TagName, maxName)):
+	case p.Tag.IsZero() != (p.TagName == ""), p.TagName != "" && (!strings.HasPrefix(p.TagName, "refs/tags/") || !envelope.IsLine(p.TagName, maxName)):
 		return bad("tag %.100q", p.TagName)
 	case !p.Tag.IsZero() && p.Tag.Format() != p.Commit.Format(), !p.Scope.From.IsZero() && p.Scope.From.Format() != p.Commit.Format():
 		return bad("objects of two formats")
@@ -160,21 +159,21 @@ func (s *Statement) Validate() error {
 		return bad("previous")
 	case p.Principal.Name == "" || p.Principal.Kind == "" || p.Principal.Accountable == "":
 		return bad("principal")
-	case p.Scope.Commits < 0 || p.Scope.Commits > 1<<40 || !digits(p.Scope.SHA256):
+	case p.Scope.Commits < 0 || p.Scope.Commits > 1<<40 || !envelope.IsSHA256(p.Scope.SHA256):
 		return bad("scope")
-	case p.Text != "" && (len(p.Text) > MaxText || !utf8.ValidString(p.Text) || strings.ContainsFunc(p.Text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f })):
+	case p.Text != "" && !envelope.IsText(p.Text, MaxText):
 		return bad("a text is 1 to %d bytes of UTF-8", MaxText)
 	case len(p.Artifacts) > MaxArtifacts:
 		return bad("%d files, at most %d may be", len(p.Artifacts), MaxArtifacts)
 	}
 	for i, a := range p.Artifacts {
-		if !word(a.Name, maxName) || strings.HasPrefix(a.Name, "/") || slices.ContainsFunc(strings.Split(a.Name, "/"), func(e string) bool { return e == "" || e == "." || e == ".." }) || strings.ContainsRune(a.Name, '\\') {
+		if !envelope.IsLine(a.Name, maxName) || strings.HasPrefix(a.Name, "/") || slices.ContainsFunc(strings.Split(a.Name, "/"), func(e string) bool { return e == "" || e == "." || e == ".." }) || strings.ContainsRune(a.Name, '\\') {
 			return bad("artifacts[%d]: name %.100q", i, a.Name)
 		}
 		if i > 0 && p.Artifacts[i-1].Name >= a.Name {
 			return bad("artifacts: out of order, or twice, at %.100q", a.Name)
 		}
-		if !digits(a.SHA256) || a.Size < 0 || a.Size > 1<<53 {
+		if !envelope.IsSHA256(a.SHA256) || a.Size < 0 || a.Size > 1<<53 {
 			return bad("artifacts[%d]: %s", i, a.Name)
 		}
 	}
@@ -192,13 +191,4 @@ func digest(s provenance.Subject) string {
 		return k + ":" + v
 	}
 	return ""
-}
-
-func digits(s string) bool {
-	b, err := hex.DecodeString(s)
-	return err == nil && len(b) == sha256.Size && strings.ToLower(s) == s
-}
-
-func word(s string, most int) bool {
-	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

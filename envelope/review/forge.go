@@ -63,7 +63,7 @@ func ParseForge(forge string, data []byte) ([]Given, error) {
 	}
 	for i := range out {
 		g := &out[i]
-		if len(g.Name) > 127 || !word(g.Name) || strings.ContainsAny(g.Name, "/ \t") {
+		if len(g.Name) > 127 || !envelope.IsLine(g.Name, maxWord) || strings.ContainsAny(g.Name, "/ \t") {
 			return nil, fmt.Errorf("%w: account %.100q", ErrInvalid, g.Name)
 		}
 		if g.Text = plain(g.Text); !page(g.URL) {

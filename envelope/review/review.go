@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
@@ -176,7 +175,7 @@ func (s *Statement) Validate() error {
 	if p.Base.Tree == tree {
 		return bad("it changes nothing: the base has the same tree")
 	}
-	if !strings.HasPrefix(p.Ref, "refs/") || !word(p.Ref) {
+	if !strings.HasPrefix(p.Ref, "refs/") || !envelope.IsLine(p.Ref, maxWord) {
 		return bad("ref %.100q is no full name of one", p.Ref)
 	}
 	if !slices.Contains([]Verdict{Approve, Reject, Comment, Request, Withdraw}, p.Verdict) {
@@ -185,7 +184,7 @@ func (s *Statement) Validate() error {
 	if p.Principal.Name == "" || p.Principal.Kind == "" || p.Principal.Accountable == "" {
 		return bad("principal")
 	}
-	if p.Text != "" && !text(p.Text) {
+	if p.Text != "" && !envelope.IsText(p.Text, MaxText) {
 		return bad("a text is 1 to %d bytes of UTF-8", MaxText)
 	}
 	if len(p.Findings) > MaxFindings {
@@ -193,7 +192,7 @@ func (s *Statement) Validate() error {
 	}
 	for i, f := range p.Findings {
 		switch {
-		case !text(f.Text):
+		case !envelope.IsText(f.Text, MaxText):
 			return bad("findings[%d]: a text is 1 to %d bytes of UTF-8", i, MaxText)
 		case !slices.Contains([]string{Note, Warning, Error}, f.Severity):
 			return bad("findings[%d]: severity %.40q is none of note, warning, error", i, f.Severity)
@@ -215,7 +214,7 @@ func (s *Statement) Validate() error {
 	if g := p.Forge; g != nil {
 		host, name, ok := strings.Cut(g.Account, "/")
 		switch {
-		case !ok || host == "" || name == "" || !word(g.Account) || strings.ContainsAny(g.Account, " \t"):
+		case !ok || host == "" || name == "" || !envelope.IsLine(g.Account, maxWord) || strings.ContainsAny(g.Account, " \t"):
 			return bad("forge.account %.100q is not HOST/NAME", g.Account)
 		case envelope.CheckTime(g.At) != nil:
 			return bad("forge.at %.40q is no time in UTC with whole seconds", g.At)
@@ -230,7 +229,7 @@ func (s *Statement) Validate() error {
 
 // page reports whether a text is the address of a page.
 func page(s string) bool {
-	return word(s) && (strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://"))
+	return envelope.IsLine(s, maxWord) && (strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://"))
 }
 
 func names(field string, list []string) error {
@@ -238,19 +237,9 @@ func names(field string, list []string) error {
 		return fmt.Errorf("%w: %s: %d names, at most %d may be", ErrInvalid, field, len(list), MaxNames)
 	}
 	for i, n := range list {
-		if !word(n) || i > 0 && list[i-1] >= n {
+		if !envelope.IsLine(n, maxWord) || i > 0 && list[i-1] >= n {
 			return fmt.Errorf("%w: %s: %.100q is no name, or out of order", ErrInvalid, field, n)
 		}
 	}
 	return nil
-}
-
-// word reports whether a text is one line of 1 to 256 bytes without control characters.
-func word(s string) bool {
-	return s != "" && len(s) <= maxWord && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
-
-// text reports whether a text may be said: of its control characters only the line feed and the tab.
-func text(s string) bool {
-	return s != "" && len(s) <= MaxText && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f })
 }
