@@ -1,21 +1,18 @@
 package event_test
 
 import (
-	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/vectors"
 )
 
-const vectors = "../../testdata/vectors/event"
+const dir = "../../testdata/vectors/event"
 
 // parse reads a statement of any type of this package, and returns it as it would be written.
 func parse(payload []byte) ([]byte, error) {
@@ -44,58 +41,13 @@ func parse(payload []byte) ([]byte, error) {
 }
 
 // Each file is the payload of a statement; what is refused is named after its reason.
-func TestVectors(t *testing.T) {
-	if *update {
-		writeVectors(t)
-	}
-	for _, kind := range []string{"accept", "reject"} {
-		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s vectors: %v", kind, err)
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b = bytes.TrimSuffix(b, []byte("\n"))
-			again, err := parse(b)
-			switch {
-			case (err == nil) != (kind == "accept"):
-				t.Errorf("%s: %v", file, err)
-			case err == nil && !bytes.Equal(again, b):
-				t.Errorf("%s is written as %s", file, again)
-			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
-}
+func TestVectors(t *testing.T) { vectors.Hold(t, dir, written(t), parse) }
 
 // What parses is written as the same bytes.
-func FuzzStatement(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no vectors: %v", err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(bytes.TrimSuffix(b, []byte("\n")))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		again, err := parse(b)
-		if err == nil && !bytes.Equal(again, b) {
-			t.Errorf("%s is written as %s", b, again)
-		}
-	})
-}
+func FuzzStatement(f *testing.F) { vectors.Fuzz(f, dir, parse) }
 
-var update = flag.Bool("update", false, "write the vectors")
-
-func writeVectors(t *testing.T) {
+// written are the vectors as they are written, by their names.
+func written(t *testing.T) map[string]string {
 	t.Helper()
 	d := "sha256:" + strings.Repeat("1", 64)
 	e := "sha256:" + strings.Repeat("2", 64)
@@ -108,7 +60,7 @@ func writeVectors(t *testing.T) {
 	events := func(list string) string { return all(event.Recorded, "audit", `{"events":[`+list+`]}`) }
 	checkpoint := func(body string) string { return all(event.Checkpointed, "checkpoint", body) }
 	resolve := func(body string) string { return all(event.Resolved, "capability", body) }
-	for name, text := range map[string]string{
+	return map[string]string{
 		"accept/note":            events(`{"data":{"text":"x"},"kind":"note"}`),
 		"accept/segment":         events(`{"kind":"intent_ignored"},{"at":"2026-01-31T11:59:00Z","data":{"a":[null,{"b":1}]},"intent":"i","kind":"x.me.it","outcome":"failed","session":"s"}`),
 		"accept/kind-to-come":    events(`{"data":{"n":1},"kind":"of_another_release"}`),
@@ -134,10 +86,5 @@ func writeVectors(t *testing.T) {
 		"reject/keeps-the-drop":  resolve(`{"drop":"` + d + `","keep":"` + d + `","ledger":"audit/0123456789abcdef-76543210","seq":7}`),
 		"reject/number-zero":     resolve(`{"drop":"` + d + `","keep":"` + e + `","ledger":"audit/0123456789abcdef-76543210","seq":0}`),
 		"reject/ledger-nameless": resolve(`{"drop":"` + d + `","keep":"` + e + `","ledger":"","seq":7}`),
-	} {
-		file := filepath.Join(vectors, name+".json")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

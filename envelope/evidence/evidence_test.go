@@ -2,10 +2,7 @@ package evidence_test
 
 import (
 	"bytes"
-	"errors"
-	"flag"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,66 +14,31 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/evidence"
+	"github.com/open-covenant/covenant-git/envelope/vectors"
 )
 
-const vectors = "../../testdata/vectors/evidence"
+const dir = "../../testdata/vectors/evidence"
 
-func parse(payload []byte) (*evidence.Statement, error) {
+func parse(payload []byte) ([]byte, error) {
+	s, err := statement(payload)
+	if err != nil {
+		return nil, err
+	}
+	return s.Encode()
+}
+
+func statement(payload []byte) (*evidence.Statement, error) {
 	return evidence.Parse(&envelope.Opened{PayloadType: envelope.TypeInToto, Payload: payload})
 }
 
-func read(t testing.TB, kind string) map[string][]byte {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no %s vectors: %v", kind, err)
-	}
-	out := map[string][]byte{}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[strings.TrimSuffix(filepath.Base(file), ".json")] = bytes.TrimSuffix(b, []byte("\n"))
-	}
-	return out
-}
-
 // Each file is the payload of a statement; what is refused is named after its reason.
-func TestVectors(t *testing.T) {
-	if *update {
-		writeVectors(t)
-	}
-	for name, b := range read(t, "accept") {
-		s, err := parse(b)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if again, err := s.Encode(); err != nil || !bytes.Equal(again, b) {
-			t.Errorf("%s is written as %s: %v", name, again, err)
-		}
-	}
-	for name, b := range read(t, "reject") {
-		_, err := parse(b)
-		if err == nil {
-			t.Errorf("%s was taken", name)
-		}
-		if strings.HasPrefix(name, "newer") != errors.Is(err, envelope.ErrNewer) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
+func TestVectors(t *testing.T) { vectors.Hold(t, dir, written(t), parse) }
 
 // What parses is written as the same bytes, and its result is the one that follows.
 func FuzzStatement(f *testing.F) {
-	for _, kind := range []string{"accept", "reject"} {
-		for _, b := range read(f, kind) {
-			f.Add(b)
-		}
-	}
+	vectors.Seed(f, dir)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := parse(b)
+		s, err := statement(b)
 		if err != nil {
 			return
 		}
@@ -91,7 +53,7 @@ func FuzzStatement(f *testing.F) {
 
 // in-toto's own types read the statement, and its predicate as a test result.
 func TestInTotoReadsIt(t *testing.T) {
-	for name, b := range read(t, "accept") {
+	for name, b := range vectors.Read(t, dir+"/accept") {
 		var s v1.Statement
 		if err := protojson.Unmarshal(b, &s); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -107,7 +69,7 @@ func TestInTotoReadsIt(t *testing.T) {
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(p, &r); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		ours, err := parse(b)
+		ours, err := statement(b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,14 +93,13 @@ func TestWorkedExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parse(b); err != nil {
+	if _, err := statement(b); err != nil {
 		t.Error(err)
 	}
 }
 
-var update = flag.Bool("update", false, "write the vectors")
-
-func writeVectors(t *testing.T) {
+// written are the vectors as they are written, by their names.
+func written(t *testing.T) map[string]string {
 	t.Helper()
 	d := strings.Repeat("1", 64)
 	good := `{"_type":"https://in-toto.io/Statement/v1","predicate":{"configuration":[{"digest":{"sha256":"` + d + `"},"name":"/usr/bin/go"}],` +
@@ -162,7 +123,7 @@ func writeVectors(t *testing.T) {
 		return []string{`"result":"PASSED"`, `"failedTests":["TestA","TestB"],"result":"WARNED"`, `"started":"2026-01-31T12:00:00Z",`, `"started":"2026-01-31T12:00:00Z","tests":{"failed":` + n + `,"format":"tap","passed":1,"skipped":0},`}
 	}
 	whole := `"output":{"bytes":3,"head":"ok\n","sha256":"` + evidence.Sum([]byte("ok\n")) + `"}`
-	for name, text := range map[string]string{
+	return map[string]string{
 		"accept/passed":                   good,
 		"accept/sha256-tree":              with(strings.Repeat("a", 40), strings.Repeat("a", 64)),
 		"accept/failed":                   with(failed...),
@@ -202,10 +163,5 @@ func writeVectors(t *testing.T) {
 		"reject/not-canonical":            with(`"exit":0`, `"exit": 0`),
 		"reject/without-run":              `{"_type":"https://in-toto.io/Statement/v1","predicate":{"configuration":[],"result":"PASSED"},"predicateType":"https://in-toto.io/attestation/test-result/v0.1","subject":[]}`,
 		"reject/newer-run":                with(`"version":1`, `"version":2`),
-	} {
-		file := filepath.Join(vectors, name+".json")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

@@ -1,12 +1,8 @@
 package handoff_test
 
 import (
-	"bytes"
-	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +11,10 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/handoff"
+	"github.com/open-covenant/covenant-git/envelope/vectors"
 )
 
-const vectors = "../../testdata/vectors/handoff"
-
-var update = flag.Bool("update", false, "write the vectors")
+const dir = "../../testdata/vectors/handoff"
 
 // parse reads a statement, and returns it as it would be written.
 func parse(payload []byte) ([]byte, error) {
@@ -38,33 +33,7 @@ func parse(payload []byte) ([]byte, error) {
 }
 
 // Each file is the payload of a statement; what is refused is named after its reason.
-func TestVectors(t *testing.T) {
-	if *update {
-		writeVectors(t)
-	}
-	for _, kind := range []string{"accept", "reject"} {
-		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s vectors: %v", kind, err)
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b = bytes.TrimSuffix(b, []byte("\n"))
-			again, err := parse(b)
-			switch {
-			case (err == nil) != (kind == "accept"):
-				t.Errorf("%s: %v", file, err)
-			case err == nil && !bytes.Equal(again, b):
-				t.Errorf("%s is written as %s", file, again)
-			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
-}
+func TestVectors(t *testing.T) { vectors.Hold(t, dir, written(t), parse) }
 
 // The example of the specification is a statement.
 func TestWorkedExample(t *testing.T) {
@@ -83,27 +52,10 @@ func TestWorkedExample(t *testing.T) {
 }
 
 // What parses is written as the same bytes.
-func FuzzStatement(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no vectors: %v", err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(bytes.TrimSuffix(b, []byte("\n")))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		again, err := parse(b)
-		if err == nil && !bytes.Equal(again, b) {
-			t.Errorf("%s is written as %s", b, again)
-		}
-	})
-}
+func FuzzStatement(f *testing.F) { vectors.Fuzz(f, dir, parse) }
 
-func writeVectors(t *testing.T) {
+// written are the vectors as they are written, by their names.
+func written(t *testing.T) map[string]string {
 	t.Helper()
 	d := "sha256:" + strings.Repeat("1", 64)
 	a, b, c, e := strings.Repeat("a", 40), strings.Repeat("b", 40), strings.Repeat("c", 40), strings.Repeat("e", 40)
@@ -124,7 +76,7 @@ func writeVectors(t *testing.T) {
 	}
 	serial := strings.Repeat("0", 32)
 	resumed := func(body string) string { return all(handoff.Resumed, "intent", body) }
-	for name, text := range map[string]string{
+	return map[string]string{
 		"accept/least": made(least),
 		"accept/full": made(`{"base":"` + e + `","bytes":7,"commit":"` + a + `","evidence":["` + d + `"],"files":2,"index":{"commit":"` + b + `","tree":"` + c + `"},"intent":"i-1","intentState":"` + d + `","left":[{"bytes":9,"path":"big","reason":"size"},{"path64":"/w==","reason":"secret","rule":"private-key"}],"manifest":"` + d +
 			`","memory":["m1"],"next":"mend it","note":"a\nb","questions":["why?"],"ref":"refs/heads/main","tree":"` + c + `","untracked":{"commit":"` + e + `","tree":"` + b + `"}}`),
@@ -155,11 +107,6 @@ func writeVectors(t *testing.T) {
 		"reject/releases-nothing":          all(handoff.Released, "intent", `{"resumed":"x"}`),
 		"reject/newer-created":             all("handoff.created/v2", "intent", least),
 		"reject/newer-resumed":             all("handoff.resumed/v2", "intent", `{}`),
-	} {
-		file := filepath.Join(vectors, name+".json")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

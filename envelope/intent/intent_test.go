@@ -3,12 +3,9 @@ package intent_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,11 +14,10 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/envelope/vectors"
 )
 
-const vectors = "../../testdata/vectors/intent"
-
-var update = flag.Bool("update", false, "write the vectors")
+const dir = "../../testdata/vectors/intent"
 
 // parse reads a statement of any type of this package, and returns it as it would be written.
 func parse(payload []byte) ([]byte, error) {
@@ -40,54 +36,10 @@ func parse(payload []byte) ([]byte, error) {
 }
 
 // Each file is the payload of a statement; what is refused is named after its reason.
-func TestVectors(t *testing.T) {
-	if *update {
-		writeVectors(t)
-	}
-	for _, kind := range []string{"accept", "reject"} {
-		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s vectors: %v", kind, err)
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b = bytes.TrimSuffix(b, []byte("\n"))
-			again, err := parse(b)
-			switch {
-			case (err == nil) != (kind == "accept"):
-				t.Errorf("%s: %v", file, err)
-			case err == nil && !bytes.Equal(again, b):
-				t.Errorf("%s is written as %s", file, again)
-			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
-}
+func TestVectors(t *testing.T) { vectors.Hold(t, dir, written(t), parse) }
 
 // What parses is written as the same bytes.
-func FuzzStatement(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no vectors: %v", err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(bytes.TrimSuffix(b, []byte("\n")))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		again, err := parse(b)
-		if err == nil && !bytes.Equal(again, b) {
-			t.Errorf("%s is written as %s", b, again)
-		}
-	})
-}
+func FuzzStatement(f *testing.F) { vectors.Fuzz(f, dir, parse) }
 
 // A task that is read is written as the same bytes, and its fields make an intent that can be written.
 func FuzzSeed(f *testing.F) {
@@ -343,7 +295,8 @@ func TestWays(t *testing.T) {
 	}
 }
 
-func writeVectors(t *testing.T) {
+// written are the vectors as they are written, by their names.
+func written(t *testing.T) map[string]string {
 	t.Helper()
 	d := "sha256:" + strings.Repeat("1", 64)
 	id, id2 := strings.Repeat("2", 32), strings.Repeat("3", 32)
@@ -370,7 +323,7 @@ func writeVectors(t *testing.T) {
 		"scope": []string{"src/**"}, "text": "two\nlines", "title": "t", "verification": []string{"make test"}, "state": "ready",
 		"imported": map[string]any{"format": "autonomy/v1", "record": "{}", "events": []string{"{}"}, "lines": []int{3}},
 	}
-	for name, text := range map[string]string{
+	return map[string]string{
 		"accept/opened":                  opened(nil),
 		"accept/opened-whole":            opened(whole),
 		"accept/edited":                  all(intent.EditedType, `{"after":"`+d+`","intent":"`+id+`","set":{"priority":"low","role":"planner","text":"x","title":"x"}}`),
@@ -412,11 +365,6 @@ func writeVectors(t *testing.T) {
 		"reject/newer-opened":            all("intent.opened/v2", `{}`),
 		"reject/newer-moved":             all("intent.moved/v2", `{}`),
 		"reject/newer-edited":            all("intent.edited/v2", `{}`),
-	} {
-		file := filepath.Join(vectors, name+".json")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

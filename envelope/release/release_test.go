@@ -1,21 +1,17 @@
 package release_test
 
 import (
-	"bytes"
-	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/release"
+	"github.com/open-covenant/covenant-git/envelope/vectors"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-const vectors = "../../testdata/vectors/release"
+const dir = "../../testdata/vectors/release"
 
 func parse(payload []byte) ([]byte, error) {
 	s, err := release.Parse(&envelope.Opened{PayloadType: envelope.TypeInToto, Payload: payload})
@@ -26,54 +22,10 @@ func parse(payload []byte) ([]byte, error) {
 }
 
 // Each file is the payload of a statement; what is refused is named after its reason.
-func TestVectors(t *testing.T) {
-	if *update {
-		writeVectors(t)
-	}
-	for _, kind := range []string{"accept", "reject"} {
-		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s vectors: %v", kind, err)
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b = bytes.TrimSuffix(b, []byte("\n"))
-			again, err := parse(b)
-			switch {
-			case (err == nil) != (kind == "accept"):
-				t.Errorf("%s: %v", file, err)
-			case err == nil && !bytes.Equal(again, b):
-				t.Errorf("%s is written as %s", file, again)
-			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
-}
+func TestVectors(t *testing.T) { vectors.Hold(t, dir, written(t), parse) }
 
 // What parses is written as the same bytes.
-func FuzzStatement(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no vectors: %v", err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(bytes.TrimSuffix(b, []byte("\n")))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		again, err := parse(b)
-		if err == nil && !bytes.Equal(again, b) {
-			t.Errorf("%s is written as %s", b, again)
-		}
-	})
-}
+func FuzzStatement(f *testing.F) { vectors.Fuzz(f, dir, parse) }
 
 // The digest of a set of commits is that of their sorted lines, in whatever order they come.
 func TestNames(t *testing.T) {
@@ -93,9 +45,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write the vectors")
-
-func writeVectors(t *testing.T) {
+// written are the vectors as they are written, by their names.
+func written(t *testing.T) map[string]string {
 	t.Helper()
 	const commit, tag, from = "2222222222222222222222222222222222222222", "3333333333333333333333333333333333333333", "4444444444444444444444444444444444444444"
 	digest := strings.Repeat("1", 64)
@@ -126,7 +77,7 @@ func writeVectors(t *testing.T) {
 	up, upSubjects := files("../a")
 	twice, twiceSubjects := files("a", "a")
 	byCommit := of("gitCommit", "commit", commit)
-	for name, text := range map[string]string{
+	return map[string]string{
 		"accept/release":          all(rest(two, `"id":"v1",`, `,"tag":"`+tag+`","tagName":"refs/tags/v1","text":"x"`), byCommit+","+of("gitTag", "refs/tags/v1", tag)+twoSubjects),
 		"accept/work":             all(rest("", `"intent":"some-work","previous":"`+d+`",`, ""), byCommit),
 		"reject/for-nothing":      all(rest("", "", ""), byCommit),
@@ -142,10 +93,5 @@ func writeVectors(t *testing.T) {
 		"reject/field-unknown":    all(rest("", `"id":"v1",`, `,"wow":1`), byCommit),
 		"reject/commits-negative": strings.Replace(all(rest("", `"id":"v1",`, ""), byCommit), `"commits":3`, `"commits":-3`, 1),
 		"reject/newer":            strings.Replace(all(rest("", `"id":"v1",`, ""), byCommit), "attestation/v1", "attestation/v2", 1),
-	} {
-		file := filepath.Join(vectors, name+".json")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

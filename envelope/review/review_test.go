@@ -1,9 +1,7 @@
 package review_test
 
 import (
-	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,9 +10,10 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/envelope/vectors"
 )
 
-const vectors = "../../testdata/vectors/review"
+const dir = "../../testdata/vectors/review"
 
 func parse(payload []byte) ([]byte, error) {
 	s, err := review.Parse(&envelope.Opened{PayloadType: envelope.TypeInToto, Payload: payload})
@@ -25,56 +24,10 @@ func parse(payload []byte) ([]byte, error) {
 }
 
 // Each file is the payload of a statement; what is refused is named after its reason.
-func TestVectors(t *testing.T) {
-	if *update {
-		writeVectors(t)
-	}
-	for _, kind := range []string{"accept", "reject"} {
-		files, err := filepath.Glob(filepath.Join(vectors, kind, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no %s vectors: %v", kind, err)
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b = bytes.TrimSuffix(b, []byte("\n"))
-			again, err := parse(b)
-			switch {
-			case (err == nil) != (kind == "accept"):
-				t.Errorf("%s: %v", file, err)
-			case err == nil && !bytes.Equal(again, b):
-				t.Errorf("%s is written as %s", file, again)
-			case strings.HasPrefix(filepath.Base(file), "newer") && !errors.Is(err, envelope.ErrNewer):
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
-}
+func TestVectors(t *testing.T) { vectors.Hold(t, dir, written(t), parse) }
 
 // What parses is written as the same bytes.
-func FuzzStatement(f *testing.F) {
-	files, err := filepath.Glob(filepath.Join(vectors, "*", "*.json"))
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no vectors: %v", err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(bytes.TrimSuffix(b, []byte("\n")))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		again, err := parse(b)
-		if err == nil && !bytes.Equal(again, b) {
-			t.Errorf("%s is written as %s", b, again)
-		}
-	})
-}
-
-var update = flag.Bool("update", false, "write the vectors")
+func FuzzStatement(f *testing.F) { vectors.Fuzz(f, dir, parse) }
 
 const (
 	digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -84,7 +37,8 @@ const (
 	from   = "5555555555555555555555555555555555555555"
 )
 
-func writeVectors(t *testing.T) {
+// written are the vectors as they are written, by their names.
+func written(t *testing.T) map[string]string {
 	t.Helper()
 	entry := fmt.Sprintf(`"entry":{"prev":"%s","repository":"%s","seq":2,"time":"2026-01-31T12:00:00Z","topic":"provenance","writer":"0123456789abcdef-01234567"}`, digest, digest)
 	who := `"principal":{"accountable":"ben","kind":"human","name":"ben"}`
@@ -103,7 +57,7 @@ func writeVectors(t *testing.T) {
 	forge := func(account, at string) string {
 		return `,"forge":{"account":"` + account + `","at":"` + at + `","url":"https://github.com/o/r/pull/1"}`
 	}
-	for name, text := range map[string]string{
+	return map[string]string{
 		"accept/approve":           one("approve", `,"gates":["docs","security"]`, `,"text":"reads well"`),
 		"accept/reject":            one("reject", `,"findings":[{"line":3,"path":"src/a.go","severity":"error","text":"off by one"},{"severity":"note","text":"x"}]`, ``),
 		"accept/request":           one("request", `,"from":["ben","cat"]`, ``),
@@ -129,11 +83,6 @@ func writeVectors(t *testing.T) {
 		"reject/forge-asks":        one("request", forge("github.com/octocat", "2026-01-31T11:00:00Z"), ``),
 		"reject/field-unknown":     one("approve", ``, `,"stars":5`),
 		"reject/newer":             strings.Replace(one("approve", ``, ``), "review/v1", "review/v2", 1),
-	} {
-		file := filepath.Join(vectors, name+".json")
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text+"\n"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -209,7 +158,7 @@ func FuzzForge(f *testing.F) {
 
 func accept(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(vectors, "accept", "withdraw.json"))
+	b, err := os.ReadFile(filepath.Join(dir, "accept", "withdraw.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
