@@ -3,8 +3,6 @@ package provenance
 import (
 	"bytes"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
@@ -106,22 +104,6 @@ func sayChange(status, oldMode, newMode, old, now string) string {
 		return mode + " " + id[:min(len(id), 12)]
 	}
 	return status + " " + short(oldMode, old) + " → " + short(newMode, now)
-}
-
-// Unsafe says why Git does not check out a path, "" when it does: a tree may hold names that lead elsewhere, and
-// patterns of scopes would be held to what such a path only seems to be.
-func Unsafe(path string) string {
-	for part := range strings.SplitSeq(path, "/") {
-		switch {
-		case part == "":
-			return "an empty name"
-		case part == "." || part == "..":
-			return "a name that is " + strconv.Quote(part)
-		case strings.EqualFold(part, ".git"):
-			return "a name that is Git's own"
-		}
-	}
-	return ""
 }
 
 // Touched returns what checkers are asked about: each path that changes against

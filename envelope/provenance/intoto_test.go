@@ -73,15 +73,3 @@ func TestIntent(t *testing.T) {
 		}
 	}
 }
-
-// TestUnsafe: paths that Git checks out for nobody.
-func TestUnsafe(t *testing.T) {
-	for path, safe := range map[string]bool{
-		"a": true, "a/b.c": true, ".gitignore": true, "a/..b": true, "...": true, ".github/x": true,
-		"": false, "/a": false, "a/": false, "a//b": false, ".": false, "a/./b": false, "..": false, "src/../docs": false, ".git/config": false, "a/.GIT/b": false,
-	} {
-		if why := provenance.Unsafe(path); (why == "") != safe {
-			t.Errorf("%q: %q", path, why)
-		}
-	}
-}

@@ -20,6 +20,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/treepath"
 )
 
 // Type is the predicateType of a review.
@@ -198,7 +199,7 @@ func (s *Statement) Validate() error {
 			return bad("findings[%d]: severity %.40q is none of note, warning, error", i, f.Severity)
 		case f.Line < 0 || f.Line > 1<<30 || f.Line > 0 && f.Path == "":
 			return bad("findings[%d]: line %d of %.100q", i, f.Line, f.Path)
-		case f.Path != "" && (len(f.Path) > maxPath || provenance.Unsafe(f.Path) != ""):
+		case f.Path != "" && (len(f.Path) > maxPath || treepath.Unsafe(f.Path) != ""):
 			return bad("findings[%d]: path %.100q", i, f.Path)
 		}
 	}

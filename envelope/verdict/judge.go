@@ -13,6 +13,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/treepath"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
@@ -86,7 +87,7 @@ func Examine(w *World, c *Commit) Exam {
 		if c.Touched[i].NewMode == "" {
 			continue // it takes it away
 		}
-		if why := provenance.Unsafe(string(c.Touched[i].Path)); why != "" && len(e.Deep) < maxListed {
+		if why := treepath.Unsafe(string(c.Touched[i].Path)); why != "" && len(e.Deep) < maxListed {
 			e.Deep = append(e.Deep, Finding{Code: PathUnsafe, Path: string(c.Touched[i].Path), Object: c.ID.String(), Message: "Git checks out no such path: " + why, Hint: "git fsck"})
 		}
 	}
