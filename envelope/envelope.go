@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 )
@@ -73,6 +74,13 @@ func ParseDigest(s string) (Digest, error) {
 		return d, nil
 	}
 	return "", fmt.Errorf("%q is no digest; one looks like sha256:<64 hexadecimal digits>", clip(s))
+}
+
+// Begins reports whether a text that people type means the digest: at least four of the digits that it begins with, with or without
+// "sha256:".
+func (d Digest) Begins(text string) bool {
+	digits := strings.TrimPrefix(text, digestPrefix)
+	return len(digits) >= 4 && strings.HasPrefix(strings.TrimPrefix(string(d), digestPrefix), digits)
 }
 
 // Valid reports whether d is well formed.

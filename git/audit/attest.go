@@ -15,7 +15,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/release"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -53,6 +52,9 @@ func Artifacts(dir fs.FS) ([]release.Artifact, error) {
 }
 
 func artifact(dir fs.FS, name string) (release.Artifact, error) {
+	if info, err := fs.Stat(dir, name); err == nil && !info.Mode().IsRegular() { // to open a pipe waits for whoever writes it
+		return release.Artifact{}, fmt.Errorf("%s is no regular file", name)
+	}
 	f, err := dir.Open(name)
 	if err != nil {
 		return release.Artifact{}, err
@@ -86,53 +88,92 @@ func CheckArtifacts(dir fs.FS, st *release.Statement) []verdict.Finding {
 	return out
 }
 
-// Next returns what the next attestation goes on from: the last that holds; none where there is none. signed are the checkpoints.
-func Next(s *git.Session, f *provenance.Facts, signed []provenance.Signed, now time.Time) (last provenance.Attested, ok bool) {
-	for _, a := range f.Attestations() {
-		if wrong := Attested(s, f, signed, &a, now); !slices.ContainsFunc(wrong, func(w verdict.Finding) bool { return w.Code != provenance.AttestationUnknown }) {
-			last, ok = a, true
+// Attestations are those of the ledgers, and what they are held to.
+type Attestations struct {
+	List []provenance.Attested // in the order in which they follow each other
+
+	s      *git.Session
+	f      *provenance.Facts
+	signed map[envelope.Digest]*provenance.Signed // checkpoints
+	by     map[envelope.Digest]*provenance.Attested
+	after  map[envelope.Digest][]*provenance.Attested // those by who may that go on from one, the first first
+	denied map[envelope.Digest]error
+}
+
+// OpenAttestations reads the attestations of the ledgers.
+func OpenAttestations(s *git.Session, f *provenance.Facts, now time.Time) (*Attestations, error) {
+	list, err := f.Signed(now)
+	if err != nil {
+		return nil, err
+	}
+	l := &Attestations{
+		List: f.Attestations(), s: s, f: f, signed: make(map[envelope.Digest]*provenance.Signed, len(list)), by: map[envelope.Digest]*provenance.Attested{},
+		after: map[envelope.Digest][]*provenance.Attested{}, denied: map[envelope.Digest]error{},
+	}
+	for i := range list {
+		l.signed[list[i].ID] = &list[i]
+	}
+	for i := range l.List {
+		a := &l.List[i]
+		l.by[a.ID] = a
+		if err := f.AllowedThen(a.Place, provenance.AttestAction, now); err != nil {
+			l.denied[a.ID] = err
+			continue
+		}
+		l.after[a.Statement.Predicate.Previous] = append(l.after[a.Statement.Predicate.Previous], a)
+	}
+	for _, list := range l.after {
+		slices.SortFunc(list, func(a, b *provenance.Attested) int { return f.Earlier(a.Place, b.Place) })
+	}
+	return l, nil
+}
+
+// Last returns what the next attestation goes on from: the last that holds, or of which only something is not here; false where there is none.
+func (l *Attestations) Last() (last *provenance.Attested, ok bool) {
+	for i := range l.List {
+		wrong := l.Wrong(&l.List[i])
+		if !slices.ContainsFunc(wrong, func(w verdict.Finding) bool { return w.Code != provenance.AttestationUnknown }) {
+			last, ok = &l.List[i], true
 		}
 	}
 	return last, ok
 }
 
-// Attested returns what is wrong with an attestation, but for its files: that its signer may not make it, that what it goes on from is
-// not there or says more than it does, that the ledgers do not make the tree of its checkpoint, that its tag or its commits are others.
-// What can't be told since it is not here has the code attestation.not-here.
-func Attested(s *git.Session, f *provenance.Facts, signed []provenance.Signed, a *provenance.Attested, now time.Time) []verdict.Finding {
+// Wrong returns what is wrong with an attestation, but for its files: that its signer may not make it, that what it goes on from is
+// not there or says more than it does, that another one went on from that before, that the ledgers do not make the tree of its checkpoint, that its tag or its
+// commits are others. What can't be told since it is not here has the code attestation.not-here.
+func (l *Attestations) Wrong(a *provenance.Attested) []verdict.Finding {
 	var out []verdict.Finding
 	add := func(code verdict.Code, hint, format string, args ...any) {
 		out = append(out, verdict.Finding{Code: code, Object: string(a.ID), Message: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	p := &a.Statement.Predicate
-	if by, ok := f.Authority.ByKey(a.KeyID); !ok || by.Name != p.Principal.Name || by.Kind != p.Principal.Kind || by.Accountable != p.Principal.Accountable {
+	if err := l.denied[a.ID]; err != nil { // nothing of it counts, and nothing more is looked at
+		add(provenance.AttestationAuthority, "covenant capability list", "%v", err)
+		return out
+	}
+	if by, ok := l.f.Authority.ByKey(a.KeyID); !ok || by.Name != p.Principal.Name || by.Kind != p.Principal.Kind || by.Accountable != p.Principal.Accountable {
 		add(provenance.AttestationPrincipal, "covenant identity list", "it names %s (%s, under %s), whose key %s is not", p.Principal.Name, p.Principal.Kind, p.Principal.Accountable, a.KeyID)
 	}
-	if err := f.AllowedThen(a.Place, a.Index, provenance.AttestAction, now); err != nil {
-		add(provenance.AttestationAuthority, "covenant capability list", "%v", err)
-	}
-	size, err := record(signed, p.Checkpoint)
+	size, err := l.record(p.Checkpoint)
 	if err != nil {
 		add(provenance.AttestationRecord, "covenant audit checkpoints", "%v", err)
 	}
-	if p.Previous != "" {
-		i := slices.IndexFunc(f.Attested, func(x provenance.Attested) bool { return x.ID == p.Previous })
-		if i < 0 {
-			add(provenance.AttestationChain, "covenant sync", "it goes on from %s, which is not here", p.Previous.Short())
-		} else if before, err := record(signed, f.Attested[i].Statement.Predicate.Checkpoint); err == nil && before > size {
-			add(provenance.AttestationChain, "covenant audit checkpoints", "it goes on from %s, which had seen %d entries, and has seen %d", p.Previous.Short(), before, size)
+	if before := l.by[p.Previous]; p.Previous != "" && before == nil {
+		add(provenance.AttestationChain, "covenant sync", "it goes on from %s, which is not here", p.Previous.Short())
+	} else if before != nil {
+		if had, unknown := l.record(before.Statement.Predicate.Checkpoint); err == nil && unknown == nil && had > size {
+			add(provenance.AttestationChain, "covenant audit checkpoints", "it goes on from %s, which had seen %d entries, and has seen %d", p.Previous.Short(), had, size)
 		}
 	}
-	for i := range f.Attested { // whoever was first is told by the ledgers alone: both are named
-		if o := &f.Attested[i]; o.ID != a.ID && o.Statement.Predicate.Previous == p.Previous && f.AllowedThen(o.Place, o.Index, provenance.AttestAction, now) == nil {
-			what := "begins, as this one does"
-			if p.Previous != "" {
-				what = "goes on from " + p.Previous.Short() + ", too"
-			}
-			add(provenance.AttestationChain, "covenant audit attestations", "%s %s", o.ID.Short(), what)
+	if first := l.after[p.Previous][0]; first.ID != a.ID {
+		what := "begins"
+		if p.Previous != "" {
+			what = "goes on from " + p.Previous.Short()
 		}
+		add(provenance.AttestationChain, "attest it anew: covenant audit attest", "%s %s, and was there before this one, which does too", first.ID.Short(), what)
 	}
-	scope, err := provenance.ScopeOf(s, p.Scope.From, p.Commit)
+	scope, err := provenance.ScopeOf(l.s, p.Scope.From, p.Commit)
 	switch {
 	case err != nil:
 		add(provenance.AttestationUnknown, "git fetch --unshallow --tags", "its commits are not all here: %v", err)
@@ -142,7 +183,7 @@ func Attested(s *git.Session, f *provenance.Facts, signed []provenance.Signed, a
 	if p.TagName == "" {
 		return out
 	}
-	at, err := provenance.HeadOf(s, p.TagName)
+	at, err := provenance.HeadOf(l.s, p.TagName)
 	switch {
 	case err != nil || at.ID.IsZero():
 		add(provenance.AttestationUnknown, "git fetch --tags", "%s is not here", p.TagName)
@@ -155,32 +196,15 @@ func Attested(s *git.Session, f *provenance.Facts, signed []provenance.Signed, a
 }
 
 // record returns how many entries a checkpoint is of, where the ledgers make it.
-func record(signed []provenance.Signed, c release.Checkpoint) (uint64, error) {
-	i := slices.IndexFunc(signed, func(x provenance.Signed) bool { return x.ID == c.Entry })
-	if i < 0 {
-		return 0, fmt.Errorf("its checkpoint %s is not here", c.Entry.Short())
-	}
-	x := &signed[i]
+func (l *Attestations) record(c release.Checkpoint) (uint64, error) {
+	x := l.signed[c.Entry]
 	switch {
+	case x == nil:
+		return 0, fmt.Errorf("its checkpoint %s is not here", c.Entry.Short())
 	case x.Err != nil:
 		return 0, fmt.Errorf("its checkpoint %s: %w", c.Entry.Short(), x.Err)
 	case x.Note == nil || string(x.Note.Bytes()) != c.Note:
 		return 0, fmt.Errorf("it has another text than its checkpoint %s", c.Entry.Short())
 	}
 	return x.Tree.Size, nil
-}
-
-// TagOf finds a tag by its name, and what it leads to.
-func TagOf(s *git.Session, name string) (provenance.Head, error) {
-	h, err := provenance.HeadOf(s, "refs/tags/"+name)
-	if err == nil && (h.ID.IsZero() || h.Commit.IsZero()) {
-		err = fmt.Errorf("%w: tag %q", provenance.ErrRevision, name)
-	}
-	return h, err
-}
-
-// Envelope reads the envelope of an attestation.
-func Envelope(s *git.Session, blob oid.ID) ([]byte, error) {
-	o, err := s.Object(blob.String(), envelope.MaxSize)
-	return o.Data, err
 }

@@ -2,7 +2,6 @@ package provenance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -43,17 +42,12 @@ func (k *Sealer) Attest(ctx context.Context, p release.Predicate) (envelope.Dige
 	return made.ID, err
 }
 
-// AllowedThen returns why the signer of an entry may not have done what it says, nil where it may: when somebody accountable first saw
-// it, at its own time where its signer is an operator, else now. A later revocation does not undo what was seen.
-func (f *Facts) AllowedThen(at capability.Place, index int, action string, now time.Time) error {
+// AllowedThen returns why the signer of an entry may not have done what it says, nil where it may: when it was made, as far as that is
+// believed ([Facts.Made]), else now. A later revocation does not undo what was seen.
+func (f *Facts) AllowedThen(at capability.Place, action string, now time.Time) error {
 	q := capability.Query{KeyID: at.KeyID, Action: action, At: now}
-	seen, known := f.seenBy(at.Ledger, index)
-	when, err := time.Parse(time.RFC3339, seen.Time)
-	switch {
-	case f.dated(at.KeyID, at.Ledger, at.Seq):
-		q.At, q.Past = at.Time, true
-	case known && err == nil:
-		q.At, q.EndedBy, q.Past = when.Add(-time.Second), when.Add(-time.Second), true // it was there before it was seen
+	if made, known := f.Made(at); known {
+		q.At, q.EndedBy, q.Past = made, made, true
 	}
 	if d := f.Authority.Decide(q); !d.Allowed {
 		return fmt.Errorf("%w: %s: %s", ErrDenied, action, d.Reason)
@@ -61,22 +55,26 @@ func (f *Facts) AllowedThen(at capability.Place, index int, action string, now t
 	return nil
 }
 
-// Attestations returns the attestations of the ledgers in the order in which they follow each other; those that follow nothing begin,
-// and of several the earlier ones by their claimed times.
+// Attestations returns the attestations of the ledgers, each after the one that it goes on from; else by their claimed times.
 func (f *Facts) Attestations() []Attested {
-	left := slices.Clone(f.Attested)
-	slices.SortStableFunc(left, func(a, b Attested) int { return a.Time.Compare(b.Time) })
-	var out []Attested
-	here, put := map[envelope.Digest]bool{}, map[envelope.Digest]bool{}
-	for i := range left {
-		here[left[i].ID] = true
+	list := slices.Clone(f.Attested)
+	slices.SortStableFunc(list, func(a, b Attested) int { return a.Time.Compare(b.Time) })
+	at := make(map[envelope.Digest]int, len(list))
+	for i := range list {
+		at[list[i].ID] = i
 	}
-	for len(left) > 0 {
-		n := slices.IndexFunc(left, func(a Attested) bool { p := a.Statement.Predicate.Previous; return p == "" || !here[p] || put[p] })
-		n = max(n, 0) // none of those that go round in a circle is first
-		put[left[n].ID] = true
-		out = append(out, left[n])
-		left = slices.Delete(left, n, n+1)
+	out := make([]Attested, 0, len(list))
+	put := make([]bool, len(list))
+	for i := range list {
+		var line []int // from i back to one that is there already; of those that go round in a circle each comes once
+		for n, here := i, true; here && !put[n]; {
+			put[n] = true
+			line = append(line, n)
+			n, here = at[list[n].Statement.Predicate.Previous]
+		}
+		for _, n := range slices.Backward(line) {
+			out = append(out, list[n])
+		}
 	}
 	return out
 }
@@ -92,9 +90,6 @@ const (
 	AttestationUnknown   verdict.Code = "attestation.not-here"
 	AttestationPrincipal verdict.Code = "attestation.principal"
 )
-
-// ErrNoCommit says that a commit of an attestation is not here.
-var ErrNoCommit = errors.New("not all that it names is here")
 
 // ScopeOf returns the commits that one commit has and another has not.
 func ScopeOf(s *git.Session, from, to oid.ID) (release.Scope, error) {

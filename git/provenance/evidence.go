@@ -71,13 +71,10 @@ func SortEvidence(list []Evidence) {
 // tree, where there is any, else the newest of all.
 func (f *Facts) FindEvidence(what string, tree oid.ID) (Evidence, error) {
 	all := f.AllEvidence()
-	digits := strings.TrimPrefix(what, "sha256:")
 	var found []Evidence
-	if len(digits) >= 4 {
-		for _, e := range all {
-			if strings.HasPrefix(strings.TrimPrefix(string(e.ID), "sha256:"), digits) {
-				found = append(found, e)
-			}
+	for _, e := range all {
+		if e.ID.Begins(what) {
+			found = append(found, e)
 		}
 	}
 	if len(found) > 1 {

@@ -265,10 +265,9 @@ func (f *Facts) ReviewStates(s *git.Session, list []Review) ([]ReviewState, erro
 
 // FindReview finds a review by the beginning of its id, with or without "sha256:".
 func (f *Facts) FindReview(what string) (*Review, error) {
-	digits := strings.TrimPrefix(what, "sha256:")
 	var found []*Review
 	for i := range f.Reviews {
-		if len(digits) >= 4 && strings.HasPrefix(strings.TrimPrefix(string(f.Reviews[i].ID), "sha256:"), digits) {
+		if f.Reviews[i].ID.Begins(what) {
 			found = append(found, &f.Reviews[i])
 		}
 	}

@@ -453,13 +453,9 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 	return append(moves, move{})
 }
 
-// moment returns when an admission was made, as far as that is believed; false where nobody else is known to have seen it.
+// moment is Made of an admission.
 func (f *Facts) moment(step *verdict.Step) (time.Time, bool) {
-	if f.dated(step.KeyID, step.Ledger, step.Seq) {
-		return step.Time, true
-	}
-	seen, err := time.Parse(time.RFC3339, step.Seen.Time)
-	return seen.Add(-time.Second), err == nil // it was there before it was seen
+	return f.Made(capability.Place{ID: step.ID, KeyID: step.KeyID, Ledger: step.Ledger, Seq: step.Seq, Time: step.Time})
 }
 
 // about returns the commits that a review is about, in order.

@@ -290,3 +290,31 @@ func (f *Facts) admissions() map[oid.ID][]verdict.Admission {
 	}
 	return out
 }
+
+// Made returns when an entry was made, as far as that is believed: at its own time where its signer is an operator, else right before
+// somebody accountable first saw it; false where nobody else is known to have seen it.
+func (f *Facts) Made(at capability.Place) (time.Time, bool) {
+	if f.dated(at.KeyID, at.Ledger, at.Seq) {
+		return at.Time, true
+	}
+	seen, known := f.seenBy(at.Ledger, int(at.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
+	if !known {
+		return time.Time{}, false
+	}
+	when, err := time.Parse(time.RFC3339, seen.Time)
+	return when.Add(-time.Second), err == nil // it was there before it was seen
+}
+
+// Earlier orders entries by when they were made: of which that is not known come last. Of the same time those come first that claim an earlier one,
+// then those with the smaller identity.
+func (f *Facts) Earlier(a, b capability.Place) int {
+	at, known := f.Made(a)
+	bt, too := f.Made(b)
+	switch {
+	case known != too && known:
+		return -1
+	case known != too:
+		return 1
+	}
+	return cmp.Or(at.Compare(bt), a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID))
+}

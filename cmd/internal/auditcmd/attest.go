@@ -97,7 +97,10 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	defer w.Close()
 	w.Explicit = o.who
 	if o.tag != "" {
-		h, err := audit.TagOf(w.Session, strings.TrimPrefix(o.tag, "refs/tags/"))
+		h, err := provenance.HeadOf(w.Session, "refs/tags/"+strings.TrimPrefix(o.tag, "refs/tags/"))
+		if err == nil && h.Commit.IsZero() {
+			err = fmt.Errorf("%w: tag %q", provenance.ErrRevision, o.tag)
+		}
 		if err != nil {
 			return cli.Hint(err, "see what there is: git tag --list")
 		}
@@ -134,7 +137,7 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	if err := w.Presence(w.facts.Root, k.Hand.Signer.Public(), "attest "+say.Name(p.ID+o.intent)); err != nil {
 		return err
 	}
-	signed, err := w.facts.Signed(env.Now())
+	before, err := audit.OpenAttestations(w.Session, w.facts, env.Now())
 	if err != nil {
 		return err
 	}
@@ -143,7 +146,7 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 			return cli.Hint(fmt.Errorf("%s was attested before, as %s", say.Name(p.ID), w.facts.Attested[i].ID.Short()), "see it: covenant audit attestations "+say.Shell(p.ID), "another build has another name")
 		}
 	}
-	if last, ok := audit.Next(w.Session, w.facts, signed, env.Now()); ok {
+	if last, ok := before.Last(); ok {
 		p.Previous = last.ID
 		if on, err := provenance.Forward(ctx, w.Session, last.Statement.Predicate.Commit, p.Commit); err == nil && on {
 			p.Scope.From = last.Statement.Predicate.Commit
@@ -177,9 +180,9 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 			continue
 		}
 		if o.output != "" {
-			data, err := audit.Envelope(w.Session, a.Blob)
+			x, err := w.Session.Object(a.Blob.String(), envelope.MaxSize)
 			if err == nil {
-				err = os.WriteFile(env.Path(o.output), data, 0o644) //nolint:gosec // it is for others to read
+				err = os.WriteFile(env.Path(o.output), x.Data, 0o644) //nolint:gosec // it is for others to read
 			}
 			if err != nil {
 				return err
@@ -290,17 +293,18 @@ func runAttestations(ctx context.Context, env *cli.Env, root, artifacts string, 
 	if err := f.Condemned(); err != nil {
 		return cli.No(cli.Hint(err, "see all of it: covenant audit verify"))
 	}
-	signed, err := f.Signed(env.Now())
+	all, err := audit.OpenAttestations(w.Session, f, env.Now())
 	if err != nil {
 		return err
 	}
 	n, bad, missing := 0, 0, 0
-	for _, a := range f.Attestations() {
-		if name != "" && a.Statement.Predicate.ID != name && !strings.HasPrefix(strings.TrimPrefix(string(a.ID), "sha256:"), strings.TrimPrefix(name, "sha256:")) {
+	for i := range all.List {
+		a := &all.List[i]
+		if name != "" && a.Statement.Predicate.ID != name && !a.ID.Begins(name) {
 			continue
 		}
 		n++
-		wrong := audit.Attested(w.Session, f, signed, &a, env.Now())
+		wrong := all.Wrong(a)
 		if dir != nil {
 			wrong = append(wrong, audit.CheckArtifacts(dir, a.Statement)...)
 		}
@@ -313,7 +317,7 @@ func runAttestations(ctx context.Context, env *cli.Env, root, artifacts string, 
 		} else if open {
 			missing++
 		}
-		if err := printAttestation(env, lineOf(f, &a, wrong), asJSON); err != nil {
+		if err := printAttestation(env, lineOf(f, a, wrong), asJSON); err != nil {
 			return err
 		}
 	}
