@@ -42,8 +42,8 @@ func (p *Proof) seen(now time.Time) time.Time {
 	return now
 }
 
-// ahead is how far a clock may go before ours.
-const ahead = 5 * time.Minute
+// Ahead is how far a clock may go before ours.
+const Ahead = 5 * time.Minute
 
 // Prove returns what keeps evidence about a tree from being what a check demands; nil where it is that. Of each signer the newest
 // run counts: who ran it again and saw it fail takes the pass before that back, of its own runs and nobody else's. Its age is
@@ -85,7 +85,7 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 			}
 		case !p.Passed:
 			failed = say(EvidenceFailed, "%s did not pass when %s ran it: exit %d", c.Name, who.Name, p.Exit)
-		case when.After(now.Add(ahead)):
+		case when.After(now.Add(Ahead)):
 			stale = say(EvidenceStale, "%s, by %s, claims a time that has not come: %s", c.Name, who.Name, p.Time)
 		case limited && at.Sub(when) > age:
 			stale = say(EvidenceStale, "%s, by %s, is of %s, and no older than %s may be", c.Name, who.Name, p.Time, c.MaxAge)

@@ -140,7 +140,7 @@ func (f *Facts) signed(now time.Time, want func(ledger.Writer) bool) ([]Signed, 
 	if err != nil {
 		return nil, err
 	}
-	policy = policy.Until(now.Add(ahead))
+	policy = policy.Until(now.Add(verdict.Ahead))
 	at := map[string]map[uint64]int{} // ledger → number → which of Checkpoints
 	for i, c := range f.Checkpoints {
 		if at[c.Ledger] == nil {
@@ -230,9 +230,6 @@ func (f *Facts) cosignatures(s *Signed, p tlog.Policy) []tlog.Witnessed {
 	return seen
 }
 
-// ahead is how far a clock may be ahead of ours.
-const ahead = 5 * time.Minute
-
 // freshness is the newest checkpoint that counts.
 type freshness struct {
 	At     time.Time     `json:"at"`
@@ -274,7 +271,7 @@ func (f *Facts) freshest(now time.Time) (freshness, error) {
 			}
 			at = s.Witnessed[len(s.Witnessed)-need].Time // as many saw it then or later
 		}
-		if at.After(now.Add(ahead)) {
+		if at.After(now.Add(verdict.Ahead)) {
 			why = fmt.Errorf("one says to be of %s, which is to come", envelope.Timestamp(at))
 			continue
 		}

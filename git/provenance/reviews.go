@@ -29,16 +29,20 @@ type Review struct {
 }
 
 // Review appends a review to the hand's ledger. Header and principal are filled in. What was reviewed must be here.
-func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predicate) (envelope.Digest, error) {
+func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predicate) (*Review, error) {
 	p.Principal, p.Attended = k.as(), k.Hand.Attended
 	if err := review.New(commit, tree, p).Validate(); err != nil {
-		return "", err
+		return nil, err
 	}
 	made, err := k.Say(ctx, prov.Topic, fmt.Sprintf("review.%s %s by %s", p.Verdict, commit.Short(), p.Principal.Name), oid.ID{}, func(h envelope.Header) ([]byte, error) {
 		p.Entry = h
 		return review.New(commit, tree, p).Encode()
 	})
-	return made.ID, err
+	if err != nil {
+		return nil, err
+	}
+	at := capability.Place{ID: made.ID, KeyID: k.Hand.Signer.Public().ID(), Ledger: made.Ledger.String(), Seq: made.Seq, Time: p.Entry.When()}
+	return &Review{Place: at, Index: int(made.Seq) - 1, Blob: made.Blob, Statement: review.New(commit, tree, p)}, nil //nolint:gosec // an entry's number
 }
 
 // policyOf returns the policy of a version of the trust root.

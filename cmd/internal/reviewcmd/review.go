@@ -22,6 +22,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -167,7 +168,7 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 			env.Talk().Note("%s is no person: the review is recorded, and counts for no approval that the policy asks for", say.Name(who.Name))
 		}
 	}
-	id, err := k.Review(ctx, p.Head.ID, p.Head.Tree, pred)
+	made, err := k.Review(ctx, p.Head.ID, p.Head.Tree, pred)
 	if errors.Is(err, review.ErrInvalid) {
 		return cli.Usage("%v", err)
 	}
@@ -175,14 +176,10 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 		return work.Explain(err)
 	}
 	if o.json {
-		return env.JSON(Line{
-			Type: "review", ID: string(id), Verdict: string(says), State: string(provenance.ReviewOpen), Ref: p.Ref, Commit: p.Head.ID.String(), Tree: p.Head.Tree.String(),
-			Base: text(p.Base.ID), BaseTree: text(p.Base.Tree), Principal: k.Hand.Principal.Name, Kind: k.Hand.Principal.Kind, Accountable: k.Hand.Principal.Accountable,
-			Time: envelope.Timestamp(env.Now()), Attended: k.Hand.Attended, From: pred.From, Gates: pred.Gates, Text: pred.Text, Findings: pred.Findings,
-		})
+		return env.JSON(lineOf(f, made, provenance.ReviewOpen))
 	}
 	past := map[review.Verdict]string{review.Approve: "approved", review.Reject: "rejected", review.Comment: "commented", review.Request: "requested", review.Withdraw: "withdrawn"}
-	if _, err = fmt.Fprintf(env.Out, "%s %s for %s, from %s\n%s\n", env.Palette().Good(past[says]), p.Head.ID.Short(), say.Name(p.Ref), short(p.Base.ID), id); err != nil {
+	if _, err = fmt.Fprintf(env.Out, "%s %s for %s, from %s\n%s\n", env.Palette().Good(past[says]), p.Head.ID.Short(), say.Name(p.Ref), short(p.Base.ID), made.ID); err != nil {
 		return err
 	}
 	env.Talk().Hint("others see it after: covenant sync") // a push without commits sends nothing
@@ -358,27 +355,22 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 		if err != nil {
 			return err
 		}
-		id, err := k.Review(ctx, p.Head.ID, p.Head.Tree, review.Predicate{
+		one, err := k.Review(ctx, p.Head.ID, p.Head.Tree, review.Predicate{
 			Verdict: g.Verdict, Ref: p.Ref, Base: review.Base{Commit: p.Base.ID, Tree: p.Base.Tree}, Text: words, Forge: &review.Forge{Account: account, At: g.At, URL: g.URL},
 		})
 		if err != nil {
 			return work.Explain(err)
 		}
 		made++
-		person, known := f.Root.Policy.Person(account)
 		if asJSON {
-			err = env.JSON(Line{
-				Type: "review", ID: string(id), Verdict: string(g.Verdict), State: string(provenance.ReviewOpen), Ref: p.Ref, Commit: p.Head.ID.String(), Tree: p.Head.Tree.String(),
-				Base: text(p.Base.ID), BaseTree: text(p.Base.Tree), Principal: k.Hand.Principal.Name, Kind: k.Hand.Principal.Kind, Accountable: k.Hand.Principal.Accountable,
-				Time: g.At, Account: account, Person: person, URL: g.URL, Text: words,
-			})
+			err = env.JSON(lineOf(f, one, provenance.ReviewOpen))
 		} else {
 			_, err = fmt.Fprintf(env.Out, "%s %s by %s\n", env.Palette().Good(string(g.Verdict)), p.Head.ID.Short(), say.Name(account))
 		}
 		if err != nil {
 			return err
 		}
-		if !known && g.Verdict != review.Comment {
+		if _, known := f.Root.Policy.Person(account); !known && g.Verdict != review.Comment {
 			env.Talk().Warn("%s: the policy does not say whose account that is: it counts for nothing", say.Name(account))
 			env.Talk().Hint("an operator adds it to accounts: covenant policy edit")
 		}
@@ -404,22 +396,14 @@ func sorted(list []string) []string {
 	return slices.Compact(out)
 }
 
-func text(id interface {
-	IsZero() bool
-	String() string
-},
-) string {
+func text(id oid.ID) string {
 	if id.IsZero() {
 		return ""
 	}
 	return id.String()
 }
 
-func short(id interface {
-	IsZero() bool
-	Short() string
-},
-) string {
+func short(id oid.ID) string {
 	if id.IsZero() {
 		return "nothing"
 	}

@@ -3,12 +3,12 @@ package showcmd
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/evidence"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/intents"
@@ -85,7 +85,7 @@ func around(ctx context.Context, w *work.Work, f *provenance.Facts, c *git.Commi
 	}
 	for i := range runs {
 		p := &runs[i].Statement.Predicate
-		r := Ran{ID: string(runs[i].ID), Name: p.Run.Name, Result: resultOf(p), Exit: p.Run.Exit, Time: envelope.Timestamp(runs[i].Time)}
+		r := Ran{ID: string(runs[i].ID), Name: p.Run.Name, Result: strings.ToLower(string(p.Result)), Exit: p.Run.Exit, Time: envelope.Timestamp(runs[i].Time)}
 		r.By, r.Kind = who(runs[i].KeyID)
 		out.Evidence = append(out.Evidence, r)
 	}
@@ -108,16 +108,6 @@ func around(ctx context.Context, w *work.Work, f *provenance.Facts, c *git.Commi
 		out.Reviews = append(out.Reviews, r)
 	}
 	return out, errs
-}
-
-func resultOf(p *evidence.Predicate) string {
-	switch p.Result {
-	case evidence.Passed:
-		return "passed"
-	case evidence.Failed:
-		return "failed"
-	}
-	return "warned"
 }
 
 // maxAround is how many of each are told to people.
