@@ -3,11 +3,9 @@ package provenance
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -17,7 +15,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
-	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // Review is one review that stands in a ledger.
@@ -43,64 +40,6 @@ func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predi
 	}
 	at := capability.Place{ID: made.ID, KeyID: k.Hand.Signer.Public().ID(), Ledger: made.Ledger.String(), Seq: made.Seq, Time: p.Entry.When()}
 	return &Review{Place: at, Index: int(made.Seq) - 1, Blob: made.Blob, Statement: review.New(commit, tree, p)}, nil //nolint:gosec // an entry's number
-}
-
-// policyOf returns the policy of a version of the trust root.
-func (f *Facts) policyOf(root envelope.Digest) (*trust.Policy, bool) {
-	for _, v := range f.Root.Versions {
-		if v.ID == root {
-			return v.Policy, true
-		}
-	}
-	v, ok := f.older[root]
-	if !ok {
-		return nil, false
-	}
-	return v.Policy, true
-}
-
-// learn reads the versions of the trust root before the pinned one, where they are here.
-func (f *Facts) learn(s *git.Session) error {
-	if f.older != nil || f.Root.Versions[0].Version == 1 {
-		return nil
-	}
-	at := RootRef
-	if id := f.overlay[RootRef]; !id.IsZero() {
-		at = id.String()
-	}
-	f.older = map[envelope.Digest]*trust.Version{}
-	whole, err := openRoot(s, at, f.Root.pin, true)
-	if errors.Is(err, ErrRootHistory) {
-		return nil // what is not here is held to what is demanded now
-	}
-	if err != nil {
-		return err
-	}
-	for _, v := range whole.Versions {
-		f.older[v.ID] = v
-	}
-	return nil
-}
-
-// inForceAt returns the version of the trust root that was in force at a moment, "" where that is not known.
-func (f *Facts) inForceAt(at time.Time) envelope.Digest {
-	var best *trust.Version
-	look := func(v *trust.Version) {
-		created, err := time.Parse(time.RFC3339, v.Created)
-		if err == nil && !created.After(at) && (best == nil || v.Version > best.Version) {
-			best = v
-		}
-	}
-	for _, v := range f.older {
-		look(v)
-	}
-	for _, v := range f.Root.Versions {
-		look(v)
-	}
-	if best == nil {
-		return ""
-	}
-	return best.ID
 }
 
 // asks reports whether a policy wants reviews or evidence of what reaches a ref.
@@ -198,22 +137,6 @@ func (f *Facts) reviews(r *Review) bool {
 	return known && p.Kind == string(trust.Automation) && f.Authority.MayEver(r.KeyID, capability.Review)
 }
 
-// stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged. An admission of
-// any other place tells of a move that nobody has seen the ref make.
-func (f *Facts) stands(s *git.Session, sp Span, ref string) ([]oid.ID, error) {
-	switch {
-	case len(sp.Except) > 0:
-		return sp.Except, nil
-	case sp.Ref == "":
-		return sp.Tips, nil
-	}
-	h, err := HeadOf(s, ref)
-	if err != nil || h.Commit.IsZero() {
-		return nil, err
-	}
-	return []oid.ID{h.Commit}, nil
-}
-
 func reviewedBy(r *Review, order int) verdict.Reviewed {
 	p := &r.Statement.Predicate
 	out := verdict.Reviewed{ID: r.ID, KeyID: r.KeyID, Verdict: p.Verdict, Order: order, Base: p.Base.Tree, Tree: r.Statement.Tree()}
@@ -302,165 +225,9 @@ func (f *Facts) reviewOrder() []int {
 	return out
 }
 
-// graph is a history, parents before children.
-type graph struct {
-	order  []oid.ID
-	index  map[oid.ID]int
-	above  [][]int
-	trees  []oid.ID
-	with   map[oid.ID][]int // tree → the places of commits that have it
-	except int              // how many the range leaves out: those come first
-
-	brought []int        // by which move of the ref each came, from 1; 0: it is not known
-	stood   map[int]bool // places at which the ref was
-}
-
 // maxTries is how many commits with a tree are tried, of those that come in question for one review: a branch that goes back and forth
 // between two trees has as many pairs of them as the square of its length, and the first and last say it all.
 const maxTries = 16
-
-// graph reads what a range leaves out beside the range.
-func (f *Facts) graph(s *git.Session, sp Span) (*graph, error) {
-	g := &graph{index: map[oid.ID]int{}, with: map[oid.ID][]int{}}
-	add := func(c *git.Commit) {
-		if _, twice := g.index[c.ID]; twice {
-			return
-		}
-		i := len(g.order)
-		g.index[c.ID] = i
-		g.order, g.trees = append(g.order, c.ID), append(g.trees, c.Tree)
-		g.with[c.Tree] = append(g.with[c.Tree], i)
-		var above []int
-		for _, p := range c.Parents {
-			if at, ok := g.index[p]; ok {
-				above = append(above, at)
-			}
-		}
-		g.above = append(g.above, above)
-	}
-	if len(sp.Except) > 0 {
-		for c, err := range s.Log(git.LogQuery{Revs: tips(sp.Except)}) {
-			if err != nil {
-				return nil, err
-			}
-			add(&c)
-		}
-	}
-	g.except = len(g.order)
-	in := f.reach(sp.Tips)
-	for _, id := range f.order {
-		if in[id] {
-			c := f.commits[id]
-			add(&c)
-		}
-	}
-	return g, nil
-}
-
-// reach returns which places are reachable from some, these included.
-func (g *graph) reach(from []int) []bool {
-	in := make([]bool, len(g.order))
-	todo := slices.Clone(from)
-	for len(todo) > 0 {
-		i := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
-		if in[i] {
-			continue
-		}
-		in[i] = true
-		todo = append(todo, g.above[i]...)
-	}
-	return in
-}
-
-// A move is one that a ref made.
-type move struct {
-	root envelope.Digest // version of the trust root that was in force; "" where it is not known
-	when time.Time       // zero where it is not known
-	end  int             // the place of the commit that it led to
-}
-
-// moves finds out by which move of a ref each commit came, and returns them in order. The first has what was there before all
-// others, the last is of what no admission brought; neither leads anywhere.
-//
-// A move is an admission that counts of a place that the ref is known to have been at, or to have come past; when it was made, or, of who is
-// not believed about times, when somebody accountable first saw it. Until then it is not known to be one: what it brought belongs to the next.
-func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]bool) []move {
-	g.stood = map[int]bool{}
-	var from []int
-	for _, id := range places {
-		if at, ok := g.index[id]; ok {
-			from = append(from, at)
-			for i := at; ; i = g.above[i][0] { // where it was, commit by commit, if nobody admitted anything
-				g.stood[i] = true
-				if len(g.above[i]) == 0 {
-					break
-				}
-			}
-		}
-	}
-	past := g.reach(from)
-	g.brought = make([]int, len(g.order))
-	for i, id := range g.order {
-		if before[id] {
-			g.brought[i] = 1
-		}
-	}
-	moves := []move{{}}
-	take := func(n, tip int) bool { // what a commit that was taken has was taken before it
-		found := false
-		for todo := []int{tip}; len(todo) > 0; {
-			i := todo[len(todo)-1]
-			todo = todo[:len(todo)-1]
-			if g.brought[i] == 0 {
-				g.brought[i], found = n, true
-				todo = append(todo, g.above[i]...)
-			}
-		}
-		return found
-	}
-	line := f.Line(ref)
-	for _, id := range line.Since {
-		if at, ok := g.index[id]; ok {
-			take(1, at)
-		}
-	}
-	w := f.World()
-	type place struct {
-		at   int
-		when time.Time
-		step *verdict.Step
-	}
-	var steps []place
-	for i := range line.Steps {
-		step := &line.Steps[i]
-		at, here := g.index[step.New]
-		when, known := f.moment(step)
-		if here && past[at] && known && step.Refusal(w, ref, when) == "" {
-			steps = append(steps, place{at, when, step})
-		}
-	}
-	slices.SortStableFunc(steps, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), a.when.Compare(b.when), cmp.Compare(a.step.ID, b.step.ID))
-	})
-	for _, p := range steps {
-		if take(len(moves)+1, p.at) {
-			moves = append(moves, move{f.inForceAt(p.when), p.when, p.at})
-		}
-	}
-	n := len(moves) + 1
-	for i := range g.order {
-		if g.brought[i] == 0 && i >= g.except {
-			g.brought[i] = n
-		}
-	}
-	return append(moves, move{})
-}
-
-// moment is Made of an admission.
-func (f *Facts) moment(step *verdict.Step) (time.Time, bool) {
-	return f.Made(capability.Place{ID: step.ID, KeyID: step.KeyID, Ledger: step.Ledger, Seq: step.Seq, Time: step.Time})
-}
 
 // about returns the commits that a review is about, in order.
 func (g *graph) about(st *review.Statement) []int {
@@ -553,17 +320,3 @@ func (g *graph) used(st *review.Statement) int {
 	}
 	return first
 }
-
-// touching is what the commits of each move touch.
-type touching map[int]map[string]bool
-
-func (t touching) add(move int, touched []pluginapi.Change) {
-	if t[move] == nil {
-		t[move] = map[string]bool{}
-	}
-	for i := range touched {
-		t[move][string(touched[i].Path)] = true
-	}
-}
-
-func (t touching) paths(move int) []string { return slices.Sorted(maps.Keys(t[move])) }

@@ -1,0 +1,157 @@
+package doctorcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks"
+)
+
+// protected are refs here that the policy protects and that are not where their newest admissions put them.
+func protected(ctx context.Context, w *work.Work, pin envelope.Digest, root *provenance.Root) ([]ailment, error) {
+	refs, err := w.Session.Refs()
+	if err != nil {
+		return nil, err
+	}
+	var heads []provenance.Head
+	for _, ref := range refs {
+		if !root.Policy.Protects(ref.Name) {
+			continue
+		}
+		h, err := provenance.HeadOf(w.Session, ref.Name)
+		if err != nil {
+			return nil, work.Explain(err)
+		}
+		heads = append(heads, h)
+	}
+	if len(heads) == 0 {
+		return nil, nil
+	}
+	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
+	if errors.Is(err, provenance.ErrShallow) || errors.Is(err, provenance.ErrPartial) {
+		return nil, nil // what is not here is not damaged
+	}
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	var out []ailment
+	for _, h := range heads {
+		state := f.RefState(h, w.Env.Now(), w.Ask(f.Root, f.Authority))
+		w.HintMoved(&state)
+		for _, x := range state.Findings {
+			x.Message = h.Ref + ": " + x.Message
+			if x.Object == h.Ref {
+				x.Object = ""
+			}
+			out = append(out, ailment{Finding: x})
+		}
+	}
+	return out, nil
+}
+
+// unverified are commits of this branch that do not verify, but for those that were told already. A history that ends too
+// early, or that nobody began, has none to tell.
+func unverified(ctx context.Context, w *work.Work, pin envelope.Digest, told []ailment) ([]ailment, error) {
+	span, err := provenance.ParseSpan(w.Session)
+	if errors.Is(err, provenance.ErrRevision) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	opts := w.Looking(pin)
+	opts.Cache = w.Cache(false)
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	var out []ailment
+	known := map[string]bool{}
+	for _, a := range told {
+		known[a.Object] = true
+	}
+	more := 0
+	if err == nil {
+		for r, rerr := range rep.Results {
+			if err = rerr; err != nil {
+				break
+			}
+			switch {
+			case r.Verdict.OK() || known[r.Commit.String()]:
+			case len(out) == maxRed:
+				more++
+			default:
+				first := r.Findings[0]
+				out = append(out, ailment{Finding: verdict.Finding{
+					Code: first.Code, Object: r.Commit.String(), Path: first.Path, Message: "it does not verify: " + first.Message, Hint: "covenant show " + r.Commit.Short(),
+				}})
+			}
+		}
+	}
+	if more > 0 {
+		out = append(out, ailment{Finding: verdict.Finding{Code: out[0].Code, Message: fmt.Sprintf("and %d more commits do not verify", more), Hint: "covenant verify -q"}})
+	}
+	if errors.Is(err, provenance.ErrShallow) || errors.Is(err, provenance.ErrEmptyRange) || errors.Is(err, provenance.ErrPartial) || errors.As(err, new(*provenance.RootError)) || errors.Is(err, provenance.ErrFreshness) {
+		err = nil // or what is wrong with the root was told
+	}
+	return out, work.Explain(err)
+}
+
+// failures are the commits that hooks could not seal and nobody sealed since.
+func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment {
+	var out []ailment
+	r := w.Session.Repo()
+	list := hooks.Failures(r)
+	open := 0
+	for _, x := range list {
+		if len(f.Seals[x.Commit]) > 0 {
+			continue
+		}
+		commits, err := provenance.Commits(w.Session, x.Commit.String())
+		if err != nil {
+			continue // rewritten away and collected
+		}
+		if exempt, err := f.Root.Exempted(ctx, w.Session, commits, w.Verifying(f.Root.Pin())); err == nil && exempt[x.Commit] {
+			continue
+		}
+		open++ // remembered: what was taken back may come back
+		if !held(ctx, w, x.Commit.String()) {
+			continue
+		}
+		if denied := f.Denied[x.Commit]; len(denied) > 0 { // nobody vouches for that unasked
+			out = append(out, ailment{Finding: verdict.Finding{
+				Code: verdict.SealBypassed, Object: x.Commit.String(), Message: "the gate refused it, and it stands: " + denied[0].Reason,
+				Hint: "covenant capability explain " + denied[0].ID.Short(),
+			}})
+			continue
+		}
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: hookFailed, Object: x.Commit.String(), Message: x.Moment + " could not seal it: " + x.Reason, Hint: "covenant provenance seal " + x.Commit.Short()},
+			mend: func() error {
+				k, err := w.Sealer(f)
+				if err != nil {
+					return err
+				}
+				_, err = k.Seal(ctx, prov.Vouching, "", commits)
+				return err
+			},
+		})
+	}
+	if open == 0 && len(list) > 0 {
+		_ = hooks.ForgetFailures(r)
+	}
+	return out
+}
+
+// held reports whether a ref, or HEAD, leads to a commit.
+func held(ctx context.Context, w *work.Work, commit string) bool {
+	r := w.Session.Repo()
+	if out, err := r.Run(ctx, nil, "for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit); err != nil || len(out) > 0 {
+		return true
+	}
+	_, err := r.Run(ctx, nil, "merge-base", "--is-ancestor", commit, "HEAD")
+	return err == nil
+}
