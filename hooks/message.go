@@ -24,10 +24,10 @@ const (
 // IntentVariable names the intent that commits are made for.
 const IntentVariable = "COVENANT_INTENT"
 
-// intent returns what commits are made for, as the environment says, else the configuration; "" where neither says anything.
-func (in *Input) intent(r *git.Repo) (string, error) {
+// Intent returns what commits are made for, as the environment says, else the configuration; "" where neither says anything.
+func Intent(lookup func(string) (string, bool), r *git.Repo) (string, error) {
 	where, intent := IntentVariable, ""
-	if intent, _ = in.lookup(IntentVariable); intent == "" {
+	if intent, _ = lookup(IntentVariable); intent == "" {
 		where = provenance.IntentKey
 		intent, _ = r.Config().Get(provenance.IntentKey)
 	}
@@ -68,7 +68,7 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 		return nil, fmt.Errorf("%w: %.80q", provenance.ErrNobody, name)
 	}
 	b = trailer.Set(b, comment, trailer.Trailer{Key: PrincipalTrailer, Value: name})
-	intent, err := in.intent(s.Repo())
+	intent, err := Intent(in.lookup, s.Repo())
 	if err != nil {
 		return nil, err
 	}

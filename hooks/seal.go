@@ -64,7 +64,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		return nil, err
 	}
 	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true, Refs: refs}
-	if k.Intent, err = in.intent(s.Repo()); err != nil {
+	if k.Intent, err = Intent(in.lookup, s.Repo()); err != nil {
 		return nil, err
 	}
 	unlock, err := s.Repo().Lock(ctx)

@@ -85,36 +85,57 @@ func (e *Entry) Claims(name string, ownerOf func(keyID string) (string, bool)) b
 // writer, the key, and that no head goes back. ownerOf tells the ledger's
 // writer prefix of a key, the first sixteen digits of its name.
 func (c *Chain) Link(topic, writer string, ownerOf func(keyID string) (string, bool)) {
-	seen := map[string]uint64{}
-	var prev envelope.Digest
-	for i, e := range c.Entries {
-		if e.Err != nil {
-			c.Break(i, ledgerCode(e.Err), "entry %d of %s: %v", i+1, c.Name, e.Err)
+	t := Thread{Topic: topic, Writer: writer}
+	for i := range c.Entries {
+		if code, why := t.Take(&c.Entries[i], ownerOf); code != "" {
+			c.Break(i, code, "%s", why)
 			return
 		}
-		h := e.Header
-		owner, ok := ownerOf(e.KeyID)
-		switch {
-		case h.Topic != topic || h.Writer != writer:
-			c.Break(i, LedgerWriter, "entry %d of %s belongs to %s", i+1, c.Name, h.Ledger())
-		case !ok || len(writer) < len(owner) || writer[:len(owner)] != owner:
-			c.Break(i, LedgerWriter, "entry %d of %s is signed by %s, which is not its writer", i+1, c.Name, e.KeyID)
-		case h.Seq != uint64(i)+1:
-			c.Break(i, LedgerOrder, "entry %d of %s says it is number %d", i+1, c.Name, h.Seq)
-		case h.Prev != prev:
-			c.Break(i, LedgerOrder, "entry %d of %s follows %s, but %s stands before it", i+1, c.Name, h.Prev.Short(), prev.Short())
-		}
-		for _, d := range h.Heads {
-			if d.Seq < seen[d.Ledger] {
-				c.Break(i, LedgerHeads, "entry %d of %s saw entry %d of %s, and had seen %d before", i+1, c.Name, d.Seq, d.Ledger, seen[d.Ledger])
-			}
-			seen[d.Ledger] = d.Seq
-		}
-		if c.Broken != nil {
-			return
-		}
-		prev = e.ID
 	}
+}
+
+// Thread is how far a ledger was followed, entry by entry. Of its beginning only Topic and Writer are set.
+type Thread struct {
+	Topic, Writer string
+	ID            envelope.Digest   // of the last entry
+	Seq           uint64            // its number
+	Named         map[string]uint64 // heads that entries named so far, by ledger
+}
+
+// Take goes on to the next entry. Where that breaks the rules of a chain it says by which code, and why, and nothing is taken.
+func (t *Thread) Take(e *Entry, ownerOf func(keyID string) (string, bool)) (Code, string) {
+	name := t.Topic + "/" + t.Writer
+	broken := func(code Code, format string, a ...any) (Code, string) {
+		return code, fmt.Sprintf("entry %d of %s ", t.Seq+1, name) + fmt.Sprintf(format, a...)
+	}
+	if e.Err != nil {
+		return ledgerCode(e.Err), fmt.Sprintf("entry %d of %s: %v", t.Seq+1, name, e.Err)
+	}
+	h := e.Header
+	owner, ok := ownerOf(e.KeyID)
+	switch {
+	case h.Topic != t.Topic || h.Writer != t.Writer:
+		return broken(LedgerWriter, "belongs to %s", h.Ledger())
+	case !ok || len(t.Writer) < len(owner) || t.Writer[:len(owner)] != owner:
+		return broken(LedgerWriter, "is signed by %s, which is not its writer", e.KeyID)
+	case h.Seq != t.Seq+1:
+		return broken(LedgerOrder, "says it is number %d", h.Seq)
+	case h.Prev != t.ID:
+		return broken(LedgerOrder, "follows %s, but %s stands before it", h.Prev.Short(), t.ID.Short())
+	}
+	for _, d := range h.Heads {
+		if d.Seq < t.Named[d.Ledger] {
+			return broken(LedgerHeads, "saw entry %d of %s, and had seen %d before", d.Seq, d.Ledger, t.Named[d.Ledger])
+		}
+	}
+	for _, d := range h.Heads {
+		if t.Named == nil {
+			t.Named = map[string]uint64{}
+		}
+		t.Named[d.Ledger] = max(t.Named[d.Ledger], d.Seq)
+	}
+	t.ID, t.Seq = e.ID, h.Seq
+	return "", ""
 }
 
 func ledgerCode(err error) Code {

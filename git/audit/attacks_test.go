@@ -358,7 +358,7 @@ func TestRollbackIsRemembered(t *testing.T) {
 			change(w, ref, l)
 			for range 2 {
 				k := w.sealer()
-				if list, errs := audit.Logs(k.Session, w.cache(k.Session), k.Root.ID, k.Authority, ""); len(list) > 0 || len(errs) != 1 || !errors.Is(errs[0], audit.ErrRolledBack) {
+				if list, errs := audit.Logs(k.Session, w.cache(k.Session), k.Root.ID, k.Authority, ""); len(list) > 0 || len(errs) != 1 || !errors.Is(errs[0], provenance.ErrRolledBack) {
 					t.Errorf("%d logs, %v", len(list), errs)
 				}
 				found, err := audit.Wrong(w.facts(), w.cache(k.Session), w.clock)

@@ -68,7 +68,7 @@ func checkpoint(ctx context.Context, k *provenance.Sealer, cache *provenance.Cac
 		if err != nil {
 			return nil, err
 		}
-		if l, err = OpenLog(k.Session, cache, k.Root.ID, k.Authority, name, refs); errors.Is(err, ErrRolledBack) || errors.Is(err, ledger.ErrDamaged) {
+		if l, err = OpenLog(k.Session, cache, k.Root.ID, k.Authority, name, refs); errors.Is(err, provenance.ErrRolledBack) || errors.Is(err, ledger.ErrDamaged) {
 			return nil, fmt.Errorf("%w: %w", errOwnLog, err)
 		} else if err != nil {
 			return nil, fmt.Errorf("the log of %s: %w", name, err)

@@ -35,9 +35,6 @@ const noteFile = "checkpoint"
 // ErrNoCheckpoint says that nobody has checkpointed the ledgers.
 var ErrNoCheckpoint = errors.New("there is no checkpoint here")
 
-// ErrRolledBack says that a ledger of checkpoints lacks an entry that this clone has made a log of.
-var ErrRolledBack = errors.New("the ledger was rolled back")
-
 var errIndex = errors.New("the log and its index don't fit: run it again")
 
 // state says how far a log was made.
@@ -97,7 +94,7 @@ func OpenLog(s *git.Session, cache *provenance.Cache, repository envelope.Digest
 	if err = l.load(); err == nil {
 		err = l.catchUp()
 	}
-	if err != nil && !errors.Is(err, ErrRolledBack) { // what is derived may be damaged: once more, from the ledgers
+	if err != nil && !errors.Is(err, provenance.ErrRolledBack) { // what is derived may be damaged: once more, from the ledgers
 		err = l.again()
 	}
 	if err != nil {
@@ -197,7 +194,7 @@ func (l *Tlog) catchUp() error {
 		ids, last = append(ids, c.ID), c.ID.String()
 	}
 	if len(ids) == 0 {
-		return fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, l.name, l.at.Entry)
+		return fmt.Errorf("%w: %s no longer has entry %s", provenance.ErrRolledBack, l.name, l.at.Entry)
 	}
 	for _, id := range ids {
 		e, _, err := ledger.Read(l.s, id)
@@ -373,7 +370,7 @@ func (l *Tlog) again() error {
 		return err
 	}
 	if l.had != "" && !l.met {
-		return fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, l.name, l.had.Short())
+		return fmt.Errorf("%w: %s no longer has entry %s", provenance.ErrRolledBack, l.name, l.had.Short())
 	}
 	return nil
 }

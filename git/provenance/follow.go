@@ -3,6 +3,7 @@ package provenance
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ type Next struct {
 }
 
 // ErrRolledBack says that a ledger no longer has an entry that it was followed to.
-var ErrRolledBack = errors.New("the ledger no longer has what was read of it")
+var ErrRolledBack = errors.New("the ledger was rolled back")
 
 // followed is how many entries are opened together.
 const followed = 4096
@@ -43,10 +44,8 @@ const followed = 4096
 // which the trust root let go, beyond what was known then, and from cut on, where that is not 0. f knows the keys: what [LoadAuthority] or [Load] returned.
 func (f *Facts) Follow(s *git.Session, name ledger.Name, tip oid.ID, from Followed, cut uint64, yield func(Next) error) (Followed, *verdict.Finding, error) {
 	at := from
-	at.Named = map[string]uint64{}
-	for k, v := range from.Named {
-		at.Named[k] = v
-	}
+	thread := verdict.Thread{Topic: name.Topic, Writer: string(name.Writer), ID: from.ID, Seq: from.Seq, Named: maps.Clone(from.Named)}
+	owners := f.ownerOf(f.Authority)
 	commits, wrong, err := f.commitsSince(s, name, tip, from)
 	if err != nil {
 		return from, nil, err
@@ -58,7 +57,7 @@ func (f *Facts) Follow(s *git.Session, name ledger.Name, tip oid.ID, from Follow
 	if wrong != "" {
 		return at, broken(verdict.LedgerDamaged, "%s", wrong), nil
 	}
-	owner, key, known := WriterKey(f.Authority, name.Writer)
+	owner, _, known := WriterKey(f.Authority, name.Writer)
 	if !known {
 		return at, broken(verdict.LedgerUnknown, "is written by somebody whom nobody introduced"), nil
 	}
@@ -72,29 +71,17 @@ func (f *Facts) Follow(s *git.Session, name ledger.Name, tip oid.ID, from Follow
 		}
 		for i := range entries {
 			e := &entries[i]
-			switch h := e.Header; {
-			case !all && at.Seq >= last.Seq, cut > 0 && at.Seq+1 >= cut:
+			if !all && at.Seq >= last.Seq || cut > 0 && at.Seq+1 >= cut {
 				at.Bad = tip.String()
 				return at, nil, nil
-			case e.Err != nil:
-				return at, broken(ledgerCodeOf(e.Err), "entry %d: %v", at.Seq+1, e.Err), nil
-			case h.Ledger() != name.String(), e.KeyID != key.ID() && !name.Writer.OfKey(keyDigest(f, e.KeyID)):
-				return at, broken(verdict.LedgerWriter, "entry %d belongs to %s, and is signed by %s", at.Seq+1, h.Ledger(), e.KeyID), nil
-			case h.Seq != at.Seq+1, h.Prev != at.ID:
-				return at, broken(verdict.LedgerOrder, "entry %d says it is number %d, and follows %s", at.Seq+1, h.Seq, h.Prev.Short()), nil
 			}
-			for _, d := range e.Header.Heads {
-				if d.Seq < at.Named[d.Ledger] {
-					return at, broken(verdict.LedgerHeads, "entry %d saw entry %d of %s, and had seen %d before", at.Seq+1, d.Seq, d.Ledger, at.Named[d.Ledger]), nil
-				}
-			}
-			if !all && e.Header.Seq == last.Seq && e.ID != last.ID {
+			if !all && e.Err == nil && e.Header.Seq == last.Seq && e.ID != last.ID {
 				return at, broken(LedgerLate, "entry %d is another one than the trust root names", last.Seq), nil
 			}
-			for _, d := range e.Header.Heads {
-				at.Named[d.Ledger] = d.Seq
+			if code, why := thread.Take(e, owners); code != "" {
+				return at, broken(code, "%s", why), nil
 			}
-			at.Commit, at.ID, at.Seq = e.Commit.String(), e.ID, e.Header.Seq
+			at.Commit, at.ID, at.Seq, at.Named = e.Commit.String(), e.ID, e.Header.Seq, thread.Named
 			if err := yield(Next{e.KeyID, e.Header, opened[i]}); err != nil {
 				return from, nil, err
 			}
@@ -102,15 +89,6 @@ func (f *Facts) Follow(s *git.Session, name ledger.Name, tip oid.ID, from Follow
 	}
 	at.Bad = ""
 	return at, nil, nil
-}
-
-// keyDigest returns the digest of a known key.
-func keyDigest(f *Facts, keyID string) [32]byte {
-	k, ok := PublicKey(f.Authority, keyID)
-	if !ok {
-		return [32]byte{}
-	}
-	return k.Digest()
 }
 
 // commitsSince lists the entries after the one that a ledger was followed to, oldest first. wrong says why they are no chain.
@@ -132,7 +110,7 @@ func (f *Facts) commitsSince(s *git.Session, name ledger.Name, tip oid.ID, from 
 			return nil, "entry " + id.Short() + " follows more than one", nil
 		}
 		if len(c.Parents) == 0 && from.Commit != "" {
-			return nil, "", fmt.Errorf("%w: %s, %s", ErrRolledBack, name, from.ID.Short())
+			return nil, "", fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, name, from.ID.Short())
 		}
 		if len(c.Parents) == 0 || c.Parents[0].String() == from.Commit {
 			slices.Reverse(commits)
@@ -156,14 +134,14 @@ func (f *Facts) commitsSince(s *git.Session, name ledger.Name, tip oid.ID, from 
 			return nil, "entry " + c.ID.Short() + " follows more than one", nil
 		case len(c.Parents) == 0 && last != "", len(c.Parents) == 1 && c.Parents[0].String() != last:
 			if from.Commit != "" {
-				return nil, "", fmt.Errorf("%w: %s, %s", ErrRolledBack, name, from.ID.Short())
+				return nil, "", fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, name, from.ID.Short())
 			}
 			return nil, "entry " + c.ID.Short() + " does not follow the one before it", nil
 		}
 		commits, last = append(commits, c.ID), c.ID.String()
 	}
 	if last != tip.String() {
-		return nil, "", fmt.Errorf("%w: %s, %s", ErrRolledBack, name, from.ID.Short())
+		return nil, "", fmt.Errorf("%w: %s no longer has entry %s", ErrRolledBack, name, from.ID.Short())
 	}
 	return commits, "", nil
 }
@@ -229,17 +207,6 @@ func (f *Facts) openOne(e *verdict.Entry, data []byte) *envelope.Opened {
 		e.Err = err
 	}
 	return o
-}
-
-// ledgerCodeOf says by which code an entry is told that did not open.
-func ledgerCodeOf(err error) verdict.Code {
-	switch {
-	case errors.Is(err, envelope.ErrNewer):
-		return verdict.LedgerNewer
-	case errors.Is(err, envelope.ErrUnknownKey), errors.Is(err, envelope.ErrSignature):
-		return verdict.LedgerSignature
-	}
-	return verdict.LedgerDamaged
 }
 
 // Tips returns ledgers of topics, and the other ways that some of them went, by ref.

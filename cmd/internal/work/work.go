@@ -17,7 +17,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
-	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -183,12 +182,8 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	}
 	k := &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}
 	k.Asker = w.Ask(f.Root, f.Authority)
-	k.Intent = w.Env.Value(hooks.IntentVariable)
-	if k.Intent == "" {
-		k.Intent, _ = w.Session.Repo().Config().Get(provenance.IntentKey)
-	}
-	if k.Intent != "" && !prov.ValidIntent(k.Intent) {
-		return nil, cli.Usage("%s, or %s: %.40q is no name of an intent", hooks.IntentVariable, provenance.IntentKey, k.Intent)
+	if k.Intent, err = hooks.Intent(w.Env.Lookup, w.Session.Repo()); err != nil {
+		return nil, cli.Usage("%v", err)
 	}
 	return k, nil
 }
