@@ -12,5 +12,5 @@ import (
 func main() {
 	openpgp.Enable()
 	env := cli.Process()
-	os.Exit(cli.Main(env, root.New(env)))
+	os.Exit(cli.Main(env, root.For(env)))
 }

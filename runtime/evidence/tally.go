@@ -172,21 +172,26 @@ type cargo struct {
 	seen   bool
 }
 
+// lazily compiles an expression when it is first needed: few runs of the program count tests.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
+
 var (
-	cargoResult = regexp.MustCompile(`^test result: (?:ok|FAILED)\. (\d{1,9}) passed; (\d{1,9}) failed; (\d{1,9}) ignored; \d+ measured; \d+ filtered out`)
-	cargoFailed = regexp.MustCompile(`^test (.+) \.\.\. FAILED$`)
+	cargoResult = lazily(`^test result: (?:ok|FAILED)\. (\d{1,9}) passed; (\d{1,9}) failed; (\d{1,9}) ignored; \d+ measured; \d+ filtered out`)
+	cargoFailed = lazily(`^test (.+) \.\.\. FAILED$`)
 )
 
 func (c *cargo) line(b []byte) {
 	if !bytes.HasPrefix(b, []byte("test ")) {
 		return
 	}
-	if m := cargoResult.FindSubmatch(b); m != nil {
+	if m := cargoResult().FindSubmatch(b); m != nil {
 		c.seen = true
 		c.tests.Passed += number(m[1])
 		c.tests.Failed += number(m[2])
 		c.tests.Skipped += number(m[3])
-	} else if m := cargoFailed.FindSubmatch(b); m != nil {
+	} else if m := cargoFailed().FindSubmatch(b); m != nil {
 		c.failed.add(string(m[1]))
 	}
 }
@@ -209,30 +214,30 @@ type pytest struct {
 }
 
 var (
-	pytestEnd    = regexp.MustCompile(`^(?:=+ )?(\d{1,9} [a-z]+(?:, \d{1,9} [a-z]+)*) in \d+(?:\.\d+)?s(?: \(\d+(?:[:\d]+|[^=]*)\))?(?: =+)?$`)
-	pytestWords  = regexp.MustCompile(`(\d{1,9}) ([a-z]+)`)
-	pytestFailed = regexp.MustCompile(`^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)(?: - .*)?$`)
-	colours      = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	pytestEnd    = lazily(`^(?:=+ )?(\d{1,9} [a-z]+(?:, \d{1,9} [a-z]+)*) in \d+(?:\.\d+)?s(?: \(\d+(?:[:\d]+|[^=]*)\))?(?: =+)?$`)
+	pytestWords  = lazily(`(\d{1,9}) ([a-z]+)`)
+	pytestFailed = lazily(`^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)(?: - .*)?$`)
+	colours      = lazily("\x1b\\[[0-9;]*m")
 )
 
 func (p *pytest) line(b []byte) {
 	if bytes.IndexByte(b, 0x1b) >= 0 {
-		b = colours.ReplaceAll(b, nil)
+		b = colours().ReplaceAll(b, nil)
 	}
 	if len(b) == 0 || (b[0] != '=' && b[0] != 'F' && b[0] != 'E' && (b[0] < '0' || b[0] > '9')) {
 		return
 	}
-	if m := pytestFailed.FindSubmatch(b); m != nil {
+	if m := pytestFailed().FindSubmatch(b); m != nil {
 		p.failed.add(string(m[1]))
 		return
 	}
-	m := pytestEnd.FindSubmatch(b)
+	m := pytestEnd().FindSubmatch(b)
 	if m == nil {
 		return
 	}
 	var t evidence.Tests
 	known := false
-	for _, w := range pytestWords.FindAllSubmatch(m[1], -1) {
+	for _, w := range pytestWords().FindAllSubmatch(m[1], -1) {
 		n := number(w[1])
 		switch string(w[2]) {
 		case "passed", "xpassed":
@@ -267,16 +272,16 @@ type tap struct {
 }
 
 var (
-	tapPlan = regexp.MustCompile(`^1\.\.(\d{1,9})(?:\s*#.*)?$`)
-	tapLine = regexp.MustCompile(`^(not )?ok\b(?:\s+(\d{1,9}))?(?:\s+-)?\s*(.*)$`)
-	tapMark = regexp.MustCompile(`(?i)\s*(?:^|[^\\])#\s*(skip\S*|todo)\b.*$`)
+	tapPlan = lazily(`^1\.\.(\d{1,9})(?:\s*#.*)?$`)
+	tapLine = lazily(`^(not )?ok\b(?:\s+(\d{1,9}))?(?:\s+-)?\s*(.*)$`)
+	tapMark = lazily(`(?i)\s*(?:^|[^\\])#\s*(skip\S*|todo)\b.*$`)
 )
 
 func (t *tap) line(b []byte) {
 	if len(b) == 0 || !strings.ContainsRune("1TnoB", rune(b[0])) {
 		return
 	}
-	switch m := tapPlan.FindSubmatch(b); {
+	switch m := tapPlan().FindSubmatch(b); {
 	case m != nil:
 		t.plan, t.stated = number(m[1]), true
 		return
@@ -287,12 +292,12 @@ func (t *tap) line(b []byte) {
 		t.bailed = true
 		return
 	}
-	m := tapLine.FindSubmatch(b)
+	m := tapLine().FindSubmatch(b)
 	if m == nil || t.lines >= maxCount {
 		return
 	}
 	t.lines++
-	mark := tapMark.Find(m[3])
+	mark := tapMark().Find(m[3])
 	switch name := strings.TrimSpace(string(bytes.TrimSuffix(m[3], mark))); {
 	case mark != nil && (len(m[1]) > 0 || bytes.Contains(bytes.ToLower(mark), []byte("skip"))):
 		t.tests.Skipped++ // of what is to be done it is expected that it fails

@@ -108,8 +108,12 @@ func (b *bench) audit(entries int) error {
 	}
 	bar := 10 * time.Second * time.Duration(entries) / 100_000
 	row(fmt.Sprintf("audit verify, %d entries, cold", entries), ms(median(cold)), "≤ "+bar.String(), median(cold) <= bar)
-	row(fmt.Sprintf("audit verify, %d entries, nothing new", entries), ms(median(again)), "≤ 25 ms", median(again) <= 25*time.Millisecond)
-	row(fmt.Sprintf("audit prove, %d entries", entries), ms(median(proof)), "≤ 50 ms", median(proof) <= 50*time.Millisecond)
+	if err := b.held(fmt.Sprintf("audit verify, %d entries, nothing new", entries), median(again), "", 25*time.Millisecond); err != nil {
+		return err
+	}
+	if err := b.held(fmt.Sprintf("audit prove, %d entries", entries), median(proof), "", 50*time.Millisecond); err != nil {
+		return err
+	}
 	row(fmt.Sprintf("audit checkpoint, %d entries: the first, the next", entries), ms(first)+", "+ms(median(next)), "-", true)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -145,9 +146,14 @@ const (
 )
 
 var (
-	traceVersions = regexp.MustCompile(`^0\.[0-9]+(\.[0-9]+)?$|^1\.[0-9]+(\.[0-9]+)?$`) // what is about writes 1.0, too
-	revisions     = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+	traceVersions = lazily(`^0\.[0-9]+(\.[0-9]+)?$|^1\.[0-9]+(\.[0-9]+)?$`) // what is about writes 1.0, too
+	revisions     = lazily(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 )
+
+// lazily compiles an expression when it is first needed: blame seldom reads a record.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // A claim is what a record says of lines of a file of a commit. Nobody signed it.
 type claim struct {
@@ -202,10 +208,10 @@ func readClaims(b []byte) (claims, error) {
 		if err := json.Unmarshal(line, &r); err != nil {
 			return nil, bad("%v", err)
 		}
-		if !traceVersions.MatchString(r.Version) || r.ID == "" {
+		if !traceVersions().MatchString(r.Version) || r.ID == "" {
 			return nil, bad("version %.20q, id %.40q", r.Version, r.ID)
 		}
-		if r.VCS == nil || r.VCS.Type != "git" || !revisions.MatchString(r.VCS.Revision) {
+		if r.VCS == nil || r.VCS.Type != "git" || !revisions().MatchString(r.VCS.Revision) {
 			continue
 		}
 		for i := range r.Files {

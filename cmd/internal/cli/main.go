@@ -83,11 +83,31 @@ func counted(root *cobra.Command, args []string) []string {
 	return out
 }
 
+// Word returns what would be the name of a command of a program called root, for who builds only that command; "" where the arguments
+// begin with something else.
+func (e *Env) Word(root string) string {
+	if name, ok := strings.CutPrefix(e.base(), root+"-"); ok {
+		return name
+	}
+	args := e.Args
+	for len(args) > 1 && args[0] == "-C" {
+		args = args[2:]
+	}
+	switch {
+	case len(args) == 0:
+		return ""
+	case args[0] == "--version" || args[0] == "-v":
+		return "version"
+	}
+	return args[0]
+}
+
+func (e *Env) base() string { return strings.TrimSuffix(filepath.Base(e.Args0), ".exe") }
+
 // args returns the arguments for root: the multi-call name and -C are taken out.
 func (e *Env) args(root *cobra.Command) ([]string, error) {
 	args := e.Args
-	base := strings.TrimSuffix(filepath.Base(e.Args0), ".exe")
-	if name, ok := strings.CutPrefix(base, root.Name()+"-"); ok && builtin(root, name) {
+	if name, ok := strings.CutPrefix(e.base(), root.Name()+"-"); ok && builtin(root, name) {
 		args = append([]string{name}, args...)
 	}
 	for len(args) > 0 && args[0] == "-C" {

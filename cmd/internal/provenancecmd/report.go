@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/report"
@@ -130,7 +131,7 @@ func remote(w *work.Work, said string) string {
 }
 
 // scpLike is the form host:path of gitremote URLs.
-var scpLike = regexp.MustCompile(`^(?:[^@/:]+@)?([A-Za-z0-9.-]{2,}):([^/\\:].*)$`)
+var scpLike = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:[^@/:]+@)?([A-Za-z0-9.-]{2,}):([^/\\:].*)$`) })
 
 // repositoryURI is a remote's URL as a URI, without user, password and query; "" when
 // it is none.
@@ -138,7 +139,7 @@ func repositoryURI(remote string) string {
 	if filepath.IsAbs(remote) {
 		return (&url.URL{Scheme: "file", Path: filepath.ToSlash(remote)}).String()
 	}
-	if m := scpLike.FindStringSubmatch(remote); m != nil && !strings.Contains(remote, "://") {
+	if m := scpLike().FindStringSubmatch(remote); m != nil && !strings.Contains(remote, "://") {
 		return (&url.URL{Scheme: "ssh", Host: m[1], Path: "/" + m[2]}).String()
 	}
 	u, err := url.Parse(remote)

@@ -31,10 +31,69 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 )
 
+// commands are the names of all commands and what builds them, in the order of the names.
+var commands = []struct {
+	name  string
+	build func(*cli.Env) *cobra.Command
+}{
+	{"audit", auditcmd.New},
+	{"blame", blamecmd.New},
+	{"capability", capabilitycmd.New},
+	{"disable", disablecmd.New},
+	{"doctor", doctorcmd.New},
+	{"evidence", evidencecmd.New},
+	{"handoff", handoffcmd.New},
+	{"hooks", hookscmd.New},
+	{"identity", identitycmd.New},
+	{"init", initcmd.New},
+	{"intent", intentcmd.New},
+	{"log", logcmd.New},
+	{"plugin", plugincmd.New},
+	{"policy", policycmd.New},
+	{"provenance", provenancecmd.New},
+	{"ref", refcmd.New},
+	{"review", reviewcmd.New},
+	{"show", showcmd.New},
+	{"stats", statscmd.New},
+	{"status", statuscmd.New},
+	{"sync", synccmd.New},
+	{"trust", trustcmd.New},
+	{"verify", newVerify},
+	{"version", versioncmd.New},
+}
+
+func newVerify(env *cli.Env) *cobra.Command {
+	verify := provenancecmd.NewVerify(env)
+	verify.ValidArgsFunction = cli.Complete(env, 0, work.Revisions(env))
+	return verify
+}
+
+// For is New for the one run that env's arguments ask for: where they name a command, only that one is built, since
+// to build them all takes longer than many of them.
+func For(env *cli.Env) *cobra.Command {
+	root := bare()
+	word := env.Word(root.Name())
+	for _, c := range commands {
+		if c.name == word {
+			root.AddCommand(c.build(env))
+			return root
+		}
+	}
+	return New(env)
+}
+
 // New returns the command "covenant" with all its subcommands. Nothing has run
 // yet, and nothing is read from env before a command runs.
 func New(env *cli.Env) *cobra.Command {
-	root := &cobra.Command{
+	root := bare()
+	for _, c := range commands {
+		root.AddCommand(c.build(env))
+	}
+	return root
+}
+
+func bare() *cobra.Command {
+	return &cobra.Command{
 		Use:   "covenant",
 		Short: "Provenance for Git: who did what, under which authority, with what evidence",
 		Long: `Covenant records, inside a Git repository, who made each commit, under which
@@ -48,33 +107,4 @@ As with Git, "covenant -C DIR COMMAND" runs in another directory, "covenant --ve
 is "covenant version", and a command that is not listed here is looked for as a program
 covenant-COMMAND.`,
 	}
-	verify := provenancecmd.NewVerify(env)
-	verify.ValidArgsFunction = cli.Complete(env, 0, work.Revisions(env))
-	root.AddCommand(
-		auditcmd.New(env),
-		blamecmd.New(env),
-		capabilitycmd.New(env),
-		disablecmd.New(env),
-		doctorcmd.New(env),
-		evidencecmd.New(env),
-		handoffcmd.New(env),
-		hookscmd.New(env),
-		identitycmd.New(env),
-		initcmd.New(env),
-		intentcmd.New(env),
-		logcmd.New(env),
-		plugincmd.New(env),
-		policycmd.New(env),
-		provenancecmd.New(env),
-		verify,
-		refcmd.New(env),
-		reviewcmd.New(env),
-		showcmd.New(env),
-		statscmd.New(env),
-		statuscmd.New(env),
-		synccmd.New(env),
-		trustcmd.New(env),
-		versioncmd.New(env),
-	)
-	return root
 }
