@@ -17,6 +17,7 @@ type Question struct {
 	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
 	Usable  func(path string, x Offer) bool
 	Now     func(c *Candidate, path string) bool       // its signer may bring the path now
+	Stands  func(c *Candidate, path string) bool       // likewise, or might when somebody accountable had seen the seal
 	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
 	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
@@ -121,7 +122,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			e := &d.Sources[i].All[j]
 			path := string(e.Path)
 			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
-				return q.Continues(y, l.seal) && o.only(y, path, taken)
+				return q.Continues(y, l.seal) && o.only(y, path, taken) && q.Stands(y, path)
 			}, func(y *Candidate) bool { return q.Continues(y, l.seal) })
 		}
 	}

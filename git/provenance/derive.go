@@ -34,7 +34,8 @@ type deriver struct {
 	allowed     map[sealedPath]bool // by may
 	allowedNow  map[sealedPath]bool // by mayNow
 	entered     map[origin]entry
-	behindOf    *verdict.Candidate // likewise, of behind
+	sights      map[[2]string][]reached // by saw: of a ledger and another one
+	behindOf    *verdict.Candidate      // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -55,7 +56,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, sights: map[[2]string][]reached{},
 	}
 }
 
@@ -148,7 +149,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	counts, past := d.pasts(c)
 	q.Usable = d.usable(c, q.Changes, x.exam.Side, counts, past)
 	p := d.porting(s)
-	q.Now = d.mayNow
+	q.Now, q.Stands = d.mayNow, d.stands
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys
 	x.exam.Derived = d.offers.Derive(q)
@@ -243,7 +244,7 @@ func (d *deriver) builders() {
 			continue
 		}
 		by := verdict.Seen{KeyID: cand.KeyID, Time: cand.Header.Time}
-		if p, ok := d.f.Authority.ByKey(cand.KeyID); !ok || p.Accountable != p.Name || p.Kind == "agent" {
+		if !d.rooted(cand) {
 			continue // whose times are claims
 		}
 		d.accountable = append(d.accountable, cand)

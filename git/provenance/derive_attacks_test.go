@@ -385,6 +385,28 @@ func TestDerivedAttacked(t *testing.T) {
 			p.claims("mallory", "refs/heads/agent/x", provenance.Claim{Commit: git.Commit{ID: first, Tree: p.tree(), Parents: []oid.ID{id}}, Changes: [][]prov.Change{{}}})
 			return id
 		}, verdict.Derived},
+		{"lies about a forge's update of a branch that is gone, to have the work on it come after its revert", func(p *press) oid.ID {
+			p.grant("alice", "coder", func(g *capability.Grant) { g.Action = capability.Vouch })
+			p.grant("alice", "helper", func(g *capability.Grant) {
+				g.Action, g.Scope = capability.Vouch, scope(p.t, `{"version":1,"paths":["docs/**"]}`)
+			})
+			was, evil := p.git("rev-parse", "HEAD:src/a"), p.gitIn("evil\n", "hash-object", "-w", "--stdin")
+			doc := p.git("rev-parse", "HEAD:docs/d")
+			update := p.never(0)
+			p.claims("coder", "refs/heads/main", provenance.Claim{
+				Commit:  git.Commit{ID: p.never(1), Tree: p.tree(), Parents: []oid.ID{update}},
+				Changes: [][]prov.Change{{claim("src/a", was, evil)}},
+			})
+			if r := p.verdict(p.put("src/a=evil"), "HEAD"); r.Verdict != verdict.Derived {
+				p.t.Fatalf("the squash itself: %s", codes(r))
+			}
+			back := p.revert("alice", "HEAD")
+			p.claims("helper", "refs/heads/main", provenance.Claim{
+				Commit:  git.Commit{ID: update, Tree: p.tree(), Parents: []oid.ID{back}},
+				Changes: [][]prov.Change{{claim("docs/d", doc, evil)}},
+			})
+			return p.put("src/a=evil")
+		}, verdict.Unsealed},
 		{"seals ways past a stacked squash", func(p *press) oid.ID {
 			p.agent()
 			p.branch("one", "main")

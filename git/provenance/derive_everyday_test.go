@@ -1,11 +1,15 @@
 package provenance_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // What people do every day with buttons, and what is not refused for it.
@@ -276,5 +280,64 @@ func TestDerivedLiesAboutParents(t *testing.T) {
 		if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Derived || !has(r.Warnings, verdict.DerivedPartial) {
 			t.Errorf("with a lie: %v: %s, and nothing is said of a part: %+v", lie, codes(r), r.Warnings)
 		}
+	}
+}
+
+// Whose grant was revoked can't hide any more that a part of its work was left out: when it says to have taken that back is its own word.
+func TestDerivedPartHiddenLater(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		then func(p *press, grant generous)
+		want bool
+	}{
+		{"nothing was taken back", func(*press, generous) {}, true},
+		{"taken back while it might", func(p *press, _ generous) { p.sealed("coder", "src/b=ground") }, false},
+		{"taken back, seen, and then revoked", func(p *press, grant generous) {
+			p.sealed("coder", "src/b=ground")
+			p.clock = p.clock.Add(time.Hour)
+			p.looks("alice")
+			p.clock = p.clock.Add(time.Hour)
+			p.revoke("alice", grant[0])
+		}, false},
+		{"revoked, and then taken back under an older date", func(p *press, grant generous) {
+			before := p.clock
+			p.clock = p.clock.Add(time.Hour)
+			p.revoke("alice", grant[0])
+			p.clock = before
+			p.put("src/b=ground")
+			k := p.sealer(p.session(), "coder")
+			k.Asker = grant
+			commits, err := provenance.Commits(k.Session, "HEAD")
+			if err == nil {
+				_, err = k.Seal(context.Background(), prov.Witness, "refs/heads/main", commits)
+			}
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			p.clock = before.Add(2 * time.Hour)
+			p.looks("alice")
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPress(t)
+			grant := p.held("coder")
+			p.policy(`{"version":1,"coverage":["own","blob","partial"],"protected":["refs/heads/main"]}`)
+			p.grant("alice", "coder", func(g *capability.Grant) { g.Action = capability.Vouch }) // so that it stays known
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=gate", "src/b=check")
+			p.on("main")
+			id := p.takes("work", "src/a")
+			p.clock = p.clock.Add(time.Hour)
+			p.sealed("alice", "docs/e=1")
+			p.admit("alice", "refs/heads/main", p.oid("ground"), p.head("on top"))
+			p.on("work")
+			c.then(p, grant)
+			p.on("main")
+			r := p.verdict(id, "HEAD")
+			if r.Verdict != verdict.Derived || has(r.Warnings, verdict.DerivedPartial) != c.want {
+				t.Errorf("%s, a part is told to be left out: %v", codes(r), r.Warnings)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,11 +18,24 @@ const (
 	maxAway  = 100_000
 )
 
-// An origin names a commit that is not in the history, as one key's seals tell of it.
+// An origin names a commit that is not in the history, as it is told to who made work on top of it: by the key that sealed that work, and, where
+// this key did not seal the commit itself, by the seal of that work, whose writer had seen what others said then.
 type origin struct {
 	commit oid.ID
 	keyID  string
+	under  *verdict.Candidate // nil: its own
 }
+
+// under is the origin of a parent of what a seal is about, or of something below that which others sealed.
+func (d *deriver) under(c *verdict.Candidate, parent oid.ID) origin {
+	if slices.ContainsFunc(d.f.Seals[parent], func(x verdict.Candidate) bool { return x.KeyID == c.KeyID && d.told(&x) }) {
+		return origin{parent, c.KeyID, nil}
+	}
+	return origin{parent, c.KeyID, c}
+}
+
+// told reports whether a seal can be asked for the parents of its commit.
+func (d *deriver) told(x *verdict.Candidate) bool { return x.Err == nil && x.Seal != nil && !d.lies(x) }
 
 // An entry tells where work left the history; not ok where that is in too many places, or too far away.
 type entry struct {
@@ -32,10 +46,10 @@ type entry struct {
 // enters returns where the work that a seal's commit goes on from left the history; false where there is too much of it. It
 // follows the parents that the seal names, through the seals of commits that are not in the history.
 func (d *deriver) enters(c *verdict.Candidate) ([]int, bool) {
-	return d.entersAt(c.Seal.Predicate.Parents, c.KeyID, 0)
+	return d.entersAt(c.Seal.Predicate.Parents, c, 0)
 }
 
-func (d *deriver) entersAt(parents []oid.ID, keyID string, deep int) ([]int, bool) {
+func (d *deriver) entersAt(parents []oid.ID, c *verdict.Candidate, deep int) ([]int, bool) {
 	var out []int
 	for _, p := range parents {
 		if place, in := d.h.index[p]; in {
@@ -44,10 +58,11 @@ func (d *deriver) entersAt(parents []oid.ID, keyID string, deep int) ([]int, boo
 			}
 			continue
 		}
-		e, known := d.entered[origin{p, keyID}]
+		at := d.under(c, p)
+		e, known := d.entered[at]
 		if !known {
 			var looked bool
-			if e, looked = d.entry(origin{p, keyID}, deep+1); !looked {
+			if e, looked = d.entry(at, deep+1); !looked {
 				return nil, false
 			}
 		}
@@ -76,7 +91,8 @@ func (d *deriver) entry(at origin, deep int) (entry, bool) {
 		return entry{}, true
 	}
 	d.entered[at] = entry{ok: true} // who names itself among its ancestors goes on from nothing
-	list, ok := d.entersAt(d.parents(at.commit, at.keyID), at.keyID, deep)
+	parents, c := d.parents(at)
+	list, ok := d.entersAt(parents, c, deep)
 	if !d.h.take(0) {
 		delete(d.entered, at)
 		return entry{}, false
@@ -85,27 +101,71 @@ func (d *deriver) entry(at origin, deep int) (entry, bool) {
 	return d.entered[at], true
 }
 
-// parents returns those of a commit that is not in the history: as the key whose line it is sealed it, else as all say who
-// sealed it and might bring it to this ref. Anybody else names what it likes.
-func (d *deriver) parents(id oid.ID, keyID string) []oid.ID {
+// parents returns those of a commit that is not in the history, and the seal by which what is below them is told: as the key whose line
+// it is sealed it, else as all say who sealed it, might bring it to this ref, and are believed: persons and automation of the trust root, and who
+// had said it when that key sealed work on top. Anybody else names what it likes, also of a commit on which others built and which nobody
+// had sealed.
+func (d *deriver) parents(at origin) ([]oid.ID, *verdict.Candidate) {
 	var out []oid.ID
-	found := false
-	for _, own := range []bool{true, false} {
-		for i := range d.f.Seals[id] {
-			x := &d.f.Seals[id][i]
-			if x.Err != nil || x.Seal == nil || (x.KeyID == keyID) != own || !own && !d.good(x) || d.lies(x) {
+	by, found := at.under, false
+	for i := range d.f.Seals[at.commit] {
+		x := &d.f.Seals[at.commit][i]
+		if !d.told(x) {
+			continue
+		}
+		if at.under == nil {
+			if x.KeyID != at.keyID {
 				continue
 			}
-			if found && !slices.Equal(out, x.Seal.Predicate.Parents) {
-				return nil
-			}
-			out, found = x.Seal.Predicate.Parents, true
+			by = cmp.Or(by, x)
+		} else if !d.good(x) || !d.rooted(x) && d.saw(at.under.Ledger, at.under.Index, x.Ledger) <= uint64(x.Index) { //nolint:gosec // an index is no negative number
+			continue
 		}
-		if found {
-			return out
+		if found && !slices.Equal(out, x.Seal.Predicate.Parents) {
+			return nil, by
 		}
+		out, found = x.Seal.Predicate.Parents, true
 	}
-	return nil
+	return out, by
+}
+
+// reached is up to which entry another ledger was seen, from an index of one's own on.
+type reached struct {
+	index int
+	upTo  uint64
+}
+
+// saw returns up to which entry the writer of a ledger had seen another one, as it stands here, at an index of its own.
+func (d *deriver) saw(ledger string, index int, other string) uint64 {
+	key := [2]string{ledger, other}
+	list, known := d.sights[key]
+	if c := d.f.Chains[ledger]; !known && c != nil {
+		if !d.h.take(len(c.Entries)) {
+			return 0
+		}
+		for i := range c.Entries {
+			for _, h := range c.Entries[i].Header.Heads {
+				if h.Ledger != other || len(list) > 0 && h.Seq <= list[len(list)-1].upTo {
+					continue
+				}
+				if id, ok := d.w.At(h.Ledger, h.Seq); ok && id == h.ID {
+					list = append(list, reached{i, h.Seq})
+				}
+			}
+		}
+		d.sights[key] = list
+	}
+	n, _ := slices.BinarySearchFunc(list, index, func(r reached, at int) int { return cmp.Or(cmp.Compare(r.index, at), -1) })
+	if n == 0 {
+		return 0
+	}
+	return list[n-1].upTo
+}
+
+// rooted reports whether a seal is of a person or an automation of the trust root.
+func (d *deriver) rooted(c *verdict.Candidate) bool {
+	p, ok := d.f.Authority.ByKey(c.KeyID)
+	return ok && p.Accountable == p.Name && p.Kind != "agent"
 }
 
 // knows reports whether the commit of a seal goes on from the commit at a place, and so its signer knew what it did.
@@ -184,23 +244,29 @@ func (d *deriver) behind(c *verdict.Candidate) map[oid.ID]bool {
 		}
 		return old
 	}
-	todo := slices.Clone(c.Seal.Predicate.Parents)
+	var todo []origin
+	below := func(parents []oid.ID, by *verdict.Candidate) {
+		for _, p := range parents {
+			todo = append(todo, d.under(by, p))
+		}
+	}
+	below(c.Seal.Predicate.Parents, c)
 	olds := replaced(c.Seal.Commit())
 	for len(todo)+len(olds) > 0 && len(out) < maxBehind && d.h.take(1) {
-		var id oid.ID
+		var at origin
 		follow := len(todo) > 0
 		if follow {
-			id, todo = todo[0], todo[1:]
+			at, todo = todo[0], todo[1:]
 		} else {
-			id, olds = olds[0], olds[1:]
+			at, olds = origin{commit: olds[0]}, olds[1:]
 		}
-		if _, in := d.h.index[id]; in || out[id] || id == c.Seal.Commit() {
+		if _, in := d.h.index[at.commit]; in || out[at.commit] || at.commit == c.Seal.Commit() {
 			continue
 		}
-		out[id] = true
-		olds = append(olds, replaced(id)...)
+		out[at.commit] = true
+		olds = append(olds, replaced(at.commit)...)
 		if follow {
-			todo = append(todo, d.parents(id, c.KeyID)...)
+			below(d.parents(at))
 		}
 	}
 	d.behindOf, d.lastBehind = c, out
@@ -265,6 +331,22 @@ func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
 		d.allowedNow[key] = ok
 	}
 	return ok
+}
+
+// stands is mayNow, or reports whether the signer might when somebody else, who is accountable, had first seen the seal: a time that the
+// signer claims is worth nothing where its grant has ended since.
+func (d *deriver) stands(c *verdict.Candidate, path string) bool {
+	if d.mayNow(c, path) {
+		return true
+	}
+	seen, ok := d.f.seenBy(c.Ledger, c.Index)
+	then, err := time.Parse(time.RFC3339, seen.Time)
+	if !ok || err != nil || !d.h.take(16) {
+		return false
+	}
+	q := d.query(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))
+	q.At, q.EndedBy, q.Past = then, then, true
+	return d.w.Authority.Decide(q).Allowed
 }
 
 // sealedAt returns what a seal says that its commit changed at a path, against each parent.
@@ -429,18 +511,7 @@ func (d *deriver) between(x, y *verdict.Candidate, place int) bool {
 		return false
 	}
 	saw := func(ledger string, index int) bool {
-		c := d.f.Chains[ledger]
-		if c == nil || !d.h.take(index+1) {
-			return false
-		}
-		upTo := uint64(0)
-		for i := 0; i <= index && i < len(c.Entries); i++ {
-			for _, h := range c.Entries[i].Header.Heads {
-				if h.Ledger == x.Ledger {
-					upTo = max(upTo, h.Seq)
-				}
-			}
-		}
+		upTo := d.saw(ledger, index, x.Ledger)
 		return upTo > uint64(x.Index) && upTo <= uint64(y.Index) //nolint:gosec // indexes are no negative numbers
 	}
 	for _, w := range d.accountable {
