@@ -2,7 +2,10 @@
 package main
 
 import (
+	"math"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/root"
@@ -10,7 +13,23 @@ import (
 )
 
 func main() {
+	collectLater()
 	openpgp.Enable()
 	env := cli.Process()
 	os.Exit(cli.Main(env, root.For(env)))
+}
+
+// collectLater lets the heap grow before it is collected at all: most commands end before that is worth while.
+func collectLater() {
+	const enough = 48 << 20
+	normal, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(enough)
+	if normal < 0 || limit != math.MaxInt64 { // somebody said how it should be: GOGC, GOMEMLIMIT
+		debug.SetGCPercent(normal)
+		debug.SetMemoryLimit(limit)
+		return
+	}
+	runtime.AddCleanup(new(int64), func(percent int) {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(math.MaxInt64)
+	}, normal)
 }

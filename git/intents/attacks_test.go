@@ -320,7 +320,7 @@ func TestCircle(t *testing.T) {
 			t.Errorf("%s waits for %v, circle %v", r.Title, on, circle)
 		}
 	}
-	if list, waiting := book.Next(); len(list) != 2 || waiting != 1 {
+	if list, total, waiting := book.Next(10, nil); len(list) != 2 || total != 2 || waiting != 1 {
 		t.Errorf("%v, %d wait", list, waiting)
 	}
 }

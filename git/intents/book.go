@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -50,7 +51,7 @@ type Book struct {
 	cache *provenance.Cache
 
 	head  head
-	rows  []Row // by the time of their opening, then by id
+	rows  *shelf // by the time of their opening, then by id
 	byID  map[intent.ID]int
 	rings map[intent.ID]int // see circles
 	lines *os.File
@@ -74,7 +75,7 @@ func Open(ctx context.Context, s *git.Session, root *provenance.Root, cache *pro
 // again reads all from the ledgers: nothing is remembered, or what is derived is damaged.
 func (b *Book) again(tips map[string]oid.ID) error {
 	b.Close()
-	b.head, b.rows, b.byID, b.rings, b.whole = head{Ledgers: map[string]*mark{}}, nil, nil, nil, map[intent.ID]*intent.Intent{}
+	b.head, b.rows, b.byID, b.rings, b.whole = head{Ledgers: map[string]*mark{}}, &shelf{}, nil, nil, map[intent.ID]*intent.Intent{}
 	return b.update(b.ctx, tips)
 }
 
@@ -83,9 +84,9 @@ func (b *Book) number() map[intent.ID]int {
 	if b.byID != nil {
 		return b.byID
 	}
-	b.byID = make(map[intent.ID]int, len(b.rows))
-	for i := range b.rows {
-		b.byID[b.rows[i].ID] = i
+	b.byID = make(map[intent.ID]int, b.rows.len())
+	for i := range b.rows.len() {
+		b.byID[b.rows.id(i)] = i
 	}
 	return b.byID
 }
@@ -98,9 +99,25 @@ func (b *Book) Close() {
 	}
 }
 
-// Rows are all intents, those that were opened first before others. What is none, since its opening does not count or is
-// not here, is among them with the reason.
-func (b *Book) Rows() []Row { return b.rows }
+// Len is how many rows there are.
+func (b *Book) Len() int { return b.rows.len() }
+
+// Rows are all intents that are wanted, those that were opened first before others; nil wants all. What is none, since its opening does
+// not count or is not here, is among them with the reason.
+func (b *Book) Rows(want func(*Brief) bool) iter.Seq[*Row] {
+	return func(yield func(*Row) bool) {
+		for i := range b.rows.len() {
+			if want != nil {
+				if x := b.rows.brief(i); !want(&x) {
+					continue
+				}
+			}
+			if !yield(b.rows.at(i)) {
+				return
+			}
+		}
+	}
+}
 
 // Row returns the row of an intent.
 func (b *Book) Row(id intent.ID) (Row, bool) {
@@ -108,7 +125,7 @@ func (b *Book) Row(id intent.ID) (Row, bool) {
 	if !ok {
 		return Row{}, false
 	}
-	return b.rows[i], true
+	return *b.rows.at(i), true
 }
 
 // Problems tell what is wrong with ledgers of intents, by the names of these.
@@ -123,16 +140,16 @@ func (b *Book) Problems() []verdict.Finding {
 // Find returns the intent that people mean: by its id, its name, or the beginning of one of these that no other intent has.
 func (b *Book) Find(name string) (Row, error) {
 	var exact, begin []Row
-	for i := range b.rows {
-		r := &b.rows[i]
+	for i := range b.rows.len() {
+		r := b.rows.brief(i)
 		switch {
 		case string(r.ID) == name:
-			return *r, nil
-		case r.Void != "" || name == "":
+			return *b.rows.at(i), nil
+		case r.Void() || name == "":
 		case r.Name == name:
-			exact = append(exact, *r)
+			exact = append(exact, *b.rows.at(i))
 		case len(name) >= 4 && strings.HasPrefix(string(r.ID), name), strings.HasPrefix(r.Name, name):
-			begin = append(begin, *r)
+			begin = append(begin, *b.rows.at(i))
 		}
 	}
 	found := exact
@@ -157,7 +174,7 @@ func (b *Book) Intent(id intent.ID) (*intent.Intent, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %.80q", ErrUnknown, id)
 	}
-	s, err := b.wholeOf(&b.rows[i])
+	s, err := b.wholeOf(b.rows.at(i))
 	if err == nil {
 		return s, nil
 	}
@@ -201,7 +218,7 @@ func (b *Book) Waits(r *Row) (on []intent.ID, circle bool) {
 		switch {
 		case ok && (n == r.ID || b.rings[n] != 0 && b.rings[n] == b.rings[r.ID]):
 			circle = true
-		case !ok, b.rows[i].State != intent.Integrated, b.rows[i].Void != "":
+		case !ok, b.rows.at(i).State != intent.Integrated, b.rows.at(i).Void != "":
 			on = append(on, n)
 		}
 	}
@@ -220,7 +237,7 @@ func (b *Book) circles() map[intent.ID]int {
 		low[id] = order[id]
 		stack = append(stack, id)
 		if i, ok := b.number()[id]; ok {
-			for _, n := range b.rows[i].Needs {
+			for _, n := range b.rows.at(i).Needs {
 				if order[n] == 0 {
 					visit(n)
 				}
@@ -241,9 +258,9 @@ func (b *Book) circles() map[intent.ID]int {
 			}
 		}
 	}
-	for i := range b.rows {
-		if len(b.rows[i].Needs) > 0 && order[b.rows[i].ID] == 0 {
-			visit(b.rows[i].ID)
+	for i := range b.rows.len() {
+		if x := b.rows.brief(i); x.needs != "" && order[x.ID] == 0 {
+			visit(x.ID)
 		}
 	}
 	return group
@@ -259,20 +276,20 @@ func (b *Book) reaches(from, to intent.ID, seen map[intent.ID]bool) bool {
 		return false
 	}
 	seen[from] = true
-	return slices.ContainsFunc(b.rows[i].Needs, func(n intent.ID) bool { return b.reaches(n, to, seen) })
+	return slices.ContainsFunc(b.rows.at(i).Needs, func(n intent.ID) bool { return b.reaches(n, to, seen) })
 }
 
 // above reports whether an intent is another or one of those that it is a part of.
 func (b *Book) above(from, to intent.ID) bool {
-	for range len(b.rows) + 1 {
+	for range b.rows.len() + 1 {
 		if from == to {
 			return true
 		}
 		i, ok := b.number()[from]
-		if !ok || b.rows[i].Parent == "" {
+		if !ok || b.rows.at(i).Parent == "" {
 			return false
 		}
-		from = b.rows[i].Parent
+		from = b.rows.at(i).Parent
 	}
 	return false
 }
@@ -285,30 +302,57 @@ var rank = map[intent.State]int{
 // Candidate is an intent that may be worked on, and how it ranks.
 type Candidate struct {
 	*Row
-	Rank int
+	Rank  int
+	Same  int  // how many have its rank and priority
+	First bool // of those
 }
 
-// Next returns the intents that may be worked on, what is to be done first before others: by state, then priority, then name or id.
-// Those that are blocked, integrated, or wait for others are left out; waiting says how many of the last.
-func (b *Book) Next() (list []Candidate, waiting int) {
-	for i := range b.rows {
-		r := &b.rows[i]
-		n, ok := rank[r.State]
-		if !ok || r.Void != "" {
+// Next returns the first n of the intents that may be worked on, and how many there are: by state, then priority, then name or id.
+// Those that are blocked, integrated, wait for others, or are in a state that is not wanted, are left out; waiting says how many wait. A nil wanted
+// wants any state.
+func (b *Book) Next(n int, wanted func(intent.State) bool) (list []Candidate, total, waiting int) {
+	type group struct{ rank, priority int }
+	groups := map[group][]int{}
+	for i := range b.rows.len() {
+		x := b.rows.brief(i)
+		r, ok := rank[x.State]
+		if !ok || x.Void() {
 			continue
 		}
-		if on, _ := b.Waits(r); len(on) > 0 {
-			waiting++
+		if x.needs != "" {
+			if on, _ := b.Waits(b.rows.at(i)); len(on) > 0 {
+				waiting++
+				continue
+			}
+		}
+		if wanted != nil && !wanted(x.State) {
 			continue
 		}
-		list = append(list, Candidate{r, n})
+		total++
+		g := group{r, slices.Index(intent.Priorities, x.Priority)}
+		groups[g] = append(groups[g], i)
 	}
-	slices.SortFunc(list, func(a, b Candidate) int {
-		return cmp.Or(
-			cmp.Compare(b.Rank, a.Rank),
-			cmp.Compare(slices.Index(intent.Priorities, b.Priority), slices.Index(intent.Priorities, a.Priority)),
-			cmp.Compare(cmp.Or(a.Name, string(a.ID)), cmp.Or(b.Name, string(b.ID))),
-		)
-	})
-	return list, waiting
+	called := func(i int) string {
+		x := b.rows.brief(i)
+		return cmp.Or(x.Name, string(x.ID))
+	}
+	order := func(i, j int) int { return cmp.Compare(called(i), called(j)) }
+	for _, g := range slices.SortedFunc(maps.Keys(groups), func(a, b group) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.priority, a.priority))
+	}) {
+		of := groups[g]
+		switch left := n - len(list); {
+		case left <= 0:
+			return list, total, waiting
+		case left == 1:
+			of = []int{slices.MinFunc(of, order)}
+		default:
+			of = slices.SortedFunc(slices.Values(of), order)
+			of = of[:min(left, len(of))]
+		}
+		for k, i := range of {
+			list = append(list, Candidate{b.rows.at(i), g.rank, len(groups[g]), k == 0})
+		}
+	}
+	return list, total, waiting
 }

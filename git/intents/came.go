@@ -265,7 +265,7 @@ func (g *gathering) of(id intent.ID) ([]intent.Fact, error) {
 	if !ok {
 		return nil, nil
 	}
-	s, err := g.Book.read(&g.rows[i])
+	s, err := g.Book.read(g.rows.at(i))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errAnew, err)
 	}

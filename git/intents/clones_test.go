@@ -21,7 +21,7 @@ func (w *world) all(remembered bool) string {
 	w.t.Helper()
 	b := w.book(remembered)
 	var out strings.Builder
-	for _, r := range b.Rows() {
+	for r := range b.Rows(nil) {
 		s, err := b.Intent(r.ID)
 		if err != nil {
 			w.t.Fatal(err)

@@ -45,10 +45,7 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 	}
 	g := &gathering{
 		Book: b, anew: anew, tips: tips, came: map[string][]entry{}, sights: map[string][]sighting{}, facts: map[intent.ID][]intent.Fact{},
-		had: map[string]provenance.Followed{}, known: map[spot]envelope.Digest{}, rivals: map[rival]map[string]uint64{}, at: make(map[intent.ID]int, len(b.rows)),
-	}
-	for i := range b.rows {
-		g.at[b.rows[i].ID] = i
+		had: map[string]provenance.Followed{}, known: map[spot]envelope.Digest{}, rivals: map[rival]map[string]uint64{}, at: b.number(),
 	}
 	if err := g.authority(ctx, granted, forks != ""); err != nil {
 		return err

@@ -10,8 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/intent"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -25,7 +23,7 @@ import (
 const (
 	indexName  = "intents"
 	linesName  = "intents-lines"
-	indexTitle = "covenant-intents/v1"
+	indexTitle = "covenant-intents/v2"
 )
 
 // head is the first line of the index.
@@ -59,93 +57,6 @@ type sighting struct {
 	BySeq uint64 `json:"bySeq,omitempty"`
 }
 
-// Row is what the index has of an intent.
-type Row struct {
-	ID       intent.ID
-	Name     string
-	State    intent.State
-	Priority intent.Priority
-	Role     intent.Role
-	Title    string
-	Next     string
-	Parent   intent.ID
-	Needs    []intent.ID
-	Opened   string // when, and by whom
-	Opener   string
-	Moved    string // when it was moved last, and by whom; "" where it was not
-	Mover    string
-	Lost     int    // statements that do not count
-	Void     string // why it is none
-	Trail    Trail  // the moves that count
-
-	unseen bool // a statement by who is no operator was seen by none
-	judged bool // a statement by who is no operator
-	at     place
-}
-
-// place is where the line of an intent stands.
-type place struct {
-	off int64
-	len int
-	sum string // first 16 bytes of the SHA-256, hexadecimal
-}
-
-const columns = 21
-
-func (r *Row) encode(b *bytes.Buffer) {
-	needs := make([]string, len(r.Needs))
-	for i, n := range r.Needs {
-		needs[i] = string(n)
-	}
-	flags := ""
-	if r.unseen {
-		flags += "u"
-	}
-	if r.judged {
-		flags += "j"
-	}
-	for i, s := range []string{
-		string(r.ID), r.Name, string(r.State), string(r.Priority), string(r.Role), r.Title, r.Next, string(r.Parent), strings.Join(needs, " "), r.Opened, r.Opener, r.Moved, r.Mover,
-		strconv.Itoa(r.Lost), r.Void, string(r.Trail), flags, strconv.FormatInt(r.at.off, 10), strconv.Itoa(r.at.len), r.at.sum, "",
-	} {
-		if i > 0 {
-			b.WriteByte('\t')
-		}
-		b.WriteString(strings.Map(func(c rune) rune {
-			if c == '\t' || c == '\n' {
-				return ' '
-			}
-			return c
-		}, s))
-	}
-	b.WriteByte('\n')
-}
-
-func decodeRow(line string) (Row, bool) {
-	var f [columns]string
-	for i := range columns {
-		var more bool
-		if f[i], line, more = strings.Cut(line, "\t"); more != (i < columns-1) {
-			return Row{}, false
-		}
-	}
-	r := Row{
-		ID: intent.ID(f[0]), Name: f[1], State: intent.State(f[2]), Priority: intent.Priority(f[3]), Role: intent.Role(f[4]), Title: f[5], Next: f[6], Parent: intent.ID(f[7]),
-		Opened: f[9], Opener: f[10], Moved: f[11], Mover: f[12], Void: f[14], Trail: Trail(f[15]),
-		unseen: strings.Contains(f[16], "u"), judged: strings.Contains(f[16], "j"), at: place{sum: f[19]},
-	}
-	if f[8] != "" {
-		for n := range strings.SplitSeq(f[8], " ") {
-			r.Needs = append(r.Needs, intent.ID(n))
-		}
-	}
-	var err1, err2, err3 error
-	r.Lost, err1 = strconv.Atoi(f[13])
-	r.at.off, err2 = strconv.ParseInt(f[17], 10, 64)
-	r.at.len, err3 = strconv.Atoi(f[18])
-	return r, errors.Join(err1, err2, err3) == nil && r.at.off >= 0 && r.at.len > 0 && r.at.len <= maxLine
-}
-
 // maxLine is how long the line of an intent may be; a longer one is not remembered, and nothing of this repository is.
 const maxLine = 512 << 20
 
@@ -157,18 +68,8 @@ func (b *Book) recall() bool {
 		b.head = head{}
 		return false
 	}
-	rows := make([]Row, 0, b.head.Rows)
-	text := string(rest)
-	for len(text) > 0 {
-		var line string
-		line, text, _ = strings.Cut(text, "\n")
-		r, ok := decodeRow(line)
-		if !ok {
-			return false
-		}
-		rows = append(rows, r)
-	}
-	if len(rows) != b.head.Rows {
+	rows, ok := newShelf(string(rest), b.head.Rows)
+	if !ok {
 		return false
 	}
 	b.rows = rows
@@ -182,9 +83,9 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 	}
 	var lines bytes.Buffer
 	at := map[intent.ID]place{}
-	for i := range b.rows {
-		r := &b.rows[i]
-		s, ok := fresh[r.ID]
+	for i := range b.rows.len() {
+		id := b.rows.id(i)
+		s, ok := fresh[id]
 		if !ok {
 			continue
 		}
@@ -193,7 +94,7 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 			return
 		}
 		sum := sha256.Sum256(text)
-		at[r.ID] = place{int64(lines.Len()), len(text), hex.EncodeToString(sum[:16])}
+		at[id] = place{int64(lines.Len()), len(text), hex.EncodeToString(sum[:16])}
 		lines.Write(text)
 		lines.WriteByte('\n')
 	}
@@ -204,33 +105,44 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 	if all {
 		b.head.Garbage = 0
 	}
-	for i := range b.rows {
-		if p, ok := at[b.rows[i].ID]; ok {
-			if !all {
-				b.head.Garbage += int64(b.rows[i].at.len)
-			}
-			p.off += start
-			b.rows[i].at = p
+	for i := range b.rows.len() {
+		p, ok := at[b.rows.id(i)]
+		if !ok {
+			continue
 		}
+		r := *b.rows.at(i)
+		if !all {
+			b.head.Garbage += int64(r.at.len)
+		}
+		p.off += start
+		r.at = p
+		b.rows.put(i, r)
 	}
-	b.head.Rows = len(b.rows)
+	b.head.Rows = b.rows.len()
 	first, err := json.Marshal(b.head)
 	if err != nil {
 		return
 	}
 	var out bytes.Buffer
-	out.Grow(len(first) + 512*len(b.rows))
+	out.Grow(len(first) + 512*b.rows.len())
 	out.Write(first)
 	out.WriteByte('\n')
-	for i := range b.rows {
-		b.rows[i].encode(&out)
-	}
+	b.rows.encode(&out)
 	b.cache.Keep(indexName, indexTitle, out.Bytes())
 }
 
 // file is the path of the lines.
 func (b *Book) file() string {
 	return filepath.Join(b.s.Repo().StateDir(), "cache", linesName)
+}
+
+// size is that of the file, in bytes; 0 where there is none.
+func (b *Book) size() int64 {
+	st, err := os.Stat(b.file())
+	if err != nil {
+		return 0
+	}
+	return st.Size()
 }
 
 // add writes lines to the end of the file, or a new one, and returns where they begin.

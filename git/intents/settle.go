@@ -1,18 +1,16 @@
 package intents
 
 import (
-	"cmp"
 	"context"
-	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope/intent"
 )
 
 // fold folds the intents anew of which something came, or is judged otherwise now, and remembers all.
 func (g *gathering) fold(ctx context.Context, granted, seen bool) error {
-	for i := range g.rows {
-		if r := &g.rows[i]; granted && r.judged || seen && r.unseen {
-			if _, err := g.of(r.ID); err != nil {
+	for i := range g.rows.len() {
+		if b := g.rows.brief(i); granted && b.judged() || seen && b.unseen() {
+			if _, err := g.of(b.ID); err != nil {
 				return err
 			}
 		}
@@ -48,26 +46,22 @@ func (g *gathering) fold(ctx context.Context, granted, seen bool) error {
 			r.unseen = r.unseen || !operator && facts[i].Seen == ""
 		}
 		if i, ok := g.at[id]; ok {
-			r.at = g.rows[i].at
-			g.rows[i] = r
+			r.at = g.rows.at(i).at
+			g.rows.put(i, r)
 		} else {
-			g.rows = append(g.rows, r)
+			g.rows.add(r)
 		}
 	}
-	slices.SortFunc(g.rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.Opened, b.Opened), cmp.Compare(a.ID, b.ID)) })
+	g.rows.sort()
+	g.byID = nil
 	all := g.anew
-	if size := int64(0); !all {
-		for i := range g.rows {
-			size += int64(g.rows[i].at.len)
-		}
-		if g.head.Garbage > size+1<<20 { // more than half of the file is nobody's
-			for i := range g.rows {
-				if _, err := g.Book.wholeOf(&g.rows[i]); err != nil {
-					return err
-				}
+	if !all && 2*g.head.Garbage > g.size()+1<<20 { // more than half of the file is nobody's
+		for i := range g.rows.len() {
+			if _, err := g.Book.wholeOf(g.rows.at(i)); err != nil {
+				return err
 			}
-			all = true
 		}
+		all = true
 	}
 	g.keep(g.whole, all)
 	return nil

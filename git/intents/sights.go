@@ -88,9 +88,9 @@ func (g *gathering) see() (bool, error) {
 	if len(spans) == 0 {
 		return false, nil
 	}
-	for i := range g.rows {
-		if g.rows[i].unseen {
-			if _, err := g.of(g.rows[i].ID); err != nil {
+	for i := range g.rows.len() {
+		if b := g.rows.brief(i); b.unseen() {
+			if _, err := g.of(b.ID); err != nil {
 				return false, err
 			}
 		}

@@ -13,11 +13,11 @@ import (
 // the move before it, or since 1970, in base 36; with "." between them. The first stands for the opening.
 type Trail string
 
-// Pace is one move of a trail. The first stands for the opening, and has no role.
-type Pace struct {
-	To   intent.State
-	Role intent.Role
-	At   time.Time
+// pace is one move of a trail. The first stands for the opening, and has no role.
+type pace struct {
+	to   int   // index of the state
+	role int   // index of the role; -1 for none
+	at   int64 // seconds since 1970
 }
 
 func trailOf(s *intent.Intent) Trail {
@@ -49,28 +49,25 @@ func trailOf(s *intent.Intent) Trail {
 	return Trail(b.String())
 }
 
-// Paces reads a trail.
-func (t Trail) Paces() []Pace {
-	if t == "" {
-		return nil
-	}
-	out := make([]Pace, 0, strings.Count(string(t), ".")+1)
+// paces reads a trail, up to what can't be read.
+func (t Trail) paces(yield func(int, pace) bool) {
 	last := int64(0)
-	for part := range strings.SplitSeq(string(t), ".") {
+	rest := string(t)
+	for n := 0; rest != ""; n++ {
+		var part string
+		part, rest, _ = strings.Cut(rest, ".")
 		if len(part) < 3 {
-			return nil
+			return
 		}
-		state, role := int(part[0]-'A'), int(part[1]-'a')-1
-		n, err := strconv.ParseInt(part[2:], 36, 64)
-		if err != nil || state >= len(intent.States) || role >= len(intent.Roles) {
-			return nil
+		p := pace{to: int(part[0]) - 'A', role: int(part[1]) - 'a' - 1}
+		seconds, err := strconv.ParseInt(part[2:], 36, 64)
+		if err != nil || p.to < 0 || p.to >= len(intent.States) || p.role < -1 || p.role >= len(intent.Roles) {
+			return
 		}
-		last += n
-		p := Pace{To: intent.States[state], At: time.Unix(last, 0).UTC()}
-		if role >= 0 {
-			p.Role = intent.Roles[role]
+		last += seconds
+		p.at = last
+		if !yield(n, p) {
+			return
 		}
-		out = append(out, p)
 	}
-	return out
 }

@@ -158,8 +158,8 @@ func (b *Book) fits(id intent.ID, f, had *intent.Fields) error {
 		}
 	}
 	if f.Name != "" && (had == nil || had.Name != f.Name) {
-		for i := range b.rows {
-			if r := &b.rows[i]; r.Name == f.Name && r.ID != id && r.Void == "" {
+		for i := range b.rows.len() {
+			if r := b.rows.brief(i); r.Name == f.Name && r.ID != id && !r.Void() {
 				return &RefusedError{Kind: Taken, Reason: fmt.Sprintf("the name %s is that of intent %s", f.Name, r.ID.Short())}
 			}
 		}
@@ -279,8 +279,8 @@ func (b *Book) took(s *intent.Intent, k *provenance.Sealer, f *intent.Fact) *int
 	b.whole[s.ID] = out
 	if i, ok := b.number()[s.ID]; ok {
 		r := rowOf(out)
-		r.at = b.rows[i].at
-		b.rows[i] = r
+		r.at = b.rows.at(i).at
+		b.rows.put(i, r)
 	}
 	return out
 }

@@ -217,10 +217,7 @@ func complete(env *cli.Env) cobra.CompletionFunc {
 		}
 		defer d.Close()
 		var out []string
-		for _, r := range d.book.Rows() {
-			if r.Void != "" {
-				continue
-			}
+		for r := range d.book.Rows(func(r *intents.Brief) bool { return !r.Void() }) {
 			if r.Name != "" {
 				out = append(out, r.Name)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -118,16 +117,20 @@ func (o *listing) run(ctx context.Context, env *cli.Env) error {
 		o.mine = k.Hand.Principal.Name
 	}
 	n, hidden := 0, 0
-	rows := d.book.Rows()
-	for i := range rows {
-		r := &rows[i]
+	wanted := func(r *intents.Brief) bool {
 		switch {
-		case len(priorities) > 0 && !slices.Contains(priorities, r.Priority), len(roles) > 0 && !slices.Contains(roles, r.Role), o.mine != "" && r.Opener != o.mine && r.Mover != o.mine:
-			continue
-		case len(states) > 0 && (!slices.Contains(states, r.State) || r.Void != ""):
-			continue
-		case len(states) == 0 && !o.all && (r.State == intent.Integrated || r.Void != ""):
+		case len(priorities) > 0 && !slices.Contains(priorities, r.Priority):
+			return false
+		case len(states) > 0:
+			return slices.Contains(states, r.State) && !r.Void()
+		case !o.all && (r.State == intent.Integrated || r.Void()):
 			hidden++
+			return false
+		}
+		return true
+	}
+	for r := range d.book.Rows(wanted) {
+		if len(roles) > 0 && !slices.Contains(roles, r.Role) || o.mine != "" && r.Opener != o.mine && r.Mover != o.mine {
 			continue
 		}
 		n++
@@ -142,10 +145,10 @@ func (o *listing) run(ctx context.Context, env *cli.Env) error {
 		}
 	}
 	switch {
-	case n == 0 && len(rows) == 0:
+	case n == 0 && d.book.Len() == 0:
 		env.Talk().Note("nobody asked for anything yet")
 		env.Talk().Hint("ask: covenant intent open TEXT")
-	case n == 0 && hidden > 0:
+	case n == 0 && hidden > 0 && len(roles) == 0 && o.mine == "":
 		env.Talk().Note("nothing is open; --all lists %s more", say.Count(hidden, "intent"))
 	}
 	return nil
@@ -213,24 +216,19 @@ func runNext(ctx context.Context, env *cli.Env, n int, role string, asJSON bool)
 		return err
 	}
 	defer d.Close()
-	list, waiting := d.book.Next()
+	var wanted func(intent.State) bool
 	if as != "" {
-		list = slices.DeleteFunc(list, func(c intents.Candidate) bool { return !takes(as, c.State) })
+		wanted = func(from intent.State) bool { return takes(as, from) }
 	}
-	for i := range list[:min(max(n, 0), len(list))] {
+	list, total, waiting := d.book.Next(n, wanted)
+	for i := range list {
 		c := &list[i]
 		why := fmt.Sprintf("%s (%d), priority %s", c.State, c.Rank, c.Priority)
-		same := 0
-		for j := range list {
-			if list[j].Rank == c.Rank && list[j].Priority == c.Priority {
-				same++
-			}
-		}
-		if same > 1 {
-			why += fmt.Sprintf(", the first by name of %d", same)
-			if i > 0 && list[i-1].Rank == c.Rank && list[i-1].Priority == c.Priority {
-				why = strings.Replace(why, "the first by name of", "one of", 1)
-			}
+		switch {
+		case c.Same > 1 && c.First:
+			why += fmt.Sprintf(", the first by name of %d", c.Same)
+		case c.Same > 1:
+			why += fmt.Sprintf(", one of %d", c.Same)
 		}
 		if waiting > 0 {
 			why += fmt.Sprintf("; %d more wait for others", waiting)
@@ -256,7 +254,7 @@ func runNext(ctx context.Context, env *cli.Env, n int, role string, asJSON bool)
 			}
 		}
 	}
-	if len(list) == 0 {
+	if total == 0 {
 		return cli.No(cli.Hint(fmt.Errorf("there is nothing to work on%s", map[bool]string{true: "", false: fmt.Sprintf(": %d wait for others", waiting)}[waiting == 0]),
 			"see all: covenant intent list --all", "ask for something: covenant intent open TEXT"))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,13 +209,13 @@ out as JSON.stringify(task, null, 2) does it. Lines of events keep their places;
 				return err
 			}
 			defer d.Close()
-			rows := d.book.Rows()
+			rows := d.book.Rows(func(r *intents.Brief) bool { return !r.Void() })
 			if len(args) == 1 {
 				r, err := d.find(args[0])
 				if err != nil {
 					return err
 				}
-				rows = []intents.Row{r}
+				rows = func(yield func(*intents.Row) bool) { yield(&r) }
 			}
 			return d.export(rows, dir)
 		},
@@ -223,15 +224,11 @@ out as JSON.stringify(task, null, 2) does it. Lines of events keep their places;
 	return cmd
 }
 
-func (d *desk) export(rows []intents.Row, dir string) error {
+func (d *desk) export(rows iter.Seq[*intents.Row], dir string) error {
 	var lines []intent.SeedLine
 	names := map[string]bool{}
 	left := 0
-	for i := range rows {
-		r := &rows[i]
-		if r.Void != "" {
-			continue
-		}
+	for r := range rows {
 		s, err := d.book.Intent(r.ID)
 		if err != nil {
 			return explain(err)
