@@ -44,7 +44,7 @@ demo: build ## tell the story on a terminal
 	PATH="$(CURDIR)/bin:$$PATH" sh testdata/demo/demo.sh
 
 test: ## run all tests; MATRIX=full tells every story in every kind of repository
-	@echo "stories in $(if $(findstring -short,$(TESTFLAGS)),one kind,$(if $(filter full,$(MATRIX)),every kind,three kinds)) of repository"
+	@echo "stories in $(if $(findstring -short,$(TESTFLAGS)),one kind,$(if $(filter full,$(MATRIX)),every kind,two kinds)) of repository"
 	MATRIX="$(MATRIX)" $(GO) test $(TESTFLAGS) ./...
 
 lint: ## check format, vet, and the rules of .golangci.yml

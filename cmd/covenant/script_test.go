@@ -35,7 +35,7 @@ const maxLeaves = 3
 var leave = regexp.MustCompile(`^\[!?(main|linked|bare|shallow|partial|loose|packed|sha1|sha256)\] (skip|stop)\b`)
 
 // TestScripts tells every story below testdata/script with the real programs and
-// the real git, over the three variants that are chosen for it; with
+// the real git, over the two variants that are chosen for it; with
 // MATRIX=full over all, with -short over the first one only. docs/CONTRIBUTING.md
 // says how to write one.
 func TestScripts(t *testing.T) {
