@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
 )
 
 // maxTold is how many commits a refusal names.
@@ -26,7 +27,7 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 	if err != nil {
 		return nil, err
 	}
-	code := false
+	code := len(moves) == 0 && in.pending(ctx, s, remote) // the remote has all that is pushed
 	for _, m := range moves {
 		if ours(m.ref) || record(m.ref) {
 			continue
@@ -47,6 +48,12 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 		in.publish(ctx, s, pin, remote)
 	}
 	return nil, nil
+}
+
+// pending reports whether something of the record is not known to be at a remote.
+func (in *Input) pending(ctx context.Context, s *git.Session, remote string) bool {
+	refs, err := sync.Pending(ctx, s, remote)
+	return err == nil && len(refs) > 0
 }
 
 // record reports whether a ref is one of the record, or of what a clone knows of others': no code.
