@@ -397,6 +397,9 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 		if d.Refused != "" {
 			hint = "covenant capability show " + d.Refused.Short()
 		}
+		if ref := s.ref(e); ref != s.Ref && s.Ref != "" {
+			hint = "it was made on " + s.Ref + ": who may commit to " + ref + " can take it in by a merge, and answers for that: git merge --no-ff"
+		}
 		if mode != s.Mode {
 			hint = "the committer " + e.Committer + " is not an address of " + who.Name
 		}

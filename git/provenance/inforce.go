@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -11,16 +12,21 @@ import (
 
 // policyOf returns the policy of a version of the trust root.
 func (f *Facts) policyOf(root envelope.Digest) (*trust.Policy, bool) {
-	for _, v := range f.Root.Versions {
-		if v.ID == root {
-			return v.Policy, true
-		}
-	}
-	v, ok := f.older[root]
-	if !ok {
+	v := f.versionOf(root)
+	if v == nil {
 		return nil, false
 	}
 	return v.Policy, true
+}
+
+// versionOf returns a version of the trust root that is here, else nil.
+func (f *Facts) versionOf(root envelope.Digest) *trust.Version {
+	for _, v := range f.Root.Versions {
+		if v.ID == root {
+			return v
+		}
+	}
+	return f.older[root]
 }
 
 // learn reads the versions of the trust root before the pinned one, where they are here.
@@ -46,12 +52,20 @@ func (f *Facts) learn(s *git.Session) error {
 	return nil
 }
 
-// inForceAt returns the version of the trust root that was in force at a moment, "" where that is not known.
-func (f *Facts) inForceAt(at time.Time) envelope.Digest {
+// inForceAt returns the version of the trust root that was in force at a moment, "" where that is not known. Of versions made in that very
+// second those after the one that is named, which was in force when the name was written down, came later.
+func (f *Facts) inForceAt(at time.Time, named envelope.Digest) envelope.Digest {
 	var best *trust.Version
+	last := math.MaxInt
+	if v := f.versionOf(named); v != nil {
+		last = v.Version
+	}
 	look := func(v *trust.Version) {
 		created, err := time.Parse(time.RFC3339, v.Created)
-		if err == nil && !created.After(at) && (best == nil || v.Version > best.Version) {
+		if err != nil || created.After(at) || created.Equal(at) && v.Version > last {
+			return
+		}
+		if best == nil || v.Version > best.Version {
 			best = v
 		}
 	}

@@ -169,7 +169,7 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 	})
 	for _, p := range steps {
 		if take(len(moves)+1, p.at) {
-			moves = append(moves, move{f.inForceAt(p.when), p.when, p.at})
+			moves = append(moves, move{f.inForceAt(p.when, p.step.Root), p.when, p.at})
 		}
 	}
 	n := len(moves) + 1

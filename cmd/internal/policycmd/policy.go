@@ -204,14 +204,33 @@ func hintAdmissions(ctx context.Context, env *cli.Env, wanted *trust.Policy) {
 		return
 	}
 	var names []string
+	stuck := false
 	for _, r := range refs {
 		if f.Root.Policy.Protects(r.Name) && len(f.Line(r.Name).Steps) == 0 {
-			names = append(names, say.Shell(strings.TrimPrefix(r.Name, "refs/heads/")))
+			name := say.Shell(strings.TrimPrefix(r.Name, "refs/heads/"))
+			if reviews(f.Root.Policy) && !slices.ContainsFunc(f.Root.Governed, func(g trust.Since) bool {
+				before, err := provenance.Forward(ctx, w.Session, r.ID, g.Commit)
+				return before || err != nil
+			}) {
+				names, stuck = append([]string{name}, names...), true
+				continue
+			}
+			names = append(names, name)
 		}
 	}
-	if len(names) > 0 {
+	switch {
+	case len(names) == 0:
+	case stuck:
+		env.Talk().Warn("nobody said yet that %s may be where it is, and now nobody can: what is there had no reviews", names[0])
+		env.Talk().Hint("leave reviews out of the policy, then: covenant ref admit "+names[0], "and then ask for reviews, from there on")
+	default:
 		env.Talk().Hint("nobody said yet that what is protected may be where it is: covenant ref admit " + names[0])
 	}
+}
+
+// reviews reports whether a policy asks for any.
+func reviews(p *trust.Policy) bool {
+	return p.Reviews > 0 || slices.ContainsFunc(p.Rules, func(r trust.Rule) bool { return r.Reviews > 0 })
 }
 
 // draft is a policy that is to be signed, and where its text is kept until it is.

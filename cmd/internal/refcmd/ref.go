@@ -143,6 +143,8 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 		return perr
 	}
 	switch {
+	case err != nil && len(made)+len(f.Line(h.Ref).Steps) == 0 && unreviewed(err):
+		return cli.No(cli.Hint(err, "nobody said yet that "+say.Shell(h.Ref)+" may be where it is, and what is there had no reviews: leave them out of the policy, admit it, and then ask for them"))
 	case err != nil:
 		return explain(err)
 	case len(made) == 0:
@@ -167,6 +169,14 @@ func printMade(env *cli.Env, h provenance.Head, who string, made []envelope.Dige
 		}
 	}
 	return nil
+}
+
+// unreviewed reports whether reviews are what commits lack.
+func unreviewed(err error) bool {
+	var bad *provenance.UnverifiedError
+	return errors.As(err, &bad) && slices.ContainsFunc(bad.Results, func(r verdict.Result) bool {
+		return slices.ContainsFunc(r.Findings, func(f verdict.Finding) bool { return f.Code == verdict.PolicyReview })
+	})
 }
 
 // explain says what to type about commits that do not verify.
