@@ -25,6 +25,7 @@ import (
 )
 
 const usage = `usage: covenant-gate decide <DOCUMENT
+       covenant-gate redact <DOCUMENT
        covenant-gate serve --socket PATH [--idle DURATION]
 covenant starts it; people type: covenant capability check`
 
@@ -39,6 +40,10 @@ func main() {
 		debug.SetGCPercent(1600) // it is gone before that is worth while
 		debug.SetMemoryLimit(256 << 20)
 		err = decide(os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == "redact":
+		closeInherited()
+		debug.SetMemoryLimit(512 << 20)
+		err = redact(os.Stdin, os.Stdout)
 	case len(args) >= 3 && args[0] == "serve" && args[1] == "--socket":
 		idle := 5 * time.Minute
 		if len(args) == 5 && args[3] == "--idle" {

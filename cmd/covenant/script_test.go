@@ -296,8 +296,8 @@ func build() (string, error) {
 		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	// Plugins stand beside the programs under the names they are looked for, as make build puts them.
-	for _, plugin := range []string{"cedar"} {
-		args := append(slices.Clone(args[:1]), "-o", filepath.Join(binRoot, gate.Prefix+plugin), "../../plugins/"+plugin)
+	for name, source := range map[string]string{gate.Prefix + "cedar": "../../plugins/cedar", gate.RedactorPrefix + "words": "./testdata/redactor"} {
+		args := append(slices.Clone(args[:1]), "-o", filepath.Join(binRoot, name), source)
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 			return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 		}

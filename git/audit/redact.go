@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/event"
@@ -10,10 +11,11 @@ import (
 )
 
 // Redactor takes secrets and personal paths out of what people and programs tell, before it is written. It knows the values of variables
-// of an environment that are named like secrets, and the home that it names; the key of its marks is the user's.
-func Redactor(environ []string, configDir string) (*redaction.Redactor, error) {
+// of an environment that are named like secrets, the home that it names, and other values that somebody knows to be secrets; the key of its
+// marks is the user's.
+func Redactor(environ []string, configDir string, secrets ...string) (*redaction.Redactor, error) {
 	home := ""
-	var secrets []string
+	secrets = slices.Clone(secrets)
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		if name == "HOME" {
@@ -64,8 +66,41 @@ func Redact(x *redaction.Redactor, e *event.Event) ([]redaction.Hit, error) {
 	return append(hits, found...), nil
 }
 
+// Texts are all that an event says in words, names of its data included: what [Redact] looks at.
+func Texts(e *event.Event) []string {
+	out := []string{e.Intent, e.Session}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			out = append(out, v)
+		case []any:
+			for _, x := range v {
+				walk(x)
+			}
+		case map[string]any:
+			for name, x := range v {
+				out = append(out, name)
+				walk(x)
+			}
+		}
+	}
+	walk(e.Data)
+	return out
+}
+
 // Scan finds what slipped through: secrets and personal paths in what a record says.
 func Scan(x *redaction.Redactor, r *Record) ([]redaction.Hit, error) {
+	said, err := Said(r)
+	if err != nil {
+		return nil, err
+	}
+	_, hits, err := x.Value(said)
+	return hits, err
+}
+
+// Said is all that a record says, as a value of JSON.
+func Said(r *Record) (map[string]any, error) {
 	said := map[string]any{}
 	for _, f := range r.Data {
 		var v any
@@ -79,6 +114,5 @@ func Scan(x *redaction.Redactor, r *Record) ([]redaction.Hit, error) {
 			said[name] = text
 		}
 	}
-	_, hits, err := x.Value(said)
-	return hits, err
+	return said, nil
 }

@@ -33,6 +33,8 @@ type Program struct {
 	Path   string   // absolute
 	Args   []string // after the program's name
 	Digest string   // "sha256:" and 64 hexadecimal digits. Without it the program is refused
+	// Redactor says that it is one: then [Process.Find] asks it. Else it is a checker, for [Process.Check].
+	Redactor bool
 	// Self starts the caller's own executable, which needs no digest. Path is ignored.
 	Self bool
 	// Handshake and Call bound the time to the plugin's first word, and of each call.
@@ -50,6 +52,13 @@ func (p Program) FullName() string {
 		return p.Name + "@builtin"
 	}
 	return p.Name + "@" + p.Digest
+}
+
+func (p Program) kind() kind {
+	if p.Redactor {
+		return redactors
+	}
+	return checkers
 }
 
 // Process is a running plugin.
@@ -102,8 +111,8 @@ func Start(ctx context.Context, program Program) (*Process, error) {
 	defer image.close()
 	p := &Process{program: program, dir: dir, run: &process{image: image, args: program.Args, name: program.FullName(), dir: dir, ctx: ctx}}
 	p.client = plugin.NewClient(&plugin.ClientConfig{
-		HandshakeConfig:  handshake(),
-		Plugins:          plugin.PluginSet{"checker": &checkerPlugin{}},
+		HandshakeConfig:  program.kind().handshake(),
+		Plugins:          plugin.PluginSet{dispensed: &oneCall{}},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		Logger:           quiet(),
 		SkipHostEnv:      true,
@@ -166,7 +175,7 @@ func (p *Process) connect(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("its protocol is %T", protocol)
 	}
-	conn, err := rpc.Dispense("checker")
+	conn, err := rpc.Dispense(dispensed)
 	if err != nil {
 		return err
 	}
@@ -229,25 +238,52 @@ func (p *Process) hangUp() {
 // Check asks the plugin about all requests at once. Every answer is to its request and keeps
 // the contract. After an error other than [pluginapi.Failed] the process is good for nothing but Close.
 func (p *Process) Check(ctx context.Context, config map[string]string, requests []*pluginapi.Request) ([]pluginapi.Answer, error) {
-	fail := func(f pluginapi.Failure, err error) ([]pluginapi.Answer, error) {
-		return nil, &pluginapi.Error{Checker: p.program.FullName(), Failure: f, Err: err}
-	}
 	msg, err := pluginapi.EncodeBatch(config, requests)
 	if err != nil {
-		return fail(pluginapi.Failed, err)
+		return nil, p.failed(pluginapi.Failed, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.program.Call)
-	defer cancel()
-	reply, err := ask(ctx, p.conn, msg)
+	reply, err := p.ask(ctx, msg)
 	if err != nil {
-		f, err := failureOf(err, p.run.endsWithin(ctx, err))
-		return fail(f, p.run.say(err))
+		return nil, err
 	}
 	answers, err := pluginapi.DecodeReply(reply, requests)
 	if err != nil {
-		return fail(pluginapi.FailureOf(err), err)
+		return nil, p.failed(pluginapi.FailureOf(err), err)
 	}
 	return answers, nil
+}
+
+// Find asks a redactor about texts. What is found lies in them. Errors are as those of [Process.Check].
+func (p *Process) Find(ctx context.Context, texts []string) ([][]pluginapi.Span, error) {
+	msg, err := pluginapi.EncodeTexts(texts)
+	if err != nil {
+		return nil, p.failed(pluginapi.Failed, err)
+	}
+	reply, err := p.ask(ctx, msg)
+	if err != nil {
+		return nil, err
+	}
+	found, err := pluginapi.DecodeFound(reply, texts)
+	if err != nil {
+		return nil, p.failed(pluginapi.FailureOf(err), err)
+	}
+	return found, nil
+}
+
+func (p *Process) failed(f pluginapi.Failure, err error) error {
+	return &pluginapi.Error{Checker: p.program.FullName(), Failure: f, Err: err}
+}
+
+func (p *Process) ask(ctx context.Context, msg []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.program.Call)
+	defer cancel()
+	k := p.program.kind()
+	reply, err := k.ask(ctx, p.conn, msg)
+	if err != nil {
+		f, err := k.failureOf(err, p.run.endsWithin(ctx, err))
+		return nil, p.failed(f, p.run.say(err))
+	}
+	return reply, nil
 }
 
 // Alive reports whether the process has not ended.

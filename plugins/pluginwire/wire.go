@@ -1,6 +1,6 @@
-// Package pluginwire carries the contract of [pluginapi] between a host and a
-// capability plugin, a subprocess of hashicorp/go-plugin over gRPC. A plugin's main is one
-// call of [Serve]; a host calls [Start].
+// Package pluginwire carries the contracts of [pluginapi] between a host and a
+// plugin, a subprocess of hashicorp/go-plugin over gRPC. A plugin's main is one
+// call of [Serve], or of [ServeRedactor]; a host calls [Start].
 //
 // docs/spec/plugins.md describes the wire for authors in other languages.
 //
@@ -33,19 +33,21 @@ import (
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
-// The names on the wire.
-const (
-	service     = "covenant.capability.v1.Checker"
-	method      = "Check"
-	cookieKey   = "PLUGIN_MAGIC_COOKIE"
-	cookieValue = service
+// A kind of plugin, by its names on the wire.
+type kind struct{ service, method string }
+
+var (
+	checkers  = kind{"covenant.capability.v1.Checker", "Check"}
+	redactors = kind{"covenant.redaction.v1.Redactor", "Find"}
 )
+
+const cookieKey = "PLUGIN_MAGIC_COOKIE"
 
 // maxFrame is what a message may hold beside its JSON.
 const maxFrame = pluginapi.MaxMessage + 64
 
-func handshake() plugin.HandshakeConfig {
-	return plugin.HandshakeConfig{ProtocolVersion: pluginapi.Version, MagicCookieKey: cookieKey, MagicCookieValue: cookieValue}
+func (k kind) handshake() plugin.HandshakeConfig {
+	return plugin.HandshakeConfig{ProtocolVersion: pluginapi.Version, MagicCookieKey: cookieKey, MagicCookieValue: k.service}
 }
 
 // quiet is a logger that is off. hclog's null logger is not known to be, and go-plugin
@@ -54,11 +56,20 @@ func quiet() hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard})
 }
 
-// Serve is the main function of a plugin. It returns when the host has gone.
+// Serve is the main function of a capability plugin. It returns when the host has gone.
 func Serve(checker pluginapi.Checker) {
+	checkers.serve(func(ctx context.Context, msg []byte) ([]byte, error) { return check(ctx, checker, msg) })
+}
+
+// ServeRedactor is the main function of a redactor. It returns when the host has gone.
+func ServeRedactor(r pluginapi.Redactor) {
+	redactors.serve(func(ctx context.Context, msg []byte) ([]byte, error) { return find(ctx, r, msg) })
+}
+
+func (k kind) serve(answer answerer) {
 	plugin.Serve(&plugin.ServeConfig{
-		HandshakeConfig: handshake(),
-		Plugins:         plugin.PluginSet{"checker": &checkerPlugin{checker: checker}},
+		HandshakeConfig: k.handshake(),
+		Plugins:         plugin.PluginSet{dispensed: &oneCall{kind: k, answer: answer}},
 		Logger:          quiet(),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			last := &lastConn{}
@@ -68,45 +79,74 @@ func Serve(checker pluginapi.Checker) {
 	})
 }
 
-// checkerPlugin is both sides of the plugin, as go-plugin wants it.
-type checkerPlugin struct {
+// dispensed is what go-plugin calls the one service of a plugin.
+const dispensed = "plugin"
+
+// An answerer answers one message with another.
+type answerer func(ctx context.Context, msg []byte) ([]byte, error)
+
+// oneCall is both sides of a plugin, as go-plugin wants it.
+type oneCall struct {
 	plugin.NetRPCUnsupportedPlugin
-	checker pluginapi.Checker
+	kind   kind
+	answer answerer
 }
 
-func (p *checkerPlugin) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
+func (p *oneCall) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
 	s.RegisterService(&grpc.ServiceDesc{
-		ServiceName: service,
+		ServiceName: p.kind.service,
 		HandlerType: (*any)(nil),
 		Methods: []grpc.MethodDesc{{
-			MethodName: method,
+			MethodName: p.kind.method,
 			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is grpc's
 				in := new(wrapperspb.BytesValue)
 				if err := decode(in); err != nil {
 					return nil, err
 				}
-				out, err := answer(ctx, p.checker, in.GetValue())
+				out, err := careful(ctx, p.answer, in.GetValue())
 				if err != nil {
 					return nil, err
 				}
 				return wrapperspb.Bytes(out), nil
 			},
 		}},
-	}, p.checker)
+	}, p)
 	return nil
 }
 
-func (p *checkerPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+func (p *oneCall) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
 	return conn, nil
 }
 
-// answer asks the checker. A panic is an error of this request, not the end of the plugin.
-func answer(ctx context.Context, checker pluginapi.Checker, msg []byte) (out []byte, err error) {
+// careful answers. A panic is an error of this message, not the end of the plugin.
+func careful(ctx context.Context, answer answerer, msg []byte) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			out, err = nil, status.Errorf(codes.Internal, "panic: %.200v", p)
 		}
 	}()
+	return answer(ctx, msg)
+}
+
+// find asks a redactor.
+func find(ctx context.Context, r pluginapi.Redactor, msg []byte) ([]byte, error) {
+	texts, err := pluginapi.DecodeTexts(msg)
+	if err != nil {
+		return nil, status.Errorf(badRequest(err), "%v", err)
+	}
+	found, err := r.Find(ctx, texts)
+	if err != nil {
+		return nil, status.Errorf(codes.Unknown, "%.1000s", err.Error())
+	}
+	out, err := pluginapi.EncodeFound(found)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "%v", err)
+	}
+	return out, nil
+}
+
+// check asks a checker.
+func check(ctx context.Context, checker pluginapi.Checker, msg []byte) ([]byte, error) {
 	requests, err := pluginapi.DecodeBatch(msg)
 	if err != nil {
 		return nil, status.Errorf(badRequest(err), "%v", err)
@@ -115,7 +155,7 @@ func answer(ctx context.Context, checker pluginapi.Checker, msg []byte) (out []b
 	if err != nil {
 		return nil, status.Errorf(codes.Unknown, "%.1000s", err.Error())
 	}
-	out, err = pluginapi.EncodeReply(answers)
+	out, err := pluginapi.EncodeReply(answers)
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "%v", err)
 	}
@@ -132,14 +172,14 @@ func badRequest(err error) codes.Code {
 }
 
 // ask sends one message and returns the one that came back.
-func ask(ctx context.Context, conn *grpc.ClientConn, msg []byte) ([]byte, error) {
+func (k kind) ask(ctx context.Context, conn *grpc.ClientConn, msg []byte) ([]byte, error) {
 	out := new(wrapperspb.BytesValue)
-	err := conn.Invoke(ctx, "/"+service+"/"+method, wrapperspb.Bytes(msg), out, grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame))
+	err := conn.Invoke(ctx, "/"+k.service+"/"+k.method, wrapperspb.Bytes(msg), out, grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame))
 	return out.GetValue(), err
 }
 
 // failureOf says what the error of a call means. gone reports whether the process has ended.
-func failureOf(err error, gone bool) (pluginapi.Failure, error) {
+func (k kind) failureOf(err error, gone bool) (pluginapi.Failure, error) {
 	s := status.Convert(err)
 	said := fmt.Errorf("%.1000s", s.Message())
 	switch s.Code() {
@@ -151,7 +191,7 @@ func failureOf(err error, gone bool) (pluginapi.Failure, error) {
 	case codes.Unavailable:
 		return pluginapi.Died, said
 	case codes.Unimplemented:
-		return pluginapi.OtherVersion, fmt.Errorf("it does not serve %s: %w", service, said)
+		return pluginapi.OtherVersion, fmt.Errorf("it does not serve %s: %w", k.service, said)
 	case codes.FailedPrecondition:
 		return pluginapi.OtherVersion, said
 	case codes.ResourceExhausted:

@@ -75,6 +75,54 @@ func (k *keeper) output(hits []redaction.Hit) evidence.Output {
 	return out
 }
 
+// Texts are all that an outcome says in words.
+func (o *Outcome) Texts() []string {
+	run := &o.Predicate.Run
+	out := []string{run.Output.Head, run.Output.Tail, string(o.Output)}
+	out = append(out, run.Argv...)
+	out = append(out, o.Predicate.FailedTests...)
+	for _, t := range run.Tools {
+		out = append(out, t.Command, t.Said)
+	}
+	return out
+}
+
+// Redact takes out of an outcome what a redactor finds in it once more: the run was redacted as it came, and somebody knows better now.
+func (o *Outcome) Redact(x *redaction.Redactor) error {
+	run := &o.Predicate.Run
+	take := func(text *string, most int) {
+		var hits []redaction.Hit
+		if *text, hits = x.Redact(*text); len(*text) > most {
+			*text = strings.ToValidUTF8((*text)[:most], "")
+		}
+		o.Hits = append(o.Hits, hits...)
+		run.Output.Redacted += uint64(len(hits))
+	}
+	if text, hits := x.Redact(string(o.Output)); len(hits) > 0 {
+		k, before := newKeeper(), run.Output.Redacted
+		if _, err := k.Write([]byte(text)); err != nil {
+			return err
+		}
+		o.Output, o.Hits = []byte(text), append(o.Hits, hits...)
+		run.Output = k.output(hits)
+		run.Output.Redacted += before
+	} else if o.Output == nil {
+		take(&run.Output.Head, evidence.MaxHead)
+		take(&run.Output.Tail, evidence.MaxTail)
+	}
+	for _, list := range [][]string{run.Argv, o.Predicate.FailedTests} {
+		for i := range list {
+			list[i], _ = x.Redact(list[i])
+		}
+	}
+	for i := range run.Tools {
+		t := &run.Tools[i]
+		t.Command, _ = x.Redact(t.Command)
+		t.Said, _ = x.Redact(t.Said)
+	}
+	return nil
+}
+
 // outputs is where whole outputs are kept, beside the record, below the directory of our state; and how many of them.
 const (
 	outputs     = "output"

@@ -28,7 +28,11 @@ func Find(plugin, configured string, dirs ...string) (string, error) {
 		}
 		return configured, program(configured)
 	}
-	file := Prefix + plugin
+	return in(dirs, Prefix+plugin)
+}
+
+// in finds a program in folders, which are absolute.
+func in(dirs []string, file string) (string, error) {
 	if runtime.GOOS == "windows" {
 		file += ".exe"
 	}

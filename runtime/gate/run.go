@@ -48,7 +48,7 @@ func (g *Gate) Start(ctx context.Context) {
 	s := &started{in: w, out: make(chan ran, 1), ended: make(chan struct{}), cancel: cancel}
 	go func() {
 		defer close(s.ended)
-		b, err := g.exec(ctx, r, s.out)
+		b, err := g.exec(ctx, "decide", r, s.out)
 		_ = r.CloseWithError(io.ErrClosedPipe)
 		select {
 		case s.out <- ran{b, err}:
@@ -82,7 +82,7 @@ func (g *Gate) Close() {
 func (g *Gate) run(ctx context.Context, doc []byte) ([]byte, error) {
 	s := g.ahead
 	if s == nil {
-		return g.exec(ctx, bytes.NewReader(doc), nil)
+		return g.exec(ctx, "decide", bytes.NewReader(doc), nil)
 	}
 	g.ahead, g.asked = nil, s
 	go func() {
@@ -99,13 +99,13 @@ func (g *Gate) run(ctx context.Context, doc []byte) ([]byte, error) {
 	}
 }
 
-// exec runs covenant-gate to its end. early gets the answer as soon as all of it is there, before covenant-gate
+// exec runs covenant-gate to its end, for what it is to do. early gets the answer as soon as all of it is there, before covenant-gate
 // has ended what it started; nil: nobody waits for it.
-func (g *Gate) exec(ctx context.Context, doc io.Reader, early chan<- ran) ([]byte, error) {
+func (g *Gate) exec(ctx context.Context, what string, doc io.Reader, early chan<- ran) ([]byte, error) {
 	// When this thread ends the kernel ends the child, where it can.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, g.Program, "decide") //nolint:gosec // the program of our own installation
+	cmd := exec.CommandContext(ctx, g.Program, what) //nolint:gosec // the program of our own installation
 	cmd.Env = append([]string{}, g.Env...)
 	cmd.Stdin = doc
 	out, said := &bounded{left: MaxDocument}, &bounded{left: 4096}

@@ -163,8 +163,17 @@ func parse(line []byte) (event.Event, error) {
 }
 
 // redact takes out of events what history should not have, and tells that it did.
-func redact(env *cli.Env, events []event.Event, lines []int) error {
-	x, err := audit.Redactor(env.Environ, work.ConfigDir(env))
+func redact(ctx context.Context, w *work.Work, events []event.Event, lines []int) error {
+	env := w.Env
+	more, err := w.Redactors()
+	if err != nil {
+		return err
+	}
+	var texts []string
+	for i := range events {
+		texts = append(texts, audit.Texts(&events[i])...)
+	}
+	x, err := w.Redactor(ctx, more, texts...)
 	if err != nil {
 		return err
 	}
@@ -188,7 +197,7 @@ func (o *appending) record(ctx context.Context, w *work.Work, events []event.Eve
 	if len(events) == 0 {
 		return nil
 	}
-	if err := redact(w.Env, events, lines); err != nil {
+	if err := redact(ctx, w, events, lines); err != nil {
 		return err
 	}
 	k, err := w.Writer()

@@ -9,6 +9,8 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git/audit"
 )
 
@@ -54,38 +56,72 @@ func runScan(ctx context.Context, env *cli.Env, root string, asJSON bool) error 
 		return err
 	}
 	defer w.Close()
-	x, err := audit.Redactor(env.Environ, work.ConfigDir(env))
+	more, err := w.Redactors()
 	if err != nil {
 		return err
 	}
-	f := w.facts
 	found := 0
-	for r, err := range audit.Log(w.Session, f, audit.Filter{}) {
-		if err != nil {
-			return work.Explain(err)
+	look := func(records []audit.Record) error {
+		var texts []string
+		if len(more.Plugins) > 0 {
+			for i := range records {
+				said, err := audit.Said(&records[i])
+				if err != nil {
+					return err
+				}
+				texts = append(texts, audit.Texts(&event.Event{Data: said})...)
+			}
 		}
-		hits, err := audit.Scan(x, &r)
+		x, err := w.Redactor(ctx, more, texts...)
 		if err != nil {
 			return err
 		}
-		for _, h := range hits {
-			found++
-			s := Scanned{Type: "secret", ID: string(r.ID), Ledger: r.Ledger, Seq: r.Seq, Path: h.Path, Rule: string(h.Rule), Line: h.Line, Column: h.Column, Length: h.Length}
-			if r.Of > 1 {
-				s.Index = r.Index
-			}
-			if asJSON {
-				err = env.JSON(s)
-			} else {
-				_, err = fmt.Fprintf(env.Out, "%s %s by %s: %s: %s, %d bytes at line %d, column %d\n", env.Palette().Mark(r.ID.Short()), say.Line(r.Kind), say.Line(name(&r)), say.Line(h.Path), env.Palette().Bad(s.Rule), h.Length, h.Line, h.Column)
-			}
-			if err != nil {
+		for i := range records {
+			n, err := printHits(env, x, &records[i], asJSON)
+			if found += n; err != nil {
 				return err
 			}
 		}
+		return nil
+	}
+	const together = 1000
+	var records []audit.Record
+	for r, err := range audit.Log(w.Session, w.facts, audit.Filter{}) {
+		if err != nil {
+			return work.Explain(err)
+		}
+		if records = append(records, r); len(records) == together {
+			if err := look(records); err != nil {
+				return err
+			}
+			records = records[:0]
+		}
+	}
+	if err := look(records); err != nil {
+		return err
 	}
 	if found > 0 {
 		return cli.No(cli.Hint(fmt.Errorf("%s in the record", say.Count(found, "secret or personal path")), "change the secrets: what was pushed is known", "what each rule means: docs/spec/redaction.md"))
 	}
 	return nil
+}
+
+// printHits prints what slipped through into a record, and returns how much.
+func printHits(env *cli.Env, x *redaction.Redactor, r *audit.Record, asJSON bool) (int, error) {
+	hits, err := audit.Scan(x, r)
+	for _, h := range hits {
+		s := Scanned{Type: "secret", ID: string(r.ID), Ledger: r.Ledger, Seq: r.Seq, Path: h.Path, Rule: string(h.Rule), Line: h.Line, Column: h.Column, Length: h.Length}
+		if r.Of > 1 {
+			s.Index = r.Index
+		}
+		if asJSON {
+			err = env.JSON(s)
+		} else {
+			_, err = fmt.Fprintf(env.Out, "%s %s by %s: %s: %s, %d bytes at line %d, column %d\n", env.Palette().Mark(r.ID.Short()), say.Line(r.Kind), say.Line(name(r)), say.Line(h.Path), env.Palette().Bad(s.Rule), h.Length, h.Line, h.Column)
+		}
+		if err != nil {
+			return len(hits), err
+		}
+	}
+	return len(hits), err
 }

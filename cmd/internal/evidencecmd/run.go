@@ -126,6 +126,10 @@ func (o *running) observe(w *work.Work, q *evidence.Request) (*evidence.Outcome,
 	if err != nil {
 		return nil, err
 	}
+	more, err := w.Redactors()
+	if err != nil {
+		return nil, err
+	}
 	q.Env, q.Temp, q.Key, q.Redactor, q.Now = env.Environ, env.Value("TMPDIR"), provenance.RedactionKey(work.ConfigDir(env)), x, env.Now
 	q.Timeout, q.JUnit = o.timeout, o.junit
 	for _, t := range o.tools {
@@ -154,6 +158,12 @@ func (o *running) observe(w *work.Work, q *evidence.Request) (*evidence.Outcome,
 	}
 	for _, warning := range out.Warnings {
 		env.Talk().Warn("%s", warning)
+	}
+	if x, err = w.Redactor(context.Background(), more, out.Texts()...); err != nil {
+		return nil, err
+	}
+	if err := out.Redact(x); err != nil {
+		return nil, err
 	}
 	told := map[string]bool{}
 	for _, h := range out.Hits {

@@ -40,7 +40,7 @@ with its configuration. One that is missing, changed, or gives no answer denies.
 Its program is covenant-capability-NAME beside covenant, or in plugins/ of your
 configuration directory, or what git config covenant.plugin.NAME.path says.`,
 	}
-	cmd.AddCommand(newList(env), newPin(env), newUnpin(env), newVerify(env), newDoctor(env))
+	cmd.AddCommand(newList(env), newPin(env), newUnpin(env), newVerify(env), newDoctor(env), newRedactors(env))
 	return cmd
 }
 

@@ -1,8 +1,14 @@
 package work
 
 import (
+	"context"
+	"errors"
+	"slices"
+
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
 // Redacted is what a text becomes before it is written; what was taken out is told, by its rule.
@@ -16,4 +22,41 @@ func Redacted(env *cli.Env, what, text string) (string, error) {
 		env.Talk().Warn("%s: redacted: %s", what, h.Rule)
 	}
 	return out, nil
+}
+
+// Redactors are the programs that the configuration names for finding more secrets than the rules do.
+func (w *Work) Redactors() (*gate.Redactors, error) {
+	cfg := w.Session.Repo().Config()
+	r, err := gate.Here(w.Env.Exe, ConfigDir(w.Env), cfg.Get, w.Env.Lookup).Redactors(cfg.All)
+	return r, unanswered(err)
+}
+
+// Redactor takes out of texts what the rules find, and what redactors find in them. What the latter found is told, by their rules.
+func (w *Work) Redactor(ctx context.Context, r *gate.Redactors, texts ...string) (*redaction.Redactor, error) {
+	found, err := r.Find(ctx, texts...)
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	var secrets, told []string
+	for _, s := range found {
+		secrets = append(secrets, s.Text)
+		if !slices.Contains(told, s.Rule) {
+			told = append(told, s.Rule)
+			w.Env.Talk().Warn("a redactor found a secret: %s", s.Rule)
+		}
+	}
+	return audit.Redactor(w.Env.Environ, ConfigDir(w.Env), secrets...)
+}
+
+// unanswered says what to do where a redactor is not there, or gives no answer: nothing is written that it did not look at.
+func unanswered(err error) error {
+	if err == nil {
+		return nil
+	}
+	hints := []string{"nothing is written that a redactor did not look at; see what is wrong: covenant plugin redactors", "do without: covenant plugin redactors --remove NAME"}
+	var own *gate.Error
+	if errors.As(err, &own) && own.Hint != "" {
+		hints = append([]string{own.Hint}, hints...)
+	}
+	return cli.Hint(err, hints...)
 }
