@@ -17,6 +17,7 @@ import (
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -66,6 +67,9 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true, Refs: refs}
 	if k.Intent, err = Intent(in.lookup, s.Repo()); err != nil {
 		return nil, err
+	}
+	k.StateOf = func(ctx context.Context, id string) *prov.IntentState {
+		return intents.StateFor(ctx, s, root, in.cache(s.Repo()), id)
 	}
 	unlock, err := s.Repo().Lock(ctx)
 	if err != nil {

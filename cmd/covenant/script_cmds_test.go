@@ -153,7 +153,7 @@ func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // recipeFiles hold shell that people copy, with a comment "# story: NAME" before it.
-var recipeFiles = []string{"../../docs/guide/ci.md", "../../.pre-commit-hooks.yaml"}
+var recipeFiles = []string{"../../docs/guide/ci.md", "../../docs/spec/provenance.md", "../../.pre-commit-hooks.yaml"}
 
 // cmdRecipe is "recipe NAME": the shell that follows "# story: NAME" in a guide is
 // written to $WORK/NAME.sh, so that a story runs what people copy.

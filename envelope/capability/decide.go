@@ -276,6 +276,52 @@ func (a *Authority) MayEver(keyID string, actions ...string) bool {
 	})
 }
 
+// Stripped reports whether something was granted to a key, and all of it was revoked: what merely expired was meant to. Who is in the trust root
+// holds what that says.
+func (a *Authority) Stripped(keyID string) bool {
+	p, ok := a.byKey[keyID]
+	if !ok || p.Accountable == p.Name || len(a.bySub[keyID]) == 0 {
+		return false
+	}
+	introduced := func(id envelope.Digest) bool { return a.grants[id].Granted.Introduction }
+	ids := slices.DeleteFunc(slices.Clone(a.bySub[keyID]), introduced)
+	if len(ids) == 0 { // what it was introduced with holds until something is granted
+		ids = a.bySub[keyID]
+	}
+	return !slices.ContainsFunc(ids, func(id envelope.Digest) bool {
+		_, ended := a.End(id, time.Time{})
+		return !ended && a.void(a.line(id), time.Time{}) == ""
+	})
+}
+
+// MightEver reports whether a key holds, or held, a line of grants whose scopes allow what is asked, whenever these were in force and whatever
+// became of them, or was an operator's. Who fails this never could.
+func (a *Authority) MightEver(q Query) bool {
+	p, ok := a.byKey[q.KeyID]
+	if !ok {
+		return false
+	}
+	if p.Operator || !p.OperatorUntil.IsZero() {
+		return true // whatever the policy lets operators do now
+	}
+	r := &pluginapi.Request{
+		Version: pluginapi.Version, At: envelope.Timestamp(q.At), Action: q.Action, Ref: q.Ref, Intent: q.Intent, Changes: q.Changes, Resource: q.Resource,
+		Principal: pluginapi.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable},
+	}
+	return slices.ContainsFunc(a.bySub[q.KeyID], func(id envelope.Digest) bool {
+		line := a.line(id)
+		if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) {
+			return false
+		}
+		c := a.links(line, &q)
+		for i := range c {
+			c[i].NotBefore, c[i].Expires = "", ""
+		}
+		_, why := refusedBy(c, r, q.At)
+		return why == ""
+	})
+}
+
 // HeldAt reports whether a key was an operator's, or held anything in force from an operator, by which it could do one of these, or anything where
 // none is named, as far as had been said by that moment.
 func (a *Authority) HeldAt(keyID string, at time.Time, actions ...string) bool {

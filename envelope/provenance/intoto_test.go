@@ -28,7 +28,7 @@ func example(t testing.TB) *provenance.Seal {
 		Entry: envelope.Header{
 			Repository: envelope.Digest("sha256:" + strings.Repeat("0", 64)), Seq: 1, Time: "2026-01-01T00:00:00Z", Topic: "provenance", Writer: "0123456789abcdef-01234567",
 		},
-		Principal: provenance.Principal{Name: "ada", Kind: "human", Accountable: "ada"}, Unrecorded: provenance.Unrecorded(false, false),
+		Principal: provenance.Principal{Name: "ada", Kind: "human", Accountable: "ada"}, Unrecorded: (&provenance.Predicate{}).LeftOut(),
 	})
 }
 
@@ -67,7 +67,7 @@ func TestIntent(t *testing.T) {
 		if _, err := s.Encode(); err == nil {
 			t.Errorf("%q: named and said to be left out", intent)
 		}
-		s.Predicate.Unrecorded = provenance.Unrecorded(true, false)
+		s.Predicate.Unrecorded = s.Predicate.LeftOut()
 		if _, err := s.Encode(); (err == nil) != good {
 			t.Errorf("%q: %v", intent, err)
 		}

@@ -20,7 +20,7 @@ import (
 // Types of the statements.
 const (
 	StatementType = "https://in-toto.io/Statement/v1"
-	SealType      = "https://github.com/open-covenant/covenant-git/seal/v1" // predicateType of a seal
+	SealType      = "https://github.com/open-covenant/covenant-git/seal/v1" // predicateType of a seal that names nothing: see [BoundType]
 	Decided       = "gate.decided/v1"                                       // ledger statement type of a decision
 )
 
@@ -55,6 +55,7 @@ const (
 
 // Predicate is what a seal says of its commit.
 type Predicate struct {
+	Bound
 	Attended   bool              `json:"attended"` // a terminal was there when it was signed
 	Changes    [][]Change        `json:"changes"`  // against each parent in order; against the empty tree for a root commit
 	Decision   envelope.Digest   `json:"decision,omitempty"`
@@ -122,19 +123,6 @@ func (c *Change) PathBytes() string {
 	return string(b)
 }
 
-// Unrecorded lists, sorted, everything a seal has a word for and this version records nowhere.
-func Unrecorded(intent, tool bool) []string {
-	u := []string{"evidence", "memory", "model", "reviews", "usage"}
-	if !intent {
-		u = append(u, "intent")
-	}
-	if !tool {
-		u = append(u, "tool")
-	}
-	slices.Sort(u)
-	return u
-}
-
 // ValidIntent reports whether a text may name an intent: 1 to 256 bytes of UTF-8 without control characters.
 func ValidIntent(s string) bool {
 	return envelope.IsLine(s, 256)
@@ -142,8 +130,12 @@ func ValidIntent(s string) bool {
 
 // NewSeal returns a seal of a commit and its tree.
 func NewSeal(commit, tree oid.ID, p Predicate) *Seal {
+	typ := SealType
+	if p.Names() {
+		typ = BoundType
+	}
 	return &Seal{
-		Type: StatementType, PredicateType: SealType, Predicate: p,
+		Type: StatementType, PredicateType: typ, Predicate: p,
 		Subject: []Subject{
 			{Name: "commit", Digest: map[string]string{"gitCommit": commit.String()}},
 			{Name: "tree", Digest: map[string]string{"gitTree": tree.String()}},
@@ -189,7 +181,7 @@ func PredicateType(o *envelope.Opened) string {
 
 // Parse reads an opened seal.
 func Parse(o *envelope.Opened) (*Seal, error) {
-	if typ := PredicateType(o); typ != SealType {
+	if typ := PredicateType(o); typ != SealType && typ != BoundType {
 		if err := envelope.VersionError(typ, SealType); errors.Is(err, envelope.ErrNewer) {
 			return nil, err
 		}
@@ -208,8 +200,11 @@ func (s *Seal) validate() error {
 	bad := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
 	}
-	if s.Type != StatementType || s.PredicateType != SealType {
+	switch names := s.Predicate.Names(); {
+	case s.Type != StatementType || s.PredicateType != SealType && s.PredicateType != BoundType:
 		return bad("type %q of %q", s.PredicateType, s.Type)
+	case names != (s.PredicateType == BoundType):
+		return bad("type %q, and what it names is of the other", s.PredicateType)
 	}
 	if len(s.Subject) != 2 || len(s.Subject[0].Digest) != 1 || len(s.Subject[1].Digest) != 1 ||
 		s.Subject[0].Name != "commit" || s.Subject[1].Name != "tree" {
@@ -248,7 +243,10 @@ func (s *Seal) validate() error {
 	if p.Principal.Name == "" || p.Principal.Kind == "" || p.Principal.Accountable == "" {
 		return bad("principal")
 	}
-	if !slices.Equal(p.Unrecorded, Unrecorded(p.Intent != "", p.Tool != "")) {
+	if err := p.check(p.Intent); err != nil {
+		return bad("%v", err)
+	}
+	if !slices.Equal(p.Unrecorded, p.LeftOut()) {
 		return bad("unrecorded: what is left out must be said")
 	}
 	return nil

@@ -166,6 +166,9 @@ type World struct {
 	PolicyOf  func(root envelope.Digest) (*trust.Policy, bool)  // that of a version of the trust root; nil: only Policy is known
 	Chains    map[string]*Chain
 	Decision  func(id envelope.Digest) (*Decided, bool)
+	Named     func(id envelope.Digest) (Named, bool)  // an entry that is here; nil: what seals name is not looked at
+	Work      func(last envelope.Digest) (Work, bool) // what statements about an intent come to, down to one that is here; nil: likewise
+	Might     func(a Act) bool                        // who did it holds, or held, something by which it could; nil: all might
 }
 
 // At returns the identity of an entry.

@@ -146,8 +146,8 @@ func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
 		check := w.Policy.CheckOf(name)
 		f := w.Prove(check, e.Proofs, now, now)
 		if f != nil && f.Code == EvidenceStale {
-			for at, into := range e.admitted(w, "", now) {
-				if into == ref && w.Prove(check, e.Proofs, at, now) == nil {
+			for at, in := range e.admitted(w, "", now) {
+				if in.Ref == ref && w.Prove(check, e.thereWhen(w, in, at), at, now) == nil {
 					f = nil
 					break
 				}
@@ -167,6 +167,24 @@ func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
 			f.Hint = "by a principal of kind " + strings.Join(check.Kinds, " or ") + " (covenant identity list): " + f.Hint
 		}
 		out = append(out, *f)
+	}
+	return out
+}
+
+// thereWhen returns the evidence that was there when a ref was admitted to hold the commit: who runs something later, or says to have run it
+// before, makes nothing of it that was fresh then. It was when somebody else accountable had seen it by then; and what stands before that, of
+// who admitted the ref, and of operators, whose time is believed.
+func (e *Exam) thereWhen(w *World, in Admission, at time.Time) []Proof {
+	by, _ := w.Principal(in.KeyID)
+	var out []Proof
+	for _, p := range e.Proofs {
+		who, _ := w.Principal(p.KeyID)
+		if seen, err := time.Parse(time.RFC3339, p.Seen); err != nil || seen.After(at) {
+			if when, err := time.Parse(time.RFC3339, p.Time); err != nil || when.After(at) || who.Name != by.Name && !w.Operator(p.KeyID) {
+				continue
+			}
+		}
+		out = append(out, p)
 	}
 	return out
 }

@@ -28,6 +28,7 @@ func TestEvidence(t *testing.T) {
 		some  = `{"version":1,"protected":["refs/heads/main"],"rules":[{"paths":["core/**"],"evidence":["test"]}]}`
 	)
 	hour := time.Hour
+	seen := func(p verdict.Proof, ago time.Duration) verdict.Proof { p.Seen = at(ago); return p }
 	for _, c := range []struct {
 		name, policy, path, want string
 		admitted                 time.Duration // ago; 0: not
@@ -51,12 +52,21 @@ func TestEvidence(t *testing.T) {
 		{name: "too old", policy: fresh, want: "evidence.stale", proofs: []verdict.Proof{proof("ada", true, 25*hour, 1)}},
 		{name: "too old now, and fresh when it came in", policy: fresh, admitted: 100 * hour, proofs: []verdict.Proof{proof("ada", true, 110*hour, 1)}},
 		{name: "too old when it came in", policy: fresh, want: "evidence.stale", admitted: 100 * hour, proofs: []verdict.Proof{proof("ada", true, 130*hour, 1)}},
+		{name: "seen by others when it came in", policy: fresh, admitted: 100 * hour, proofs: []verdict.Proof{seen(proof("coder", true, 110*hour, 1), 105*hour)}},
+		{name: "seen as it came in", policy: fresh, admitted: 100 * hour, proofs: []verdict.Proof{seen(proof("coder", true, 110*hour, 1), 100*hour)}},
+		{name: "said to be from before it came in", policy: fresh, want: "evidence.stale", admitted: 100 * hour, proofs: []verdict.Proof{proof("coder", true, 110*hour, 1)}},
+		{name: "said so, and seen since", policy: fresh, want: "evidence.stale", admitted: 100 * hour, proofs: []verdict.Proof{seen(proof("coder", true, 110*hour, 1), 99*hour)}},
+		{name: "made since", policy: fresh, want: "evidence.stale", admitted: 100 * hour, proofs: []verdict.Proof{proof("coder", true, 50*hour, 1)}},
+		{name: "made since, by who let it in", policy: fresh, want: "evidence.stale", admitted: 100 * hour, proofs: []verdict.Proof{proof("ada", true, 50*hour, 1)}},
+		{name: "made since, beside what was there", policy: fresh, admitted: 100 * hour, proofs: []verdict.Proof{seen(proof("coder", true, 110*hour, 1), 105*hour), proof("coder", true, 50*hour, 2)}},
+		{name: "made now", policy: fresh, admitted: 100 * hour, proofs: []verdict.Proof{proof("coder", true, hour, 1)}},
 		{name: "dated ahead", policy: fresh, want: "evidence.stale", proofs: []verdict.Proof{proof("ada", true, -hour, 1)}},
 		{name: "clocks differ", policy: fresh, proofs: []verdict.Proof{proof("ada", true, -time.Minute, 1)}},
 		{name: "of paths", policy: some, path: "core/a", want: "evidence.missing"},
 		{name: "of other paths", policy: some, path: "docs/a"},
 	} {
 		w, _ := world(c.policy, func(capability.Query) bool { return true })
+		w.Operator = func(key string) bool { return key == "ada" }
 		path := c.path
 		if path == "" {
 			path = "a"

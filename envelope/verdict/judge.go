@@ -64,6 +64,8 @@ type ExamSeal struct {
 	Grants   []envelope.Digest `json:"grants,omitempty"` // it relies on
 	Seen     Seen              `json:"seen,omitzero"`    // by whom it was seen first
 	Attended bool              `json:"attended,omitempty"`
+	Named    []Standing        `json:"named,omitempty"` // entries that it names, as it says, and that are here
+	Acts     []Act             `json:"acts,omitempty"`  // by which the intent came to what it says
 	Findings []Finding         `json:"findings,omitempty"`
 
 	candidate *Candidate
@@ -206,6 +208,7 @@ func (e Exam) judge(w *World, now time.Time) Result {
 			r.Principal = &p
 			r.Unattended = counts.Opened && !counts.Attended && p.Kind == "human"
 			if r.Verdict == Sealed {
+				r.Warnings = append(r.Warnings, counts.lapsed(w, now)...)
 				r.Made = e.Origins.made(w, counts.KeyID)
 				r.Rewritten = len(r.Made) > 0 && !e.Origins.Reseal
 			}
@@ -348,6 +351,7 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 	} else {
 		e.Findings = append(e.Findings, compareChanges(c, cand)...)
 	}
+	e.bound(w, c, cand)
 	if p.Mode == provenance.Witness {
 		d, ok := w.Decision(p.Decision)
 		if !ok || d.KeyID != cand.KeyID || d.Header.Ledger() != h.Ledger() || d.Header.Seq >= h.Seq ||
@@ -385,6 +389,14 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 	}
 	if len(s.Grants) == 0 && !w.Operator(s.KeyID) {
 		add(SealGrant, "covenant capability list", "it names no grant, and %s is no operator", who.Name)
+	}
+	for _, a := range s.Acts {
+		if w.Might != nil && !w.Might(a) {
+			by, _ := w.Principal(a.KeyID)
+			add(SealIntent, "covenant intent show "+s.Intent, "it says what intent %.12s had come to by %s, which %s never might do: %s",
+				s.Intent, a.ID.Short(), cmp.Or(by.Name, a.KeyID), strings.TrimSpace(a.Action+" "+a.Role))
+			break
+		}
 	}
 	for _, d := range e.Denied {
 		if d.KeyID == s.KeyID {
@@ -460,11 +472,11 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 	if mode == provenance.Vouching {
 		q.Action = capability.Vouch
 	}
-	for at, ref := range e.admitted(w, s.KeyID, now) {
+	for at, in := range e.admitted(w, s.KeyID, now) {
 		then := q
 		then.At, then.EndedBy, then.Past = at, at, true
 		if !e.Side && (e.Ref == "" || !w.Policy.Protects(e.Ref)) {
-			then.Ref = ref // what was taken into one protected ref was not taken into another
+			then.Ref = in.Ref // what was taken into one protected ref was not taken into another
 		}
 		if d := w.Authority.Decide(then); d.Allowed {
 			return d
@@ -483,8 +495,8 @@ func (s *ExamSeal) ask(w *World, e *Exam, mode provenance.Mode, now time.Time) c
 
 // admitted tells when, and into which protected ref, others than the holder of a key, and than those who
 // have it from that one, took the commit in and were allowed to.
-func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Time, string] {
-	return func(yield func(time.Time, string) bool) {
+func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Time, Admission] {
+	return func(yield func(time.Time, Admission) bool) {
 		self, _ := w.Principal(keyID)
 		for _, a := range e.Admissions {
 			at, err := time.Parse(time.RFC3339, a.Time)
@@ -499,7 +511,7 @@ func (e *Exam) admitted(w *World, keyID string, now time.Time) iter.Seq2[time.Ti
 			if !w.Authority.Decide(q).Allowed || w.Apart != nil && !w.Apart(q, self.Name) {
 				continue
 			}
-			if !yield(at, a.Ref) {
+			if !yield(at, a) {
 				return
 			}
 		}

@@ -30,7 +30,8 @@ type Reviewed struct {
 	ID      envelope.Digest `json:"id"`
 	KeyID   string          `json:"key"`
 	Verdict review.Verdict  `json:"verdict"`
-	Order   int             `json:"order"`             // among all: none comes before one that its writer had seen
+	Order   int             `json:"order"`             // among all that may count: none comes before one that its writer had seen
+	Time    string          `json:"time"`              // it claims, or when somebody accountable saw it, if that was before
 	Account string          `json:"account,omitempty"` // on a forge: its signer tells of it
 	At      string          `json:"at,omitempty"`      // when it was given there
 	Base    oid.ID          `json:"base,omitzero"`     // tree that the change comes from
@@ -149,6 +150,9 @@ func (e *Exam) opinions(w *World, now time.Time) []opinion {
 	}
 	newest := map[change]opinion{}
 	for _, r := range list {
+		if when, err := time.Parse(time.RFC3339, r.Time); r.Verdict == review.Approve && err == nil && when.After(now.Add(Ahead)) {
+			continue // it claims a time that has not come
+		}
 		if person, ok := e.reviewer(w, &r, now); ok && r.Verdict != review.Comment && r.Verdict != review.Request {
 			newest[change{person, r.Base, r.Tree}] = opinion{person, r}
 		}

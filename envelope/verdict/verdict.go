@@ -64,6 +64,8 @@ func (c *Candidate) Claims(commit oid.ID) bool {
 type Commit struct {
 	ID, Tree   oid.ID
 	Parents    []oid.ID
+	Based      bool               // Base is known
+	Base       oid.ID             // tree of its first parent; zero where it has none
 	Committer  string             // e-mail address
 	Before     bool               // it is older than governance: where no seal of it holds, nothing is claimed of it
 	Diffs      [][]provenance.Raw // as Git computes them, against each parent or the empty tree

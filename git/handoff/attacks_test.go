@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,14 +24,9 @@ import (
 // object writes any bytes as an object, as nothing but an attacker does.
 func (w *world) object(kind, body string) oid.ID {
 	w.t.Helper()
-	cmd := exec.Command("git", "hash-object", "-t", kind, "--literally", "-w", "--stdin")
-	cmd.Dir, cmd.Env, cmd.Stdin = w.dir, w.env, strings.NewReader(body)
-	out, err := cmd.Output()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	id, err := oid.Parse(strings.TrimSpace(string(out)))
-	if err != nil {
+	s := w.session()
+	id := s.Put(kind, []byte(body))
+	if err := s.Flush(); err != nil {
 		w.t.Fatal(err)
 	}
 	return id
@@ -98,8 +92,14 @@ func (w *world) sign(k *provenance.Sealer, c handoff.Creation) envelope.Digest {
 	return made[0].ID
 }
 
-// Somebody whose key is known signs handoffs of trees that no honest program makes: each is refused before anything is written.
-func TestHostileTrees(t *testing.T) {
+// hostile is what somebody signs that no honest program makes.
+type hostile struct {
+	work, untracked oid.ID
+	change          func(*handoff.Creation)
+}
+
+// hostileTrees makes a repository, and all of them in it.
+func hostileTrees(t testing.TB) (*world, map[string]hostile) {
 	w := newWorld(t, "sha1")
 	w.write("file", "x\n")
 	if err := os.Symlink("/etc", filepath.Join(w.dir, "link")); err != nil {
@@ -122,10 +122,7 @@ func TestHostileTrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		work, untracked oid.ID
-		change          func(*handoff.Creation)
-	}{
+	return w, map[string]hostile{
 		"dot dot":                {untracked: w.treeOf(entry{"40000", "..", file("evil")})},
 		"dot":                    {untracked: w.treeOf(entry{"40000", ".", file("evil")})},
 		"absolute":               {untracked: file("/tmp/evil")},
@@ -161,10 +158,17 @@ func TestHostileTrees(t *testing.T) {
 		"another commit":         {untracked: file("a"), change: func(c *handoff.Creation) { c.Commit = c.Index.Commit }},
 		"another base":           {untracked: file("a"), change: func(c *handoff.Creation) { c.Base = c.Index.Commit }},
 		"no base":                {untracked: file("a"), change: func(c *handoff.Creation) { c.Base = oid.ID{} }},
-	} {
+	}
+}
+
+// Somebody whose key is known signs handoffs of trees that no honest program makes: each is refused before anything is written.
+func TestHostileTrees(t *testing.T) {
+	t.Parallel()
+	w, cases := hostileTrees(t)
+	before := w.look()
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			id := w.forge(c.work, c.untracked, c.change)
-			before := w.look()
 			_, err := w.apply(id, Applying{})
 			if err == nil {
 				t.Fatal("it was applied")
@@ -190,6 +194,7 @@ func (w *world) sha(text string) oid.ID { return oid.SHA1.Hash("blob", []byte(te
 
 // The ref of a handoff leads to another handoff's objects, or the statement is of somebody or somewhere else.
 func TestSwapped(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "sha1")
 	w.write("file", "x\n")
 	w.git("add", "-A")
@@ -242,6 +247,7 @@ func TestSwapped(t *testing.T) {
 
 // Whoever signs something beside a handoff cannot take it from who has it, or give it to somebody else.
 func TestOthersResumptions(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "sha1")
 	w.git("commit", "-q", "--allow-empty", "-m", "base")
 	w.write("new", "one\n")
@@ -312,6 +318,7 @@ func (w *world) stranger() *provenance.Sealer {
 
 // Nothing that is there is overwritten, whoever made it, and whether Git knows it or not.
 func TestInTheWay(t *testing.T) {
+	t.Parallel()
 	a, _, base := messy(t)
 	m := a.create(Creating{})
 	for name, c := range map[string]struct {
@@ -389,6 +396,7 @@ func (w *world) merge() {
 
 // A file that somebody changed after a crash is neither overwritten nor taken back.
 func TestChangedAfterACrash(t *testing.T) {
+	t.Parallel()
 	a, _, base := messy(t)
 	m := a.create(Creating{})
 	b := a.tree("b", base)
@@ -413,6 +421,7 @@ func TestChangedAfterACrash(t *testing.T) {
 
 // What Create can't take is said, and nothing is recorded.
 func TestNotTaken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "sha1")
 	w.write("file", "x\n")
 	w.git("add", "-A")
@@ -461,6 +470,7 @@ func TestNotTaken(t *testing.T) {
 
 // A branch without commits, a HEAD that is on none, and a sparse checkout are handed off, too.
 func TestUnusualHeads(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "sha1")
 	w.write("first", "1\n")
 	w.git("add", "first")

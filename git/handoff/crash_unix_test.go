@@ -103,6 +103,7 @@ func messy(t *testing.T) (*world, string, string) {
 
 // Whenever a process dies, what it began can be finished, and can be taken back; and Git works meanwhile, or says what is in its way.
 func TestKilledAtEveryMoment(t *testing.T) {
+	t.Parallel()
 	a, before, base := messy(t)
 	died := 0
 	for moment := 1; ; moment++ {
@@ -184,6 +185,7 @@ func (w *world) newest() envelope.Digest {
 
 // Of many processes in several work trees that take up one handoff at once, one gets it.
 func TestResumedOnce(t *testing.T) {
+	t.Parallel()
 	a, before, base := messy(t)
 	m := a.create(Creating{})
 	var trees []*world

@@ -66,9 +66,10 @@ func (w *world) step(r *rand.Rand) {
 
 // What was handed off in one clone is in another as it was: what Git says of it, the index, every byte and mode.
 func TestEverythingComesBack(t *testing.T) {
-	rounds := 6
+	t.Parallel()
+	rounds := 2 // of many steps: a round costs more than its steps do
 	if testing.Short() {
-		rounds = 2
+		rounds = 1
 	}
 	for _, v := range []struct {
 		name, format string
@@ -83,6 +84,7 @@ func TestEverythingComesBack(t *testing.T) {
 		{"untracked cache", "sha1", []string{"core.untrackedCache=true", "index.version=4"}, ""},
 	} {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			for seed := range uint64(rounds) { //nolint:gosec // small
 				r := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // repeatable
 				a := newWorld(t, v.format)
@@ -93,14 +95,14 @@ func TestEverythingComesBack(t *testing.T) {
 				if v.attributes != "" {
 					a.write(".gitattributes", v.attributes)
 				}
-				for range 30 {
+				for range 60 {
 					a.step(r)
 				}
 				a.git("add", "-A")
 				a.git("commit", "-q", "--allow-empty", "-m", "base")
 				a.git("rm", "-q", "-r", "-f", "--ignore-unmatch", ".") // what is unchanged is what Git checks out
 				a.git("reset", "-q", "--hard")
-				for range 25 {
+				for range 40 {
 					a.step(r)
 				}
 				for line := range strings.SplitSeq(a.git("status", "--porcelain=v2", "-z", "--no-renames"), "\x00") {

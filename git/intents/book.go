@@ -50,6 +50,7 @@ type Book struct {
 	root  *provenance.Root
 	cache *provenance.Cache
 
+	tips  map[string]oid.ID // what the ledgers were, as of the last look or act
 	head  head
 	rows  *shelf // by the time of their opening, then by id
 	byID  map[intent.ID]int
@@ -65,7 +66,7 @@ func Open(ctx context.Context, s *git.Session, root *provenance.Root, cache *pro
 	if err != nil {
 		return nil, err
 	}
-	b.whole = map[intent.ID]*intent.Intent{}
+	b.tips, b.whole = tips, map[intent.ID]*intent.Intent{}
 	if b.recall() && b.update(ctx, tips) == nil {
 		return b, nil
 	}
@@ -74,8 +75,7 @@ func Open(ctx context.Context, s *git.Session, root *provenance.Root, cache *pro
 
 // again reads all from the ledgers: nothing is remembered, or what is derived is damaged.
 func (b *Book) again(tips map[string]oid.ID) error {
-	b.Close()
-	b.head, b.rows, b.byID, b.rings, b.whole = head{Ledgers: map[string]*mark{}}, &shelf{}, nil, nil, map[intent.ID]*intent.Intent{}
+	b.forget()
 	return b.update(b.ctx, tips)
 }
 

@@ -3,11 +3,14 @@ package intents
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -21,6 +24,7 @@ type gathering struct {
 	anew   bool // nothing was remembered
 	tips   map[string]oid.ID
 	cuts   map[string]uint64
+	forks  []provenance.Fork              // that no operator has decided about, or that go another way here
 	came   map[string][]entry             // by ledger, oldest first
 	sights map[string][]sighting          // what operators saw of ledgers of intents, in this look
 	had    map[string]provenance.Followed // how far each ledger had been followed before
@@ -56,6 +60,7 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 	if err := g.follow(granted); err != nil {
 		return err
 	}
+	g.tellForks()
 	was := b.head.Latest
 	if err := g.grants(); err != nil {
 		return err
@@ -72,6 +77,24 @@ func (b *Book) update(ctx context.Context, tips map[string]oid.ID) error {
 	}
 	b.head.Authority, b.head.Forks = question, forks
 	return g.fold(ctx, granted, seen || was != b.head.Latest)
+}
+
+// tellForks tells of ledgers of intents that went two ways: what a writer says from there on counts for nothing, here or there.
+func (g *gathering) tellForks() {
+	maps.DeleteFunc(g.head.Problems, func(_ string, f verdict.Finding) bool { return f.Code == verdict.LedgerFork })
+	for _, x := range g.forks {
+		if g.head.Problems == nil {
+			g.head.Problems = map[string]verdict.Finding{}
+		}
+		f := verdict.Finding{
+			Code: verdict.LedgerFork, Object: x.Ledger.String(), Hint: "show both to an operator, who decides: covenant audit resolve " + x.Ledger.String(),
+			Message: fmt.Sprintf("its writer signed two entries number %d: %s stands here, and %s at %s; what it says of intents from there on counts for nothing", x.Seq, x.Here.Short(), x.There.Short(), x.Ref),
+		}
+		if x.Decided {
+			f.Hint = "an operator decided for the latter; go that way: covenant doctor --fix"
+		}
+		g.head.Problems[x.Ledger.String()] = f
+	}
 }
 
 // forksOf writes down the other ways that ledgers of intents went.
@@ -141,7 +164,10 @@ func (g *gathering) authority(ctx context.Context, granted, forked bool) error {
 		}
 		g.full, g.cuts = true, map[string]uint64{}
 		for _, x := range g.f.Forks() {
-			g.cuts[x.Ledger.String()] = x.Seq
+			if x.Ledger.Topic == intent.Topic {
+				g.cuts[x.Ledger.String()] = x.Seq
+				g.forks = append(g.forks, x)
+			}
 		}
 		return nil
 	case !granted && !g.anew:

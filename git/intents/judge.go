@@ -9,6 +9,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // court tells who might do what, then.
@@ -31,14 +32,7 @@ func dated(a *capability.Authority, keyID, ledger string, seq uint64) bool {
 
 // Query is what is asked of the authority about an act on an intent.
 func Query(keyID, action string, about intent.ID, role intent.Role) capability.Query {
-	q := capability.Query{KeyID: keyID, Action: action, Intent: string(about), Resource: map[string]any{}}
-	if about != "" {
-		q.Resource["intent"] = string(about)
-	}
-	if role != "" {
-		q.Resource["role"] = string(role)
-	}
-	return q
+	return provenance.IntentQuery(keyID, action, string(about), string(role))
 }
 
 // judge is an [intent.Judge]. What an operator had seen is judged as of the second before: grants that end later, and revocations, do not undo

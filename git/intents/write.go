@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/intent"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -199,7 +200,7 @@ func (b *Book) Edit(ctx context.Context, k *provenance.Sealer, id intent.ID, cha
 	if err != nil {
 		return nil, err
 	}
-	return b.took(s, k, &intent.Fact{ID: made[0].ID, Edited: &e}), nil
+	return b.took(s, k, made[0], &intent.Fact{ID: made[0].ID, Edited: &e}), nil
 }
 
 func sameFields(a, b *intent.Fields) bool {
@@ -246,6 +247,9 @@ func (b *Book) Move(ctx context.Context, k *provenance.Sealer, id intent.ID, ste
 		}
 		return nil, e
 	}
+	if err := b.holds(ctx, k, s, &step); err != nil {
+		return nil, err
+	}
 	if err := b.may(ctx, k, intent.MoveAction, id, step.Role); err != nil {
 		var refused *RefusedError
 		if errors.As(err, &refused) {
@@ -257,7 +261,7 @@ func (b *Book) Move(ctx context.Context, k *provenance.Sealer, id intent.ID, ste
 	if err != nil {
 		return nil, err
 	}
-	return b.took(s, k, &intent.Fact{ID: made[0].ID, Moved: &m}), nil
+	return b.took(s, k, made[0], &intent.Fact{ID: made[0].ID, Moved: &m}), nil
 }
 
 // roleFor returns the first role in which the hand may act, else the first.
@@ -273,10 +277,11 @@ func (b *Book) roleFor(k *provenance.Sealer, id intent.ID, roles []intent.Role) 
 }
 
 // took is an intent with a statement that was just written, without reading it back.
-func (b *Book) took(s *intent.Intent, k *provenance.Sealer, f *intent.Fact) *intent.Intent {
+func (b *Book) took(s *intent.Intent, k *provenance.Sealer, made ledger.Appended, f *intent.Fact) *intent.Intent {
 	f.Key, f.By, f.Time = k.Hand.Signer.Public().ID(), k.Hand.Principal.Name, envelope.Timestamp(k.Now())
 	out := s.With(f)
 	b.whole[s.ID] = out
+	b.wrote(out, made)
 	if i, ok := b.number()[s.ID]; ok {
 		r := rowOf(out)
 		r.at = b.rows.at(i).at

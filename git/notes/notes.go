@@ -366,6 +366,11 @@ func hexadecimal(s string) bool {
 // Of returns the content of all notes on one object: there is more than one
 // where different fan-outs hold it. No notes, or none on it, is no error.
 func Of(s *git.Session, ref string, object oid.ID) ([][]byte, error) {
+	return Within(s, ref, object, maxNote)
+}
+
+// Within is Of for who reads no note of more than so many bytes: one that is larger is [ErrUnreadable].
+func Within(s *git.Session, ref string, object oid.ID, most int64) ([][]byte, error) {
 	var out [][]byte
 	dir, rest := ref+"^{tree}", object.String()
 	for {
@@ -384,7 +389,7 @@ func Of(s *git.Session, ref string, object oid.ID) ([][]byte, error) {
 		for _, e := range entries {
 			switch {
 			case e.Name == rest && e.Mode.IsRegular():
-				n, err := s.Object(e.ID.String(), maxNote)
+				n, err := s.Object(e.ID.String(), most)
 				if err != nil {
 					return out, fmt.Errorf("%w: %w", ErrUnreadable, err)
 				}

@@ -28,6 +28,7 @@ const (
 	EvidenceElsewhere  verdict.Code = "evidence.elsewhere"
 	EvidenceUnledgered verdict.Code = "evidence.not-in-ledger"
 	EvidencePrincipal  verdict.Code = "evidence.principal"
+	EvidenceNewer      verdict.Code = "evidence.newer" // a warning: the others count all the same
 )
 
 // Evidence is one statement of evidence that stands in a ledger, without the text of its output: see [Facts.ReadEvidence].
@@ -156,13 +157,14 @@ func (f *Facts) ExamineEvidence(s *git.Session, tree oid.ID) ([]Evidence, []verd
 			st, h, err := openEnvelope(env, f.Root.ID, f.Authority.Ring)
 			switch {
 			case errors.Is(err, envelope.ErrNewer):
-				return nil, nil, fmt.Errorf("evidence %s: %w", env.ID().Short(), err)
+				add(EvidenceNewer, env.ID(), "update covenant", "it is newer than this program, which can't say what it is worth: %v", err)
 			case errors.Is(err, envelope.ErrUnknownKey):
 				add(EvidenceUnknownKey, env.ID(), "covenant identity list", "nobody here has the key that signed it: %v", err)
 			case errors.Is(err, envelope.ErrRepository):
 				add(EvidenceRepository, env.ID(), "covenant doctor --fix", "it is evidence of another repository: %v", err)
 			case err != nil:
 				add(EvidenceInvalid, env.ID(), "covenant doctor --fix", "it is refused: %v", err)
+			case st.review != nil && st.review.Tree() == tree: // they stand there too
 			case st.evidence == nil:
 				add(EvidenceInvalid, env.ID(), "covenant doctor --fix", "a line of the tree's note is no evidence")
 			case st.evidence.Tree() != tree:

@@ -51,6 +51,33 @@ func (k *Sealer) Claims(t testing.TB, ref string, grants []envelope.Digest, list
 	}
 }
 
+// Names vouches for a commit, and names whatever it is told.
+func (k *Sealer) Names(t testing.TB, c git.Commit, bound prov.Bound) {
+	t.Helper()
+	d, err := k.draft(context.Background(), prov.Vouching, "refs/heads/main", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.bound, d.answer = bound, k.decideAll([]capability.Query{d.query})[0]
+	err = k.update(context.Background(), prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {
+		_, _, err := k.append(tx, name, &d, moved)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BoundOf is what the sealer would name.
+func (k *Sealer) BoundOf(t testing.TB, c git.Commit) prov.Bound {
+	t.Helper()
+	d, err := k.draft(context.Background(), prov.Witness, "refs/heads/main", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.bound
+}
+
 // WithPortLimits bounds what is looked at for changes that were applied to other content: steps of one commit, and bytes that are kept.
 func (o Options) WithPortLimits(steps, bytes int) Options {
 	o.limits = portLimits{of: steps, texts: bytes}

@@ -45,11 +45,12 @@ type Facts struct {
 	Rewritten map[oid.ID][]Origin                  // what commits came to be out of, as who rewrote them says
 	// Checkpoints are what writers signed of all ledgers, by ledger, oldest first.
 	Checkpoints []Checkpoint
-	Handoffs    []handoff.Entry            // what ledgers say of handoffs, in no order
-	Problems    []verdict.Finding          // what is wrong with ledgers; a verdict only for what relies on them
-	byID        map[envelope.Digest]oid.ID // every parsed entry → its blob
-	cosigned    []event.Cosigning          // by whoever brought them
-	newest      freshness                  // checkpoint, where the policy demands one
+	Handoffs    []handoff.Entry                   // what ledgers say of handoffs, in no order
+	Problems    []verdict.Finding                 // what is wrong with ledgers; a verdict only for what relies on them
+	byID        map[envelope.Digest]oid.ID        // every parsed entry → its blob
+	bound       map[envelope.Digest]verdict.Named // evidence and reviews of all ledgers, whichever way these went
+	cosigned    []event.Cosigning                 // by whoever brought them
+	newest      freshness                         // checkpoint, where the policy demands one
 
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork
@@ -268,7 +269,7 @@ func newFacts(root *Root) *Facts {
 	return &Facts{
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
-		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, commits: map[oid.ID]git.Commit{},
+		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, bound: map[envelope.Digest]verdict.Named{}, commits: map[oid.ID]git.Commit{},
 		forkTips: map[string]oid.ID{}, Evidence: map[oid.ID][]Evidence{},
 	}
 }

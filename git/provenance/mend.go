@@ -41,6 +41,13 @@ func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool
 			}
 		}
 	}
+	for i := range f.Reviews {
+		r := &f.Reviews[i]
+		if who, ok := f.Authority.ByKey(r.KeyID); ok && noted(r.Statement.Predicate.Verdict, who.Kind) && want(r.Ledger, r.Index) {
+			on[r.ID] = r.Statement.Tree()
+			cands = append(cands, verdict.Candidate{ID: r.ID, Blob: r.Blob, Header: r.Statement.Predicate.Entry})
+		}
+	}
 	for i := range f.Attested {
 		if e := &f.Attested[i]; !e.Statement.Predicate.Tag.IsZero() && want(e.Ledger, e.Index) {
 			on[e.ID] = e.Statement.Predicate.Tag
@@ -188,6 +195,8 @@ func (f *Facts) keeps(line []byte, object oid.ID) bool {
 		return st.seal.Commit() == object
 	case st.evidence != nil:
 		return st.evidence.Tree() == object
+	case st.review != nil:
+		return st.review.Tree() == object
 	case st.release != nil:
 		return st.release.Predicate.Tag == object
 	}

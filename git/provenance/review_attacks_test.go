@@ -3,6 +3,8 @@ package provenance_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -270,4 +272,69 @@ func TestReviewAttacks(t *testing.T) {
 func (w *world) grantVouch() {
 	w.t.Helper()
 	w.grant("alice", "coder", func(g *capability.Grant) { g.Action = capability.Vouch })
+}
+
+// apart does something in a clone that has not heard of some ledgers, and is another replica.
+func (w *world) apart(refs []string, do func()) {
+	w.t.Helper()
+	at := map[string]string{}
+	for _, ref := range refs {
+		at[ref] = w.git("rev-parse", ref)
+		w.git("update-ref", "-d", ref)
+	}
+	for _, file := range []string{"replica", "seen"} {
+		if err := os.RemoveAll(filepath.Join(w.dir, ".git/covenant", file)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	do()
+	for ref, id := range at {
+		w.git("update-ref", ref, id)
+	}
+}
+
+// A comment that an agent dates ahead makes nothing of what a person says afterwards the last word; nor does an approval that is dated ahead count before
+// somebody else has seen it.
+func TestReviewsFromTheFuture(t *testing.T) {
+	t.Parallel()
+	const one = `{"version": 1, "protected": ["refs/heads/main"], "reviews": 1}`
+	begin := func(t *testing.T) (w *world, ahead func(do func())) {
+		w = court(t)
+		w.policy(one)
+		w.grant("alice", "coder", nil)
+		w.grant("alice", "helper", nil)
+		w.clock = w.clock.Add(time.Hour)
+		w.change("x")
+		return w, func(do func()) {
+			now := w.clock
+			w.clock = time.Date(9999, 12, 1, 0, 0, 0, 0, time.UTC)
+			do()
+			w.clock = now
+		}
+	}
+	t.Run("a comment", func(t *testing.T) {
+		t.Parallel()
+		w, ahead := begin(t)
+		ahead(func() { w.reviews("helper", review.Comment, "HEAD~1", "HEAD") })
+		w.reviews("ben", review.Approve, "HEAD~1", "HEAD")
+		if got := w.lacking("HEAD~1..HEAD"); got != "" {
+			t.Fatalf("approved, and %s lack reviews", got)
+		}
+		w.apart(append(w.ledgers("provenance", "helper"), w.ledgers("provenance", "ben")...), func() { w.reviews("ben", review.Reject, "HEAD~1", "HEAD") })
+		if got := w.lacking("HEAD~1..HEAD"); got != "x " {
+			t.Errorf("rejected since, and %q lack reviews", got)
+		}
+	})
+	t.Run("an approval", func(t *testing.T) {
+		t.Parallel()
+		w, ahead := begin(t)
+		ahead(func() { w.reviews("ben", review.Approve, "HEAD~1", "HEAD") })
+		if got := w.lacking("HEAD~1..HEAD"); got != "x " {
+			t.Errorf("of a time that has not come, and %q lack reviews", got)
+		}
+		w.reviews("alice", review.Comment, "HEAD~1", "HEAD") // she saw it
+		if got := w.lacking("HEAD~1..HEAD"); got != "" {
+			t.Errorf("seen, and %s lack reviews", got)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -31,7 +32,11 @@ func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predi
 	if err := review.New(commit, tree, p).Validate(); err != nil {
 		return nil, err
 	}
-	made, err := k.Say(ctx, prov.Topic, fmt.Sprintf("review.%s %s by %s", p.Verdict, commit.Short(), p.Principal.Name), oid.ID{}, func(h envelope.Header) ([]byte, error) {
+	on := oid.ID{}
+	if noted(p.Verdict, p.Principal.Kind) {
+		on = tree
+	}
+	made, err := k.Say(ctx, prov.Topic, fmt.Sprintf("review.%s %s by %s", p.Verdict, commit.Short(), p.Principal.Name), on, func(h envelope.Header) ([]byte, error) {
 		p.Entry = h
 		return review.New(commit, tree, p).Encode()
 	})
@@ -100,7 +105,7 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 	for i := range f.Reviews {
 		r := &f.Reviews[i]
 		p := &r.Statement.Predicate
-		if p.Ref != ref || p.Verdict == review.Comment || p.Verdict == review.Request || !f.reviews(r) {
+		if p.Ref != ref || !f.mayCount(r) {
 			continue
 		}
 		c := change{p.Base.Commit, p.Base.Tree, r.Statement.Tree()}
@@ -116,10 +121,24 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 				a = &own
 				out[g.order[at]] = a
 			}
-			a.Reviews = append(a.Reviews, reviewedBy(r, order[i]))
+			a.Reviews = append(a.Reviews, f.reviewedBy(r, order[i]))
 		}
 	}
 	return out, nil
+}
+
+// mayCount reports whether a review may make a difference. What agents say of changes, and talk, does not, nor does it to the order of what does.
+func (f *Facts) mayCount(r *Review) bool {
+	v := r.Statement.Predicate.Verdict
+	return v != review.Comment && v != review.Request && f.reviews(r)
+}
+
+// madeAt is when a review was made: as it says, or when somebody accountable saw it, if that was before.
+func (f *Facts) madeAt(r *Review) time.Time {
+	if at, ok := f.firstSeen(r.Place); ok && at.Before(r.Time) {
+		return at
+	}
+	return r.Time
 }
 
 // reviews reports whether what a key says of changes could count: humans review, and automations that may tell of reviews that somebody
@@ -137,21 +156,23 @@ func (f *Facts) reviews(r *Review) bool {
 	return known && p.Kind == string(trust.Automation) && f.Authority.MayEver(r.KeyID, capability.Review)
 }
 
-func reviewedBy(r *Review, order int) verdict.Reviewed {
+func (f *Facts) reviewedBy(r *Review, order int) verdict.Reviewed {
 	p := &r.Statement.Predicate
-	out := verdict.Reviewed{ID: r.ID, KeyID: r.KeyID, Verdict: p.Verdict, Order: order, Base: p.Base.Tree, Tree: r.Statement.Tree()}
+	out := verdict.Reviewed{ID: r.ID, KeyID: r.KeyID, Verdict: p.Verdict, Order: order, Time: envelope.Timestamp(f.madeAt(r)), Base: p.Base.Tree, Tree: r.Statement.Tree()}
 	if p.Forge != nil {
 		out.Account, out.At = p.Forge.Account, p.Forge.At
 	}
 	return out
 }
 
-// reviewOrder returns the place of each review in an order in which none comes before one that its writer had seen, whatever times
-// they claim. Those that know nothing of each other stand as their times say.
+// reviewOrder returns the place of each review that may count in an order in which none comes before one that its writer had seen, whatever
+// times they claim. Those that know nothing of each other stand as their times say.
 func (f *Facts) reviewOrder() []int {
 	in := map[string][]int{} // ledger → its reviews
 	for i := range f.Reviews {
-		in[f.Reviews[i].Ledger] = append(in[f.Reviews[i].Ledger], i)
+		if f.mayCount(&f.Reviews[i]) {
+			in[f.Reviews[i].Ledger] = append(in[f.Reviews[i].Ledger], i)
+		}
 	}
 	saw := make([][]int, len(f.Reviews)) // of each other ledger the newest review
 	for name, mine := range in {
@@ -204,7 +225,7 @@ func (f *Facts) reviewOrder() []int {
 			if done[r] == 2 {
 				continue
 			}
-			when[r].at = f.Reviews[r].Time.Unix()
+			when[r].at = f.madeAt(&f.Reviews[r]).Unix()
 			for _, o := range saw[r] {
 				when[r].at, when[r].after = max(when[r].at, when[o].at), max(when[r].after, when[o].after+1)
 			}

@@ -3,7 +3,9 @@ package provenance
 import (
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -43,5 +45,36 @@ func TestReviewsBackAndForth(t *testing.T) {
 		if got := g.about(st); got != nil {
 			t.Errorf("%d commits before the range: about %d", n, len(got))
 		}
+	}
+}
+
+// Of reviews by whom nothing is decided so many steps are looked at, the newest, however many there are and whatever refs they name: each ref is
+// a look at a history.
+func TestTalkIsBounded(t *testing.T) {
+	f := newFacts(&Root{})
+	f.Authority = capability.Fold(nil, nil, nil)
+	tree := func(n int) oid.ID {
+		id, err := oid.Parse(fmt.Sprintf("%040x", n+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	talk := func(n int, ref string) Review {
+		return Review{
+			Place:     capability.Place{KeyID: "nobody", Time: time.Unix(int64(n), 0)},
+			Statement: review.New(tree(n), tree(n), review.Predicate{Ref: ref, Verdict: review.Approve}),
+		}
+	}
+	var one, many []Review
+	for n := range 10_000 {
+		one, many = append(one, talk(n, "refs/heads/main"), talk(n, "refs/heads/main")), append(many, talk(n, fmt.Sprint("refs/heads/", n)))
+	}
+	got := f.steps(one)["refs/heads/main"]
+	if len(got) != maxTalkedSteps || len(got[stepOf(&one[len(one)-1])]) != 2 || got[stepOf(&one[0])] != nil {
+		t.Errorf("%d steps of one ref are looked at", len(got))
+	}
+	if got := f.steps(many); len(got) != maxTalkedRefs {
+		t.Errorf("%d refs are looked at", len(got))
 	}
 }

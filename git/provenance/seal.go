@@ -39,11 +39,13 @@ type Sealer struct {
 	Asker     verdict.Asker // who decides; nil: the built-in checker, here
 	Moment    string        // when: a Git hook's name, or a command's
 	Intent    string        // what it is made for; "" where nobody says
-	Now       func() time.Time
-	Locked    bool      // the caller holds the repository's lock
-	Again     bool      // seal also what this key has sealed already
-	Refs      []git.Ref // ledgers and notes as they were just read, by [AuthorityFor]; nil: they are read
-	Far       bool      // look at all that moved in other ledgers, however much that is, and name it
+	// StateOf tells what the intent of an id came to, where that is known for little: nil where it is not. nil: nobody tells.
+	StateOf func(ctx context.Context, id string) *prov.IntentState
+	Now     func() time.Time
+	Locked  bool      // the caller holds the repository's lock
+	Again   bool      // seal also what this key has sealed already
+	Refs    []git.Ref // ledgers and notes as they were just read, by [AuthorityFor]; nil: they are read
+	Far     bool      // look at all that moved in other ledgers, however much that is, and name it
 
 	all    bool     // Authority knows every principal
 	missed []string // ledgers of known writers that could not be followed to their ends, as of the last act
@@ -60,6 +62,8 @@ type Made struct {
 // draft is a commit and everything a seal says of it that does not depend on the ledger.
 type draft struct {
 	commit  git.Commit
+	base    oid.ID // tree of its first parent; zero where it has none
+	bound   prov.Bound
 	changes [][]prov.Change
 	mode    prov.Mode
 	ref     string
@@ -85,7 +89,7 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 				continue
 			}
 		}
-		d, err := k.draft(mode, ref, c)
+		d, err := k.draft(ctx, mode, ref, c)
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +97,12 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	}
 	if len(drafts) == 0 {
 		return nil, nil
+	}
+	if k.StateOf != nil && prov.IsIntentID(k.Intent) {
+		state := k.StateOf(ctx, k.Intent)
+		for i := range drafts {
+			drafts[i].bound.IntentState = state
+		}
 	}
 	queries := make([]capability.Query, len(drafts))
 	for i := range drafts {
@@ -180,7 +190,7 @@ func (k *Sealer) newest() ([][]byte, error) {
 	return out, nil
 }
 
-func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) {
+func (k *Sealer) draft(ctx context.Context, mode prov.Mode, ref string, c git.Commit) (draft, error) {
 	d := draft{commit: c, mode: mode, ref: ref}
 	pairs := []git.TreePair{{New: c.Tree}}
 	if len(c.Parents) > 0 {
@@ -193,6 +203,7 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 			pairs = append(pairs, git.TreePair{Old: pc.Tree, New: c.Tree})
 		}
 	}
+	d.base = pairs[0].Old
 	var err error
 	if d.changes, err = changes(k.Session, pairs); err != nil {
 		return d, fmt.Errorf("commit %s: %w", c.ID.Short(), err)
@@ -205,7 +216,10 @@ func (k *Sealer) draft(mode prov.Mode, ref string, c git.Commit) (draft, error) 
 		raw[i] = prov.RawOf(list)
 	}
 	d.query = capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: d.action(), At: k.Now(), Ref: ref, Intent: k.Intent}
-	d.query.Changes, err = Touched(k.Session, k.Authority, raw)
+	if d.query.Changes, err = Touched(k.Session, k.Authority, raw); err != nil {
+		return d, err
+	}
+	d.bound, err = k.bind(ctx, &d)
 	return d, err
 }
 
@@ -236,11 +250,12 @@ func (k *Sealer) append(tx *ledger.Tx, name ledger.Name, d *draft, heads []envel
 	}
 	a, err := tx.Append(name, func(seq uint64, prev envelope.Digest) (ledger.Entry, error) {
 		p := k.Hand.Principal
-		s := prov.NewSeal(d.commit.ID, d.commit.Tree, prov.Predicate{
-			Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: k.header(name, seq, prev, heads, now), Grants: body.Grants, Mode: d.mode, Parents: body.Parents,
-			Principal: prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}, Ref: d.ref, Intent: k.Intent, Tool: k.Hand.Tool, Unrecorded: prov.Unrecorded(k.Intent != "", k.Hand.Tool != ""),
-		})
-		payload, err := s.Encode()
+		says := prov.Predicate{
+			Bound: d.bound, Attended: k.Hand.Attended, Changes: d.changes, Decision: decision, Entry: k.header(name, seq, prev, heads, now), Grants: body.Grants, Mode: d.mode, Parents: body.Parents,
+			Principal: prov.Principal{Accountable: p.Accountable, Kind: p.Kind, Name: p.Name}, Ref: d.ref, Intent: k.Intent, Tool: k.Hand.Tool,
+		}
+		says.Unrecorded = says.LeftOut()
+		payload, err := prov.NewSeal(d.commit.ID, d.commit.Tree, says).Encode()
 		if err != nil {
 			return ledger.Entry{}, err
 		}

@@ -188,6 +188,11 @@ func (k *Sealer) knowAll(ctx context.Context, n ledger.Name) error {
 	if k.all || k.knows(n) {
 		return nil
 	}
+	return k.knowEverybody(ctx)
+}
+
+// knowEverybody reads who holds what of the ledgers, once.
+func (k *Sealer) knowEverybody(ctx context.Context) error {
 	f, err := loadTopics(ctx, k.Session, k.Root, CapabilityTopic+"/")
 	if err != nil {
 		return err

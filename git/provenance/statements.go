@@ -410,6 +410,11 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	}
 	f.sight()
 	f.witness()
+	for i, r := range refs {
+		if r.entry().Err == nil {
+			f.keepNamed(r, &states[i])
+		}
+	}
 	for i, r := range refs[:here] {
 		e := r.entry()
 		if e.ID != "" {

@@ -130,6 +130,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 	before, skip map[oid.ID]bool, view map[oid.ID]seen, deep map[oid.ID][]verdict.Finding, signers map[oid.ID]string,
 ) iter.Seq2[verdict.Result, error] {
 	commits, w := r.Commits, f.World()
+	w.Named, w.Work = f.Named, f.works(s)
 	if o.Asker != nil {
 		w.Authority = o.Asker(f.Root, f.Authority)
 	}
@@ -184,6 +185,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
 				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Advance: advances[c.ID],
+			}
+			if vc.Based = true; len(c.Parents) > 0 {
+				vc.Base = trees[c.Parents[0]]
 			}
 			if needProofs && !skip[c.ID] {
 				vc.Proofs = f.Proofs(c.Tree)

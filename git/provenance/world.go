@@ -108,6 +108,7 @@ func (f *Facts) World() *verdict.World {
 			return ok && (p.Operator || !p.OperatorUntil.IsZero())
 		},
 		Endorsed: f.endorsed(),
+		Might:    f.might,
 		Dated:    f.dated,
 		Apart:    f.Authority.Apart,
 		Gone: func(keyID string) bool {

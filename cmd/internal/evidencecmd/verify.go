@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -60,7 +61,7 @@ each signer the newest run of that name counts. What the policy demands is asked
 
 // Told is a finding with --json.
 type Told struct {
-	Type string `json:"type"` // "finding"
+	Type string `json:"type"` // "finding", or "warning": it makes no difference to the answer
 	verdict.Finding
 }
 
@@ -120,6 +121,16 @@ func (o *verifying) run(ctx context.Context, env *cli.Env, rev string) error {
 	if err != nil {
 		return work.Explain(err)
 	}
+	newer := func(f verdict.Finding) bool { return f.Code == provenance.EvidenceNewer }
+	for _, f := range findings {
+		if newer(f) {
+			if err := o.warn(env, f); err != nil {
+				return err
+			}
+		}
+	}
+	told := slices.ContainsFunc(findings, newer)
+	findings = slices.DeleteFunc(findings, newer)
 	for _, p := range r.facts.Problems {
 		if p.Code.Condemns() { // what is missing may be anything
 			findings = append(findings, p)
@@ -127,7 +138,7 @@ func (o *verifying) run(ctx context.Context, env *cli.Env, rev string) error {
 			env.Talk().Warn("%s: %s", p.Code, p.Message)
 		}
 	}
-	if len(good)+len(findings)+len(checks) == 0 {
+	if len(good)+len(findings)+len(checks) == 0 && !told {
 		return cli.Hint(fmt.Errorf("there is no evidence about tree %s", tree.Short()), "record some: covenant evidence run --name test -- COMMAND", "more may be at the remote: covenant sync")
 	}
 	now, proofs := env.Now(), r.facts.Proofs(tree)
@@ -152,6 +163,15 @@ func (o *verifying) run(ctx context.Context, env *cli.Env, rev string) error {
 		err = cli.No(nil)
 	}
 	return err
+}
+
+func (o *verifying) warn(env *cli.Env, f verdict.Finding) error {
+	if o.json {
+		return env.JSON(Told{"warning", f})
+	}
+	env.Talk().Warn("%s: %s: %s", f.Code, envelope.Digest(f.Object).Short(), say.Line(f.Message))
+	env.Talk().Hint(f.Hint)
+	return nil
 }
 
 func (o *verifying) tell(env *cli.Env, findings []verdict.Finding) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -111,8 +110,8 @@ func runApply(ctx context.Context, env *cli.Env, o applying, args []string) erro
 	}
 	defer func() { w.Close() }()
 	id := args[0]
-	if file := env.Path(id); !looksLikeID(id) || exists(file) && strings.ContainsAny(id, `/\.`) {
-		if id, err = w.unbundle(ctx, file, limit); err != nil {
+	if isFile(env, id) {
+		if id, err = w.unbundle(ctx, env.Path(id), limit); err != nil {
 			return err
 		}
 	}
@@ -252,25 +251,9 @@ func (w *opened) sync(ctx context.Context, remote string, limits sync.Limits) er
 
 // unbundle takes over what a bundle has, and says which handoff that is. It is read as any other hostile input.
 func (w *opened) unbundle(ctx context.Context, file string, limit int64) (string, error) {
-	if st, err := os.Stat(file); err != nil || !st.Mode().IsRegular() {
-		if err == nil {
-			err = fmt.Errorf("%s is no file", say.Name(file))
-		}
-		return "", cli.Hint(err, "a handoff is named by its id, or a file that holds it: covenant handoff list")
-	}
-	file, err := filepath.Abs(file)
+	file, id, err := w.bundled(ctx, file, limit)
 	if err != nil {
 		return "", err
-	}
-	ids, err := sync.Handoffs(ctx, w.Session, file)
-	if err != nil {
-		return "", cli.Hint(err, "make one with: covenant handoff create --bundle FILE")
-	}
-	if len(ids) != 1 {
-		return "", fmt.Errorf("%s holds %s, and one is expected", say.Name(file), say.Count(len(ids), "handoff"))
-	}
-	if out, err := w.Session.Repo().Run(ctx, nil, "bundle", "verify", "--quiet", file); err != nil {
-		return "", cli.Hint(fmt.Errorf("the bundle can't be read here: %w%s", err, out), "it may need commits that are not here: git fetch")
 	}
 	err = w.sync(ctx, file, sync.Default.Up(limit))
 	if ferr := sync.Forget(w.Session, file); err == nil { // another bundle of that name is not held to this one
@@ -279,9 +262,9 @@ func (w *opened) unbundle(ctx context.Context, file string, limit int64) (string
 	if err != nil {
 		return "", err
 	}
-	h, err := w.Find(string(ids[0]))
+	h, err := w.Find(string(id))
 	if err != nil {
-		return "", cli.No(cli.Hint(fmt.Errorf("%s holds no handoff by anybody who is known here: %w", say.Name(file), err), "see who is known: covenant identity list"))
+		return "", unsigned(file, err)
 	}
 	return string(h.ID), nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
-	"github.com/open-covenant/covenant-git/envelope"
 	form "github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/git/handoff"
 )
@@ -181,71 +180,4 @@ func paragraph(b *strings.Builder, name, text string) {
 		fmt.Fprintf(b, "%-10s %s\n", name, say.Line(strings.TrimSuffix(line, "\n")))
 		name = ""
 	}
-}
-
-// Checked is the answer of verify, with --json.
-type Checked struct {
-	Type      string `json:"type"` // "handoff-verified"
-	OK        bool   `json:"ok"`
-	ID        string `json:"id"`
-	Principal string `json:"principal"`
-	Files     int    `json:"files"`
-	Bytes     int64  `json:"bytes"`
-	Manifest  string `json:"manifest"`
-	State     string `json:"state"`
-	Reason    string `json:"reason,omitempty"`
-}
-
-func newVerify(env *cli.Env) *cobra.Command {
-	var most string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "verify ID",
-		Short: "Hold the objects of a handoff to what was signed",
-		Long: `Verify that a handoff was signed by somebody who is known here, that its commits are here
-and are those that were signed, that every content has the digest that was signed, that no path
-leads out of the work tree or into the git directory, and that git fsck finds nothing wrong.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runVerify(cmd.Context(), env, most, asJSON, args[0])
-		},
-	}
-	cmd.Flags().StringVar(&most, "max-bytes", "256m", "how much is read")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
-}
-
-func runVerify(ctx context.Context, env *cli.Env, most string, asJSON bool, id string) error {
-	limit, err := size("--max-bytes", most)
-	if err != nil {
-		return err
-	}
-	o, err := open(ctx, env)
-	if err != nil {
-		return err
-	}
-	defer o.Close()
-	h, err := o.find(id)
-	if err != nil {
-		return err
-	}
-	l := line(o.Session, o.Record, h)
-	c := Checked{Type: "handoff-verified", ID: l.ID, Principal: l.Principal, Files: l.Files, Bytes: l.Bytes, Manifest: string(h.Manifest), State: l.State}
-	_, verr := handoff.Verify(ctx, o.Session, h, limit)
-	if verr = explain(verr, handoff.Short(h.ID)); verr != nil && cli.ExitCode(verr) != cli.ExitNo {
-		return verr
-	}
-	if c.OK = verr == nil; !c.OK {
-		c.Reason = verr.Error()
-	}
-	if asJSON {
-		if err := env.JSON(c); err != nil {
-			return err
-		}
-	} else if c.OK {
-		if _, err := fmt.Fprintf(env.Out, "%s %s by %s: %s, %d bytes\n", env.Palette().Good("good"), envelope.Digest(l.ID), say.Name(l.Principal), say.Count(l.Files, "file"), l.Bytes); err != nil {
-			return err
-		}
-	}
-	return verr
 }

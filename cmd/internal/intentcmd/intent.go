@@ -15,6 +15,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -73,9 +74,7 @@ func look(ctx context.Context, env *cli.Env, root string, noCache bool) (*desk, 
 		w.Close()
 		return nil, work.Explain(err)
 	}
-	for _, p := range d.book.Problems() {
-		env.Talk().Warn("%s: %s: %s", p.Code, p.Object, p.Message)
-	}
+	d.tellProblems()
 	return d, nil
 }
 
@@ -103,7 +102,18 @@ func act(ctx context.Context, env *cli.Env, who string) (*desk, error) {
 		w.Close()
 		return nil, work.Explain(err)
 	}
+	d.tellProblems()
 	return d, nil
+}
+
+// tellProblems tells what is wrong with ledgers of intents: what they say is not all there.
+func (d *desk) tellProblems() {
+	for _, p := range d.book.Problems() {
+		d.Env.Talk().Warn("%s: %s: %s", p.Code, p.Object, p.Message)
+		if p.Code == verdict.LedgerFork {
+			d.Env.Talk().Hint(p.Hint)
+		}
+	}
 }
 
 // find returns the intent that a person means.

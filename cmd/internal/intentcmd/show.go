@@ -11,47 +11,78 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // Shown is an intent whole, with --json.
 type Shown struct {
 	Listed
-	Text         string            `json:"text,omitempty"`
-	Scope        []string          `json:"scope,omitempty"`
-	Failures     []string          `json:"failures,omitempty"`
-	Gates        []string          `json:"gates,omitempty"`
-	Artifacts    []intent.Artifact `json:"artifacts,omitempty"` // shown, and not used up
-	Verification []string          `json:"verification,omitempty"`
-	Escalations  []string          `json:"escalations,omitempty"`
-	Entry        string            `json:"entry,omitempty"`  // that opened it
-	Last         string            `json:"last,omitempty"`   // the last statement that counts
-	Digest       string            `json:"digest,omitempty"` // of its state
-	Ways         []string          `json:"ways,omitempty"`   // where it may go
-	Imported     string            `json:"imported,omitempty"`
-	Steps        []Logged          `json:"steps"`
+	Text         string     `json:"text,omitempty"`
+	Scope        []string   `json:"scope,omitempty"`
+	Failures     []string   `json:"failures,omitempty"`
+	Gates        []string   `json:"gates,omitempty"`
+	Artifacts    []Artifact `json:"artifacts,omitempty"` // shown, and not used up
+	Verification []string   `json:"verification,omitempty"`
+	Escalations  []string   `json:"escalations,omitempty"`
+	Entry        string     `json:"entry,omitempty"`  // that opened it
+	Last         string     `json:"last,omitempty"`   // the last statement that counts
+	Digest       string     `json:"digest,omitempty"` // of its state
+	Ways         []string   `json:"ways,omitempty"`   // where it may go
+	Imported     string     `json:"imported,omitempty"`
+	Steps        []Logged   `json:"steps"`
+}
+
+// Artifact is what was shown at a gate, and what became of it, with --json.
+type Artifact struct {
+	Gate  string `json:"gate"`
+	Ref   string `json:"ref"`
+	Holds bool   `json:"holds"`
+	provenance.Held
 }
 
 // Logged is one statement about an intent, with --json.
 type Logged struct {
-	Type      string            `json:"type"` // "step"
-	Intent    string            `json:"intent"`
-	ID        string            `json:"id"`   // its entry
-	What      string            `json:"what"` // "opened", "moved" or "edited"
-	Time      string            `json:"time"`
-	Principal string            `json:"principal,omitempty"`
-	Key       string            `json:"key"`
-	From      string            `json:"from,omitempty"`
-	To        string            `json:"to,omitempty"`
-	Role      string            `json:"role,omitempty"`
-	Note      string            `json:"note,omitempty"`
-	Next      string            `json:"next,omitempty"`
-	Artifacts []intent.Artifact `json:"artifacts,omitempty"`
-	Counts    bool              `json:"counts"`
-	Reason    string            `json:"reason,omitempty"` // why it does not count
-	Seen      string            `json:"seen,omitempty"`   // when an operator had seen it
+	Type      string     `json:"type"` // "step"
+	Intent    string     `json:"intent"`
+	ID        string     `json:"id"`   // its entry
+	What      string     `json:"what"` // "opened", "moved" or "edited"
+	Time      string     `json:"time"`
+	Principal string     `json:"principal,omitempty"`
+	Key       string     `json:"key"`
+	From      string     `json:"from,omitempty"`
+	To        string     `json:"to,omitempty"`
+	Role      string     `json:"role,omitempty"`
+	Note      string     `json:"note,omitempty"`
+	Next      string     `json:"next,omitempty"`
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+	Counts    bool       `json:"counts"`
+	Reason    string     `json:"reason,omitempty"` // why it does not count
+	Seen      string     `json:"seen,omitempty"`   // when an operator had seen it
 }
 
-func logged(s *intent.Intent, x *intent.Step) Logged {
+// artifacts says of what was shown whether it holds.
+func artifacts(list []intent.Artifact, held map[string]provenance.Held) []Artifact {
+	var out []Artifact
+	for _, a := range list {
+		h := held[a.Ref]
+		out = append(out, Artifact{string(a.Gate), a.Ref, h.Why == "", h})
+	}
+	return out
+}
+
+// held asks of all that was ever shown of an intent whether it holds.
+func (d *desk) held(ctx context.Context, s *intent.Intent) (map[string]provenance.Held, error) {
+	list := slices.Clone(s.Artifacts)
+	for i := range s.Steps {
+		if m := s.Steps[i].Moved; m != nil {
+			list = append(list, m.Artifacts...)
+		}
+	}
+	held, err := d.book.Held(ctx, list, d.Env.Now())
+	return held, explain(err)
+}
+
+func logged(s *intent.Intent, x *intent.Step, held map[string]provenance.Held) Logged {
 	l := Logged{Type: "step", Intent: string(s.ID), ID: string(x.ID), What: "edited", Time: x.Time, Principal: x.By, Key: x.Key, Counts: x.Why == "", Reason: x.Why, Seen: x.Seen}
 	switch {
 	case x.Opened != nil:
@@ -61,7 +92,7 @@ func logged(s *intent.Intent, x *intent.Step) Logged {
 		}
 	case x.Moved != nil:
 		m := x.Moved
-		l.What, l.From, l.To, l.Role, l.Note, l.Next, l.Artifacts = "moved", string(m.From), string(m.To), string(m.Role), m.Note, m.Next, m.Artifacts
+		l.What, l.From, l.To, l.Role, l.Note, l.Next, l.Artifacts = "moved", string(m.From), string(m.To), string(m.Role), m.Note, m.Next, artifacts(m.Artifacts, held)
 	}
 	return l
 }
@@ -83,7 +114,7 @@ did not count and why, what its gates still want, and where it may go from here.
 				return err
 			}
 			defer d.Close()
-			return d.show(args[0], asJSON)
+			return d.show(cmd.Context(), args[0], asJSON)
 		},
 	}
 	f := cmd.Flags()
@@ -93,7 +124,7 @@ did not count and why, what its gates still want, and where it may go from here.
 	return cmd
 }
 
-func (d *desk) show(name string, asJSON bool) error {
+func (d *desk) show(ctx context.Context, name string, asJSON bool) error {
 	r, err := d.find(name)
 	if err != nil {
 		return err
@@ -102,9 +133,13 @@ func (d *desk) show(name string, asJSON bool) error {
 	if err != nil {
 		return explain(err)
 	}
+	held, err := d.held(ctx, s)
+	if err != nil {
+		return err
+	}
 	if asJSON {
 		out := Shown{
-			Listed: listed(d.book, &r), Text: s.Fields.Text, Scope: s.Fields.Scope, Failures: s.Fields.Failures, Artifacts: s.Artifacts, Verification: s.Fields.Verification,
+			Listed: listed(d.book, &r), Text: s.Fields.Text, Scope: s.Fields.Scope, Failures: s.Fields.Failures, Artifacts: artifacts(s.Artifacts, held), Verification: s.Fields.Verification,
 			Escalations: s.Fields.Escalations, Entry: string(s.Entry), Last: string(s.Last), Digest: string(s.Digest()), Steps: []Logged{},
 		}
 		for _, g := range s.Fields.Gates {
@@ -117,19 +152,32 @@ func (d *desk) show(name string, asJSON bool) error {
 			out.Imported = o.Opened.Imported.Format
 		}
 		for i := range s.Steps {
-			out.Steps = append(out.Steps, logged(s, &s.Steps[i]))
+			out.Steps = append(out.Steps, logged(s, &s.Steps[i], held))
 		}
 		return d.Env.JSON(out)
 	}
-	t := &teller{d: d}
+	t := &teller{d: d, held: held}
 	t.story(s)
 	return t.err
 }
 
 // teller prints lines until one fails.
 type teller struct {
-	d   *desk
-	err error
+	d    *desk
+	held map[string]provenance.Held // what became of what was shown
+	err  error
+}
+
+// shown is an artifact, and that it does not hold where it does not.
+func (t *teller) shown(ref string) string {
+	out, h := say.Line(ref), t.held[ref]
+	if h.What != "" {
+		out += " (" + say.Line(h.What) + ")"
+	}
+	if h.Why != "" {
+		out += " " + t.d.Env.Palette().Bad("does not hold: "+say.Line(h.Why))
+	}
+	return out
 }
 
 func (t *teller) say(format string, a ...any) {
@@ -182,7 +230,7 @@ func (t *teller) story(s *intent.Intent) {
 		guard, _ := intent.GuardOf(g)
 		told := p.Warn(fmt.Sprintf("to be shown before %s: %s", guard.Before, guard.Wants))
 		if j := slices.IndexFunc(s.Artifacts, func(a intent.Artifact) bool { return a.Gate == g }); j >= 0 {
-			told = say.Line(s.Artifacts[j].Ref)
+			told = t.shown(s.Artifacts[j].Ref)
 		}
 		t.say("  %-13s %s: %s", map[bool]string{true: "gates:"}[i == 0], g, told)
 	}
@@ -214,7 +262,7 @@ func (t *teller) steps(s *intent.Intent) {
 	p := t.d.Env.Palette()
 	for i := range s.Steps {
 		x := &s.Steps[i]
-		l := logged(s, x)
+		l := logged(s, x, t.held)
 		what := l.What
 		switch l.What {
 		case "opened":
@@ -240,7 +288,7 @@ func (t *teller) steps(s *intent.Intent) {
 			}
 		}
 		for _, a := range l.Artifacts {
-			t.say("    gate %s: %s", a.Gate, say.Line(a.Ref))
+			t.say("    gate %s: %s", a.Gate, t.shown(a.Ref))
 		}
 		if !l.Counts {
 			t.say("    %s %s", p.Bad("does not count:"), say.Line(l.Reason))
@@ -281,13 +329,17 @@ func runLog(ctx context.Context, env *cli.Env, name string, asJSON, noCache bool
 	if err != nil {
 		return explain(err)
 	}
+	held, err := d.held(ctx, s)
+	if err != nil {
+		return err
+	}
 	if !asJSON {
-		t := &teller{d: d}
+		t := &teller{d: d, held: held}
 		t.steps(s)
 		return t.err
 	}
 	for i := range s.Steps {
-		if err := env.JSON(logged(s, &s.Steps[i])); err != nil {
+		if err := env.JSON(logged(s, &s.Steps[i], held)); err != nil {
 			return err
 		}
 	}

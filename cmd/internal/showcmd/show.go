@@ -76,11 +76,11 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	for _, err := range errs {
 		env.Talk().Warn("%s", say.Line(err.Error()))
 	}
-	named := ""
+	says := &prov.Predicate{}
 	if r.Seal != nil && r.Seal.Seal != nil {
-		named = r.Seal.Seal.Predicate.Intent
+		says = &r.Seal.Seal.Predicate
 	}
-	near, errs := around(ctx, w, rep.Facts, &c, named)
+	near, errs := around(ctx, w, rep.Facts, &c, says)
 	for _, err := range errs {
 		env.Talk().Warn("%s", say.Line(err.Error()))
 	}
@@ -225,6 +225,17 @@ func (t *teller) story(rep *provenance.Report, r *verdict.Result, word string) {
 	}
 	if pr.Intent != "" {
 		t.say("  intent:      %s", say.Line(pr.Intent))
+	}
+	if x := pr.IntentState; x != nil {
+		t.say("  sealed in:   state %s, after %s (%s)", x.State, say.Count(x.Statements, "statement"), x.Last.Short())
+	}
+	for _, list := range []struct {
+		what        string
+		named, more int
+	}{{"evidence", len(pr.Evidence), pr.EvidenceMore}, {"reviews", len(pr.Reviews), pr.ReviewsMore}} {
+		if list.more > 0 {
+			t.say("  named:       %d of %s, and it says that there were %d more", list.named, list.what, list.more)
+		}
 	}
 	if pr.Tool != "" {
 		t.say("  tool:        %s", say.Name(pr.Tool))

@@ -17,9 +17,11 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -184,6 +186,9 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	k.Asker = w.Ask(f.Root, f.Authority)
 	if k.Intent, err = hooks.Intent(w.Env.Lookup, w.Session.Repo()); err != nil {
 		return nil, cli.Usage("%v", err)
+	}
+	k.StateOf = func(ctx context.Context, id string) *prov.IntentState {
+		return intents.StateFor(ctx, w.Session, f.Root, w.Cache(false), id)
 	}
 	return k, nil
 }

@@ -1,0 +1,94 @@
+package provenance
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/review"
+)
+
+// Held is what became of an entry that somebody showed at a gate.
+type Held struct {
+	What string `json:"what,omitempty"` // it is, for people
+	Why  string `json:"why,omitempty"`  // it does not hold; "" when it does
+}
+
+// Held tells what an entry is, and whether what it says holds still: it is in its ledger, its signer is known and has neither left before anybody else
+// saw it nor lost all that was granted to it, and of a review that its signer says the same still.
+func (f *Facts) Held(id envelope.Digest, now time.Time) Held {
+	n, there := f.bound[id]
+	if !there {
+		if _, there = f.byID[id]; !there {
+			return Held{Why: "no ledger here has it"}
+		}
+		return Held{What: "an entry"}
+	}
+	who := n.KeyID
+	p, known := f.Authority.ByKey(n.KeyID)
+	if known {
+		who = p.Name
+	}
+	at := now
+	if t, err := time.Parse(time.RFC3339, n.Seen); err == nil {
+		at = t
+	}
+	h := Held{What: f.describe(id) + " by " + who}
+	switch {
+	case n.Why != "":
+		h.Why = n.Why
+	case !known:
+		h.Why = "nobody here has the key that signed it"
+	case p.Gone(at):
+		h.Why = "the trust root let " + who + ", or this key, go before anybody else saw it"
+	case f.Authority.Stripped(n.KeyID):
+		h.Why = "all that was granted to " + who + " was revoked"
+	default:
+		h.Why = f.takenBack(id)
+	}
+	return h
+}
+
+// describe says in words what evidence or a review says.
+func (f *Facts) describe(id envelope.Digest) string {
+	if i := f.reviewAt(id); i >= 0 {
+		return "review: " + string(f.Reviews[i].Statement.Predicate.Verdict)
+	}
+	for _, list := range f.Evidence {
+		for i := range list {
+			if list[i].ID == id {
+				p := &list[i].Statement.Predicate
+				return fmt.Sprintf("evidence: %s %s", p.Run.Name, strings.ToLower(string(p.Result)))
+			}
+		}
+	}
+	return "an entry"
+}
+
+func (f *Facts) reviewAt(id envelope.Digest) int {
+	return slices.IndexFunc(f.Reviews, func(r Review) bool { return r.ID == id })
+}
+
+// takenBack says that the signer of a review said otherwise of the same change since.
+func (f *Facts) takenBack(id envelope.Digest) string {
+	i := f.reviewAt(id)
+	if i < 0 || !f.mayCount(&f.Reviews[i]) {
+		return ""
+	}
+	r, order := &f.Reviews[i], f.reviewOrder()
+	who, _ := f.Authority.ByKey(r.KeyID)
+	last := i
+	for j := range f.Reviews {
+		x := &f.Reviews[j]
+		by, _ := f.Authority.ByKey(x.KeyID)
+		if f.mayCount(x) && by.Name == who.Name && (x.Statement.Predicate.Forge == nil) == (r.Statement.Predicate.Forge == nil) && stepOf(x) == stepOf(r) && order[j] > order[last] {
+			last = j
+		}
+	}
+	if v := f.Reviews[last].Statement.Predicate.Verdict; v != r.Statement.Predicate.Verdict || v == review.Withdraw {
+		return fmt.Sprintf("%s says %s of the same change since, in %s", who.Name, v, f.Reviews[last].ID.Short())
+	}
+	return ""
+}
