@@ -79,7 +79,7 @@ func DecodeFound(msg []byte, texts []string) ([][]Span, error) {
 			return nil, fmt.Errorf("%w: more than %d secrets", ErrInvalid, MaxSpans)
 		}
 		for _, s := range list {
-			if err := s.in(texts[i]); err != nil {
+			if err := s.in(texts[i]); err != nil { //nolint:gosec // there are as many
 				return nil, fmt.Errorf("%w: text %d: %w", ErrInvalid, i, err)
 			}
 		}
