@@ -35,6 +35,7 @@ type Input struct {
 	Dir       string   // "" is the process's
 	Env       []string // of the process
 	ConfigDir string   // the user's configuration directory of this program
+	Tool      string   // the agent tool that calls us; "": the environment tells
 	Attended  bool     // a terminal is there
 	Ask       identity.Passphrase
 	// Gate returns who decides; nil: the built-in checker, in this process.

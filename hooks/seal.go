@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks/agent"
 )
 
 // after is what follows when commits came to be: they are judged as they are, and sealed.
@@ -167,7 +169,7 @@ func (in *Input) choice() provenance.Choice {
 	}
 	sock, _ := in.lookup("SSH_AUTH_SOCK")
 	return provenance.Choice{
-		Explicit: explicit, Tool: Agent(in.lookup), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,
+		Explicit: explicit, Tool: cmp.Or(in.Tool, agent.Running(in.lookup)), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,
 	}
 }
 
