@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/redaction"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks/agent"
@@ -30,6 +31,9 @@ const (
 	maxDigested   = 1 << 20            // bytes of arguments or results that are redacted and digested
 	keepFor       = 7 * 24 * time.Hour // how long a sealed journal stays
 )
+
+// SettingsState is the folder in which it is kept which settings of agents were changed in a work tree, and what they were.
+func SettingsState(r *git.Repo) string { return filepath.Join(r.StateDir(), "agents", "settings") }
 
 func (b *bench) journal() journal.Journal {
 	at := b.workTree()

@@ -41,7 +41,7 @@ var floors = []struct {
 	{"3 services, middle", []string{"git/handoff"}},
 	{"3 services, upper half", []string{"git/audit", "git/intents", "git/sync", "runtime/evidence"}},
 	{"4 moments, what agents say", []string{"hooks/agent"}},
-	{"4 moments, what is told of them", []string{"hooks/journal", "hooks/shell"}},
+	{"4 moments, what is told of them", []string{"hooks/journal", "hooks/settings", "hooks/shell"}},
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},
@@ -73,6 +73,8 @@ var doors = map[string][]string{
 	"github.com/cedar-policy":          {"plugins/cedar"},
 	"github.com/landlock-lsm":          {"runtime/sandbox"},
 	"mvdan.cc/sh":                      {"hooks/shell"},
+	"github.com/tailscale/hujson":      {"hooks/settings"},
+	"github.com/BurntSushi/toml":       {"hooks/settings"},
 	"golang.org/x/term":                {"cmd/internal/cli", "cmd/internal/terminal"},
 	"golang.org/x/net/http/httpproxy":  {"cmd/internal/witnesscmd"},
 	"net/http":                         {"cmd/internal/witness", "cmd/covenant"}, // there for tests only
@@ -99,7 +101,7 @@ var lean = map[string][]string{
 		"net/http", "html/template", "text/template", "testing",
 	},
 	"cmd/covenant-agent-hook": {
-		"github.com/spf13", "github.com/go-git", "github.com/ProtonMail", "github.com/hashicorp", "google.golang.org", "modernc.org", "github.com/tailscale",
+		"github.com/spf13", "github.com/go-git", "github.com/ProtonMail", "github.com/hashicorp", "google.golang.org", "modernc.org", "github.com/tailscale", "github.com/BurntSushi",
 		"net/http", "html/template", "text/template", "testing",
 	},
 	"cmd/covenant-witness": {
