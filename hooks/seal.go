@@ -92,7 +92,21 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		}
 		commits = append(commits, c)
 	}
+	var u *untold
+	if in.Moment == "post-commit" && len(commits) == 1 {
+		if u, err = in.untoldOf(s, root, hand.Principal, commits[0]); err != nil {
+			return nil, err
+		}
+		if u != nil && root.Policy.AgentTools().RefuseUnrecorded() {
+			return nil, errors.Join(u, in.tellUntold(ctx, k, u, commits[0].ID.String()))
+		}
+	}
 	made, err := k.Seal(ctx, prov.Witness, ref, commits)
+	if u != nil {
+		if terr := in.tellUntold(ctx, k, u, commits[0].ID.String()); terr != nil {
+			in.say("%v, and that could not be recorded: %v", u, terr)
+		}
+	}
 	if errors.Is(err, provenance.ErrDenied) && root.Policy.Exempts(trust.Kind(hand.Principal.Kind)) {
 		exempt, verr := root.Exempted(ctx, s, commits, provenance.Options{Now: in.Now(), Asker: in.askers(s.Repo())})
 		if verr == nil && !slices.ContainsFunc(commits, func(c git.Commit) bool { return !exempt[c.ID] }) {

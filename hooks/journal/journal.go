@@ -296,8 +296,8 @@ type Receipts struct {
 // open is how long a call lasts at most that nobody said the end of.
 const open = 10 * 60 * 1000
 
-// Slack is how much clocks of a file system and of a process may differ, in milliseconds.
-const Slack = 2000
+// Slack is how much clocks of a file system and of a process may differ, in milliseconds: a kernel stamps files by its last tick.
+const Slack = 50
 
 // Receipts puts together what all sessions say, as of a moment.
 func (j Journal) Receipts(now time.Time) (Receipts, error) {
