@@ -68,6 +68,9 @@ func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.R
 	return agent.Reply{}, b.tell()
 }
 
+// maxNamed is how many places that a command names are looked at for what it goes around.
+const maxNamed = 64
+
 // elsewhere is an environment without what says which repository Git works in, since an agent's tool is not started by Git; and without
 // the ssh-agent, where keys of people are.
 func elsewhere(env []string) []string {
@@ -136,6 +139,15 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 		return agent.Reply{}, err
 	}
 	mine, others := b.apart(written)
+	if len(b.out.Around) > 0 || len(b.out.As) > 0 { // it may be about a repository that is only named
+		for _, p := range slices.Concat(reads, b.e.Roots)[:min(len(reads)+len(b.e.Roots), maxNamed)] {
+			if at, err := follow(p, true); err == nil {
+				if t := treeOf(at); t != "" && (b.s == nil || t != b.workTree()) {
+					others[t] = append(others[t], []site{}...)
+				}
+			}
+		}
+	}
 	if b.s != nil {
 		if r, err := b.judge(ctx, mine, reads); err != nil || r.Deny != "" {
 			return r, err

@@ -69,6 +69,8 @@ func (a *analysis) set(name string, v value) {
 		} else {
 			a.out.As = append(a.out.As, v.text)
 		}
+	case name == "GIT_DIR", name == "GIT_WORK_TREE":
+		a.reads(v)
 	case name == "COVENANT_INTENT":
 	case strings.HasPrefix(name, "COVENANT_"):
 		a.around("it sets " + name)
@@ -329,6 +331,7 @@ func (a *analysis) cd(args []value) {
 		return
 	}
 	to, _ := a.at(v)
+	a.reads(v)
 	a.dirs = to
 	if strings.HasPrefix(v.text, "/") {
 		a.lost = false

@@ -42,7 +42,9 @@ func (a *analysis) git(args []value) {
 			}
 			switch {
 			case v.text == "-C":
-				a.cd([]value{next()})
+				to := next()
+				a.reads(to)
+				a.cd([]value{to})
 			case v.text == "-c":
 				a.config(next())
 			case strings.HasPrefix(v.text, "--config-env"):
@@ -54,7 +56,12 @@ func (a *analysis) git(args []value) {
 				if gateKey(key) || strings.HasPrefix(strings.ToLower(key), "alias.") {
 					a.around("git --config-env " + key)
 				}
-			case v.text == "--git-dir" || v.text == "--work-tree" || v.text == "--namespace" || v.text == "--super-prefix" || v.text == "--attr-source":
+			case v.text == "--git-dir" || v.text == "--work-tree":
+				a.reads(next())
+			case strings.HasPrefix(v.text, "--git-dir="), strings.HasPrefix(v.text, "--work-tree="):
+				_, dir, _ := strings.Cut(v.text, "=")
+				a.reads(literal(dir))
+			case v.text == "--namespace" || v.text == "--super-prefix" || v.text == "--attr-source":
 				next()
 			case strings.HasPrefix(v.text, "--exec-path="):
 				a.around("git --exec-path")
