@@ -88,9 +88,6 @@ func siteAt(p string) (site, error) {
 func (b *bench) targets(dir string) (written []site, reads []string, err error) {
 	add := func(p string, bare bool) error {
 		if !filepath.IsAbs(p) {
-			if dir == "" {
-				return nil
-			}
 			p = dir + string(filepath.Separator) + p
 		}
 		s, err := siteAt(p)

@@ -180,7 +180,7 @@ func (b *bench) after(dir string) error {
 		if f.SHA256 != "" {
 			told["sha256"], told["bytes"] = f.SHA256, len(text)
 		}
-		if ranges := b.lines(work, p, text); len(ranges) > 0 {
+		if ranges := b.lines(dir, work, p, text); len(ranges) > 0 {
 			told["lines"] = words(ranges)
 		}
 		if len(l.Events) <= 64 {
@@ -221,12 +221,12 @@ func fileAt(p string) (journal.File, []byte) {
 }
 
 // lines returns which lines of a file an edit put in, as they are after it: "3-5", from 1.
-func (b *bench) lines(work, path string, text []byte) []string {
+func (b *bench) lines(dir, work, path string, text []byte) []string {
 	var out []string
 	for _, c := range b.e.Edits {
 		at := c.Path
 		if !filepath.IsAbs(at) {
-			at = filepath.Join(b.e.Cwd, at)
+			at = filepath.Join(dir, at)
 		}
 		s, err := siteAt(at)
 		if err != nil {

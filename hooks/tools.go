@@ -46,8 +46,11 @@ func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.R
 	in.Moment, in.Tool, in.Attended, in.Ask = string(e.Moment), e.Agent, false, nil
 	in.Env = elsewhere(in.Env)
 	dir := e.Cwd
-	if dir == "" || !filepath.IsAbs(dir) {
-		dir = in.Dir
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(in.Dir, dir) // where the agent started us
+	}
+	if !filepath.IsAbs(dir) {
+		return agent.Reply{}, fmt.Errorf("%w: it is not known in which folder", agent.ErrPayload)
 	}
 	b := &bench{in: &in, t: t, e: e}
 	err := b.open(ctx, dir)

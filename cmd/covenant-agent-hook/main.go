@@ -72,6 +72,9 @@ func run(name string, moment agent.Moment) (out agent.Output) {
 		return agent.Refuse(name, moment, "covenant: "+err.Error())
 	}
 	in := hooks.Input{Env: os.Environ(), ConfigDir: terminal.ConfigDir(os.LookupEnv), Now: time.Now}
+	if in.Dir, err = os.Getwd(); err != nil {
+		return agent.Refuse(name, moment, "covenant: no answer: "+err.Error())
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		exe = "" // then there is no gate, and where plugins are pinned everything is denied

@@ -158,8 +158,18 @@ func TestReceipts(t *testing.T) {
 		at        int64
 		told      bool
 	}{
-		{"x", "aa", 99_000_000, true}, {"x", "bb", 20_500, false}, {"y", "aa", 20_500, false}, {"y", "q", 30_000, true}, {"y", "q", 35_040, true}, {"y", "q", 36_000, false},
-		{"y", "q", 40_500, false}, {"y", "q", 55_000, true}, {"y", "q", 61_000, false}, {"y", "q", 100_000, true}, {"y", "q", 670_000, true}, {"y", "q", 671_000, false},
+		{"x", "aa", 99_000_000, true},
+		{"x", "bb", 20_500, false},
+		{"y", "aa", 20_500, false},
+		{"y", "q", 30_000, true},
+		{"y", "q", 35_040, true},
+		{"y", "q", 36_000, false},
+		{"y", "q", 40_500, false},
+		{"y", "q", 55_000, true},
+		{"y", "q", 61_000, false},
+		{"y", "q", 100_000, true},
+		{"y", "q", 670_000, true},
+		{"y", "q", 671_000, false},
 	} {
 		if got := r.Covers(c.path, c.sum, c.at); got != c.told {
 			t.Errorf("%s %s at %d: %v", c.path, c.sum, c.at, got)

@@ -96,7 +96,7 @@ func (a *analysis) unset(name string) {
 // run reads a command by its words, the first of which is its name.
 func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	if a.depth >= maxDepth {
-		a.hidden("commands nested too deep")
+		a.hidden(hiddenDeep)
 		return
 	}
 	a.depth++

@@ -35,6 +35,13 @@ const (
 	maxItems  = 4096      // writes, reads
 )
 
+// Why a text is not read at all.
+const (
+	hiddenDeep = "commands nested too deep"
+	hiddenLong = "a command of more than 128 KiB"
+	hiddenBash = "it is not in the language of bash"
+)
+
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
 	a := &analysis{in: in, vars: map[string][]string{}}
@@ -82,18 +89,18 @@ func (a *analysis) text(s string, _ int) {
 		return
 	}
 	if len(s) > maxParse {
-		a.hidden("a command of more than 128 KiB")
+		a.hidden(hiddenLong)
 		return
 	}
 	if nested(s) > maxNested {
-		a.hidden("commands nested too deep")
+		a.hidden(hiddenDeep)
 		return
 	}
 	a.texts++
 	defer func() { a.texts-- }()
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(s), "")
 	if err != nil {
-		a.hidden("it is not in the language of bash")
+		a.hidden(hiddenBash)
 		if file == nil {
 			return
 		}
@@ -183,7 +190,7 @@ func texts(values []value) ([]string, bool) {
 
 func (a *analysis) stmts(list []*syntax.Stmt) {
 	if a.depth >= maxDepth {
-		a.hidden("commands nested too deep")
+		a.hidden(hiddenDeep)
 		return
 	}
 	a.depth++
@@ -249,7 +256,7 @@ func (a *analysis) strict(s *syntax.Stmt) {
 
 func (a *analysis) command(c syntax.Command, redirs []*syntax.Redirect) {
 	if a.depth >= maxDepth {
-		a.hidden("commands nested too deep")
+		a.hidden(hiddenDeep)
 		return
 	}
 	a.depth++
@@ -456,12 +463,27 @@ func (a *analysis) reads(v value) {
 // search looks in a command that hides something for the words by which the gate is gone around, as they stand and without
 // quotes.
 func (a *analysis) search(command string) {
-	plain := strings.NewReplacer(`"`, "", `'`, "", `\`, "", "\n", " ").Replace(command)
+	plain := strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(command)
 	for _, text := range []string{strings.ToLower(command), strings.ToLower(plain)} {
 		for _, word := range []string{"--no-verify", "core.hookspath", "refs/covenant", "git_config_", "update-ref", ".git/hooks", "covenant_identity", "commit-tree", "covenant.root"} {
 			if strings.Contains(text, word) {
 				a.around("it hides what it runs, and names " + word)
 			}
 		}
+	}
+	if !slices.ContainsFunc(a.out.Hidden, func(s string) bool { return s == hiddenDeep || s == hiddenLong || s == hiddenBash }) {
+		return // it was read
+	}
+	separators := func(r rune) bool { return strings.ContainsRune(";&|(){}`\n", r) }
+	for i, part := range strings.FieldsFunc(strings.ReplaceAll(plain, "\n", ";"), separators) {
+		if i == maxItems || !strings.Contains(part, "git") {
+			continue
+		}
+		words := strings.Fields(part)
+		values := make([]value, 0, min(len(words), maxItems))
+		for _, w := range words[:min(len(words), maxItems)] {
+			values = append(values, literal(w))
+		}
+		a.gitWithin(values, true)
 	}
 }

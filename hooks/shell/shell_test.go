@@ -37,7 +37,7 @@ func TestAround(t *testing.T) {
 		`git submodule foreach 'git commit -n'`, `unset CLAUDECODE; git commit`, `env -u CLAUDECODE git commit`, `env -i git commit`, `CLAUDECODE= git commit`, `export CLAUDECODE=0`, `exec -c git commit`, `COVENANT_HOOK_FAT=1 git commit`,
 		`covenant hooks uninstall`, `git covenant hooks uninstall`, `covenant-hooks uninstall`, `covenant disable`, `covenant identity use ada`, `covenant capability answer x`, `python3 -c "import os; os.system('git commit --no-verify')"`,
 		`perl -e 'system("git","update-ref","x","y")'`, `node -e "require('child_process').execSync('git -c core.hooksPath=x commit')"`, `git update-index --assume-unchanged README.md`, `GIT_EDITOR='git commit -n' git rebase -i`, `git -c core.editor='git commit -n' rebase`,
-		`parallel git commit ::: --no-verify`, `watch "git commit -n"`, `git   commit	-n`, `git commit -m x -- ; git commit -n`, `git -C /w commit -n`, `git --git-dir=.git commit -n`, `git --no-pager commit -n`, `busybox sh -c 'git commit -n'`, `git-commit -n`,
+		`parallel git commit ::: --no-verify`, "git commit -n; " + strings.Repeat("(", 1000), "git commit -n; if", "x=1; git -c core.hooksPath= commit; " + strings.Repeat("y", 200<<10), `watch "git commit -n"`, `git   commit	-n`, `git commit -m x -- ; git commit -n`, `git -C /w commit -n`, `git --git-dir=.git commit -n`, `git --no-pager commit -n`, `busybox sh -c 'git commit -n'`, `git-commit -n`,
 	} {
 		if got := effects(command); len(got.Around) == 0 {
 			t.Errorf("%s passes: %+v", command, got)
@@ -65,7 +65,7 @@ func TestWrites(t *testing.T) {
 x
 E`: "/w/a", `echo 2>&1 x`: "", `echo x > /dev/null`: "", `echo x >"a b"`: "/w/a b", `echo x > a{1,2}`: "/w/a1 /w/a2", `f=a; echo x > $f`: "/w/a", `for f in a b; do echo > "$f"; done`: "/w/a /w/b",
 		`tee a b < c`: "/w/a /w/b", `echo x | tee -a a`: "/w/a", `sudo tee a`: "/w/a", `sed -i s/a/b/ f g`: "/w/f /w/g", `sed -i.bak -e s/a/b/ f`: "/w/f", `sed -Ei 's/a/b/' f`: "/w/f", `sed -n 's/a/b/w out' f`: "/w/out", `sed s/a/b/ f`: "", `sed --in-place s/a/b/ f`: "/w/f",
-		`cp a b`: "/w/b", `cp -t d a`: "/w/d", `mv a b`: "/w/a /w/b", `rm -rf d`: "/w/d", `rm -- -f`: "/w/-f", `touch a`: "/w/a", `chmod +x a`: "/w/a", `ln -s a b`: "/w/b", `dd if=a of=b`: "/w/b", `truncate -s 0 a`: "/w/a",
+		`cp a b`: "/w/b", `cp -t d a`: "/w/d", `mv a b`: "/w/a /w/b", `rm -rf d`: "/w/d", `rm -- -f`: "/w/-f", `touch a`: "/w/a", `chmod +x a`: "/w/a", `chmod -x a`: "/w/a", `chmod -R u+w a b`: "/w/a /w/b", `ln -s a b`: "/w/b", `dd if=a of=b`: "/w/b", `truncate -s 0 a`: "/w/a",
 		`cd sub && echo > a`: "/w/sub/a", `cd sub; echo > a`: "/w/a /w/sub/a", `(cd sub && echo > a); echo > b`: "/w/b /w/sub/a", `cd /x && echo > a`: "/x/a", `echo > ~/a`: "/h/a", `echo > $HOME/a`: "/h/a", `echo > $PWD/a`: "/w/a", `git -C sub rm a`: "/w/sub/a",
 		`git mv a b`: "/w/a /w/b", `curl -o a http://x`: "/w/a", `wget -O a http://x`: "/w/a", `wget http://x/f.tgz`: "/w/f.tgz", `sort -o a b`: "/w/a", `install -m 755 a b`: "/w/b", `find d -delete`: "/w/d", `find d -exec rm {} +`: "/w/d", `gofmt -w a.go`: "/w/a.go", `bash -c 'echo > a'`: "/w/a",
 		`echo > ../a`: "/w/../a", `perl -pi -e 's/a/b/' f`: "/w/f", `x=$(echo > a)`: "/w/a", `true || echo > a`: "/w/a", `echo a > b > c`: "/w/b /w/c", `if [ -f x ]; then rm y; fi`: "/w/y", `pushd sub && rm a`: "/w/sub/a", `printf x >a 2>b`: "/w/a /w/b", `env -C sub touch a`: "/w/sub/a",

@@ -45,7 +45,10 @@ func (a *analysis) writer(name string, args []value) bool {
 	case "rm":
 		all(ops, agent.Write{Tree: has("rR", "--recursive")})
 	case "chmod", "chown", "chgrp":
-		if !has("", "--reference") && len(ops) > 0 {
+		minus := slices.ContainsFunc(args, func(v value) bool { // a mode such as -x
+			return len(v.text) > 1 && v.text[0] == '-' && strings.Trim(v.text[1:], "rwxXstugo,=+-") == "" && v.text != "--"
+		})
+		if !has("", "--reference") && !(name == "chmod" && minus) && len(ops) > 0 {
 			ops = ops[1:]
 		}
 		all(ops, agent.Write{Tree: has("R", "--recursive")})
