@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -145,7 +146,11 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 	if len(b.out.Around) > 0 || len(b.out.As) > 0 { // it may be about a repository that is only named
 		for _, p := range slices.Concat(reads, b.e.Roots)[:min(len(reads)+len(b.e.Roots), maxNamed)] {
 			if at, err := follow(p, true); err == nil {
-				if t := treeOf(at); t != "" && (b.s == nil || t != b.workTree()) {
+				t := treeOf(at)
+				if _, err := os.Stat(filepath.Join(at, "HEAD")); t == "" && err == nil {
+					t = at // a git directory
+				}
+				if t != "" && (b.s == nil || t != b.workTree()) {
 					others[t] = append(others[t], []site{}...)
 				}
 			}

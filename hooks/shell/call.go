@@ -503,7 +503,7 @@ func (a *analysis) covenant(args []value) {
 	}
 	two := strings.Join(names[:min(2, len(names))], " ")
 	switch {
-	case two == "hooks uninstall" || two == "hooks install" || two == "identity use" || two == "capability answer" || len(names) > 0 && names[0] == "disable":
+	case two == "hooks uninstall" || two == "hooks install" || two == "identity use" || len(names) > 0 && names[0] == "disable":
 		a.around("covenant " + two + " is for people")
 	}
 }
