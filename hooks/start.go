@@ -117,7 +117,6 @@ func fit(lines []string) string {
 		lines = append(lines[:i], lines[i+1:]...)
 		if size <= MaxContext-len(more)-1 {
 			lines = append(lines[:i], append([]string{more}, lines[i:]...)...)
-			size += len(more) + 1
 			break
 		}
 	}

@@ -346,8 +346,9 @@ func (b *bench) record(ctx context.Context, why string, hints []string, q *quest
 		return hints
 	}
 	needed := q.Query
-	if refused, ok := refused(a, denied, &needed).(*RefusedError); ok {
-		hints = append(hints, refused.Hint...)
+	var told *RefusedError
+	if errors.As(refused(a, denied, &needed), &told) {
+		hints = append(hints, told.Hint...)
 	}
 	if s, err := capability.Needed(&needed, fewPaths); err == nil {
 		words := append([]string{"covenant", "capability", "grant", "--to", a.principal.Name, "--action", needed.Action}, s.Flags()...)

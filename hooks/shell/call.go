@@ -424,9 +424,7 @@ func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
 					break
 				}
 				if strings.Contains(w.text, "{}") {
-					for _, s := range starts {
-						tail = append(tail, s)
-					}
+					tail = append(tail, starts...)
 					continue
 				}
 				tail = append(tail, w)
