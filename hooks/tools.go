@@ -12,6 +12,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks/agent"
@@ -39,6 +40,7 @@ type bench struct {
 	acting *acting
 	why    error
 	out    agent.Effects // of a shell's command
+	clean  *redaction.Redactor
 }
 
 // RunAgent does what is to do at a moment of an agent's, and returns what it is told. Where no repository is governed it does
@@ -301,7 +303,7 @@ func changes(paths []string) []pluginapi.Change {
 
 // committed leaves out the paths that Git ignores and does not track: no commit has them.
 func (b *bench) committed(ctx context.Context, paths []string) []string {
-	repo, err := git.Open(ctx, git.Options{Dir: b.s.Repo().WorkTree(), Env: b.in.Env})
+	repo, err := git.Open(ctx, git.Options{Dir: b.s.Repo().WorkTree(), Env: b.in.Env, Memory: provenance.MemoryFor(b.in.ConfigDir, b.in.lookup)})
 	if err != nil {
 		return paths
 	}
