@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/hooks/agent"
 )
 
 // Failure is a commit that a hook could not seal.
@@ -91,4 +93,19 @@ func answerProbe(file, moment string) error {
 		return fmt.Errorf("probe: %w", err)
 	}
 	return nil
+}
+
+// AnswerProbe answers a probe of an agent's hook, and reports whether it is one: then nothing is decided. To a tool a probe is a refusal: nobody passes by
+// one.
+func AnswerProbe(lookup func(string) (string, bool), moment string) (agent.Output, bool) {
+	file, ok := lookup(ProbeVariable)
+	if !ok || file == "" {
+		return agent.Output{}, false
+	}
+	name, at, _ := strings.Cut(moment, " ")
+	err := answerProbe(file, moment)
+	if errors.Is(err, errNoProbe) && agent.Moment(at) != agent.BeforeTool {
+		return agent.Output{}, false
+	}
+	return agent.Refuse(name, agent.Moment(at), "covenant: "+cmp.Or(err, errProbed).Error()), true
 }

@@ -122,6 +122,13 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 			d = capability.Decision{Checkers: d.Checkers, Reason: foreign}
 		}
 	}
+	if d.Allowed && a.root.Policy.AgentTools().RefuseUnrecorded() {
+		if u, err := in.untold(s, a.root.Policy, a.principal, q.Changes); err != nil {
+			return nil, err
+		} else if !u.empty() {
+			return nil, refuseUntold(u)
+		}
+	}
 	if d.Allowed || a.root.Policy.Exempts(trust.Kind(a.principal.Kind)) { // whether Git's signature stands for a seal is seen when there is one
 		return nil, nil
 	}

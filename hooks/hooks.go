@@ -35,6 +35,7 @@ type Input struct {
 	Dir       string   // "" is the process's
 	Env       []string // of the process
 	ConfigDir string   // the user's configuration directory of this program
+	Tool      string   // the agent tool that calls us; "": the environment tells
 	Attended  bool     // a terminal is there
 	Ask       identity.Passphrase
 	// Gate returns who decides; nil: the built-in checker, in this process.
@@ -219,6 +220,8 @@ func Mend(err error) string {
 		return "give the agent an identity: COVENANT_IDENTITY=NAME, or in its worktree: covenant identity use NAME --worktree"
 	case errors.Is(err, provenance.ErrNobody):
 		return "an operator introduces it: covenant identity add NAME --key PATH.pub, or makes it a key: covenant identity new NAME; a person is added with: covenant trust add NAME --key PATH.pub"
+	case errors.Is(err, ErrUntold):
+		return "see whether the agent's hooks are reached: covenant hooks status"
 	case errors.Is(err, provenance.ErrUnanswered):
 		return "see who gives no answer: covenant plugin doctor"
 	case errors.Is(err, provenance.ErrDenied):

@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks/agent"
 )
 
 // after is what follows when commits came to be: they are judged as they are, and sealed.
@@ -90,7 +92,21 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		}
 		commits = append(commits, c)
 	}
+	var u *untold
+	if in.Moment == "post-commit" && len(commits) == 1 {
+		if u, err = in.untoldOf(s, root, hand.Principal, commits[0]); err != nil {
+			return nil, err
+		}
+		if u != nil && root.Policy.AgentTools().RefuseUnrecorded() {
+			return nil, errors.Join(u, in.tellUntold(ctx, k, u, commits[0].ID.String()))
+		}
+	}
 	made, err := k.Seal(ctx, prov.Witness, ref, commits)
+	if u != nil {
+		if terr := in.tellUntold(ctx, k, u, commits[0].ID.String()); terr != nil {
+			in.say("%v, and that could not be recorded: %v", u, terr)
+		}
+	}
 	if errors.Is(err, provenance.ErrDenied) && root.Policy.Exempts(trust.Kind(hand.Principal.Kind)) {
 		exempt, verr := root.Exempted(ctx, s, commits, provenance.Options{Now: in.Now(), Asker: in.askers(s.Repo())})
 		if verr == nil && !slices.ContainsFunc(commits, func(c git.Commit) bool { return !exempt[c.ID] }) {
@@ -167,7 +183,7 @@ func (in *Input) choice() provenance.Choice {
 	}
 	sock, _ := in.lookup("SSH_AUTH_SOCK")
 	return provenance.Choice{
-		Explicit: explicit, Tool: Agent(in.lookup), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,
+		Explicit: explicit, Tool: cmp.Or(in.Tool, agent.Running(in.lookup)), ConfigDir: in.ConfigDir, AgentSock: sock, Ask: in.Ask, Attended: in.Attended, GPG: in.GPG,
 	}
 }
 

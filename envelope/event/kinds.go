@@ -127,8 +127,13 @@ var Kinds = []Kind{
 	{Name: "capability_grant_rejected", About: "a grant was asked for or signed that counts for nothing", Ends: Denied, Fields: []Field{must("action", Word), must("subject", Word), must("reason", Text)}, Must: true},
 	{Name: "capability_revoke_rejected", About: "somebody wanted to end a grant and may not", Ends: Denied, Fields: []Field{must("grant", Word), must("reason", Text)}, Must: true},
 	{Name: "capability_scope_rejected", About: "what was asked is outside of the scope", Ends: Denied, Fields: []Field{must("action", Word), must("reason", Text), may("grant", Word)}},
+	{Name: "change_unrecorded", About: "a file changed, and no hook of an agent was told of a call that did it", Fields: []Field{
+		must("path", Text), must("moment", Word), may("sha256", Hash), may("commit", Object), may("reason", Text),
+	}},
 	{Name: "external_payment_settled", About: "somebody was paid elsewhere", Fields: []Field{must("provider", Word), must("reference", Word), must("amount", Word), may("asset", Word)}},
-	{Name: "file_written", About: "an agent wrote a file outside of a commit", Fields: []Field{must("path", Text), may("sha256", Hash), may("bytes", Count), may("tool", Word)}},
+	{Name: "file_written", About: "an agent wrote a file outside of a commit", Fields: []Field{
+		must("path", Text), may("sha256", Hash), may("bytes", Count), may("tool", Word), may("call", Word), may("agent", Word), may("lines", Words),
+	}},
 	{Name: "intent_dispatched", About: "an agent was given work, and how that ended", Fields: []Field{must("agent", Word), may("result_sha256", Hash), may("duration_ms", Count), may("reason", Text)}, Outcome: true},
 	{Name: "intent_ignored", About: "an ignore rule kept work from being given", Ends: Ignored, Fields: []Field{must("rule", Text)}},
 	{Name: "log_imported", About: "the records before it, in its entry, are of another system's log, which goes so far", Fields: []Field{
@@ -151,11 +156,16 @@ var Kinds = []Kind{
 	}, Must: true},
 	{Name: "secret_access_denied", About: "somebody wanted a secret and may not", Ends: Denied, Fields: []Field{must("secret", Word), must("reason", Text)}, Must: true},
 	{Name: "secret_access_granted", About: "a secret was handed out", Fields: []Field{must("secret", Word), may("grant", Word)}, Must: true},
-	{Name: "session_ended", About: "an agent's session ended", Fields: []Field{may("reason", Text), may("duration_ms", Count)}, Outcome: true},
-	{Name: "session_started", About: "an agent's session began", Fields: []Field{must("tool", Word), may("model", Word), may("version", Word)}},
+	{Name: "session_ended", About: "an agent's session, or a turn of it, ended", Fields: []Field{
+		may("reason", Text), may("duration_ms", Count), may("model", Word), may("input_tokens", Count), may("output_tokens", Count), may("cost_micros", Count), may("agent", Word),
+	}, Outcome: true},
+	{Name: "session_started", About: "an agent's session began, or went on", Fields: []Field{must("tool", Word), may("model", Word), may("version", Word), may("source", Word), may("agent", Word), may("parent", Word)}},
 	{Name: "settlement_receipt_backfill_applied", About: "receipts were completed", Fields: []Field{must("receipts", Count)}},
 	{Name: "tool_call_completed", About: "a tool was called, and how that ended", Fields: []Field{
 		must("tool", Word), may("arguments_sha256", Hash), may("result_sha256", Hash), may("duration_ms", Count), may("reason", Text),
+		may("call", Word), may("agent", Word), may("turn", Word), may("model", Word),
 	}, Outcome: true},
-	{Name: "tool_invoked", About: "a tool is about to be called", Fields: []Field{must("tool", Word), may("arguments_sha256", Hash), may("call", Word)}},
+	{Name: "tool_invoked", About: "a tool is about to be called", Fields: []Field{
+		must("tool", Word), may("arguments_sha256", Hash), may("call", Word), may("agent", Word), may("turn", Word), may("class", Word), may("paths", Words), may("hidden", Words),
+	}},
 }

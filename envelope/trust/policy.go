@@ -64,9 +64,67 @@ type Policy struct {
 	Protected        []string          `json:"protected,omitempty"`        // patterns of refs
 	Reviews          int               `json:"reviews,omitempty"`          // distinct humans that must have reviewed
 	Rules            []Rule            `json:"rules,omitempty"`            // who may change what on protected refs
+	Tools            *Tools            `json:"tools,omitempty"`            // what is asked before agents' tools run; absent: nothing but what they write
 	Version          int               `json:"version"`                    // 1
 	WitnessQuorum    int               `json:"witnessQuorum,omitempty"`    // how many of Witnesses must have cosigned the checkpoint that is fresh enough
 	Witnesses        []string          `json:"witnesses,omitempty"`        // keys of witnesses, as package tlog writes them: <name>+<key id>+<base64>
+}
+
+// Tools says what is asked before an agent's tool runs, beside whether it may write the paths it names, and what becomes of
+// what cannot be told beforehand.
+type Tools struct {
+	Granted    []string `json:"granted,omitempty"`    // actions tool.call.<name>, or tool.call.*, that take a grant, sorted
+	Hidden     string   `json:"hidden,omitempty"`     // Refuse: a shell command that hides what it runs or writes is refused; absent: it passes
+	Unrecorded string   `json:"unrecorded,omitempty"` // Refuse: agents' commits of changes that no call of a tool tells of are refused; absent: they are told
+}
+
+// Refuse is what Tools may say of what cannot be told.
+const Refuse = "refuse"
+
+// Govern reports whether a call of a tool takes a grant of its action.
+func (t *Tools) Govern(action string) bool {
+	return t != nil && slices.ContainsFunc(t.Granted, func(g string) bool {
+		prefix, all := strings.CutSuffix(g, "*")
+		return g == action || all && strings.HasPrefix(action, prefix)
+	})
+}
+
+// RefuseHidden reports whether a command that hides what it does is refused.
+func (t *Tools) RefuseHidden() bool { return t != nil && t.Hidden == Refuse }
+
+// RefuseUnrecorded reports whether agents' commits of changes that no call of a tool tells of are refused.
+func (t *Tools) RefuseUnrecorded() bool { return t != nil && t.Unrecorded == Refuse }
+
+// AgentTools returns what the policy says of agents' tools, nil for the default.
+func (p *Policy) AgentTools() *Tools {
+	if p == nil {
+		return nil
+	}
+	return p.Tools
+}
+
+func (p *Policy) checkTools() error {
+	t := p.Tools
+	if t == nil {
+		return nil
+	}
+	for name, said := range map[string]string{"hidden": t.Hidden, "unrecorded": t.Unrecorded} {
+		if said != "" && said != Refuse {
+			return badPolicy("tools.%s: %.40q is not %q", name, said, Refuse)
+		}
+	}
+	if len(t.Granted) == 0 && t.Hidden == "" && t.Unrecorded == "" {
+		return badPolicy("tools demands nothing")
+	}
+	return list("tools.granted", t.Granted, maxNames, func(s string) error {
+		if err := validAction(s); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(s, "tool.call.") {
+			return fmt.Errorf("%.80q is no action of a tool; one is tool.call.bash, and all are tool.call.*", s)
+		}
+		return nil
+	})
 }
 
 // Rule says who may change some paths on protected refs, and how. A list that is
@@ -145,7 +203,7 @@ func (p *Policy) Validate() error {
 			check = append(check, badPolicy("rules[%d] demands nothing", i))
 		}
 	}
-	check = append(check, p.checkChecks(), p.checkPlugins(), p.checkAccounts())
+	check = append(check, p.checkChecks(), p.checkPlugins(), p.checkAccounts(), p.checkTools())
 	for _, err := range check {
 		if err != nil {
 			return err
@@ -300,7 +358,7 @@ func validAction(s string) error {
 // says counts the fields that differ from the default.
 func (p *Policy) says() int {
 	n := len(p.Checks) + len(p.Evidence) + len(p.Exempt) + len(p.Plugins) + len(p.Protected) + len(p.Rules) + p.Reviews + len(p.Witnesses) + p.WitnessQuorum + len(p.Accounts)
-	for _, set := range []bool{p.Coverage != nil, p.Modes != nil, p.Operators != nil, p.Presence != "", p.MaxCheckpointAge != ""} {
+	for _, set := range []bool{p.Coverage != nil, p.Modes != nil, p.Operators != nil, p.Presence != "", p.MaxCheckpointAge != "", p.Tools != nil} {
 		if set {
 			n++
 		}

@@ -148,3 +148,27 @@ func TestDocument(t *testing.T) {
 		}
 	}
 }
+
+func TestTools(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`{"version":1,"tools":{"granted":["tool.call.*"]}}`: true, `{"version":1,"tools":{"granted":["tool.call.bash","tool.call.mcp__x__y"],"hidden":"refuse","unrecorded":"refuse"}}`: true,
+		`{"version":1,"tools":{}}`: false, `{"version":1,"tools":{"granted":[]}}`: false, `{"version":1,"tools":{"granted":["bash"]}}`: false, `{"version":1,"tools":{"granted":["repo.commit"]}}`: false,
+		`{"version":1,"tools":{"granted":["tool.call.b","tool.call.b"]}}`: false, `{"version":1,"tools":{"hidden":"pass"}}`: false, `{"version":1,"tools":{"unrecorded":""}}`: false, `{"version":1,"tools":{"more":1}}`: false,
+	} {
+		if p, err := trust.ParsePolicy([]byte(text)); (err == nil) != ok {
+			t.Errorf("%s: %v, %+v", text, err, p)
+		}
+	}
+	p, err := trust.ParsePolicy([]byte(`{"version":1,"tools":{"granted":["tool.call.bash","tool.call.mcp.*"]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for action, governed := range map[string]bool{"tool.call.bash": true, "tool.call.bash2": false, "tool.call.read": false, "tool.call.mcp.x": true} {
+		if p.AgentTools().Govern(action) != governed {
+			t.Errorf("%s: %v", action, !governed)
+		}
+	}
+	if none := (*trust.Policy)(nil).AgentTools(); none.Govern("tool.call.bash") || none.RefuseHidden() || none.RefuseUnrecorded() {
+		t.Error("no policy demands something")
+	}
+}

@@ -26,6 +26,12 @@ const CapabilityTopic = "capability"
 // AuditTopic is the topic of the ledgers that carry what happened and has no other topic.
 const AuditTopic = "audit"
 
+// Checked is a question to the checkers with its answer, and the header of its entry.
+type Checked struct {
+	capability.Check
+	envelope.Header
+}
+
 // Facts is what the ledgers of a repository say, opened and linked, before any judgement.
 type Facts struct {
 	Root      *Root
@@ -37,6 +43,7 @@ type Facts struct {
 	Decisions map[envelope.Digest]*verdict.Decided
 	Grants    map[envelope.Digest]capability.Given // that count, or counted until they were revoked
 	Wishes    []capability.Wish                    // requests for grants, oldest first
+	Checked   map[envelope.Digest]Checked          // what the checkers were asked and answered, where somebody kept it
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
 	Reviews   []Review                             // in the order of their ledgers
@@ -268,7 +275,7 @@ func (f *Facts) ring(keyID string) (envelope.Key, bool) {
 func newFacts(root *Root) *Facts {
 	return &Facts{
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
-		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{},
+		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, bound: map[envelope.Digest]verdict.Named{}, commits: map[oid.ID]git.Commit{},
 		forkTips: map[string]oid.ID{}, Evidence: map[oid.ID][]Evidence{},
 	}

@@ -68,6 +68,7 @@ type statement struct {
 	grant     *capability.Grant
 	ended     *capability.Revocation
 	asked     *capability.Asked
+	checked   *capability.Check
 	rewriting *prov.Rewriting
 	adopted   *trust.Adoption
 	signed    *event.Checkpoint
@@ -155,7 +156,7 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 		if err != nil {
 			return st, h, err
 		}
-		h = c.Entry
+		st.checked, h = &c.Body, c.Entry
 	case trust.Adopted:
 		a, err := trust.ParseAdopted(o)
 		if err != nil {
@@ -435,6 +436,8 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			f.keepEvidence(r, st.evidence)
 		case st.admission != nil && r.chain.Whole(r.i):
 			f.Admitted = append(f.Admitted, Admission{Place: r.place(), Admission: *st.admission})
+		case st.checked != nil:
+			f.Checked[e.ID] = Checked{Check: *st.checked, Header: e.Header}
 		case st.rewriting != nil && r.chain.Whole(r.i):
 			for _, pair := range st.rewriting.Pairs {
 				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command})

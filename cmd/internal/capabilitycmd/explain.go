@@ -99,24 +99,21 @@ func (c *court) recorded(ctx context.Context, text, intent string, asJSON bool) 
 	if err != nil {
 		return work.Explain(err)
 	}
-	id, err := pick("decision", text, slices.Collect(maps.Keys(f.Decisions)), "refusals name theirs; ledgers list them: git log refs/covenant/ledger/provenance/…")
+	ids := slices.AppendSeq(slices.Collect(maps.Keys(f.Decisions)), maps.Keys(f.Checked))
+	id, err := pick("decision", text, ids, "refusals name theirs; ledgers list them: git log refs/covenant/ledger/provenance/…")
 	if err != nil {
 		return err
 	}
-	d := f.Decisions[id]
-	b := d.Decision
+	q, told := c.wasAsked(f, id)
 	if !asJSON {
-		word := "allowed"
-		if !b.Allowed {
-			word = "denied"
-		}
-		if _, err := fmt.Fprintf(c.Env.Out, "%s %s %s at %s, asked at %s by %s: %s\n\n", id.Short(), word, say.Line(b.Action), d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason))); err != nil {
+		if _, err := fmt.Fprintf(c.Env.Out, "%s %s\n\n", id.Short(), told); err != nil {
 			return err
 		}
 	}
-	q := &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref, Intent: cmp.Or(intent, b.Intent)}
-	if !b.Tree.IsZero() { // else no commit was asked for: a ref was to move
-		q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
+	if q.Intent = cmp.Or(intent, q.Intent); f.Decisions[id] != nil {
+		if b := f.Decisions[id].Decision; !b.Tree.IsZero() { // else no commit was asked for: a ref was to move
+			q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
+		}
 	}
 	if err != nil {
 		return cli.Hint(fmt.Errorf("what it would change is not here: %w", err), "it was a refused change that Git has collected since")
@@ -125,6 +122,27 @@ func (c *court) recorded(ctx context.Context, text, intent string, asJSON bool) 
 	a := c.reasoned(q, r)
 	a.Entry = string(id)
 	return c.explain(a, asJSON)
+}
+
+// wasAsked is what was asked of the checkers, as a decision or its record tells, and a line about it.
+func (c *court) wasAsked(f *provenance.Facts, id envelope.Digest) (*capability.Query, string) {
+	word := func(allowed bool) string {
+		if allowed {
+			return "allowed"
+		}
+		return "denied"
+	}
+	if d := f.Decisions[id]; d != nil {
+		b := d.Decision
+		return &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref, Intent: b.Intent},
+			fmt.Sprintf("%s %s at %s, asked at %s by %s: %s", word(b.Allowed), say.Line(b.Action), d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason)))
+	}
+	k := f.Checked[id]
+	q := &capability.Query{KeyID: k.KeyID, Action: k.Action, At: c.Env.Now(), Ref: k.Ref, Intent: k.Intent, Resource: k.Resource}
+	for _, p := range k.Paths {
+		q.Changes = append(q.Changes, pluginapi.Change{Path: []byte(p), Status: "M"})
+	}
+	return q, fmt.Sprintf("%s %s at %s, asked of %s: %s", word(k.Allowed), say.Line(k.Action), k.Header.Time, say.Line(c.nameOf(k.KeyID)), say.Line(orNone(k.Reason)))
 }
 
 func orNone(s string) string {

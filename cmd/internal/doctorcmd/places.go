@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +42,21 @@ func unreached(ctx context.Context, w *work.Work) []ailment {
 			Finding: verdict.Finding{Code: hookUnreached, Object: m, Message: "Git does not reach this hook", Hint: "covenant hooks install"},
 			key:     "hooks", mend: func() error { _, err := hookscmd.InstallFor(ctx, w.Env, w.Session.Repo()); return err },
 		})
+	}
+	return append(out, agents(ctx, w)...)
+}
+
+// agents are hooks of coding agents that were installed, and are not reached. Nothing is mended: who took them out may have meant it, and an agent may have to be told by a person.
+func agents(ctx context.Context, w *work.Work) []ailment {
+	byName, err := hookscmd.AgentsUnreached(ctx, w.Env, w.Session.Repo())
+	if err != nil {
+		return []ailment{{Finding: verdict.Finding{Code: hookUnreached, Message: err.Error(), Hint: "covenant hooks status"}}}
+	}
+	var out []ailment
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		for _, s := range byName[name] {
+			out = append(out, ailment{Finding: verdict.Finding{Code: hookUnreached, Object: name + " " + s.Event, Message: "the hook of this agent is " + string(s.State) + " (" + s.File + ")", Hint: s.Mend}})
+		}
 	}
 	return out
 }

@@ -40,9 +40,12 @@ refuse early what the one who acts may not do, add who it is to the message, jud
 seal the commit as it is in the end, and verify what is pushed. Hooks that are there already keep working, byte
 for byte, and uninstall brings them back. With Git 2.54 and later the hooks stand in
 the configuration; husky, lefthook, pre-commit and a core.hooksPath of the
-repository's own are worked with, and core.hooksPath is never set.`,
+repository's own are worked with, and core.hooksPath is never set.
+
+With --agent they are about the hooks of a coding agent instead, by which it is asked
+before its tools run.`,
 	}
-	cmd.AddCommand(newInstall(env), newUninstall(env), newStatus(env), newRun(env))
+	cmd.AddCommand(newInstall(env), newUninstall(env), newStatus(env), newExec(env), newRun(env))
 	return cmd
 }
 
@@ -50,8 +53,10 @@ repository's own are worked with, and core.hooksPath is never set.`,
 const hookName = "covenant-hook"
 
 // binary finds covenant-hook: beside this program, else on PATH.
-func binary(env *cli.Env) string {
-	name := hookName
+func binary(env *cli.Env) string { return sibling(env, hookName) }
+
+// sibling finds one of our programs: beside this one, else on PATH.
+func sibling(env *cli.Env, name string) string {
 	if runtime.GOOS == "windows" {
 		name += ".exe"
 	}
@@ -157,7 +162,9 @@ func Unreached(ctx context.Context, env *cli.Env, r *git.Repo) ([]string, error)
 // Line is one moment with --json.
 type Line struct {
 	Type    string `json:"type"` // "hook"
-	Moment  string `json:"moment"`
+	Moment  string `json:"moment,omitempty"`
+	Agent   string `json:"agent,omitempty"`  // a coding agent, whose hook it is
+	Event   string `json:"event,omitempty"`  // as that agent has it
 	Action  string `json:"action,omitempty"` // of install and uninstall
 	State   string `json:"state,omitempty"`  // of status
 	Where   string `json:"where,omitempty"`
@@ -170,6 +177,7 @@ type Line struct {
 func newInstall(env *cli.Env) *cobra.Command {
 	var strict, shared, server, asJSON bool
 	var root string
+	var a agentFlags
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install the hooks of this repository",
@@ -182,10 +190,20 @@ With --server, in a bare repository that others push to: pre-receive verifies ev
 push before a ref moves, and post-receive admits protected refs where the
 repository has an identity. The trust root is pinned; --root names it where none
 is pinned yet, and it may arrive with the first push. Without covenant-hook no
-push is taken.`,
-		Example: "  covenant hooks install\n  covenant hooks install --strict\n  covenant hooks install --server --root sha256:…",
+push is taken.
+
+With --agent, into the settings of a coding agent, those of the project or, with --user,
+of the user: order, comments and hooks of others stay as they are, and uninstall brings the
+file back byte for byte. What the agent wants to be asked of a person is left to you.`,
+		Example: "  covenant hooks install\n  covenant hooks install --agent claude-code\n  covenant hooks install --strict\n  covenant hooks install --server --root sha256:…",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.alone(cmd, "strict", "shared", "server", "root"); err != nil {
+				return err
+			}
+			if a.name != "" {
+				return a.install(cmd.Context(), env, asJSON)
+			}
 			w, err := work.Open(cmd.Context(), env)
 			if err != nil {
 				return err
@@ -218,6 +236,7 @@ push is taken.`,
 			return setStrict(cmd.Context(), w, strict)
 		},
 	}
+	a.bind(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&strict, "strict", false, "refuse moves of protected refs on the spot, at the cost of two processes for each moved ref; what can't be answered, a missing covenant-hook included, stops Git")
 	f.BoolVar(&shared, "shared", false, "also write into a hooks folder that others use: other repositories, or everybody, where its files are tracked")
@@ -357,14 +376,21 @@ func costOfMove(ctx context.Context, w *work.Work, probe string) (with, without 
 
 func newUninstall(env *cli.Env) *cobra.Command {
 	var shared, asJSON bool
+	var a agentFlags
 	cmd := &cobra.Command{
 		Use:   "uninstall",
 		Short: "Take the hooks out; what was there before comes back",
 		Long: `Take the hooks out. What they replaced comes back byte for byte, with its mode.
 Seals that were made stay.`,
-		Example: "  covenant hooks uninstall",
+		Example: "  covenant hooks uninstall\n  covenant hooks uninstall --agent claude-code",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.alone(cmd, "shared"); err != nil {
+				return err
+			}
+			if a.name != "" {
+				return a.uninstall(cmd.Context(), env, asJSON)
+			}
 			w, err := work.Open(cmd.Context(), env)
 			if err != nil {
 				return err
@@ -379,6 +405,7 @@ Seals that were made stay.`,
 			return printDone(env, rep, asJSON)
 		},
 	}
+	a.bind(cmd)
 	cmd.Flags().BoolVar(&shared, "shared", false, "also from a hooks folder that other repositories use")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per hook")
 	return cmd
@@ -408,14 +435,25 @@ func printDone(env *cli.Env, rep install.Report, asJSON bool) error {
 
 func newStatus(env *cli.Env) *cobra.Command {
 	var asJSON bool
+	var a agentFlags
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Prove for each hook whether Git reaches it, by having Git fire it",
 		Long: `Prove for each hook whether Git reaches covenant-hook, by having Git fire it as a
-probe that does nothing else. The exit code is 1 when one is not reached.`,
-		Example: "  covenant hooks status",
+probe that does nothing else. The exit code is 1 when one is not reached.
+
+With --agent, and for agents whose hooks were installed from here: the line that stands in
+the settings is run as the agent would run it, with a probe. Whether the agent runs it is
+told by its settings; that it does, only by the agent.`,
+		Example: "  covenant hooks status\n  covenant hooks status --agent codex --user",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.alone(cmd); err != nil {
+				return err
+			}
+			if a.name != "" {
+				return a.status(cmd.Context(), env, asJSON)
+			}
 			w, err := work.Open(cmd.Context(), env)
 			if err != nil {
 				return err
@@ -425,9 +463,20 @@ probe that does nothing else. The exit code is 1 when one is not reached.`,
 			if err != nil {
 				return err
 			}
-			return printStatus(env, list, asJSON)
+			err = printStatus(env, list, asJSON)
+			for _, p := range AgentPlaces(env, w.Session.Repo()) {
+				said, lerr := look(cmd.Context(), env, p)
+				if lerr != nil {
+					return lerr
+				}
+				if perr := printAgents(env, p.Agent, said, asJSON); err == nil {
+					err = perr
+				}
+			}
+			return err
 		},
 	}
+	a.bind(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per hook")
 	return cmd
 }

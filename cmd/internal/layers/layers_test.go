@@ -40,6 +40,8 @@ var floors = []struct {
 	{"3 services", []string{"git/provenance", "git/attested", "memory", "runtime/gate"}},
 	{"3 services, middle", []string{"git/handoff"}},
 	{"3 services, upper half", []string{"git/audit", "git/intents", "git/sync", "runtime/evidence"}},
+	{"4 moments, what agents say", []string{"hooks/agent"}},
+	{"4 moments, what is told of them", []string{"hooks/journal", "hooks/settings", "hooks/shell"}},
 	{"4 moments", []string{"hooks", "hooks/install"}},
 	{"4 engine", []string{"runtime/session"}},
 	{"5 shell, standard library", []string{"cmd/internal/say", "cmd/internal/terminal"}},
@@ -70,6 +72,9 @@ var doors = map[string][]string{
 	"github.com/bmatcuk/doublestar":    {"git/pattern"},
 	"github.com/cedar-policy":          {"plugins/cedar"},
 	"github.com/landlock-lsm":          {"runtime/sandbox"},
+	"mvdan.cc/sh":                      {"hooks/shell"},
+	"github.com/tailscale/hujson":      {"hooks/settings"},
+	"github.com/BurntSushi/toml":       {"hooks/settings"},
 	"golang.org/x/term":                {"cmd/internal/cli", "cmd/internal/terminal"},
 	"golang.org/x/net/http/httpproxy":  {"cmd/internal/witnesscmd"},
 	"net/http":                         {"cmd/internal/witness", "cmd/covenant"}, // there for tests only
@@ -85,14 +90,18 @@ var doors = map[string][]string{
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
 	"git/oid", "git/trailer", "git/treepath", "plugins/pluginapi", "envelope", "envelope/redaction", "envelope/seedlog", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/handoff", "envelope/verdict",
-	"git/ledger", "git/notes", "git/provenance", "git/handoff", "git/sync", "hooks", "hooks/install", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
+	"git/ledger", "git/notes", "git/provenance", "git/handoff", "git/sync", "hooks", "hooks/agent", "hooks/install", "hooks/journal", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
 }
 
 // lean says what a program must not link, directly or not: it is started often, or by
 // everybody.
 var lean = map[string][]string{
 	"cmd/covenant-hook": {
-		"github.com/spf13", "github.com/go-git", "github.com/ProtonMail", "github.com/hashicorp", "google.golang.org", "modernc.org",
+		"github.com/spf13", "github.com/go-git", "github.com/ProtonMail", "github.com/hashicorp", "google.golang.org", "modernc.org", "mvdan.cc", "github.com/tailscale",
+		"net/http", "html/template", "text/template", "testing",
+	},
+	"cmd/covenant-agent-hook": {
+		"github.com/spf13", "github.com/go-git", "github.com/ProtonMail", "github.com/hashicorp", "google.golang.org", "modernc.org", "github.com/tailscale", "github.com/BurntSushi",
 		"net/http", "html/template", "text/template", "testing",
 	},
 	"cmd/covenant-witness": {

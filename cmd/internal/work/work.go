@@ -26,6 +26,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
+	"github.com/open-covenant/covenant-git/hooks/agent"
 	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
@@ -163,7 +164,7 @@ func (w *Work) Choice() provenance.Choice {
 		explicit = w.Env.Path(explicit)
 	}
 	return provenance.Choice{
-		Explicit: explicit, Tool: hooks.Agent(w.Env.Lookup), ConfigDir: ConfigDir(w.Env), AgentSock: w.Env.Value("SSH_AUTH_SOCK"),
+		Explicit: explicit, Tool: agent.Running(w.Env.Lookup), ConfigDir: ConfigDir(w.Env), AgentSock: w.Env.Value("SSH_AUTH_SOCK"),
 		Ask: terminal.Passphrase, Attended: terminal.Attended(), GPG: GPG(w.Env),
 	}
 }

@@ -1,6 +1,6 @@
-package hooks
+package agent
 
-// marker is an environment variable by which an agent tool can be told.
+// A marker is an environment variable by which an agent tool can be told.
 type marker struct{ name, tool string }
 
 // markers are the variables that agent tools are known to set in the shells
@@ -19,12 +19,22 @@ var markers = []marker{
 	{"COVENANT_AGENT", "agent"},
 }
 
-// Agent names the agent tool that an environment shows, "" for none.
-func Agent(lookup func(string) (string, bool)) string {
+// Running names the agent tool that an environment shows, "" for none.
+func Running(lookup func(string) (string, bool)) string {
 	for _, m := range markers {
 		if v, ok := lookup(m.name); ok && v != "" && v != "0" {
 			return m.tool
 		}
 	}
 	return ""
+}
+
+// IsMarker reports whether a variable is one by which an agent is told.
+func IsMarker(name string) bool {
+	for _, m := range markers {
+		if m.name == name {
+			return true
+		}
+	}
+	return false
 }

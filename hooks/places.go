@@ -1,0 +1,364 @@
+package hooks
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/open-covenant/covenant-git/git/treepath"
+	"github.com/open-covenant/covenant-git/hooks/agent"
+)
+
+// Limits of what is looked at to find out what a tool would write.
+const (
+	maxSites = 4096
+	maxLinks = 40
+)
+
+// site is a place that a tool would write.
+type site struct {
+	path  string // absolute, its folder as the system finds it
+	final string // where a link there leads; path where there is none
+	// bare: only what is guarded counts; it is a folder, or it is not known whether it is written.
+	bare bool
+}
+
+var (
+	errLinks = errors.New("too many links")
+	errSites = errors.New("it would write more files than are looked at")
+)
+
+// follow returns where the system finds a path: links of its folders are followed, and of itself where last says so. What is
+// not there is taken as it stands.
+func follow(p string, last bool) (string, error) {
+	done := string(filepath.Separator)
+	if v := filepath.VolumeName(p); v != "" {
+		done, p = v+done, p[len(v):]
+	}
+	rest := strings.Split(filepath.ToSlash(p), "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			done = filepath.Dir(done)
+			continue
+		}
+		at := filepath.Join(done, name)
+		end := !slices.ContainsFunc(rest, func(s string) bool { return s != "" && s != "." })
+		if end && !last {
+			return at, nil
+		}
+		info, err := os.Lstat(at)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			done = at
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", errLinks
+		}
+		to, err := os.Readlink(at)
+		if err != nil {
+			return "", err
+		}
+		if filepath.IsAbs(to) {
+			done = filepath.VolumeName(to) + string(filepath.Separator)
+		}
+		rest = slices.Concat(strings.Split(filepath.ToSlash(to), "/"), rest)
+	}
+	return done, nil
+}
+
+func siteAt(p string) (site, error) {
+	at, err := follow(p, false)
+	if err != nil {
+		return site{}, err
+	}
+	final, err := follow(at, true)
+	return site{path: at, final: final}, err
+}
+
+// targets returns what a tool would write, and what it names and does not.
+func (b *bench) targets(dir string) (written []site, reads []string, err error) {
+	add := func(p string, bare bool) error {
+		if !filepath.IsAbs(p) {
+			p = dir + string(filepath.Separator) + p
+		}
+		s, err := siteAt(p)
+		if err != nil {
+			return err
+		}
+		if s.bare = bare; len(written) >= maxSites {
+			return errSites
+		}
+		written = append(written, s)
+		return nil
+	}
+	for _, p := range b.e.Paths {
+		if rest, ok := strings.CutPrefix(p, "~/"); ok && b.t.Home != "" {
+			p = filepath.Join(b.t.Home, rest)
+		}
+		if rest, ok := strings.CutPrefix(p, "file://"); ok {
+			p = rest
+		}
+		switch b.e.Kind {
+		case agent.Edit:
+			err = add(p, false)
+		case agent.MCP, agent.Other:
+			err = add(p, true)
+		default:
+			if !filepath.IsAbs(p) {
+				p = filepath.Join(dir, p)
+			}
+			reads = append(reads, p)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, w := range b.out.Writes {
+		places, err := spread(w)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range places {
+			if err := add(p, w.Folder); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return written, append(reads, b.out.Reads...), nil
+}
+
+// spread returns the paths that a write is of: what a pattern stands for, what comes into a folder, and what is below one.
+func spread(w agent.Write) ([]string, error) {
+	roots := []string{w.Path}
+	if w.Glob {
+		found, err := filepath.Glob(strings.ReplaceAll(w.Path, "[!", "[^"))
+		if err == nil && len(found) > 0 {
+			roots = found
+		}
+	}
+	if len(roots) > maxSites {
+		return nil, errSites
+	}
+	var out []string
+	for _, r := range roots {
+		info, err := os.Stat(r)
+		if err != nil || !info.IsDir() {
+			out = append(out, r)
+			continue
+		}
+		if len(w.Into) > 0 {
+			for _, name := range w.Into {
+				out = append(out, filepath.Join(r, name))
+			}
+			if !w.Tree {
+				continue
+			}
+		}
+		if link, err := os.Lstat(r); err == nil && link.Mode()&fs.ModeSymlink != 0 {
+			out = append(out, r)
+		}
+		if !w.Tree || len(w.Into) > 0 {
+			out = append(out, r)
+			continue
+		}
+		n := len(out)
+		err = filepath.WalkDir(r, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil //nolint:nilerr // what can't be read can't be removed either
+			}
+			if d.IsDir() && d.Name() == ".git" {
+				out = append(out, p)
+				return fs.SkipDir
+			}
+			if !d.IsDir() {
+				out = append(out, p)
+			}
+			if len(out) > maxSites {
+				return errSites
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == n {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// apart puts what is in other work trees apart, by the folder that they begin at.
+func (b *bench) apart(written []site) (mine []site, others map[string][]site) {
+	others = map[string][]site{}
+	tops := map[string]string{}
+	top := func(p string) string {
+		dir := filepath.Dir(p)
+		if t, ok := tops[dir]; ok {
+			return t
+		}
+		t := treeOf(dir)
+		tops[dir] = t
+		return t
+	}
+	work := ""
+	if b.s != nil {
+		work = b.workTree()
+	}
+	for _, s := range written {
+		mine = append(mine, s) // what is guarded is guarded from here, too
+		for _, p := range []string{s.path, s.final} {
+			if t := top(p); t != "" && t != work && !slices.Contains(others[t], s) {
+				others[t] = append(others[t], s)
+			}
+		}
+	}
+	return mine, others
+}
+
+// treeOf returns the folder of the work tree that a folder is in, "" for none.
+func treeOf(dir string) string {
+	for {
+		at := filepath.Join(dir, ".git")
+		if info, err := os.Lstat(at); err == nil {
+			if info.Mode().IsRegular() {
+				return dir
+			}
+			if _, err := os.Stat(filepath.Join(at, "HEAD")); err == nil {
+				return dir
+			}
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+}
+
+// workTree is the repository's work tree, as the system finds it; "" for none.
+func (b *bench) workTree() string {
+	w := b.s.Repo().WorkTree()
+	if w == "" {
+		return ""
+	}
+	if real, err := follow(w, true); err == nil {
+		return real
+	}
+	return w
+}
+
+// inTree returns the paths of the repository's tree that are written, sorted.
+func (b *bench) inTree(written []site) []string {
+	work := b.workTree()
+	if work == "" {
+		return nil
+	}
+	var out []string
+	for _, s := range written {
+		if s.bare {
+			continue
+		}
+		for _, p := range []string{s.path, s.final} {
+			if rel, ok := below(work, p); ok && rel != "." && treeOf(filepath.Dir(p)) == work {
+				out = append(out, filepath.ToSlash(rel))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// below returns the path within a folder.
+func below(dir, p string) (string, bool) {
+	if p == dir {
+		return ".", true
+	}
+	rest, ok := strings.CutPrefix(p, strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+	return rest, ok
+}
+
+// free are the files of a git directory that everybody may write: none says what is called, or holds what was recorded.
+var free = []string{"COMMIT_EDITMSG", "MERGE_MSG", "SQUASH_MSG", "index.lock", "info/exclude", "HEAD.lock"}
+
+// guarded says which of the places that a tool would write, or look at, is none of its business.
+func (b *bench) guarded(written []site, reads []string) string {
+	repo := b.s.Repo()
+	work := b.workTree()
+	type guard struct{ at, what string }
+	dirs := []guard{{b.in.ConfigDir, "the keys and settings of covenant"}}
+	for _, f := range agent.Settings(b.t.Home, work) {
+		dirs = append(dirs, guard{f, "settings by which agents are watched"})
+	}
+	if home := b.t.Home; home != "" {
+		for _, f := range []string{".gitconfig", ".config/git", ".ssh"} {
+			dirs = append(dirs, guard{filepath.Join(home, f), "settings of Git and keys"})
+		}
+	}
+	if hp, ok := repo.Config().Get("core.hookspath"); ok && filepath.IsAbs(hp) {
+		if _, in := below(work, filepath.Clean(hp)); work == "" || !in {
+			dirs = append(dirs, guard{filepath.Clean(hp), "hooks"})
+		}
+	}
+	for i := range dirs {
+		if real, err := follow(dirs[i].at, true); err == nil && real != dirs[i].at {
+			dirs = append(dirs, guard{real, dirs[i].what})
+		}
+	}
+	gits := []string{repo.GitDir(), repo.CommonDir()}
+	for _, g := range gits {
+		if real, err := follow(g, true); err == nil && !slices.Contains(gits, real) {
+			gits = append(gits, real)
+		}
+	}
+	for _, s := range written {
+		for _, p := range []string{s.path, s.final} {
+			for _, g := range gits {
+				if rel, ok := below(g, p); ok && !slices.Contains(free, filepath.ToSlash(rel)) {
+					return quoted(p) + " is Git's own"
+				}
+			}
+			for _, g := range dirs {
+				if _, ok := below(g.at, p); ok {
+					return quoted(p) + " is among " + g.what
+				}
+				if _, ok := below(p, g.at); ok && !s.bare {
+					return quoted(p) + " holds " + g.what
+				}
+			}
+			if rel, ok := below(work, p); ok && work != "" && rel != "." {
+				inGit := slices.ContainsFunc(gits, func(g string) bool { _, in := below(g, p); return in })
+				if why := treepath.Unsafe(filepath.ToSlash(rel)); why != "" && !inGit {
+					return quoted(p) + ": " + why
+				}
+			}
+			if b.t.Bin != "" && filepath.Dir(p) == b.t.Bin && strings.HasPrefix(filepath.Base(p), "covenant") {
+				return quoted(p) + " is a program of covenant"
+			}
+		}
+	}
+	keys := filepath.Join(b.in.ConfigDir, "keys")
+	for _, p := range reads {
+		at, err := follow(p, true)
+		if err != nil {
+			continue
+		}
+		if _, ok := below(keys, at); ok {
+			return quoted(at) + " is among private keys"
+		}
+	}
+	return ""
+}
+
+func quoted(p string) string { return "\"" + oneLine(strings.ToValidUTF8(p, "\uFFFD")) + "\"" }
+
+func sortedKeys(m map[string][]site) []string { return slices.Sorted(maps.Keys(m)) }
