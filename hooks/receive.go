@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/handoff"
@@ -270,6 +272,7 @@ func (p *pushed) ledgers(context.Context) error {
 		switch {
 		case c.Broken != nil && c.Broken.Code == verdict.LedgerDamaged:
 			p.refuse(m.ref, "", "%s: %s", c.Broken.Code, c.Broken.Message)
+		case !m.old.IsZero() && had < 0 && p.pruned(m, c):
 		case !m.old.IsZero() && had < 0:
 			p.refuse(m.ref, "see what is here: git fetch REMOTE '+refs/covenant/ledger/*:refs/covenant-remote/REMOTE/ledger/*'", "%s: it lacks entries that are here; ledgers are only appended to", verdict.LedgerRolledBack)
 		case key != "" && !known:
@@ -281,6 +284,31 @@ func (p *pushed) ledgers(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pruned reports whether a ledger is here, or is pushed, without entries that were dropped. What was not known to be dropped, or what may not
+// be, is refused: this repository has it.
+func (p *pushed) pruned(m move, c *verdict.Chain) bool {
+	was, err := ledger.Chain(p.s, m.old)
+	gapped := slices.ContainsFunc(was, func(x ledger.Slot) bool { return x.Dropped != "" })
+	if err != nil || !gapped && p.facts.Dropped(c.Name) == 0 && (c.Broken == nil || c.Broken.Code != verdict.LedgerPruned) {
+		return false
+	}
+	if c.Broken != nil {
+		p.refuse(m.ref, "push the statement with it: covenant sync", "%s: %s", c.Broken.Code, c.Broken.Message)
+		return true
+	}
+	says := event.Pruning{Before: envelope.Timestamp(time.Unix(0, 0))}
+	if x, ok := p.facts.PruningOf(c.Name); ok {
+		says = x.Says
+	}
+	switch err := p.facts.CheckDropped(p.s, c, was, &says); {
+	case errors.Is(err, provenance.ErrComesBack):
+		p.refuse(m.ref, "take what is here: covenant sync", "%s: %v", verdict.LedgerUnpruned, err)
+	case err != nil:
+		p.refuse(m.ref, "see who says so: covenant audit log --kind ledger.pruned", "%s: %v", verdict.LedgerPruned, err)
+	}
+	return true
 }
 
 // records looks at our other refs: drafts, the notes view, and what must not be collected.

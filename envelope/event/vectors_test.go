@@ -31,6 +31,8 @@ func parse(payload []byte) ([]byte, error) {
 		s, err = event.ParseCosigning(o)
 	case "ledger.resolved":
 		s, err = event.ParseResolution(o)
+	case "ledger.pruned":
+		s, err = event.ParsePruning(o)
 	default:
 		err = errors.New("no statement of this package")
 	}
@@ -60,6 +62,10 @@ func written(t *testing.T) map[string]string {
 	events := func(list string) string { return all(event.Recorded, "audit", `{"events":[`+list+`]}`) }
 	checkpoint := func(body string) string { return all(event.Checkpointed, "checkpoint", body) }
 	resolve := func(body string) string { return all(event.Resolved, "capability", body) }
+	prune := func(change ...string) string {
+		return all(event.Pruned, "capability", strings.NewReplacer(change...).Replace(`{"before":"2026-01-31T00:00:00Z","dropped":5,"kinds":{"note":2,"tool_call_completed":3},"last":"`+d+`",`+
+			`"of":"audit/0123456789abcdef-76543210","ranges":[[2,4],[6,7]],"reason":"kept for a year","root":"`+e+`","upTo":7}`))
+	}
 	return map[string]string{
 		"accept/note":            events(`{"data":{"text":"x"},"kind":"note"}`),
 		"accept/segment":         events(`{"kind":"intent_ignored"},{"at":"2026-01-31T11:59:00Z","data":{"a":[null,{"b":1}]},"intent":"i","kind":"x.me.it","outcome":"failed","session":"s"}`),
@@ -67,6 +73,23 @@ func written(t *testing.T) map[string]string {
 		"accept/checkpoint":      checkpoint(`{"note":"covenant/x\n1\nAAAA\n\n— covenant/x AAAA\n","root":"` + d + `","version":3}`),
 		"accept/cosigned":        all(event.Cosigned, "checkpoint", `{"checkpoint":"`+d+`","lines":"— w AAAA\n"}`),
 		"accept/resolution":      resolve(`{"drop":"` + d + `","keep":"` + e + `","ledger":"audit/0123456789abcdef-76543210","reason":"stolen","seq":7}`),
+		"accept/pruning":         prune(),
+		"reject/pruning-of-what": prune(`"reason":"kept for a year"`, `"reason":""`),
+		"reject/pruning-nothing": prune(`"ranges":[[2,4],[6,7]]`, `"ranges":[]`, `"dropped":5`, `"dropped":0`, `"upTo":7`, `"upTo":0`),
+		"reject/ranges-touch":    prune(`[[2,4],[6,7]]`, `[[2,4],[5,7]]`, `"dropped":5`, `"dropped":6`),
+		"reject/ranges-overlap":  prune(`[[2,4],[6,7]]`, `[[2,4],[4,7]]`, `"dropped":5`, `"dropped":7`),
+		"reject/ranges-back":     prune(`[[2,4],[6,7]]`, `[[6,7],[2,4]]`, `"upTo":7`, `"upTo":4`),
+		"reject/range-from-zero": prune(`[[2,4],[6,7]]`, `[[0,2],[6,7]]`),
+		"reject/range-inverted":  prune(`[[2,4],[6,7]]`, `[[4,2],[6,7]]`),
+		"reject/range-of-three":  prune(`[[2,4],[6,7]]`, `[[2,4],[6,7,8]]`),
+		"reject/range-of-one":    prune(`[[2,4],[6,7]]`, `[[2,4],[7]]`, `"dropped":5`, `"dropped":4`),
+		"reject/counts-fewer":    prune(`"dropped":5`, `"dropped":4`),
+		"reject/ends-elsewhere":  prune(`"upTo":7`, `"upTo":8`),
+		"reject/kinds-none":      prune(`{"note":2,"tool_call_completed":3}`, `{}`),
+		"reject/kind-of-none":    prune(`"note":2`, `"note":0`),
+		"reject/root-in-base64":  prune(e, `AAAA`),
+		"reject/before-a-day":    prune(`2026-01-31T00:00:00Z`, `2026-01-31`),
+		"reject/newer-pruning":   all("ledger.pruned/v2", "capability", `{}`),
 		"reject/no-events":       events(``),
 		"reject/kind-upper-case": events(`{"kind":"Note"}`),
 		"reject/kind-missing":    events(`{"data":{"text":"x"}}`),

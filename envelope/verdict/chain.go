@@ -20,6 +20,9 @@ type Entry struct {
 	KeyID  string
 	Header envelope.Header
 	Err    error // why it was not opened or read; its Header is then unknown
+
+	// Dropped: a pruning left of it no more than its identity. Commit stands for it and others, and Header has its place only.
+	Dropped bool
 }
 
 // Chain is one ledger, oldest entry first, and how far it can be believed.
@@ -63,6 +66,9 @@ func (c *Chain) Intact(ownerOf func(keyID string) (string, bool)) int {
 	var prev envelope.Digest
 	for i := range c.Entries {
 		e := &c.Entries[i]
+		if e.Dropped && c.Broken != nil && c.Broken.Code == LedgerPruned && i >= c.From {
+			return i // nobody who may says what was there
+		}
 		if !e.Claims(c.Name, ownerOf) || e.Header.Seq != uint64(i)+1 || e.Header.Prev != prev {
 			return i
 		}

@@ -175,6 +175,8 @@ const (
 	LedgerWithheld   Code = "ledger.withheld" // of a ledger that others rest on: nothing here can be relied on
 	LedgerHeads      Code = "ledger.heads-back"
 	LedgerNewer      Code = "ledger.newer"
+	LedgerPruned     Code = "ledger.pruned"   // entries were dropped, and nobody who may says so
+	LedgerUnpruned   Code = "ledger.unpruned" // entries are here that somebody who may dropped
 	GrantRefused     Code = "grant.refused"
 
 	NoteJunk      Code = "note.junk"

@@ -28,6 +28,7 @@ var (
 	ErrNoEntry   = errors.New("no entry that the newest checkpoint covers has this name")
 	ErrAmbiguous = errors.New("more than one entry of the log begins so")
 	ErrUncovered = errors.New("the newest checkpoint does not cover it")
+	ErrDropped   = errors.New("what it said was dropped, and a proof carries that; one that was made before holds")
 )
 
 // Made is a checkpoint that was written.
@@ -244,7 +245,20 @@ func (l *Tlog) Prove(at Where) (*tlog.Proof, error) {
 		return nil, err
 	}
 	e, _, err := ledger.Read(l.s, at.Commit)
+	if err != nil && !l.anew { // it stands in another commit since the ledger was pruned
+		if err := l.again(); err != nil {
+			return nil, err
+		}
+		_ = l.save() // it is derived
+		if at, err = l.Find(string(at.ID)); err != nil {
+			return nil, err
+		}
+		e, _, err = ledger.Read(l.s, at.Commit)
+	}
 	if err != nil {
+		if c, cerr := l.s.Commit(at.Commit.String()); cerr == nil && ledger.Gapped([]git.Commit{c}) {
+			return nil, ErrDropped
+		}
 		return nil, err
 	}
 	if e.ID() != at.ID {

@@ -129,7 +129,7 @@ func (r *ready) Pop() any {
 	return last
 }
 
-// order returns all entries that count, in causal order.
+// order returns all entries that count, in causal order, without those that were dropped.
 func order(f *provenance.Facts) []spot {
 	n := 0
 	ends := map[string]int{} // ledger → how many of its entries count
@@ -177,7 +177,9 @@ func order(f *provenance.Facts) []spot {
 			}
 		}
 		s := heap.Pop(&r).(spot) //nolint:forcetypeassert // nothing else is in it
-		out = append(out, s)
+		if !s.entry().Dropped {
+			out = append(out, s)
+		}
 		name := s.chain.Name
 		came[name]++
 		again := waiting[name]

@@ -319,31 +319,32 @@ func (l *Tlog) entries(g provenance.Gain) iter.Seq2[row, error] {
 			yield(row{}, fmt.Errorf("%w: ledger %s is not here", ledger.ErrDamaged, g.To.Ledger))
 			return
 		}
-		q := git.LogQuery{Revs: []string{tip.String()}}
-		if was, ok := l.at.Covered[g.To.Ledger]; ok {
-			q.Revs = append(q.Revs, "^"+was.Commit.String())
+		slots, err := l.slots(g, tip)
+		if err != nil {
+			yield(row{}, err)
+			return
 		}
-		want := g.To.Seq - g.From.Seq
-		ids := make([]oid.ID, 0, min(want, 1<<20))
-		for c, err := range l.s.Log(q) {
-			if err != nil {
-				yield(row{}, err)
-				return
-			}
-			if uint64(len(ids)) == want {
-				break
-			}
-			ids = append(ids, c.ID)
-		}
+		at := func(i int, id envelope.Digest) row { return row{g.From.Seq + uint64(i) + 1, id, slots[i].Commit} } //nolint:gosec // an index is no negative number
 		i := 0
+		dropped := func() bool {
+			for ; i < len(slots) && slots[i].Dropped != ""; i++ {
+				if !yield(at(i, slots[i].Dropped), nil) {
+					return false
+				}
+			}
+			return true
+		}
+		if !dropped() {
+			return
+		}
 		for o, err := range l.s.Objects(func(yield func(string) bool) {
-			for _, id := range ids {
-				if !yield(id.String() + ":" + ledger.File) {
+			for _, x := range slots {
+				if x.Dropped == "" && !yield(x.Commit.String()+":"+ledger.File) {
 					return
 				}
 			}
 		}, envelope.MaxSize) {
-			if i == len(ids) {
+			if i == len(slots) {
 				return
 			}
 			var e *envelope.Envelope
@@ -351,15 +352,82 @@ func (l *Tlog) entries(g provenance.Gain) iter.Seq2[row, error] {
 				e, err = ledger.ParseBlob(o.Data)
 			}
 			if err != nil {
-				yield(row{}, fmt.Errorf("%w: entry %d of %s: %w", ledger.ErrDamaged, g.From.Seq+uint64(i)+1, g.To.Ledger, err)) //nolint:gosec // an index is no negative number
+				yield(row{}, fmt.Errorf("%w: entry %d of %s: %w", ledger.ErrDamaged, at(i, "").Seq, g.To.Ledger, err))
 				return
 			}
-			if !yield(row{g.From.Seq + uint64(i) + 1, e.ID(), ids[i]}, nil) { //nolint:gosec // likewise
+			if !yield(at(i, e.ID()), nil) {
 				return
 			}
-			i++
+			if i++; !dropped() {
+				return
+			}
 		}
 	}
+}
+
+// slots lists where the entries of a gain stand, oldest first.
+func (l *Tlog) slots(g provenance.Gain, tip oid.ID) ([]ledger.Slot, error) {
+	want := g.To.Seq - g.From.Seq
+	if was, had := l.at.Covered[g.To.Ledger]; had {
+		slots, err := l.since(was.Commit, tip, want)
+		if slots != nil || err != nil {
+			return slots, err
+		}
+	}
+	commits, err := l.commits(git.LogQuery{Revs: []string{tip.String()}}, g.To.Seq)
+	if err != nil {
+		return nil, err
+	}
+	slots, err := ledger.Expand(l.s, commits)
+	if err != nil || uint64(len(slots)) < g.To.Seq {
+		return nil, errors.Join(err, fmt.Errorf("%w: %s has %d entries", ledger.ErrDamaged, g.To.Ledger, len(slots)))
+	}
+	if g.From.Seq > 0 { // it was taken in from other commits, and must be the same
+		last := slots[g.From.Seq-1]
+		if last.Dropped == "" {
+			e, _, err := ledger.Read(l.s, last.Commit)
+			if err != nil {
+				return nil, err
+			}
+			last.Dropped = e.ID()
+		}
+		if last.Dropped != g.From.ID {
+			return nil, fmt.Errorf("%w: entry %d of %s is not as it was named", ledger.ErrDamaged, g.From.Seq, g.To.Ledger)
+		}
+	}
+	return slots[g.From.Seq:g.To.Seq], nil
+}
+
+// since lists the places that follow a commit; nil where it is not in the chain any more, or stands for more than one entry.
+func (l *Tlog) since(was, tip oid.ID, want uint64) ([]ledger.Slot, error) {
+	c, err := l.s.Commit(was.String())
+	if errors.Is(err, git.ErrMissing) || err == nil && ledger.Gapped([]git.Commit{c}) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	commits, err := l.commits(git.LogQuery{Revs: []string{tip.String(), "^" + was.String()}}, want)
+	if err != nil || len(commits) == 0 || !slices.Contains(commits[0].Parents, was) {
+		return nil, err
+	}
+	slots, err := ledger.Expand(l.s, commits)
+	return slots[:min(uint64(len(slots)), want)], err
+}
+
+// commits lists what a query selects, oldest first; so many at most.
+func (l *Tlog) commits(q git.LogQuery, most uint64) ([]git.Commit, error) {
+	out := make([]git.Commit, 0, min(most, 1<<20))
+	for c, err := range l.s.Log(q) {
+		if err != nil {
+			return nil, err
+		}
+		if uint64(len(out)) == most {
+			break
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // again makes the log anew, from the ledgers: what was there is damaged. What is remembered to have been the last entry must be among

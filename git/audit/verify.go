@@ -20,6 +20,7 @@ const EventInvalid verdict.Code = "event.invalid"
 type Verdict struct {
 	Findings    []verdict.Finding `json:"findings"`
 	Entries     int               `json:"entries"` // that count
+	Dropped     uint64            `json:"dropped"` // of these, of which no more than the identity is left
 	Ledgers     int               `json:"ledgers"`
 	Checkpoints int               `json:"checkpoints"`
 
@@ -70,8 +71,9 @@ func Verify(ctx context.Context, s *git.Session, pin envelope.Digest, cache, mem
 			v.Findings = append(v.Findings, verdict.Finding{Code: EventInvalid, Object: string(r.ID), Message: fmt.Sprintf("entry %d of %s says nothing: %v", r.Seq, r.Ledger, r.Err)})
 		}
 	}
-	for _, n := range Heads(f) {
+	for name, n := range Heads(f) {
 		v.Entries += int(n) //nolint:gosec // a count of what is in memory
+		v.Dropped += f.Dropped(name)
 	}
 	v.Ledgers, v.Checkpoints = len(f.Chains), len(f.Checkpoints)
 	// What was read must be what was asked about: a ledger may have moved in between.

@@ -2,6 +2,8 @@ package audit_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -280,4 +283,27 @@ func must[T any](v T, ok bool) T {
 		panic("malformed")
 	}
 	return v
+}
+
+// rootOf is the RFC 6962 tree hash of the first entries of a ledger, by its definition.
+func rootOf(t testing.TB, c *verdict.Chain, n uint64) envelope.Digest {
+	t.Helper()
+	var hash func(ids []verdict.Entry) []byte
+	hash = func(ids []verdict.Entry) []byte {
+		if len(ids) == 1 {
+			b, err := hex.DecodeString(strings.TrimPrefix(string(ids[0].ID), "sha256:"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := sha256.Sum256(append([]byte{0}, b...))
+			return h[:]
+		}
+		k := 1
+		for k*2 < len(ids) {
+			k *= 2
+		}
+		h := sha256.Sum256(slices.Concat([]byte{1}, hash(ids[:k]), hash(ids[k:])))
+		return h[:]
+	}
+	return envelope.Digest("sha256:" + hex.EncodeToString(hash(c.Entries[:n])))
 }

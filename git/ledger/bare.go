@@ -19,7 +19,12 @@ const (
 
 // Bare reports whether each of the commits holds one envelope as a file, and nothing else. It returns how many of the
 // commits, from the first on, do; the error says what is wrong with the next one.
-func Bare(s *git.Session, commits []oid.ID) (int, error) {
+func Bare(s *git.Session, commits []oid.ID) (int, error) { return bare(s, commits, File) }
+
+// BareGaps is Bare of gaps: each commit holds what is left of dropped entries, and nothing else.
+func BareGaps(s *git.Session, commits []oid.ID) (int, error) { return bare(s, commits, DroppedFile) }
+
+func bare(s *git.Session, commits []oid.ID, file string) (int, error) {
 	bad := func(n int, format string, a ...any) (int, error) {
 		return n, fmt.Errorf("%w: %s: "+format, append([]any{ErrNotBare, commits[n].Short()}, a...)...)
 	}
@@ -52,8 +57,8 @@ func Bare(s *git.Session, commits []oid.ID) (int, error) {
 			return bad(n, "%w", err)
 		}
 		entries, err := git.ParseTree(s.Repo().Format(), o.Data)
-		if err != nil || len(entries) != 1 || entries[0].Mode != git.ModeFile || entries[0].Name != File {
-			return bad(n, "its tree has more than the file %s", File)
+		if err != nil || len(entries) != 1 || entries[0].Mode != git.ModeFile || entries[0].Name != file {
+			return bad(n, "its tree has more than the file %s", file)
 		}
 		n++
 	}

@@ -61,8 +61,11 @@ type Facts struct {
 
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork
-	ways     []event.Resolution      // which operators said ledgers went
-	dropped  map[*verdict.Chain]bool // other ways of ledgers that count for nothing, as they said
+	ways     []event.Resolution         // which operators said ledgers went
+	prunings []Pruning                  // what ledgers of grants say was dropped, by their order there
+	roots    map[string]envelope.Digest // see isOf
+	gapped   map[string][]int           // ledgers that lack dropped entries → which prunings say exactly that
+	dropped  map[*verdict.Chain]bool    // other ways of ledgers that count for nothing, as they said
 
 	former  []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
 	overlay map[string]oid.ID       // refs as they are proposed to be
@@ -117,10 +120,10 @@ func LoadOnly(ctx context.Context, s *git.Session, pin envelope.Digest, overlay 
 		return nil, err
 	}
 	f.assemble()
-	if err := f.read(ctx, s); err != nil || !f.Authority.Contested() {
+	if err := f.read(ctx, s); err != nil || !f.Authority.Contested() && len(f.gapped) == 0 {
 		return f, err
 	}
-	return load(ctx, s, root, nil, overlay) // who was first is told by all of them
+	return load(ctx, s, root, nil, overlay) // who was first, and who saw what was dropped, is told by all of them
 }
 
 // LoadTopic is LoadOnly with the ledgers of a topic as they are here.
@@ -230,6 +233,9 @@ func (f *Facts) read(ctx context.Context, s *git.Session) error {
 	if err := f.readGrants(ctx, s); err != nil {
 		return err
 	}
+	if err := f.expand(s); err != nil {
+		return err
+	}
 	return f.readSeals(ctx, s)
 }
 
@@ -277,7 +283,7 @@ func newFacts(root *Root) *Facts {
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, bound: map[envelope.Digest]verdict.Named{}, commits: map[oid.ID]git.Commit{},
-		forkTips: map[string]oid.ID{}, Evidence: map[oid.ID][]Evidence{},
+		forkTips: map[string]oid.ID{}, gapped: map[string][]int{}, roots: map[string]envelope.Digest{}, Evidence: map[oid.ID][]Evidence{},
 	}
 }
 

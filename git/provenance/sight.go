@@ -40,6 +40,7 @@ func (k *Sealer) seqOf(name ledger.Name, _ oid.ID, e *envelope.Envelope) (uint64
 // entry names only those that moved. Without it an entry names them all.
 type sight struct {
 	Tip   string              `json:"tip"`   // the writer's own newest entry when this was written
+	TipID envelope.Digest     `json:"tipID"` // its identity
 	Heads map[string]headSeen `json:"heads"` // by ledger
 	Turn  uint64              `json:"turn"`  // how often it looked
 
@@ -88,7 +89,7 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 	own := tx.Refs()[name.Ref()]
 	v.own = own
 	if old, ok := sightOf(k.Session.Repo(), name); ok {
-		if err := k.mine(ctx, own, old.Tip); err != nil {
+		if err := k.mine(ctx, own, &old); err != nil {
 			return nil, err
 		}
 		if old.Heads != nil {
@@ -122,6 +123,9 @@ func (k *Sealer) look(ctx context.Context, tx *ledger.Tx, name ledger.Name) (*si
 		}
 		now.Turn = v.Turn
 		v.Heads[n.String()] = now
+		if now.Seq == was.Seq { // it stands in other commits than it did, and has nothing new
+			continue
+		}
 		v.moved = append(v.moved, envelope.Head{Ledger: n.String(), Seq: now.Seq, ID: now.ID})
 	}
 	k.missed = nil
@@ -167,19 +171,30 @@ func (v *sight) inTurn(own ledger.Name) []ledger.Name {
 	return out
 }
 
-// mine holds the hand's own tip to the one it left: it is that, or follows it.
-func (k *Sealer) mine(ctx context.Context, own oid.ID, left string) error {
-	id, err := oid.Parse(left)
+// mine holds the hand's own tip to the one it left: it is that, or follows it, in whatever commits.
+func (k *Sealer) mine(ctx context.Context, own oid.ID, left *sight) error {
+	id, err := oid.Parse(left.Tip)
 	if err != nil || id == own {
 		return nil //nolint:nilerr // there was none
 	}
 	if own.IsZero() {
 		return fmt.Errorf("%w: it is gone", errForeign)
 	}
-	if _, err := k.Session.Repo().Run(ctx, nil, "merge-base", "--is-ancestor", left, own.String()); err != nil {
-		return fmt.Errorf("%w: it no longer has entry %s", errForeign, id.Short())
+	if _, err := k.Session.Repo().Run(ctx, nil, "merge-base", "--is-ancestor", left.Tip, own.String()); err == nil {
+		return nil
 	}
-	return nil
+	slots, err := ledger.Chain(k.Session, own)
+	for i := len(slots) - 1; i >= 0 && err == nil && left.TipID != ""; i-- {
+		if slots[i].Dropped == left.TipID {
+			return nil
+		}
+		if slots[i].Dropped == "" {
+			if e, _, err := ledger.Read(k.Session, slots[i].Commit); err == nil && e.ID() == left.TipID {
+				return nil // others have pruned it
+			}
+		}
+	}
+	return fmt.Errorf("%w: it no longer has entry %s", errForeign, id.Short())
 }
 
 // knowAll makes sure that the writers of a ledger that moved are known: an
@@ -207,25 +222,31 @@ func (k *Sealer) knows(n ledger.Name) bool {
 	return ok
 }
 
-// follow links a ledger's tip, entry by entry, to the one seen before.
+// follow links a ledger's tip, entry by entry, to the one seen before. Of what was dropped there are identities, and the entry behind it is signed.
 func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (headSeen, error) {
-	ids, err := k.fresh(tip, was, budget)
+	slots, err := k.fresh(tip, was, budget)
 	if err != nil {
 		return was, err
 	}
-	if len(ids) == 0 {
-		return was, fmt.Errorf("%w: %s does not have what was seen", ledger.ErrDamaged, n)
+	if len(slots) == 0 {
+		return headSeen{Commit: tip.String(), ID: was.ID, Seq: was.Seq}, nil
 	}
 	seq, prev := was.Seq, was.ID
 	i := 0
+	skip := func() {
+		for ; i < len(slots) && slots[i].Dropped != ""; i++ {
+			seq, prev = seq+1, slots[i].Dropped
+		}
+	}
+	skip()
 	for o, err := range k.Session.Objects(func(yield func(string) bool) {
-		for _, id := range ids {
-			if !yield(id.String() + ":" + ledger.File) {
+		for _, x := range slots {
+			if x.Dropped == "" && !yield(x.Commit.String()+":"+ledger.File) {
 				return
 			}
 		}
 	}, envelope.MaxSize) {
-		if i == len(ids) {
+		if i == len(slots) {
 			break
 		}
 		if err != nil {
@@ -238,7 +259,7 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 		}
 		var h envelope.Header
 		key, known := PublicKey(k.Authority, e.KeyIDs()[0])
-		if k.Far || len(ids) <= linked || i == len(ids) {
+		if k.Far || len(slots) <= linked || i == len(slots) {
 			_, h, err = openEnvelope(e, k.Root.ID, k.Authority.Ring)
 		} else if o, oerr := e.OpenPinned(e.PayloadType(), e.ID()); oerr == nil { // the one after it holds its digest, and the last one is signed
 			h, err = envelope.HeaderOf(o)
@@ -252,23 +273,25 @@ func (k *Sealer) follow(n ledger.Name, tip oid.ID, was headSeen, budget *int) (h
 			return was, fmt.Errorf("%w: entry %d of %s", ledger.ErrDamaged, seq+1, n)
 		}
 		seq, prev = h.Seq, e.ID()
+		skip()
 	}
-	if i < len(ids) {
+	if i < len(slots) || slots[i-1].Dropped != "" {
 		return was, fmt.Errorf("%w: %s", ledger.ErrDamaged, n)
 	}
-	return headSeen{Commit: ids[len(ids)-1].String(), ID: prev, Seq: seq}, nil
+	return headSeen{Commit: slots[i-1].Commit.String(), ID: prev, Seq: seq}, nil
 }
 
-// fresh lists the entries after the one seen before, oldest first; of more than the budget, those that come first.
-func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) {
-	var ids []oid.ID
+// fresh lists the entries after the one seen before, oldest first; of more than the budget, those that come first. None: it has what was
+// seen and no more, in other commits.
+func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]ledger.Slot, error) {
+	var list []git.Commit
 	id := tip
 	for range stepwise {
 		c, err := k.Session.Commit(id.String())
 		if err != nil {
 			return nil, err
 		}
-		ids = append(ids, id)
+		list = append(list, c)
 		end := "" // of the chain: what was seen before, or its beginning
 		switch len(c.Parents) {
 		case 0:
@@ -279,9 +302,9 @@ func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) 
 			return nil, ledger.ErrDamaged
 		}
 		if end == was.Commit {
-			slices.Reverse(ids)
-			*budget -= len(ids)
-			return ids, nil
+			slices.Reverse(list)
+			*budget -= len(list)
+			return ledger.Expand(k.Session, list)
 		}
 		if end == "" {
 			return k.rewrapped(tip, was, budget) // it does not have that commit
@@ -291,53 +314,62 @@ func (k *Sealer) fresh(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) 
 	if was.Commit != "" {
 		q.Revs = append(q.Revs, "^"+was.Commit)
 	}
-	ids = ids[:0]
+	list = list[:0]
 	last := was.Commit
 	for c, err := range k.Session.Log(q) {
+		if errors.Is(err, git.ErrMissing) && was.Commit != "" { // it was collected
+			return k.rewrapped(tip, was, budget)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if *budget--; *budget < 0 {
+		if len(list) > 0 && *budget <= 0 && !ledger.Gapped(list[len(list)-1:]) {
 			break // the rest is for another time
 		}
+		*budget--
 		if len(c.Parents) > 1 || (len(c.Parents) == 1) != (last != "") || (last != "" && c.Parents[0].String() != last) {
 			if was.Commit == "" {
 				return nil, ledger.ErrDamaged
 			}
 			return k.rewrapped(tip, was, budget)
 		}
-		ids = append(ids, c.ID)
+		list = append(list, c)
 		last = c.ID.String()
 	}
-	return ids, nil
+	if len(list) == 0 {
+		return k.rewrapped(tip, was, budget)
+	}
+	return ledger.Expand(k.Session, list)
 }
 
 // rewrapped is fresh of a ledger whose entries stand in other commits than they did: what was seen is found by its number and identity.
-func (k *Sealer) rewrapped(tip oid.ID, was headSeen, budget *int) ([]oid.ID, error) {
+func (k *Sealer) rewrapped(tip oid.ID, was headSeen, budget *int) ([]ledger.Slot, error) {
 	if was.Seq == 0 {
 		return nil, ledger.ErrDamaged
 	}
-	var all []oid.ID
-	last := ""
-	for c, err := range k.Session.Log(git.LogQuery{Revs: []string{tip.String()}}) {
-		if err != nil {
-			return nil, err
-		}
-		if len(c.Parents) > 1 || (len(c.Parents) == 1) != (last != "") || last != "" && c.Parents[0].String() != last {
-			return nil, ledger.ErrDamaged
-		}
-		all, last = append(all, c.ID), c.ID.String()
+	all, err := ledger.Chain(k.Session, tip)
+	if err != nil {
+		return nil, err
 	}
 	if was.Seq > uint64(len(all)) {
 		return nil, ledger.ErrDamaged // it does not have what was seen
 	}
-	if e, _, err := ledger.Read(k.Session, all[was.Seq-1]); err != nil || e.ID() != was.ID {
+	id := all[was.Seq-1].Dropped
+	if id == "" {
+		if e, _, err := ledger.Read(k.Session, all[was.Seq-1].Commit); err == nil {
+			id = e.ID()
+		}
+	}
+	if id != was.ID {
 		return nil, fmt.Errorf("%w: entry %d is another one than was seen", ledger.ErrDamaged, was.Seq)
 	}
 	rest := all[was.Seq:]
-	rest = rest[:min(len(rest), max(1, *budget))]
-	*budget -= len(rest)
-	return rest, nil
+	n := min(len(rest), max(1, *budget))
+	for n > 0 && n < len(rest) && rest[n-1].Dropped != "" {
+		n++
+	}
+	*budget -= n
+	return rest[:n], nil
 }
 
 // remember stores what was seen. It is a memory only: failing to write it costs some bytes later.
@@ -346,7 +378,11 @@ func (v *sight) remember(r *git.Repo, name ledger.Name) {
 	if err != nil {
 		return
 	}
-	v.Tip = tip.Commit.String()
+	v.Tip, v.TipID = tip.Commit.String(), tip.ID
+	v.keep(r, name)
+}
+
+func (v *sight) keep(r *git.Repo, name ledger.Name) {
 	if b, err := json.Marshal(v); err == nil {
 		_ = r.WriteState(seenFile(name), append(b, '\n'))
 	}

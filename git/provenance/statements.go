@@ -42,7 +42,9 @@ func (f *Facts) entriesOf(want func(topic string) bool) []entryRef {
 			continue
 		}
 		for i := range f.Chains[n].Entries {
-			out = append(out, entryRef{f.Chains[n], i})
+			if !f.Chains[n].Entries[i].Dropped {
+				out = append(out, entryRef{f.Chains[n], i})
+			}
 		}
 	}
 	return out
@@ -74,6 +76,7 @@ type statement struct {
 	signed    *event.Checkpoint
 	cosigned  *event.Cosigning
 	resolved  *event.Resolution
+	pruned    *event.Pruning
 	review    *review.Statement
 	release   *release.Statement
 	evidence  *evidence.Statement
@@ -181,6 +184,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 			return st, h, err
 		}
 		st.resolved, h = &r.Body, r.Entry
+	case event.Pruned:
+		p, err := event.ParsePruning(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.pruned, h = &p.Body, p.Entry
 	case handoff.Created, handoff.Resumed, handoff.Released:
 		p, err := handoff.Parse(o)
 		if err != nil {
@@ -275,6 +284,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 	for _, g := range f.Authority.Grants() {
 		f.Grants[g.ID] = g
 	}
+	f.gatherPrunings(refs, states)
 	for i, r := range refs {
 		if st := states[i]; st.asked != nil && r.entry().Err == nil && r.chain.Whole(r.i) {
 			f.Wishes = append(f.Wishes, capability.Wish{Place: r.place(), Asked: *st.asked})
@@ -402,15 +412,19 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
 	}
 	f.drop()
+	f.holdGaps()
 	f.tellForks(others)
 	f.link(f.Authority, "")
 	f.denied(refs[here:], states[here:])
+	f.provePrunings()
 	f.lost()
 	if err := f.later(s, refs, states); err != nil {
 		return err
 	}
 	f.sight()
 	f.witness()
+	f.judgePrunings()
+	f.tellPrunings()
 	for i, r := range refs {
 		if r.entry().Err == nil {
 			f.keepNamed(r, &states[i])

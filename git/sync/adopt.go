@@ -73,7 +73,7 @@ func (in *incoming) news(refs []string) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			got[c.ID], in.trees[c.ID] = c.Parents, c.Tree
+			got[c.ID], in.commits[c.ID] = c.Parents, c
 		}
 		return got, nil
 	}
@@ -147,6 +147,10 @@ func (in *incoming) sort(refs []string) (forward map[string]oid.ID, forked []str
 			switch in.along[ref] = a; {
 			case !a.begins || a.same < min(len(a.ours), len(a.theirs)):
 				forked = append(forked, ref)
+			case a.pruned():
+				if forward[ref], err = in.prune(ref, a); err != nil {
+					return nil, nil, err
+				}
 			case a.same < len(a.theirs): // all of ours and more, in other commits
 				forward[ref] = theirs
 				in.rewrapped(ref)
@@ -179,16 +183,15 @@ func (in *incoming) behind(ref string) (bool, error) {
 	if at < 0 {
 		return false, nil
 	}
-	if in.keep[name] = theirs; in.rolledBack(ref, chain, at+1, theirs) {
+	if in.keep[name] = theirs; in.rolledBack(ref, index(chain, was)+1, at+1, theirs) {
 		in.keep[name] = was
 	}
 	return true, nil
 }
 
 // rolledBack tells when the remote was known to have more of our ledger than its first n entries.
-func (in *incoming) rolledBack(ref string, chain []git.Commit, n int, theirs oid.ID) bool {
+func (in *incoming) rolledBack(ref string, before, n int, theirs oid.ID) bool {
 	was := in.tracked[under(ref)]
-	before := index(chain, was) + 1
 	if before <= n {
 		return false
 	}
@@ -264,6 +267,10 @@ func (in *incoming) judge(overlay map[string]oid.ID) error {
 	in.rep.Unknown = unknown
 	for ref, to := range overlay {
 		if n, ok := isLedger(ref); ok {
+			if a := in.along[ref]; a != nil && a.pruned() {
+				in.take(ref, to, a)
+				continue
+			}
 			in.moves[ref], in.keep[under(ref)] = to, to
 			in.copied(n)
 		}
@@ -387,7 +394,9 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 	}
 	here := slices.IndexFunc(c.Entries, func(e verdict.Entry) bool { return e.Commit == in.ours[ref] }) + 1
 	if a := in.along[ref]; a != nil {
-		here = a.same
+		if here = a.same; a.pruned() {
+			return in.holdsPruned(f, ref, a), true
+		}
 	}
 	if end <= here {
 		if in.along[ref] != nil {
@@ -404,15 +413,26 @@ func (in *incoming) holds(f *provenance.Facts, ref string, n ledger.Name) (to oi
 	return c.Entries[end-1].Commit, true
 }
 
-// bareEntries counts, from the entry at index from on, those that are nothing but entries, and tells of the first one that is not.
+// bareEntries counts, from the entry at index from on, those that are nothing but entries, or what is left of them, and tells of the first one that is not.
 func (in *incoming) bareEntries(c *verdict.Chain, from, to int) int {
-	var list []oid.ID
-	for _, e := range c.Entries[from:to] {
-		list = append(list, e.Commit)
+	var list, gaps []oid.ID
+	for i, e := range c.Entries[from:to] {
+		switch {
+		case !e.Dropped:
+			list = append(list, e.Commit)
+		case i == 0 || c.Entries[from+i-1].Commit != e.Commit:
+			gaps = append(gaps, e.Commit)
+		}
 	}
-	n, err := ledger.Bare(in.qs, list)
-	if err != nil {
-		in.rep.refuse(verdict.LedgerDamaged, c.Name, "ask who keeps "+in.shown, "of %s: entry %d: %v; from there on it was not adopted", in.shown, from+n+1, err)
+	n, err := ledger.BareGaps(in.qs, gaps)
+	if err == nil {
+		n, err = ledger.Bare(in.qs, list)
+		gaps = list
 	}
+	if err == nil {
+		return to - from
+	}
+	n = slices.IndexFunc(c.Entries[from:to], func(e verdict.Entry) bool { return e.Commit == gaps[n] })
+	in.rep.refuse(verdict.LedgerDamaged, c.Name, "ask who keeps "+in.shown, "of %s: entry %d: %v; from there on it was not adopted", in.shown, from+n+1, err)
 	return n
 }

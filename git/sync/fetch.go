@@ -23,17 +23,17 @@ type incoming struct {
 	q  *git.Quarantine
 	qs *git.Session
 
-	fresh     map[oid.ID][]oid.ID // commits of ledgers that we have not adopted, and their parents
-	trees     map[oid.ID]oid.ID   // of those
-	along     map[string]*along   // ledgers that are no continuation of ours, by full name: how far they go along with it
-	keep      map[string]oid.ID   // tracking refs to be, by the name under at
-	moves     map[string]oid.ID   // refs of ours to be
-	facts     *provenance.Facts   // with what is adopted; nil when no ledger was looked at
-	from      map[string]oid.ID   // our refs as they were judged
-	forked    map[string]oid.ID   // evidence to be, by full name
-	theirView oid.ID              // the remote's notes view, to be joined with ours; zero when it is not
-	suspect   []ledger.Name       // ledgers that somebody else may write as this clone
-	odd       map[string]string   // what the remote has under a name of ours that is no commit: its kind, by the name under at
+	fresh     map[oid.ID][]oid.ID   // commits of ledgers that we have not adopted, and their parents
+	commits   map[oid.ID]git.Commit // those
+	along     map[string]*along     // ledgers that are no continuation of ours, by full name: how far they go along with it
+	keep      map[string]oid.ID     // tracking refs to be, by the name under at
+	moves     map[string]oid.ID     // refs of ours to be
+	facts     *provenance.Facts     // with what is adopted; nil when no ledger was looked at
+	from      map[string]oid.ID     // our refs as they were judged
+	forked    map[string]oid.ID     // evidence to be, by full name
+	theirView oid.ID                // the remote's notes view, to be joined with ours; zero when it is not
+	suspect   []ledger.Name         // ledgers that somebody else may write as this clone
+	odd       map[string]string     // what the remote has under a name of ours that is no commit: its kind, by the name under at
 }
 
 // specs are what is fetched.
@@ -49,6 +49,7 @@ func specs() []string {
 // fetch brings what the remote has, judges it, and adopts what holds.
 func (r *run) fetch() error {
 	clear(r.bad)
+	clear(r.pruned)
 	r.foreign = false
 	in, err := r.bring(specs()...)
 	if err != nil {
@@ -68,6 +69,7 @@ func (r *run) fetch() error {
 	if err := in.ledgers(); err != nil {
 		return err
 	}
+	r.prunes = in.facts != nil && len(in.facts.Prunings()) > 0
 	return in.finish()
 }
 
@@ -77,7 +79,7 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, trees: map[oid.ID]oid.ID{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
+	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, commits: map[oid.ID]git.Commit{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
 	take := func(specs []string) error {
 		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
 	}

@@ -17,10 +17,10 @@ import (
 // along is how far a ledger there goes along with ours, by what was signed: anybody who may write refs can put
 // signed entries into other commits, and the writer has nothing to do with that.
 type along struct {
-	ours   []git.Commit // oldest first
-	theirs []oid.ID     // likewise
-	begins bool         // theirs is a line of commits that has a first one, or begins with one of ours
-	same   int          // so many entries are the same
+	ours   []ledger.Slot // oldest first
+	theirs []ledger.Slot // likewise
+	begins bool          // theirs is a line of commits that has a first one, or begins with one of ours
+	same   int           // so many entries are the same
 }
 
 // compare finds how far a ledger there goes along with ours.
@@ -29,39 +29,61 @@ func (in *incoming) compare(ref string) (*along, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &along{ours: ours, begins: true}
+	a := &along{begins: true}
+	var theirs []git.Commit
+	trees := map[oid.ID]oid.ID{}
+	for i := range ours {
+		trees[ours[i].ID] = ours[i].Tree
+	}
 	for at := in.there[under(ref)]; ; {
-		parents, ok := in.fresh[at]
+		c, ok := in.commits[at]
 		if !ok {
 			i := index(ours, at)
 			a.begins = i >= 0
 			for ; i >= 0; i-- {
-				a.theirs = append(a.theirs, ours[i].ID)
+				theirs = append(theirs, ours[i])
 			}
 			break
 		}
-		if a.theirs = append(a.theirs, at); len(parents) == 0 {
+		trees[c.ID] = c.Tree
+		if theirs = append(theirs, c); len(c.Parents) == 0 {
 			break
 		}
-		if len(parents) > 1 || len(a.theirs) > len(in.fresh) {
+		if len(c.Parents) > 1 || len(theirs) > len(in.commits) {
 			a.begins = false
 			break
 		}
-		at = parents[0]
+		at = c.Parents[0]
 	}
-	slices.Reverse(a.theirs)
-	for a.begins && a.same < min(len(ours), len(a.theirs)) {
-		x, y := ours[a.same], a.theirs[a.same]
-		if x.ID != y && x.Tree != in.trees[y] {
-			ex, _, errx := ledger.Read(in.s, x.ID)
-			ey, _, erry := ledger.Read(in.qs, y)
-			if errx != nil || erry != nil || ex.ID() != ey.ID() {
+	slices.Reverse(theirs)
+	if a.ours, err = ledger.Expand(in.s, ours); err != nil {
+		return nil, err
+	}
+	if a.theirs, err = ledger.Expand(in.qs, theirs); err != nil {
+		return nil, err
+	}
+	for a.begins && a.same < min(len(a.ours), len(a.theirs)) {
+		x, y := a.ours[a.same], a.theirs[a.same]
+		if x != y && (x.Dropped != "" || y.Dropped != "" || trees[x.Commit] != trees[y.Commit]) {
+			if id := idOf(in.s, x); id == "" || id != idOf(in.qs, y) {
 				break
 			}
 		}
 		a.same++
 	}
 	return a, nil
+}
+
+// idOf returns the identity of what stands at a place; "" where it can't be read.
+func idOf(s *git.Session, x ledger.Slot) envelope.Digest {
+	if x.Dropped != "" {
+		return x.Dropped
+	}
+	e, _, err := ledger.Read(s, x.Commit)
+	if err != nil {
+		return ""
+	}
+	return e.ID()
 }
 
 // rewrapped tells of entries that stand in other commits than here.
@@ -76,7 +98,9 @@ func (in *incoming) rewrapped(ref string) {
 
 // shorter tells when what is there in other commits lacks what was there.
 func (in *incoming) shorter(ref string, a *along) {
-	in.rolledBack(ref, a.ours, len(a.theirs), in.there[under(ref)])
+	was := in.tracked[under(ref)]
+	before := slices.IndexFunc(a.ours, func(x ledger.Slot) bool { return x.Commit == was }) + 1
+	in.rolledBack(ref, before, len(a.theirs), in.there[under(ref)])
 }
 
 // forks tells of ledgers that go another way than ours: with both entries, where the other one is signed by its writer.
@@ -111,7 +135,7 @@ func (in *incoming) forks(refs []string) error {
 		if err := in.evidence(n, evidence, a, c); err != nil {
 			return err
 		}
-		mine := in.entry(in.s, a.ours[i].ID)
+		mine := string(idOf(in.s, a.ours[i]))
 		if f.Settled(n.String(), uint64(i)+1, envelope.Digest(mine), c.Entries[i].ID) { //nolint:gosec // an index is no negative number
 			continue // operators said that it goes as it does here
 		}
@@ -130,8 +154,8 @@ func (in *incoming) evidence(n ledger.Name, ref string, a *along, c *verdict.Cha
 		to = c.From
 	}
 	var tip oid.ID
-	if a.same > 0 {
-		tip = a.ours[a.same-1].ID
+	if a.same > 0 && (a.same == len(a.ours) || a.ours[a.same].Commit != a.ours[a.same-1].Commit) { // else it stands for what is not the same, too
+		tip = a.ours[a.same-1].Commit
 	}
 	for _, e := range c.Entries[a.same:to] {
 		tree, err := git.EncodeTree([]git.TreeEntry{{Mode: git.ModeFile, Name: ledger.File, ID: e.Blob}})

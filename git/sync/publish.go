@@ -17,7 +17,7 @@ import (
 // Pending returns what a remote is not known to have of what is here, as far as that can be told
 // without asking it, by full names of refs.
 func Pending(ctx context.Context, s *git.Session, remote string) ([]string, error) {
-	r := &run{ctx: ctx, s: s, at: Tracked(s.Repo(), remote), bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, at: Tracked(s.Repo(), remote), bad: map[string]bool{}, pruned: map[string]oid.ID{}}
 	if err := r.look(); err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func Pending(ctx context.Context, s *git.Session, remote string) ([]string, erro
 func (r *run) pending() (records, view []string) {
 	for _, ref := range slices.Sorted(maps.Keys(r.ours)) {
 		_, isLedger := isLedger(ref)
-		if r.bad[ref] || r.known(ref) == r.ours[ref] || (r.apart || r.listed) && !r.follows(ref) {
+		if r.bad[ref] || r.known(ref) == r.ours[ref] || (r.apart || r.listed) && !r.follows(ref) && !r.replaces(ref) {
 			continue
 		}
 		switch {
@@ -96,6 +96,12 @@ func (r *run) follows(ref string) bool {
 	}
 	ok, err := provenance.Forward(r.ctx, r.s, was, r.ours[ref])
 	return err == nil && ok
+}
+
+// replaces reports whether ours takes the place of what is there, which has all that is there but what was dropped.
+func (r *run) replaces(ref string) bool {
+	was, ok := r.pruned[ref]
+	return ok && was == r.known(ref)
 }
 
 // publish sends what the remote lacks. Who was raced fetches and tries again; who was refused, and not
@@ -212,7 +218,13 @@ func pushArgs(r *git.Repo, remote string) []string {
 // push sends refs, each only forward, and returns those that were not taken.
 func (r *run) push(refs []string) (refused []string, err error) {
 	args := slices.DeleteFunc(pushArgs(r.s.Repo(), r.o.Remote), func(arg string) bool { return arg == "--quiet" }) // else it does not name what went well
-	args = append(args, "--porcelain", "--", r.o.Remote)
+	args = append(args, "--porcelain")
+	for _, ref := range refs {
+		if r.replaces(ref) {
+			args = append(args, "--force-with-lease="+ref+":"+r.pruned[ref].String())
+		}
+	}
+	args = append(args, "--", r.o.Remote)
 	for _, ref := range refs {
 		from := ""
 		if id := r.ours[ref]; !id.IsZero() {

@@ -94,6 +94,7 @@ type Report struct {
 	Remote    string
 	Adopted   []Move
 	Published []Move
+	Dropped   []string          // ledgers of which entries were dropped here, as somebody who may says, and how many
 	Lacks     []string          // with Options.Weigh: the refs here that would be sent, by full name
 	Root      *provenance.Root  // a version that came into force here; nil when none did
 	Unknown   []string          // ledgers by writers whom nobody introduced; they were left there
@@ -186,6 +187,8 @@ type run struct {
 	tracked   map[string]oid.ID // what the remote was known to have, by the name under at
 	there     map[string]oid.ID // what it has, by the same names; nil when it was not asked
 	bad       map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
+	pruned    map[string]oid.ID // ledgers, likewise, that were pruned here and not there, with what is there: it is replaced
+	prunes    bool              // ledgers of grants say that entries were dropped
 	stop      bool              // the remote has a rival of our root: nothing is adopted or sent
 	foreign   bool              // the remote has the root of another repository: nothing is sent there
 	noView    bool              // the remote's notes view was not joined with ours
@@ -213,7 +216,7 @@ func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), apart: apart(s.Repo(), o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}}
+	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), apart: apart(s.Repo(), o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}, pruned: map[string]oid.ID{}}
 	before := s.Children()
 	defer func() { r.rep.Children = s.Children() - before }()
 	if !o.Publish { // who publishes has asked for that, and learned where to
@@ -227,6 +230,16 @@ func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Fetch {
 		if err := r.fetch(); err != nil {
 			return r.rep, err
+		}
+		if dropped, err := r.forget(); err != nil {
+			return r.rep, err
+		} else if dropped && !r.stop { // once more, with what is here now
+			if err := r.look(); err != nil {
+				return r.rep, err
+			}
+			if err := r.fetch(); err != nil {
+				return r.rep, err
+			}
 		}
 		if err := r.remember(); err != nil {
 			return r.rep, err

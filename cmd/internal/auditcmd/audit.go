@@ -22,7 +22,7 @@ offline, without this repository, that an entry was there; "verify" holds everyt
 everything.`,
 	}
 	cmd.AddCommand(
-		newAppend(env), newAttest(env), newAttestations(env), newCheckProof(env), newCheckpoint(env), newCheckpoints(env), newConsistency(env), newExport(env), newImport(env), newKinds(env), newLog(env), newProve(env), newReport(env), newResolve(env), newScan(env), newVerify(env), newVerifyAttestation(env), newWitness(env),
+		newAppend(env), newAttest(env), newAttestations(env), newCheckProof(env), newCheckpoint(env), newCheckpoints(env), newConsistency(env), newExport(env), newImport(env), newKinds(env), newLog(env), newProve(env), newPrune(env), newReport(env), newResolve(env), newScan(env), newVerify(env), newVerifyAttestation(env), newWitness(env),
 	)
 
 	return cmd

@@ -356,6 +356,8 @@ func about(f *provenance.Facts, r *audit.Record) string {
 		return "checkpoint " + short(g("checkpoint"))
 	case event.Name(event.Resolved):
 		return because(g("ledger") + " goes on with " + short(g("keep")))
+	case event.Name(event.Pruned):
+		return because(g("dropped") + " entries of " + g("of") + " from before " + g("before"))
 	case "note":
 		return g("text")
 	}

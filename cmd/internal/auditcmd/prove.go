@@ -110,12 +110,12 @@ func runProve(ctx context.Context, env *cli.Env, root, writer, out, entry string
 		if at, err = l.Find(text); err != nil {
 			continue
 		}
-		if proof, err = l.Prove(at); err != nil {
-			return err
-		}
+		proof, err = l.Prove(at)
 		break
 	}
 	switch {
+	case errors.Is(err, audit.ErrDropped):
+		return cli.Hint(fmt.Errorf("%s: %w", entry, err), "see who dropped it, and why: covenant audit log --kind ledger.pruned")
 	case errors.Is(err, audit.ErrUncovered):
 		return cli.Hint(err, "make a newer one: covenant audit checkpoint")
 	case errors.Is(err, audit.ErrNoEntry):

@@ -20,6 +20,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -172,6 +173,11 @@ func (o *reporting) account(ctx context.Context, w *work.Work, pinned work.Pinne
 		k.Add(&r)
 	}
 	k.Into(a)
+	for name, c := range f.Chains {
+		if p, ok := f.Authority.ByKey(keyOf(c)); o.principal == "" || ok && (p.Name == o.principal || p.Accountable == o.principal) {
+			a.Records.Dropped += f.Dropped(name)
+		}
+	}
 	end := now
 	if !until.IsZero() && until.Before(now) {
 		end = until
@@ -182,6 +188,14 @@ func (o *reporting) account(ctx context.Context, w *work.Work, pinned work.Pinne
 	}
 	a.Holdings(f.Authority, since, end, want)
 	return a, judge(ctx, w, pinned, f.Root, a, since, until)
+}
+
+// keyOf returns the key of a ledger's writer.
+func keyOf(c *verdict.Chain) string {
+	if len(c.Entries) == 0 {
+		return ""
+	}
+	return c.Entries[0].KeyID
 }
 
 // writeTo has write write to the file of a name, which appears whole or not at all; "" and "-" are standard output. What is

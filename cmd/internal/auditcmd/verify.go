@@ -29,6 +29,7 @@ type Summary struct {
 	Type        string `json:"type"` // "summary"
 	OK          bool   `json:"ok"`
 	Entries     int    `json:"entries"` // that count
+	Dropped     uint64 `json:"dropped"` // of these, of which no more than the identity is left
 	Ledgers     int    `json:"ledgers"`
 	Checkpoints int    `json:"checkpoints"`
 	Findings    int    `json:"findings"`
@@ -89,7 +90,7 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noC
 	}
 	if asJSON {
 		sum := Summary{
-			Type: "summary", OK: len(v.Findings) == 0, Entries: v.Entries, Ledgers: v.Ledgers, Checkpoints: v.Checkpoints, Findings: len(v.Findings), Root: string(v.Root.Digest),
+			Type: "summary", OK: len(v.Findings) == 0, Entries: v.Entries, Dropped: v.Dropped, Ledgers: v.Ledgers, Checkpoints: v.Checkpoints, Findings: len(v.Findings), Root: string(v.Root.Digest),
 		}
 		if err := env.JSON(sum); err != nil {
 			return err
@@ -101,7 +102,11 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON, deep, noC
 	if asJSON {
 		return nil
 	}
-	_, err = fmt.Fprintf(env.Out, "%s: %s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(v.Entries), say.Count(v.Ledgers, "ledger"), say.Count(v.Checkpoints, "checkpoint"), v.Root.Digest)
+	gone := ""
+	if v.Dropped > 0 {
+		gone = fmt.Sprintf(" (%d dropped)", v.Dropped)
+	}
+	_, err = fmt.Fprintf(env.Out, "%s: %s%s in %s, %s; trust root %s\n", env.Palette().Good("ok"), entriesOf(v.Entries), gone, say.Count(v.Ledgers, "ledger"), say.Count(v.Checkpoints, "checkpoint"), v.Root.Digest)
 	return err
 }
 

@@ -187,6 +187,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 			out = append(out, ailment{Finding: f, mend: turn(w, facts, &f)})
 		}
 	}
+	out = append(out, unpruned(ctx, w, facts)...)
 	logs, err := checkpoints(w, facts)
 	if err != nil {
 		return out, err
@@ -234,6 +235,19 @@ func turn(w *work.Work, facts *provenance.Facts, f *verdict.Finding) func() erro
 		}
 	}
 	return nil
+}
+
+// unpruned are entries that somebody who may dropped, and that are here: a process died before it was done, or somebody put them back.
+func unpruned(ctx context.Context, w *work.Work, facts *provenance.Facts) []ailment {
+	pending := facts.Pending()
+	out := make([]ailment, 0, len(pending))
+	for _, p := range pending {
+		out = append(out, ailment{Finding: verdict.Finding{
+			Code: verdict.LedgerUnpruned, Object: p.Says.Of, Hint: "drop them here, too: covenant doctor --fix",
+			Message: fmt.Sprintf("entries are here that were dropped, as %s says, which drops %d", p.ID.Short(), p.Says.Dropped),
+		}, mend: func() error { return facts.Forget(ctx, w.Session, p) }})
+	}
+	return out
 }
 
 // checkpoints are those that the ledgers disagree with, and what this clone remembers of the log and the ledgers have not.

@@ -71,6 +71,7 @@ type Records struct {
 	Ahead      int    `json:"ahead"`      // of all of these, which claim a time that had not come when the account was made
 	Backwards  int    `json:"backwards"`  // entries that claim an earlier time than the one before them in their ledger
 	Unreadable int    `json:"unreadable"` // recordings that say nothing, since they are malformed; the others do not count them
+	Dropped    uint64 `json:"dropped"`    // entries of whoever is asked about, of any time, of which no more than the identity is left; likewise
 }
 
 // More says how many items each list lacks.

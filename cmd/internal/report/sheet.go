@@ -336,6 +336,9 @@ func (a *Account) opening() []cell {
 	if r.Unreadable > 0 {
 		out = append(out, ours("%s cannot be read: the writer signed what is none.", say.Count(r.Unreadable, "recording")))
 	}
+	if r.Dropped > 0 {
+		out = append(out, ours("%d entries were dropped, of any time, and are in no other number; denials are not to be among them. Who dropped what, and why: covenant audit log --kind ledger.pruned", r.Dropped))
+	}
 	return out
 }
 

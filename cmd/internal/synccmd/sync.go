@@ -84,6 +84,7 @@ type Summary struct {
 	Sent     int      `json:"sent"`
 	Root     string   `json:"root"` // in force here
 	Unknown  []string `json:"unknown"`
+	Dropped  []string `json:"dropped"`  // of which ledgers, and how much
 	Withheld int      `json:"withheld"` // refs that were not sent, since nobody agreed
 	OK       bool     `json:"ok"`
 }
@@ -306,6 +307,9 @@ func tell(env *cli.Env, w *work.Work, rep *sync.Report, pin envelope.Digest, wit
 	if rep.Root != nil {
 		fmt.Fprintf(&b, "%s trust root version %d %s\n", p.Good("in force"), rep.Root.Version, rep.Root.Digest)
 	}
+	for _, d := range rep.Dropped {
+		fmt.Fprintf(&b, "%s of ledger %s\n", p.Good("dropped"), say.Name(d))
+	}
 	for _, m := range rep.Published {
 		fmt.Fprintf(&b, "%s %s %s\n", p.Good("sent"), kind(m.Name), say.Name(m.Name))
 	}
@@ -352,7 +356,7 @@ func tellJSON(env *cli.Env, rep *sync.Report, root envelope.Digest, withheld int
 	}
 	return env.JSON(Summary{
 		Type: "summary", Remote: rep.Remote, Adopted: len(rep.Adopted), Sent: len(rep.Published), Root: string(root),
-		Unknown: append([]string{}, rep.Unknown...), Withheld: withheld, OK: rep.OK(),
+		Unknown: append([]string{}, rep.Unknown...), Dropped: append([]string{}, rep.Dropped...), Withheld: withheld, OK: rep.OK(),
 	})
 }
 
