@@ -429,9 +429,18 @@ func (a *analysis) at(v value) ([]string, bool) {
 	return out, !a.lost
 }
 
+// devices take what is written and keep none of it. Not all below /dev is one: /dev/shm is a folder.
+var devices = []string{"/dev/full", "/dev/null", "/dev/random", "/dev/stderr", "/dev/stdin", "/dev/stdout", "/dev/tty", "/dev/urandom", "/dev/zero"}
+
+// device reports whether a path is that of a device, or of a file that is open already.
+func device(p string) bool {
+	fd, open := strings.CutPrefix(p, "/dev/fd/")
+	return slices.Contains(devices, p) || open && fd != "" && strings.Trim(fd, "0123456789") == ""
+}
+
 // writes notes that a word is a path that is written.
 func (a *analysis) writes(v value, w agent.Write) {
-	if v.known && v.text == "" || v.known && strings.HasPrefix(v.text, "/dev/") {
+	if v.known && (v.text == "" || device(v.text)) {
 		return
 	}
 	paths, certain := a.at(v)

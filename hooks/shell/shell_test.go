@@ -63,7 +63,7 @@ func TestWrites(t *testing.T) {
 	for command, want := range map[string]string{
 		`echo x > README.md`: "/w/README.md", `echo x >> a`: "/w/a", `echo x >| a`: "/w/a", `echo x &> a`: "/w/a", `echo x >& a`: "/w/a", `: <> a`: "/w/a", `> a`: "/w/a", `cat > a <<E
 x
-E`: "/w/a", `echo 2>&1 x`: "", `echo x > /dev/null`: "", `echo x >"a b"`: "/w/a b", `echo x > a{1,2}`: "/w/a1 /w/a2", `f=a; echo x > $f`: "/w/a", `for f in a b; do echo > "$f"; done`: "/w/a /w/b",
+E`: "/w/a", `echo 2>&1 x`: "", `echo x > /dev/null`: "", `echo x >/dev/fd/2`: "", `echo x > /dev/shm/a`: "/dev/shm/a", `echo x >/dev/../w/a`: "/dev/../w/a", `echo x >/dev/fd/../a`: "/dev/fd/../a", `echo x >/dev/null/../a`: "/dev/null/../a", `echo x >"a b"`: "/w/a b", `echo x > a{1,2}`: "/w/a1 /w/a2", `f=a; echo x > $f`: "/w/a", `for f in a b; do echo > "$f"; done`: "/w/a /w/b",
 		`tee a b < c`: "/w/a /w/b", `echo x | tee -a a`: "/w/a", `sudo tee a`: "/w/a", `sed -i s/a/b/ f g`: "/w/f /w/g", `sed -i.bak -e s/a/b/ f`: "/w/f", `sed -Ei 's/a/b/' f`: "/w/f", `sed -n 's/a/b/w out' f`: "/w/out", `sed s/a/b/ f`: "", `sed --in-place s/a/b/ f`: "/w/f",
 		`cp a b`: "/w/b", `cp -t d a`: "/w/d", `mv a b`: "/w/a /w/b", `rm -rf d`: "/w/d", `rm -- -f`: "/w/-f", `touch a`: "/w/a", `chmod +x a`: "/w/a", `chmod -x a`: "/w/a", `chmod -R u+w a b`: "/w/a /w/b", `ln -s a b`: "/w/b", `dd if=a of=b`: "/w/b", `truncate -s 0 a`: "/w/a",
 		`cd sub && echo > a`: "/w/sub/a", `cd sub; echo > a`: "/w/a /w/sub/a", `(cd sub && echo > a); echo > b`: "/w/b /w/sub/a", `cd /x && echo > a`: "/x/a", `echo > ~/a`: "/h/a", `echo > $HOME/a`: "/h/a", `echo > $PWD/a`: "/w/a", `git -C sub rm a`: "/w/sub/a",

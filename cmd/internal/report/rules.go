@@ -43,6 +43,7 @@ var rules = map[verdict.Code]rule{
 	"ledger.fork":           {"ledgers", "another identity stands at a place that a seal, or a note, has seen; or a remote has another entry of that number, signed by the same writer"},
 	"checkpoint.stale":      {"ledgers", "the policy demands a checkpoint that is newer than there is; verify has no answer then (exit 2), log and show warn of it, and they, status, blame and stats go on"},
 	"ledger.rolled-back":    {"ledgers", "a ledger ends before an entry that a seal, or a note, has seen; or a seal names evidence, a review or a statement about an intent that no ledger here has; or a remote had more of it than it has now"},
+	"ledger.pruned":         {"ledgers", "entries of a ledger are missing, and no statement that counts says that they were dropped; or somebody says that something was dropped and may not, or drops what stays"},
 	"ledger.withheld":       {"ledgers", "a ledger that a key of the trust root writes lacks an entry that persons or automation of the root saw, that the root names, or that others of the ledger follow; it ends before, has a hole or another entry in its place: a revocation, or an admission, may be what is missing"},
 	"ledger.late":           {"ledgers", "a key signed entries that were not known where the trust root removed it: they count for nothing, and what they seal or give was not done again"},
 	"ledger.order":          {"ledgers", "an entry's number or predecessor is not that of its place"},
