@@ -51,8 +51,9 @@ func ParseGap(b []byte) ([]envelope.Digest, error) {
 	all := string(b)
 	out := make([]envelope.Digest, 0, len(b)/gapLine)
 	for line := range strings.Lines(all) {
-		id := envelope.Digest(digestPrefix + line[:max(len(line)-1, 0)])
-		if len(line) != gapLine || !id.Valid() {
+		digits, ended := strings.CutSuffix(line, "\n")
+		id := envelope.Digest(digestPrefix + digits)
+		if len(line) != gapLine || !ended || !id.Valid() {
 			return nil, fmt.Errorf("%w: line %d", ErrGap, len(out)+1)
 		}
 		out = append(out, id)
