@@ -1,0 +1,329 @@
+package audit_test
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/git/ledger"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+func TestPruneLies(t *testing.T) {
+	ms := func(w *world, d time.Duration) string {
+		b, _ := json.Marshal(map[string]any{"version": 1, "before_ms": w.clock.Add(d).UnixMilli()})
+		return string(b)
+	}
+	other := envelope.Digest("sha256:" + strings.Repeat("1", 64))
+	for name, row := range map[string]struct {
+		action    string
+		scope     func(w *world) string
+		seen      bool // alice sees the statement
+		lie       func(w *world, says *event.Pruning)
+		elsewhere bool // it is a statement of another repository
+		holds     bool // it may be obeyed, as far as anybody can tell who has not what it drops
+		obeyed    bool // it is obeyed by who has that
+	}{
+		"an honest one":                {action: provenance.PurgeAction, seen: true, holds: true, obeyed: true},
+		"one that nobody saw":          {action: provenance.PurgeAction},
+		"of another repository":        {action: provenance.PurgeAction, seen: true, elsewhere: true},
+		"by who may not":               {seen: true},
+		"by who may do something else": {action: "audit.append", seen: true},
+		"up to its cutoff":             {action: provenance.PurgeAction, scope: func(w *world) string { return ms(w, time.Hour) }, seen: true, holds: true, obeyed: true},
+		"beyond its cutoff":            {action: provenance.PurgeAction, scope: func(w *world) string { return ms(w, -time.Hour) }, seen: true},
+		"another root":                 {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) { p.Root = other }},
+		"another identity":             {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) { p.Last = other }},
+		"another ledger":               {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) { p.Of = "audit/0123456789abcdef-01234567" }},
+		"fewer than are dropped": {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) {
+			p.Ranges[0][0]++
+			p.Dropped--
+			p.Kinds["tool_call_completed"]--
+		}, obeyed: true},
+		"other kinds":                       {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) { p.Kinds["note"] = 1 }, holds: true},
+		"a time before they were made":      {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) { p.Before = "2020-01-01T00:00:00Z" }, holds: true},
+		"what names another ledger is gone": {action: provenance.PurgeAction, seen: true, lie: func(_ *world, p *event.Pruning) { p.Ranges[0][0]--; p.Dropped++; p.Kinds["tool_call_completed"]++ }, holds: true},
+		"a denial is gone": {action: provenance.PurgeAction, seen: true, lie: func(w *world, p *event.Pruning) {
+			p.Ranges[0][1]++
+			p.Dropped++
+			p.UpTo++
+			p.Kinds["secret_access_denied"] = 1
+			c := w.facts().Chains[p.Of]
+			p.Last = c.Entries[p.UpTo-1].ID
+			p.Root = rootOf(w.t, c, p.UpTo)
+		}, holds: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			bob := w.agent("bob", "", "")
+			scope := `{"version":1}`
+			if row.scope != nil {
+				scope = row.scope(w)
+			}
+			eve := w.agent("eve", row.action, scope)
+			n := w.record(w.as("bob", bob), append(append(calls(4), denial()), calls(1)...)...)
+			honest := w.plan(n, w.now()).Says
+			honest.Reason = "x"
+			says := honest
+			says.Ranges, says.Kinds = slices.Clone(honest.Ranges), maps.Clone(honest.Kinds)
+			if row.lie != nil {
+				row.lie(w, &says)
+			}
+			k := w.as("eve", eve)
+			if row.elsewhere {
+				r := *k.Root
+				r.ID, k.Root = other, &r
+			}
+			w.state(k, says)
+			if row.seen {
+				w.checkpoint()
+			}
+			tip := w.git("rev-parse", n.Ref())
+			err := w.forget()
+			if obeyed := err == nil; obeyed != row.obeyed {
+				t.Errorf("obeyed %v: %v", obeyed, err)
+			}
+			if now := w.git("rev-parse", n.Ref()); (now != tip) != row.obeyed {
+				t.Errorf("moved %v", now != tip)
+			}
+			w.git("update-ref", n.Ref(), tip)
+			drops := honest
+			if strings.HasSuffix(name, "is gone") {
+				drops = says
+			}
+			w.force(n, drops)
+			if wrong := w.wrong(); slices.Contains(wrong, "ledger.pruned") == row.holds {
+				t.Errorf("forced: %q", wrong)
+			}
+		})
+	}
+}
+
+func TestPruneOtherTopics(t *testing.T) {
+	w := newWorld(t)
+	w.agent("bob", provenance.PurgeAction, `{"version":1}`)
+	w.note("one")
+	f := w.facts()
+	for name := range f.Chains {
+		if strings.HasPrefix(name, provenance.AuditTopic) {
+			continue
+		}
+		n, _ := ledger.ParseRef(ledger.Prefix + name)
+		c := f.Chains[name]
+		if len(c.Entries) < 2 {
+			continue
+		}
+		if _, err := f.PlanPruning(w.session(), name, w.now()); !errors.Is(err, provenance.ErrNotPrunable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		says := event.Pruning{
+			Before: envelope.Timestamp(w.now()), Dropped: 1, Last: c.Entries[0].ID, Kinds: map[string]uint64{"x": 1}, Of: name,
+			Ranges: []event.Range{{1, 1}}, Reason: "x", Root: rootOf(t, c, 1), UpTo: 1,
+		}
+		w.renew() // a statement in the very ledger would go with it
+		w.state(w.sealer(), says)
+		if err := w.forget(); err == nil {
+			t.Errorf("%s was pruned", name)
+		}
+		w.force(n, says)
+		if f := w.facts(); len(f.Problems) == 0 || f.Chains[name].Broken == nil {
+			t.Errorf("%s: nobody noticed: %v", name, f.Problems)
+		}
+		return
+	}
+	t.Fatal("there is no such ledger")
+}
+
+func TestPruneBackdated(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	k := w.as("bob", bob)
+	was := w.clock
+	w.clock = w.clock.Add(-10 * 365 * 24 * time.Hour)
+	places, err := audit.Append(ctx, k, false, calls(4)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock = was
+	n, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+	if p := w.plan(n, w.now()); p.New != 0 || p.Young != 3 {
+		t.Errorf("nobody saw them: %+v", p)
+	}
+	before := w.now()
+	w.checkpoint()
+	if p := w.plan(n, before); p.New != 0 || p.Young != 3 {
+		t.Errorf("seen later: %+v", p)
+	}
+	p := w.plan(n, w.now())
+	if p.New != 2 {
+		t.Fatalf("seen before: %+v", p)
+	}
+	p.Says.Before, p.Says.Reason = envelope.Timestamp(before), "x"
+	w.state(w.sealer(), p.Says)
+	if err := w.forget(); !errors.Is(err, provenance.ErrStays) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestPruneRevoked(t *testing.T) {
+	for name, early := range map[string]bool{"afterwards": false, "before": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			bob := w.agent("bob", "", "")
+			eve := w.agent("eve", "", "")
+			may := w.grant("eve", eve, provenance.PurgeAction, `{"version":1}`)
+			n := w.record(w.as("bob", bob), calls(5)...)
+			says := w.plan(n, w.now()).Says
+			says.Reason = "x"
+			revoke := func() {
+				if _, err := w.sealer().Revoke(ctx, capability.Revocation{Grant: may, Reason: "x"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			k := w.as("eve", eve)
+			if early {
+				revoke()
+				w.clock = w.clock.Add(-time.Minute) // and she says that it was before
+			}
+			w.state(k, says)
+			if early {
+				w.clock = w.clock.Add(time.Minute)
+			}
+			w.checkpoint()
+			if err := w.forget(); (err == nil) == early {
+				t.Fatalf("%v", err)
+			}
+			if !early {
+				revoke()
+				w.checkpoint()
+				if wrong := w.wrong(); len(wrong) > 0 {
+					t.Errorf("revoked since: %q", wrong)
+				}
+				return
+			}
+			w.force(n, says)
+			if wrong := w.wrong(); !slices.Contains(wrong, "ledger.pruned") {
+				t.Errorf("%q", wrong)
+			}
+		})
+	}
+}
+
+func TestPruneDisagree(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	n := w.record(w.as("bob", bob), calls(8)...)
+	all := w.plan(n, w.now()).Says
+	part := func(from, to uint64) event.Pruning {
+		c := w.facts().Chains[n.String()]
+		return event.Pruning{
+			Before: all.Before, Dropped: to - from + 1, Last: c.Entries[to-1].ID, Kinds: map[string]uint64{"tool_call_completed": to - from + 1}, Of: n.String(),
+			Ranges: []event.Range{{from, to}}, Reason: "x", Root: rootOf(t, c, to), UpTo: to,
+		}
+	}
+	tip := w.git("rev-parse", n.Ref())
+	w.state(w.sealer(), part(2, 4))
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	first := w.git("rev-parse", n.Ref())
+	w.state(w.sealer(), part(5, 7))
+	if f := w.facts(); len(f.Pending()) > 0 || len(f.Problems) > 0 {
+		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
+	}
+
+	// Somebody who has everything puts it back: it is seen, and goes again, to the very same commits.
+	w.git("update-ref", n.Ref(), tip)
+	if f := w.facts(); len(f.Pending()) != 1 || len(f.Problems) > 0 {
+		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
+	}
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.git("rev-parse", n.Ref()); now != first && w.facts().Dropped(n.String()) != 3 {
+		t.Errorf("%s, %s", now, first)
+	}
+	p := w.prune(w.sealer(), n)
+	if wrong := w.wrong(); len(wrong) > 0 || p.Says.Dropped != 6 {
+		t.Errorf("%q, %+v", wrong, p.Says)
+	}
+	end := w.git("rev-parse", n.Ref())
+	w.git("update-ref", n.Ref(), tip)
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.git("rev-parse", n.Ref()); now != end {
+		t.Errorf("two who drop the same have %s and %s", end, now)
+	}
+}
+
+func TestPruneOnlyOperators(t *testing.T) {
+	w := newWorld(t)
+	eve := w.agent("eve", provenance.PurgeAction, `{"version":1}`)
+	alices := w.note("one", "two", "three", "four")
+	n, _ := ledger.ParseRef(ledger.Prefix + alices[0].Ledger)
+	own := w.record(w.as("eve", eve), calls(5)...)
+	tips := map[ledger.Name]string{}
+	for _, n := range []ledger.Name{n, own} {
+		p := w.plan(n, w.now())
+		if p.New == 0 {
+			t.Fatalf("%s: %+v", n, p)
+		}
+		if _, err := w.as("eve", eve).Prune(ctx, w.facts(), "x", p); !errors.Is(err, provenance.ErrDenied) {
+			t.Errorf("%s: %v", n, err)
+		}
+		p.Says.Reason = "x"
+		w.state(w.as("eve", eve), p.Says)
+		w.checkpoint()
+		if err := w.forget(); err == nil {
+			t.Errorf("%s was pruned", n)
+		}
+		tips[n] = w.git("rev-parse", n.Ref())
+		w.force(n, p.Says)
+	}
+	wrong := w.wrong()
+	if !slices.Contains(wrong, "ledger.pruned") || !slices.Contains(wrong, "ledger.withheld") {
+		t.Errorf("%q", wrong)
+	}
+	for n, tip := range tips {
+		w.git("update-ref", n.Ref(), tip)
+		w.prune(w.sealer(), n)
+	}
+	if wrong := w.wrong(); !slices.Equal(wrong, []string{"ledger.pruned", "ledger.pruned"}) { // her statements
+		t.Errorf("pruned by alice: %q", wrong)
+	}
+}
+
+func TestPruneBomb(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	n := w.record(w.as("bob", bob), calls(4)...)
+	says := w.plan(n, w.now()).Says
+	says.Reason = "x"
+	w.state(w.sealer(), says)
+	s := w.session()
+	id := envelope.Digest("sha256:" + strings.Repeat("1", 64))
+	slots := make([]ledger.Slot, 3*ledger.MaxGap)
+	for i := range slots {
+		slots[i].Dropped = id
+	}
+	tip, err := ledger.Prune(s, n, slots)
+	if err == nil {
+		err = s.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.git("update-ref", n.Ref(), tip.String())
+	if c := w.facts().Chains[n.String()]; len(c.Entries) > ledger.MaxGap+2 || c.Broken == nil {
+		t.Errorf("%d entries, %v", len(c.Entries), c.Broken)
+	}
+}
