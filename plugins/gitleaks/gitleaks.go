@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/zricethezav/gitleaks/v8/detect"
 
@@ -29,7 +30,7 @@ func (redactor) Find(ctx context.Context, texts []string) ([][]pluginapi.Span, e
 		}
 		seen := map[string]bool{}
 		for _, f := range d.DetectString(text) {
-			if f.Secret == "" || seen[f.Secret] {
+			if len(f.Secret) < pluginapi.MinSpan || seen[f.Secret] {
 				continue
 			}
 			seen[f.Secret] = true
@@ -38,10 +39,27 @@ func (redactor) Find(ctx context.Context, texts []string) ([][]pluginapi.Span, e
 				if n < 0 {
 					break
 				}
-				out[i] = append(out[i], pluginapi.Span{Start: at + n, End: at + n + len(f.Secret), Rule: f.RuleID})
+				out[i] = append(out[i], spans(text, at+n, at+n+len(f.Secret), f.RuleID)...)
 				at += n + len(f.Secret)
 			}
 		}
 	}
 	return out, nil
+}
+
+// spans cuts a secret into as many spans as it takes, between characters, none too short.
+func spans(text string, from, to int, rule string) []pluginapi.Span {
+	var out []pluginapi.Span
+	for from < to {
+		end := min(to, from+pluginapi.MaxSpan)
+		if left := to - end; left > 0 && left < pluginapi.MinSpan {
+			end -= pluginapi.MinSpan
+		}
+		for end < to && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		out = append(out, pluginapi.Span{Start: from, End: end, Rule: rule})
+		from = end
+	}
+	return out
 }

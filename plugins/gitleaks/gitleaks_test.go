@@ -4,6 +4,9 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // What stands in a text is found wherever it stands, in bytes of that text, and by the rule that gitleaks has for it.
@@ -20,6 +23,23 @@ func TestFind(t *testing.T) {
 	for _, s := range found[1] {
 		if texts[1][s.Start:s.End] != secret || s.Rule != "github-pat" {
 			t.Errorf("%+v is %q", s, texts[1][s.Start:s.End])
+		}
+	}
+}
+
+// A secret that is longer than a span may be is all of it named.
+func TestSpans(t *testing.T) {
+	for _, n := range []int{6, 4095, 4096, 4097, 4101, 4102, 8192, 9000} {
+		text := "x" + strings.Repeat("é", n)[:n/2*2] + strings.Repeat("y", n%2) + "z"
+		at := 1
+		for _, s := range spans(text, 1, 1+n, "r") {
+			if s.Start != at || s.End-s.Start < pluginapi.MinSpan || s.End-s.Start > pluginapi.MaxSpan || !utf8.RuneStart(text[s.Start]) {
+				t.Errorf("%d bytes: %+v after %d", n, s, at)
+			}
+			at = s.End
+		}
+		if at != 1+n {
+			t.Errorf("%d bytes: named up to %d", n, at)
 		}
 	}
 }

@@ -14,15 +14,21 @@ type Redactor interface {
 	Find(ctx context.Context, texts []string) ([][]Span, error)
 }
 
-// A Span is where a secret stands in a text, in bytes, and by which of the redactor's own rules it is one.
+// A Span is where a secret stands in a text, in bytes, and by which of the redactor's own rules it is one. A secret that is longer than
+// [MaxSpan] is several spans, one after the other.
 type Span struct {
 	Start int    `json:"start"`
 	End   int    `json:"end"` // the first byte after it
 	Rule  string `json:"rule"`
 }
 
-// MaxSpans is how many secrets a redactor may find in all texts that it is asked about at once.
-const MaxSpans = 100_000
+// Limits of what a redactor finds: bytes of a span, and spans in all texts that it is asked about at once. What is shorter stands
+// everywhere, and taking it out everywhere would say more than it hides.
+const (
+	MinSpan  = 6
+	MaxSpan  = 4096
+	MaxSpans = 100_000
+)
 
 // Texts is the message that asks a redactor. They are UTF-8.
 type Texts struct {
@@ -61,7 +67,7 @@ func DecodeTexts(msg []byte) ([]string, error) {
 // EncodeFound writes what was found.
 func EncodeFound(found [][]Span) ([]byte, error) { return encode(Found{Version, found}) }
 
-// DecodeFound reads what was found in texts, and checks that it can be: each span lies in its text, and between characters.
+// DecodeFound reads what was found in texts, and checks that it can be.
 func DecodeFound(msg []byte, texts []string) ([][]Span, error) {
 	if err := ofOurVersion(msg); err != nil {
 		return nil, err
@@ -70,21 +76,26 @@ func DecodeFound(msg []byte, texts []string) ([][]Span, error) {
 	if err := Decode(msg, &f); err != nil {
 		return nil, err
 	}
-	if len(f.Found) != len(texts) {
-		return nil, fmt.Errorf("%w: %d answers to %d texts", ErrInvalid, len(f.Found), len(texts))
+	return f.Found, CheckFound(f.Found, texts)
+}
+
+// CheckFound holds what was found to the texts: each span lies in its text, between characters, and within the limits.
+func CheckFound(found [][]Span, texts []string) error {
+	if len(found) != len(texts) {
+		return fmt.Errorf("%w: %d answers to %d texts", ErrInvalid, len(found), len(texts))
 	}
 	n := 0
-	for i, list := range f.Found {
+	for i, list := range found {
 		if n += len(list); n > MaxSpans {
-			return nil, fmt.Errorf("%w: more than %d secrets", ErrInvalid, MaxSpans)
+			return fmt.Errorf("%w: more than %d secrets", ErrInvalid, MaxSpans)
 		}
 		for _, s := range list {
 			if err := s.in(texts[i]); err != nil { //nolint:gosec // there are as many
-				return nil, fmt.Errorf("%w: text %d: %w", ErrInvalid, i, err)
+				return fmt.Errorf("%w: text %d: %w", ErrInvalid, i, err)
 			}
 		}
 	}
-	return f.Found, nil
+	return nil
 }
 
 func (s Span) in(text string) error {
@@ -93,6 +104,8 @@ func (s Span) in(text string) error {
 	switch {
 	case s.Start < 0, s.End <= s.Start, s.End > len(text):
 		return fmt.Errorf("from %d to %d of %d bytes", s.Start, s.End, len(text))
+	case s.End-s.Start < MinSpan, s.End-s.Start > MaxSpan:
+		return fmt.Errorf("%d bytes, from %d to %d may be", s.End-s.Start, MinSpan, MaxSpan)
 	case !whole(s.Start), !whole(s.End):
 		return fmt.Errorf("from %d to %d is not between characters", s.Start, s.End)
 	case s.Rule == "", len(s.Rule) > 64, strings.Trim(s.Rule, letters) != "":

@@ -164,11 +164,7 @@ func (r *Redactors) read(b []byte, texts []string) ([]Secret, error) {
 		if s.Failure != "" {
 			return nil, fmt.Errorf("%w: %s: %s: %s", ErrRedactor, p.Name, s.Failure, s.Error)
 		}
-		found, err := json.Marshal(pluginapi.Found{Version: pluginapi.Version, Found: s.Found})
-		if err == nil {
-			_, err = pluginapi.DecodeFound(found, texts)
-		}
-		if err != nil {
+		if err := pluginapi.CheckFound(s.Found, texts); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrRedactor, p.Name, err)
 		}
 		for j, list := range s.Found {
