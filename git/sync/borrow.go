@@ -25,7 +25,8 @@ func Borrow(ctx context.Context, s *git.Session, o Options) (*Borrowed, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), apart: true, rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}, pruned: map[string]oid.ID{}}
+	r := newRun(ctx, s, o)
+	r.apart = true
 	if err := r.look(); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func Inspect(ctx context.Context, s *git.Session, o Options, id envelope.Digest,
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}}
+	r := newRun(ctx, s, o)
 	if err := r.look(); err != nil {
 		return nil, err
 	}

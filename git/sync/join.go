@@ -28,7 +28,7 @@ type Found struct {
 
 // Look fetches the trust root of a remote, and nothing else, to its tracking ref. It is nil when the remote has none.
 func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
-	r := &run{ctx: ctx, s: s, o: Options{Remote: remote, Limits: Limits{Bytes: maxRootBytes, Ledgers: 1}}, at: Tracked(s.Repo(), remote), shown: Shown(remote), rep: &Report{}, bad: map[string]bool{}, pruned: map[string]oid.ID{}}
+	r := newRun(ctx, s, Options{Remote: remote, Limits: Limits{Bytes: maxRootBytes, Ledgers: 1}})
 	if err := r.look(); err != nil {
 		return nil, err
 	}

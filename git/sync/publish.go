@@ -17,7 +17,7 @@ import (
 // Pending returns what a remote is not known to have of what is here, as far as that can be told
 // without asking it, by full names of refs.
 func Pending(ctx context.Context, s *git.Session, remote string) ([]string, error) {
-	r := &run{ctx: ctx, s: s, at: Tracked(s.Repo(), remote), bad: map[string]bool{}, pruned: map[string]oid.ID{}}
+	r := newRun(ctx, s, Options{Remote: remote})
 	if err := r.look(); err != nil {
 		return nil, err
 	}

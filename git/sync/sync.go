@@ -201,6 +201,13 @@ type run struct {
 	unsettled bool // the remote lets nobody delete drafts
 }
 
+func newRun(ctx context.Context, s *git.Session, o Options) *run {
+	return &run{
+		ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), rep: &Report{Remote: Shown(o.Remote)},
+		bad: map[string]bool{}, pruned: map[string]oid.ID{},
+	}
+}
+
 // Run syncs with a remote: it fetches, checks and adopts, then publishes. A push that
 // others race is repeated after another fetch.
 //
@@ -216,7 +223,8 @@ func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = Default
 	}
-	r := &run{ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), apart: apart(s.Repo(), o.Remote), rep: &Report{Remote: Shown(o.Remote)}, bad: map[string]bool{}, pruned: map[string]oid.ID{}}
+	r := newRun(ctx, s, o)
+	r.apart = apart(s.Repo(), o.Remote)
 	before := s.Children()
 	defer func() { r.rep.Children = s.Children() - before }()
 	if !o.Publish { // who publishes has asked for that, and learned where to
