@@ -63,6 +63,9 @@ func (s *Session) object(req request) (Object, error) {
 	if !req.sent {
 		return req.o, req.err
 	}
+	if o, ok := s.near(req); ok {
+		return o, nil
+	}
 	p, err := s.reader()
 	if err != nil {
 		return Object{}, fmt.Errorf("read object %s: %w", clip(name), err)

@@ -78,16 +78,16 @@ func (s *Session) end(p *process) {
 	s.ends = append(s.ends, p)
 }
 
-// Warm starts the children that read objects and compare trees, so that they are ready when they are
-// asked. What can't be started is started, and told of, when it is.
-func (s *Session) Warm() {
-	for _, c := range []struct {
-		purpose string
-		start   func() (*process, error)
-	}{{readPurpose, s.reader}, {diffPurpose, s.differ}} {
-		if p, err := c.start(); err == nil {
-			s.give(c.purpose, p)
-		}
+// Warm starts the child that reads objects, so that it is ready when it is asked. If it can't be started,
+// that is told of when it is.
+func (s *Session) Warm() { s.warm(readPurpose, s.reader) }
+
+// WarmDiff is Warm for the child that compares trees.
+func (s *Session) WarmDiff() { s.warm(diffPurpose, s.differ) }
+
+func (s *Session) warm(purpose string, start func() (*process, error)) {
+	if p, err := start(); err == nil {
+		s.give(purpose, p)
 	}
 }
 

@@ -32,6 +32,7 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 	}
 	in.refs = provenance.RefsAhead(s)
 	s.Warm()
+	s.WarmDiff()
 	identity.Ahead()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {

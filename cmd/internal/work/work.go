@@ -323,7 +323,6 @@ func Explain(err error) error {
 // something asks nobody whether it may.
 func (w *Work) Writer() (*provenance.Sealer, error) {
 	ledger.Ahead(w.Session) // what will be needed starts while the rest is read
-	w.Session.Warm()
 	return w.Hand()
 }
 
