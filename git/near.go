@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,43 @@ func (s *Session) near(req request) (Object, bool) {
 		return Object{}, false
 	}
 	return s.repo.readLoose(entries[at].ID, req.limit)
+}
+
+// nearby is how many objects of many are read here at most: of more, Git reads some while others are looked at.
+const nearby = 16
+
+// nearest yields the first results, as long as what is asked for is near, and returns what is still to be asked; false where nothing is.
+func (s *Session) nearest(next func() (request, bool), yield func(Object, error) bool) (rest iter.Seq[request], more bool) {
+	for range nearby {
+		req, ok := next()
+		if !ok {
+			return nil, false
+		}
+		o, err := req.o, req.err
+		if req.sent {
+			if o, ok = s.near(req); !ok {
+				return following(next, &req), true
+			}
+		}
+		if !yield(o, err) {
+			return nil, false
+		}
+	}
+	return following(next, nil), true
+}
+
+// following is what has not been pulled yet, behind one that was put back.
+func following(next func() (request, bool), back *request) iter.Seq[request] {
+	return func(yield func(request) bool) {
+		if back != nil && !yield(*back) {
+			return
+		}
+		for req, ok := next(); ok; req, ok = next() {
+			if !yield(req) {
+				return
+			}
+		}
+	}
 }
 
 // has reports whether a child waits for a purpose.

@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"compress/zlib"
 	"context"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,6 +89,26 @@ func TestNear(t *testing.T) {
 			}
 			if _, err := s.Commit(commit); err != nil {
 				t.Error(err)
+			}
+			// Of many, the first are near, and the rest is Git's: in order, whatever stands between them, and whoever stops early.
+			for _, of := range [][]string{{commit, tree + ":a"}, {commit, "bad\nname", "HEAD", tree + ":a", "HEAD:long"}, slices.Repeat([]string{tree}, 3*nearby), {"HEAD:none", commit}, nil} {
+				for stop := range len(of) + 1 {
+					s := r.Session(t.Context())
+					i := 0
+					for o, err := range s.Objects(slices.Values(of), 0) {
+						want, werr := asked.Object(of[i], 0)
+						if o.ID != want.ID || fmt.Sprint(err) != fmt.Sprint(werr) {
+							t.Errorf("%d of %q: %v %v, want %v %v", i, of, o.ID, err, want.ID, werr)
+						}
+						if i++; i == stop {
+							break
+						}
+					}
+					if want := min(len(of), cmp.Or(stop, len(of))); i != want {
+						t.Errorf("%q: %d results, want %d", of, i, want)
+					}
+					s.Close()
+				}
 			}
 		})
 	}

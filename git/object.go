@@ -96,14 +96,7 @@ func (s *Session) Objects(names iter.Seq[string], limit int64) iter.Seq2[Object,
 
 func (s *Session) objects(names iter.Seq[string], limit int64, head bool) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
-		l := line[request, Object]{
-			start: s.reader,
-			write: ask,
-			flush: flushAsk,
-			read:  answer,
-			give:  func(p *process) { s.give(readPurpose, p) },
-		}
-		l.run(func(yield func(request) bool) {
+		reqs := func(yield func(request) bool) {
 			for name := range names {
 				req := s.request(name, limit)
 				req.head = head
@@ -111,7 +104,23 @@ func (s *Session) objects(names iter.Seq[string], limit int64, head bool) iter.S
 					return
 				}
 			}
-		}, yield)
+		}
+		if !s.has(readPurpose) {
+			next, stop := iter.Pull(reqs)
+			defer stop()
+			var more bool
+			if reqs, more = s.nearest(next, yield); !more {
+				return
+			}
+		}
+		l := line[request, Object]{
+			start: s.reader,
+			write: ask,
+			flush: flushAsk,
+			read:  answer,
+			give:  func(p *process) { s.give(readPurpose, p) },
+		}
+		l.run(reqs, yield)
 	}
 }
 
