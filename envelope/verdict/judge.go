@@ -409,7 +409,9 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 		if d.Refused != "" {
 			hint = "covenant capability show " + d.Refused.Short()
 		}
-		if ref := s.ref(e); ref != s.Ref && s.Ref != "" {
+		if ref := s.ref(e); ref == "" && s.Ref != "" {
+			hint = "it was made on " + s.Ref + "; say for which ref it is looked at: --ref " + s.Ref
+		} else if ref != s.Ref && s.Ref != "" {
 			hint = "it was made on " + s.Ref + ": who may commit to " + ref + " can take it in by a merge, and answers for that: git merge --no-ff"
 		}
 		if mode != s.Mode {

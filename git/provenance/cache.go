@@ -285,11 +285,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
 	}
-	var among map[oid.ID]bool
-	if o.Among != nil {
-		among = o.Among()
-	}
-	kept := snap.exams(among)
+	kept := snap.exams(o.Among)
 	if kept == nil {
 		return nil
 	}

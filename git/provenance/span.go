@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -279,8 +280,8 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 // One is the span of a single commit.
 func One(c git.Commit) Span { return Span{Tips: []oid.ID{c.ID}, Except: c.Parents} }
 
-// VerifyOne judges a single commit as its history has it: where what it was taken into
-// could speak for it, that is looked at too.
+// VerifyOne judges a single commit as its history has it: where what it was taken into could speak for it, that is looked at
+// too, and where it is no part of the branch HEAD is on, the branches that it is part of.
 // name is what it was named by: the ref under review, as of a span; an object's name leaves the branch HEAD is on.
 func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, name string, o Options) (*Report, verdict.Result, error) {
 	one := func(sp Span, o Options) (*Report, verdict.Result, error) {
@@ -299,20 +300,57 @@ func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, name string, o
 		narrow.Names = []string{"HEAD"}
 	}
 	rep, r, err := one(narrow, o)
-	if err != nil || r.Verdict.OK() || len(rep.Facts.Admitted) == 0 {
+	if err != nil || r.Verdict.OK() {
 		return rep, r, err
 	}
-	wide := Span{Tips: []oid.ID{c.ID}, Names: narrow.Names}
-	for _, a := range rep.Facts.Admitted {
+	o.Only = map[oid.ID]bool{c.ID: true}
+	for i, sp := range narrow.around(ctx, s, &c, rep.Facts) {
+		switch again, ar, err := one(sp, o); {
+		case err != nil:
+		case ar.Verdict.OK():
+			return again, ar, nil
+		case i == 0:
+			rep, r = again, ar
+		}
+	}
+	return rep, r, nil
+}
+
+// homes is how many branches a commit is looked for in.
+const homes = 8
+
+// around is what a commit is part of: the branch that was named, with what was admitted of it; then, of a commit that is not
+// on it and was named as an object, other branches that have it.
+func (sp Span) around(ctx context.Context, s *git.Session, c *git.Commit, f *Facts) []Span {
+	wide := Span{Tips: []oid.ID{c.ID}, Names: sp.Names}
+	here, _, err := sp.underReview(s)
+	elsewhere := err == nil && sp.Names[0] == "HEAD" // named so, or for want of a ref
+	if err == nil && here != "" {
+		if refs, err := s.Tips(here); err == nil && len(refs) == 1 {
+			if has, err := Forward(ctx, s, c.ID, refs[0].ID); err == nil && has {
+				wide.Tips, elsewhere = []oid.ID{refs[0].ID}, false // maybe by a merge
+			}
+		}
+	}
+	for _, a := range f.Admitted {
 		if !a.New.IsZero() && !slices.Contains(wide.Tips, a.New) {
 			wide.Tips = append(wide.Tips, a.New)
 		}
 	}
-	o.Only = map[oid.ID]bool{c.ID: true}
-	if rep, again, err := one(wide, o); err == nil {
-		return rep, again, nil
+	out := []Span{wide}
+	if !elsewhere {
+		return out
 	}
-	return rep, r, nil
+	names, err := s.Repo().Run(ctx, nil, "for-each-ref", "--format=%(refname)", "--count="+strconv.Itoa(homes), "--contains="+c.ID.String(), "refs/heads", "refs/remotes")
+	if err != nil {
+		return out
+	}
+	for name := range strings.FieldsSeq(string(names)) {
+		if refs, err := s.Tips(name); err == nil && len(refs) == 1 && name != here {
+			out = append(out, Span{Tips: []oid.ID{refs[0].ID}, Names: []string{name}})
+		}
+	}
+	return out
 }
 
 // Commits returns what seal arguments name: REV is one commit, A..B a range, oldest first, each once.
