@@ -143,7 +143,7 @@ func standing(se *hooks.SealError) []string {
 		if denied.Entry != "" {
 			lines = append(lines, "hint: see why, and what would be needed: covenant capability explain "+denied.Entry.Short())
 		}
-		return append(lines, "hint: take it back: git reset --soft HEAD~1")
+		return append(lines, "hint: take it back: git reset --soft 'HEAD@{1}'")
 	}
 	return []string{
 		"covenant: the commit stands, but it is not sealed: " + say.Line(se.Error()),

@@ -26,7 +26,7 @@ func New(env *cli.Env) *cobra.Command {
 		Use:   "disable",
 		Short: "Undo everything local: hooks, configuration, caches",
 		Long: `Undo everything that init and hooks set up in this clone: the hooks (what they
-replaced comes back byte for byte), the covenant.* configuration, that of its other
+replaced comes back byte for byte), those in the settings of agents that were written here, the covenant.* configuration, that of its other
 worktrees too, and .git/covenant.
 The record itself, refs/covenant and refs/notes/covenant, stays unless --refs is
 given. Your private keys are not in the repository and are not touched.`,

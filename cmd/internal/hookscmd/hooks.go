@@ -27,6 +27,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 	"github.com/open-covenant/covenant-git/hooks/install"
+	"github.com/open-covenant/covenant-git/hooks/settings"
 	"github.com/open-covenant/covenant-git/runtime/gate"
 )
 
@@ -136,8 +137,17 @@ func doInstall(ctx context.Context, r *git.Repo, o install.Options) (install.Rep
 	return rep, err
 }
 
-// UninstallFor takes the hooks of a repository out.
+// UninstallFor takes the hooks of a repository out, and those in settings of agents that this clone wrote for its project.
 func UninstallFor(ctx context.Context, env *cli.Env, r *git.Repo) error {
+	for _, p := range settings.Installed(hooks.SettingsState(r)) {
+		done, err := settings.Uninstall(p)
+		if err != nil {
+			return explain(err, p)
+		}
+		if done.Changed {
+			env.Talk().Note("taken out of the settings of %s: %s", p.Agent, say.Name(done.File))
+		}
+	}
 	o := options(env)
 	o.Moments = nil
 	_, err := install.Uninstall(ctx, r, o)
