@@ -503,14 +503,14 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 
 // advice says what who pushes can do about a finding.
 func (p *pushed) advice(code verdict.Code, commit oid.ID) string {
-	const push = "git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'"
+	const push = "covenant sync --yes"
 	sent := slices.ContainsFunc(p.moves, func(m move) bool { return strings.HasPrefix(m.ref, ledger.Prefix) })
 	switch code {
 	case verdict.LedgerRolledBack:
-		return "a ledger is missing, or behind; push them first: " + push
+		return "a ledger is missing, or behind; send them first: " + push
 	case verdict.SealMissing, verdict.SealUnledgered, verdict.SealUnknownKey:
 		if !sent {
-			return "when it is sealed, its ledger is missing here; push them first: " + push
+			return "when it is sealed, its ledger is missing here; send them first: " + push
 		}
 	case verdict.SealAuthority, verdict.SealGrant:
 		return "see who may do what: covenant capability list"

@@ -56,7 +56,11 @@ func (in *Input) publish(ctx context.Context, s *git.Session, pin envelope.Diges
 			yes, err = in.Confirm(sync.Publishing(refs, remote, url))
 		}
 		if in.Confirm == nil || err != nil { // there is nobody to ask
-			in.say("the remote does not get the records of these commits: nobody said that it may; say so with: git config %s true", key)
+			agree := "git config " + key + " true"
+			if _, named := r.Config().Get("remote." + remote + ".url"); named {
+				agree = "covenant sync " + remote + " --yes"
+			}
+			in.say("the remote does not get the records of these commits: nobody said that it may; say so, once: %s", agree)
 			return
 		}
 		allowed = yes

@@ -133,6 +133,7 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 		if _, chosen := w.Session.Repo().Config().Get(provenance.IdentityKey); !chosen && env.Value("COVENANT_IDENTITY") == "" {
 			env.Talk().Note("no identity is chosen here; see who is known: covenant identity list; choose one: covenant identity use NAME")
 		}
+		env.Talk().Note("what is recorded here goes to a remote when you agree, once: covenant sync --yes")
 		return err
 	}
 	_, err = fmt.Fprintf(env.Out, "%s by %s (%s)\ntrust root %s\n", p.Good("governed"), made.Operator, made.Key, made.Root)
