@@ -573,7 +573,11 @@ func (p *pushed) mayMove(ctx context.Context, m move) error {
 	if !m.old.IsZero() {
 		old = " --old " + m.old.String()
 	}
-	p.refuse(m.ref, "who has "+action+" admits it, and pushes the ledgers with it: covenant ref admit "+m.ref+old+" && git push REMOTE 'refs/covenant/ledger/*:refs/covenant/ledger/*'", "%s: it is protected and %s, and %s", verdict.RefUnadmitted, what, why)
+	there := "with it at " + m.new.Short() + " there"
+	if m.new.IsZero() {
+		there = "with it deleted there (git update-ref -d " + m.ref + ")"
+	}
+	p.refuse(m.ref, "who has "+action+", in a clone, "+there+": covenant ref admit "+m.ref+old+" && covenant sync --yes; then the same push", "%s: it is protected and %s, and %s", verdict.RefUnadmitted, what, why)
 	return nil
 }
 

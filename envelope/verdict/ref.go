@@ -106,6 +106,8 @@ func (l *Line) Judge(w *World, head, commit oid.ID, now time.Time) RefState {
 	case len(steps) == 0 && !slices.Contains(l.Since, commit) && !head.IsZero():
 		add(RefUnadmitted, l.Ref, "nobody with authority admitted that it is at %s", place(head))
 		r.Findings[len(r.Findings)-1].Hint = "covenant ref admit " + l.Ref
+	case len(steps) == 0 && len(l.Since) > 0 && head.IsZero():
+		add(RefMoved, l.Ref, "it is gone; when governance began it was at %s", place(l.Since[0]))
 	case len(steps) > 0 && len(p.ends) == 0 && len(p.gaps) == 0:
 		add(RefGap, l.Ref, "its admissions lead nowhere: they go round in a circle")
 	case len(r.Ends) > 0 && r.Newest == nil:

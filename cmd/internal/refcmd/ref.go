@@ -2,6 +2,7 @@
 package refcmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,13 +53,18 @@ type Admitted struct {
 	Reason    string `json:"reason,omitempty"` // why it does not
 }
 
-// refOf finds the ref that an argument means: in a clone of its own, "origin/main" is the remote's main.
+// refOf finds the ref that an argument means: in a clone of its own, "origin/main" is the remote's main. With a *RevisionError it returns what
+// branch is meant, if it ever was one.
 func refOf(s *git.Session, name string) (provenance.Head, error) {
 	if strings.HasPrefix(name, "refs/") && !strings.HasPrefix(name, "refs/remotes/") {
 		h, err := provenance.HeadOf(s, name) // it may be gone
 		return h, err
 	}
 	sp, err := provenance.ParseSpan(s, name)
+	var unknown *provenance.RevisionError
+	if ref := provenance.FullRef(name); errors.As(err, &unknown) && git.ValidRef(ref) {
+		return provenance.Head{Ref: ref, Here: ref}, err // maybe one that is gone
+	}
 	if err != nil {
 		return provenance.Head{}, err
 	}
@@ -229,11 +235,14 @@ func runLog(ctx context.Context, env *cli.Env, asJSON bool, name string) error {
 		return err
 	}
 	defer w.Close()
-	h, err := refOf(w.Session, name)
-	if err != nil {
-		return work.Explain(err)
+	h, unknown := refOf(w.Session, name)
+	if unknown != nil && h.Ref == "" {
+		return work.Explain(unknown)
 	}
 	f, err := provenance.LoadRefs(ctx, w.Session, pin, []provenance.Head{h})
+	if err == nil && unknown != nil && !began(f, h.Ref) {
+		err = unknown
+	}
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -316,13 +325,23 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 		return err
 	}
 	defer w.Close()
-	heads, err := find(w, pin, names)
+	heads, unknown, err := find(w, pin, names)
 	if err != nil {
 		return work.Explain(err)
 	}
 	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
+	for ref, was := range unknown {
+		if err == nil && !began(f, ref) {
+			err = was
+		}
+	}
 	if err != nil {
 		return work.Explain(err)
+	}
+	if len(names) == 0 {
+		if heads, err = withGone(ctx, w, f, heads); err != nil {
+			return err
+		}
 	}
 	sum := Summary{Type: "summary", Refs: len(heads), OK: true, Root: string(pin)}
 	ask := w.Ask(f.Root, f.Authority)
@@ -350,26 +369,36 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 	return nil
 }
 
-// find returns the refs that were named, or all that the policy protects.
-func find(w *work.Work, pin envelope.Digest, names []string) ([]provenance.Head, error) {
-	var heads []provenance.Head
+// began reports whether a ref was ever somewhere, as governance or an admission has it.
+func began(f *provenance.Facts, ref string) bool {
+	l := f.Line(ref)
+	return len(l.Steps)+len(l.Since) > 0
+}
+
+// find returns the refs that were named, or all that the policy protects and are here; and of those that were named and are no revision, the
+// error.
+func find(w *work.Work, pin envelope.Digest, names []string) (heads []provenance.Head, unknown map[string]error, err error) {
+	unknown = map[string]error{}
 	for _, n := range names {
 		h, err := refOf(w.Session, n)
+		if err != nil && h.Ref == "" {
+			return nil, nil, err
+		}
 		if err != nil {
-			return nil, err
+			unknown[h.Ref] = err
 		}
 		heads = append(heads, h)
 	}
 	if len(heads) > 0 {
-		return heads, nil
+		return heads, unknown, nil
 	}
 	r, err := provenance.OpenRoot(w.Session, pin)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	refs, err := w.Session.Refs()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, ref := range refs {
 		if !r.Policy.Protects(ref.Name) {
@@ -381,8 +410,48 @@ func find(w *work.Work, pin envelope.Digest, names []string) ([]provenance.Head,
 		}
 		heads = append(heads, h)
 	}
-	if len(heads) == 0 {
-		return nil, cli.Hint(errNoneProtected, "see which it protects: covenant policy show")
+	return heads, nil, nil
+}
+
+// withGone adds protected refs that were somewhere, as governance or an admission has it, and are not here. A clone need not have each branch that its remote has, so
+// there it is only said.
+func withGone(ctx context.Context, w *work.Work, f *provenance.Facts, heads []provenance.Head) ([]provenance.Head, error) {
+	remotes, err := w.Session.Repo().Run(ctx, nil, "remote")
+	if err != nil {
+		return nil, err
 	}
-	return heads, nil
+	whole := w.Session.Repo().WorkTree() == "" || len(bytes.TrimSpace(remotes)) == 0
+	seen, told := map[string]bool{}, ""
+	for _, h := range heads {
+		seen[h.Ref] = true
+	}
+	var known []string
+	for _, g := range f.Root.Governed {
+		known = append(known, g.Ref)
+	}
+	for i := range f.Admitted {
+		known = append(known, f.Admitted[i].Ref)
+	}
+	for _, ref := range known {
+		if seen[ref] || !f.Root.Policy.Protects(ref) {
+			continue
+		}
+		seen[ref] = true
+		h := provenance.Head{Ref: ref, Here: ref}
+		if state := f.RefState(h, w.Env.Now(), w.Ask(f.Root, f.Authority)); state.OK() {
+			continue // an admission says that it is gone
+		}
+		if told = ref; whole {
+			heads = append(heads, h)
+			continue
+		}
+		w.Env.Talk().Note("%s is protected, was admitted, and is not here; of the remote's: covenant ref verify REMOTE/%s", say.Name(ref), say.Name(strings.TrimPrefix(ref, "refs/heads/")))
+	}
+	switch {
+	case len(heads) > 0:
+		return heads, nil
+	case told != "":
+		return nil, errors.New("no ref that the policy protects is here")
+	}
+	return nil, cli.Hint(errNoneProtected, "see which it protects: covenant policy show")
 }
