@@ -172,16 +172,17 @@ It is asked first: one that denies a plain request of an operator is not pinned.
 				return err
 			}
 			return trustcmd.Do(cmd.Context(), env, trustcmd.Change{Act: "pin plugin " + name, JSON: asJSON, Edit: func(h *trustcmd.Hand, r *trust.Root) ([]identity.Signer, error) {
-				d := digest
+				d, file, kept := digest, env.Path(path), ""
 				if d == "" {
-					file := env.Path(path)
-					if path == "" {
-						var err error
-						if file, err = find(h.Work, env, name); err != nil {
-							return nil, err
-						}
+					found, err := find(h.Work, env, name)
+					switch {
+					case path == "" && err != nil:
+						return nil, err
+					case path == "":
+						file = found
+					case found != file && on == platform: // where the gate would not look
+						kept = file
 					}
-					var err error
 					if d, err = gate.Digest(file); err != nil {
 						return nil, err
 					}
@@ -189,15 +190,24 @@ It is asked first: one that denies a plain request of an operator is not pinned.
 				if err := pin(r, name, on, d, files); err != nil {
 					return nil, err
 				}
-				if force || on != platform || digest != "" {
-					return nil, nil // or it can't be asked here
+				if on != platform || digest != "" {
+					return nil, nil // it can't be asked here
 				}
-				return nil, answers(cmd.Context(), h.Work, r.Policy, name, env.Now())
+				if !force {
+					if err := answers(cmd.Context(), h.Work, r.Policy, name, file, env.Now()); err != nil {
+						return nil, err
+					}
+				}
+				if kept == "" {
+					return nil, nil
+				}
+				env.Talk().Note("it is found there: git config %s %s", gate.PathKey(name), say.Shell(kept))
+				return nil, h.Work.SetConfig(cmd.Context(), false, gate.PathKey(name), kept)
 			}})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&path, "path", "", "the program (default: where it is looked for)")
+	f.StringVar(&path, "path", "", "the program (default: where it is looked for); this clone finds it there from then on")
 	f.StringVar(&on, "platform", platform, "the platform it is for: GOOS/GOARCH")
 	f.StringVar(&digest, "digest", "", "its digest, sha256:…, when the program is not here")
 	f.StringArrayVar(&config, "config", nil, "file of its configuration, kept in the trust root; may be repeated")
@@ -207,10 +217,13 @@ It is asked first: one that denies a plain request of an operator is not pinned.
 }
 
 // answers asks the plugin that is about to be pinned: one that can't be relied on, with this configuration, would deny everything.
-func answers(ctx context.Context, w *work.Work, p *trust.Policy, name string, now time.Time) error {
+func answers(ctx context.Context, w *work.Work, p *trust.Policy, name, file string, now time.Time) error {
 	g := *w.Gate(p)
 	g.Resident = false
 	g.Plugins = slices.DeleteFunc(slices.Clone(g.Plugins), func(x gate.Plugin) bool { return x.Name != name })
+	for i := range g.Plugins {
+		g.Plugins[i].Path = file
+	}
 	ds, err := g.Ask(ctx, []*pluginapi.Request{probe(now)})
 	switch {
 	case err != nil:
