@@ -234,12 +234,19 @@ func (a *Authority) past(q *Query, r *pluginapi.Request) (string, envelope.Diges
 			return "", "" // it is a plugin that refuses
 		}
 	}
-	for _, id := range slices.Backward(a.bySub[q.KeyID]) {
+	for _, id := range a.newestFirst(q.KeyID) {
 		line := a.line(id)
 		if len(line) == 0 || !Covers(line[len(line)-1].Granted.Action, q.Action) {
 			continue
 		}
-		if _, why := refusedBy(a.links(line, q), r, at); why != "" && len(r.Chains) > 0 {
+		c := a.links(line, q)
+		if _, why := refusedBy(c, r, at); why != "" && len(r.Chains) > 0 {
+			for i := range c {
+				c[i].NotBefore, c[i].Expires = "", ""
+			}
+			if _, why := refusedBy(c, r, at); why == "" {
+				return "", "" // it is the newest that would, and only its time is not now: that is told
+			}
 			continue
 		}
 		if e, ok := a.End(id, q.EndedBy); ok {
@@ -261,6 +268,16 @@ func (a *Authority) past(q *Query, r *pluginapi.Request) (string, envelope.Diges
 		}
 	}
 	return "", ""
+}
+
+// newestFirst returns a key's grants, those given last first.
+func (a *Authority) newestFirst(keyID string) []envelope.Digest {
+	ids := slices.Clone(a.bySub[keyID])
+	slices.SortStableFunc(ids, func(x, y envelope.Digest) int {
+		g, h := a.grants[x], a.grants[y]
+		return cmp.Or(h.Time.Compare(g.Time), cmp.Compare(h.Place.Ledger, g.Place.Ledger), cmp.Compare(h.Place.Seq, g.Place.Seq))
+	})
+	return ids
 }
 
 // MayEver reports whether a key holds, or held, anything by which it could do one of these: what it says it did is

@@ -132,3 +132,31 @@ func TestCheckValidate(t *testing.T) {
 		}
 	}
 }
+
+// Why nothing is allowed any more is told of what was given last, however the identities of the grants sort.
+func TestWhyNoMore(t *testing.T) {
+	ada, coder := key(t), key(t)
+	persons := []capability.Principal{{Name: "ada", Kind: "human", Accountable: "ada", Operator: true, Keys: []identity.PublicKey{ada}}}
+	at := func(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC) }
+	expiring := grant("coder", "ada", coder)
+	expiring.Expires = envelope.Timestamp(at(10))
+	for _, ids := range [][2]string{{"1", "2"}, {"2", "1"}} {
+		digest := func(n int) envelope.Digest { return envelope.Digest("sha256:" + strings.Repeat(ids[n], 64)) }
+		place := func(n, minute int) capability.Place {
+			return capability.Place{ID: digest(n), KeyID: ada.ID(), Ledger: "capability/x", Seq: uint64(n + 1), Time: at(minute)}
+		}
+		ended := []capability.Ended{{Place: capability.Place{ID: envelope.Digest("sha256:" + strings.Repeat("f", 64)), KeyID: ada.ID(), Ledger: "capability/x", Seq: 3, Time: at(4)}, Revocation: capability.Revocation{Grant: digest(0), Reason: "x"}}}
+		for name, c := range map[string]struct {
+			grants []capability.Given
+			want   string
+		}{
+			"the newer one expired":     {[]capability.Given{{Place: place(0, 1), Granted: grant("coder", "ada", coder)}, {Place: place(1, 5), Granted: expiring}}, "expired"},
+			"the newer one was revoked": {[]capability.Given{{Place: place(1, 1), Granted: expiring}, {Place: place(0, 3), Granted: grant("coder", "ada", coder)}}, "was revoked by ada"},
+		} {
+			d := capability.Fold(persons, c.grants, ended).Decide(capability.Query{KeyID: coder.ID(), Action: capability.Commit, At: at(20)})
+			if d.Allowed || !strings.Contains(d.Reason, c.want) {
+				t.Errorf("%s, %v: %v, %s", name, ids, d.Allowed, d.Reason)
+			}
+		}
+	}
+}

@@ -407,7 +407,7 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 	if !d.Allowed {
 		hint := ""
 		if d.Refused != "" {
-			hint = "covenant capability show " + d.Refused.Short()
+			hint = "covenant capability show " + d.Refused.Short() + "; who may vouch for it all the same: covenant provenance seal " + e.Commit.Short()
 		}
 		if ref := s.ref(e); ref == "" && s.Ref != "" {
 			hint = "it was made on " + s.Ref + "; say for which ref it is looked at: --ref " + s.Ref
