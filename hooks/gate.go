@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,7 +221,11 @@ func (in *Input) refuse(ctx context.Context, s *git.Session, a *acting, q *capab
 	if foreign := in.foreign(s.Repo(), a.principal); foreign != "" && d.Reason == foreign {
 		needed.Action = capability.Vouch
 	}
-	return refused(a, denied, &needed)
+	err := refused(a, denied, &needed)
+	if len(parents) > 1 && a.principal.Accountable != a.principal.Name {
+		err.Hint = append(err.Hint, "or put the work on top of it, where others answer for what they changed: git merge --abort, then git rebase "+parents[1].Short())
+	}
+	return err
 }
 
 // deny records a refusal in the ledger of the one who acts, if it has its key; it names the tree and the parents of a commit, which nobody need have made.
@@ -243,7 +248,7 @@ const fewPaths = 8
 
 // refused says what to do about a refusal: how to see why, and whom to ask for what. needed is what a grant would have to
 // allow; nil where all that is known of it is the action.
-func refused(a *acting, d *provenance.DeniedError, needed *capability.Query) error {
+func refused(a *acting, d *provenance.DeniedError, needed *capability.Query) *RefusedError {
 	e := &RefusedError{Err: d}
 	if d.Entry != "" {
 		e.Hint = append(e.Hint, "see why, and what would be needed: covenant capability explain "+d.Entry.Short())
@@ -264,7 +269,7 @@ func refused(a *acting, d *provenance.DeniedError, needed *capability.Query) err
 			ask[i] = word(w)
 		}
 		e.Hint = append(e.Hint, fmt.Sprintf("ask %s, who answers for %s: COVENANT_IDENTITY=%s %s --expires 8h --reason 'why it is needed'",
-			a.principal.Accountable, a.principal.Name, a.principal.Name, strings.Join(ask, " ")))
+			a.principal.Accountable, a.principal.Name, word(cmp.Or(a.choice.Explicit, a.principal.Name)), strings.Join(ask, " ")))
 	}
 	return e
 }

@@ -38,6 +38,7 @@ type RefusedError struct {
 	Intent *intent.Intent // nil when it was to be opened
 	To     intent.State   // of a move
 	Role   intent.Role
+	Ahead  []intent.Role   // in which the rest of the way is gone, where there is more
 	Action string          // that needs a grant
 	Gates  []intent.Gate   // that have nothing to show
 	Record envelope.Digest // of the refusal, where no grant allowed it

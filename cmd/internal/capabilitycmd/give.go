@@ -55,7 +55,7 @@ func (h *holder) resolve(c *court) (capability.Subject, error) {
 	}
 	if h.key == "" {
 		if !known {
-			return capability.Subject{}, cli.Hint(fmt.Errorf("nobody of the name %q is known here", h.to), "see who is: covenant identity list", "introduce a new one: --to "+say.Shell(h.to)+" --key PUB")
+			return capability.Subject{}, cli.Hint(fmt.Errorf("nobody of the name %q is known here", h.to), "see who is: covenant identity list", "introduce a new one, with a key that it keeps: ssh-keygen -t ed25519 -N '' -f KEY, then: --to "+say.Shell(h.to)+" --key KEY.pub; it acts with: COVENANT_IDENTITY=KEY")
 		}
 		return subjectOf(p, "")
 	}

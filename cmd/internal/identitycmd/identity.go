@@ -163,7 +163,11 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		return err
 	}
 	if !k.Hand.Principal.Operator {
-		return cli.No(cli.Hint(fmt.Errorf("only an operator introduces principals, and %s is none", k.Hand.Principal.Name), "act as an operator: --identity NAME, or COVENANT_IDENTITY=NAME"))
+		err := fmt.Errorf("only an operator introduces principals, and %s is none", k.Hand.Principal.Name)
+		if p := k.Hand.Principal; p.Accountable != p.Name {
+			return cli.No(cli.Hint(err, "what may be handed on is handed on to a key, which introduces its holder: covenant capability delegate GRANT --to "+say.Shell(name)+" --key PUB", "or ask "+p.Accountable+", who answers for "+p.Name))
+		}
+		return cli.No(cli.Hint(err, "act as an operator: --identity NAME, or COVENANT_IDENTITY=NAME"))
 	}
 	emails := o.emails
 	if len(emails) == 0 {

@@ -175,13 +175,20 @@ func mend(e *intents.RefusedError) []string {
 			scope["intent"] = string(e.Intent.ID)
 		}
 		if e.Role != "" {
-			scope["roles"] = []string{string(e.Role)}
+			roles := []string{string(e.Role)}
+			for _, r := range e.Ahead {
+				if !slices.Contains(roles, string(r)) {
+					roles = append(roles, string(r))
+				}
+			}
+			slices.Sort(roles)
+			scope["roles"] = roles
 		}
 		ask := "covenant capability request --action " + e.Action
 		if len(scope) > 0 {
 			ask += " --scope " + say.Shell(compact(scope))
 		}
-		out := []string{"ask for a grant: " + ask + " --reason WHY"}
+		out := []string{"ask for a grant: " + ask + " --expires 8h --reason WHY"}
 		if e.Record != "" {
 			out = append(out, "it is on record: covenant audit log --kind capability.checked --outcome denied")
 		}

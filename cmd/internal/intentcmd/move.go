@@ -3,6 +3,7 @@ package intentcmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -148,6 +149,10 @@ func (o *stepFlags) walk(ctx context.Context, d *desk, name string, way func(int
 		step.To = to
 		from := s.State
 		if s, err = d.book.Move(ctx, d.sealer, r.ID, step); err != nil {
+			var refused *intents.RefusedError
+			for at := to; errors.As(err, &refused) && i+1 < len(states); i++ { // a grant for this step alone ends at the next
+				refused.Ahead, at = append(refused.Ahead, intent.RolesFor(at, states[i+1])[0]), states[i+1]
+			}
 			return nil, explain(err)
 		}
 		if err := o.print(d, s, from); err != nil {
