@@ -38,15 +38,18 @@ func root(w *work.Work, r *provenance.Root) ([]ailment, error) {
 	case err != nil:
 		return out, err
 	}
-	if r.Policy.AsksPresence() != trust.Ask {
-		return out, nil
-	}
 	for _, name := range r.Operators {
 		path, ok := w.Session.Repo().Config().Get(provenance.KeyOf(name))
 		if !ok {
 			path = filepath.Join(provenance.KeysDir(work.ConfigDir(w.Env)), name)
 		}
-		if _, err := identity.LoadFile(path, nil); err == nil { // it signs without asking anybody
+		if _, err := identity.LoadFile(path, nil); err != nil {
+			continue
+		}
+		switch r.Policy.AsksPresence() { // it signs without asking anybody
+		case "":
+			w.Env.Talk().Note("the key of the operator %s has no passphrase: who runs as you grants as %s; give it one: ssh-keygen -p -f %s", name, name, say.Shell(path))
+		case trust.Ask:
 			out = append(out, ailment{Finding: verdict.Finding{
 				Code: keyUnattended, Object: path, Message: "the policy asks for presence, and this key of the operator " + name + " has no passphrase", Hint: "ssh-keygen -p -f " + say.Shell(path),
 			}})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/hookscmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/terminal"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/identity"
@@ -219,6 +220,9 @@ func operatorKey(w *work.Work, o options, name string) (identity.Signer, string,
 		return nil, "", fmt.Errorf("key %s: %w", path, err)
 	}
 	w.Env.Talk().Note("made a key for you: %s", path)
+	if len(pass) == 0 {
+		w.Env.Talk().Hint("it has no passphrase, and whoever can use it acts as you; give it one: ssh-keygen -p -f " + say.Shell(path))
+	}
 	return s, "", nil
 }
 
