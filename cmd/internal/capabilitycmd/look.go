@@ -1,6 +1,7 @@
 package capabilitycmd
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,9 @@ type Listed struct {
 	Expires   string           `json:"expires,omitempty"`
 	Delegable int              `json:"delegable"`
 	Parent    string           `json:"parent,omitempty"`
-	Reason    string           `json:"reason,omitempty"` // of a revocation, or a request
+	Reason    string           `json:"reason,omitempty"` // of a revocation, or a request; why an introduction gives nothing more
+
+	replaced bool // an introduction, which gives nothing more
 }
 
 func (c *court) listed(g capability.Given, now time.Time) Listed {
@@ -38,6 +41,13 @@ func (c *court) listed(g capability.Given, now time.Time) Listed {
 	}
 	if e, ok := c.facts.Authority.End(g.ID, time.Time{}); ok {
 		l.Reason = e.Revocation.Reason
+	}
+	if l.Expires != g.Granted.Expires { // an introduction, since something else was granted
+		f := c.facts.Authority.Became(g.ID, now)
+		l.replaced, l.Reason = true, cmp.Or(l.Reason, f.Why)
+		if !f.Since.IsZero() {
+			l.Expires = envelope.Timestamp(f.Since)
+		}
 	}
 	return l
 }
@@ -130,6 +140,9 @@ func (l *Listed) print(env *cli.Env, asJSON bool) error {
 	}
 	p := env.Palette()
 	word, reason := fmt.Sprintf("%-8s", l.State), ""
+	if l.replaced {
+		reason = ": " + l.Reason
+	}
 	switch {
 	case l.Type == "request":
 		word = p.Warn("request ")
@@ -153,7 +166,7 @@ func describe(l *Listed) string {
 	if l.NotBefore != "" {
 		add("not-before", l.NotBefore)
 	}
-	if l.Expires != "" {
+	if l.Expires != "" && !l.replaced {
 		add("expires", l.Expires)
 	}
 	if l.Delegable > 0 {
@@ -221,6 +234,8 @@ func (c *court) story(l Listed) error {
 	end := ""
 	if e, ok := c.facts.Authority.End(envelope.Digest(l.ID), time.Time{}); ok {
 		end = "\n  revoked" + say.Line(c.ending(envelope.Digest(l.ID), e))
+	} else if l.replaced {
+		end = "\n  until " + l.Expires + ": " + l.Reason
 	}
 	_, err := fmt.Fprintf(c.Env.Out, "grant %s, %s\n  %s gave %s %s at %s\n %s%s\n", l.ID, l.State, say.Line(l.By), say.Line(l.Subject), l.Action, l.Time, say.Line(orWhole(describe(&l))), end)
 	return err
