@@ -321,7 +321,10 @@ func about(f *provenance.Facts, r *audit.Record) string {
 	}
 	switch r.Kind {
 	case audit.Seal:
-		return strings.TrimSpace("commit " + short(g("commit")) + " on " + g("ref"))
+		if g("ref") == "" { // vouched for, wherever it was made
+			return "commit " + short(g("commit"))
+		}
+		return "commit " + short(g("commit")) + " on " + g("ref")
 	case audit.Evidence:
 		return g("name") + " " + strings.ToLower(g("result")) + " on tree " + short(g("tree"))
 	case "gate.decided", "capability.checked":
