@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/treepath"
 )
 
 // ErrKeyRemoved says that the trust root has let the hand's key go since the hand was chosen: choose anew, and try again.
@@ -110,6 +111,9 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	}
 	ledger.Ahead(k.Session) // whatever is decided is recorded
 	for i, d := range k.decideAll(queries) {
+		if why := drafts[i].unsafe(); why != "" {
+			d.Allowed, d.Reason = false, why
+		}
 		if drafts[i].answer = d; !d.Allowed {
 			return nil, k.deny(ctx, mode, &drafts[i])
 		}
@@ -221,6 +225,17 @@ func (k *Sealer) draft(ctx context.Context, mode prov.Mode, ref string, c git.Co
 	}
 	d.bound, err = k.bind(ctx, &d)
 	return d, err
+}
+
+// unsafe says of what the commit has that Git checks out no such path, "" where there is none: whatever a grant allows, it never verifies.
+func (d *draft) unsafe() string {
+	for i := range d.query.Changes {
+		c := &d.query.Changes[i]
+		if why := treepath.Unsafe(string(c.Path)); c.NewMode != "" && why != "" {
+			return fmt.Sprintf("path %q: Git checks out no such path: %s", c.Path, why)
+		}
+	}
+	return ""
 }
 
 func (d *draft) action() string {
