@@ -487,6 +487,21 @@ func (a *Authority) Principals() []*Principal {
 	return slices.SortedFunc(maps.Values(a.byName), func(x, y *Principal) int { return cmp.Compare(x.Name, y.Name) })
 }
 
+// Key finds a key that somebody holds, or held, by what it is like; of several the one whose id comes first.
+func (a *Authority) Key(is func(identity.PublicKey) bool) (holder *Principal, key identity.PublicKey, ok bool) {
+	for id, p := range a.byKey {
+		if key != nil && id > key.ID() {
+			continue
+		}
+		for _, k := range p.Keys {
+			if k.ID() == id && is(k) {
+				holder, key = p, k
+			}
+		}
+	}
+	return holder, key, key != nil
+}
+
 // Grants returns all grants that count, or counted before they were revoked, oldest first, and after those they rest on.
 func (a *Authority) Grants() []Given {
 	return slices.SortedFunc(maps.Values(a.grants), func(x, y Given) int {

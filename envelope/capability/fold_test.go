@@ -160,3 +160,21 @@ func TestWhyNoMore(t *testing.T) {
 		}
 	}
 }
+
+// A key that was taken from somebody who has another now is still found by what it is like.
+func TestFormerKeys(t *testing.T) {
+	now, before := key(t), key(t)
+	a := capability.Fold([]capability.Principal{
+		{Name: "ada", Kind: "human", Accountable: "ada", Operator: true, Keys: []identity.PublicKey{now}},
+		{Name: "ada", Kind: "human", Accountable: "ada", Keys: []identity.PublicKey{before}, Until: time.Unix(1767225600, 0)},
+	}, nil, nil)
+	for _, k := range []identity.PublicKey{now, before} {
+		p, found, ok := a.Key(func(x identity.PublicKey) bool { return x.Digest() == k.Digest() })
+		if !ok || found.ID() != k.ID() || p.Name != "ada" || p.Until.IsZero() != (k == now) {
+			t.Errorf("%v: %+v %v", k == now, p, ok)
+		}
+	}
+	if _, _, ok := a.Key(func(identity.PublicKey) bool { return false }); ok {
+		t.Error("a key was found that nobody has")
+	}
+}

@@ -28,16 +28,9 @@ func PublicKey(a *capability.Authority, keyID string) (identity.PublicKey, bool)
 	return nil, false
 }
 
-// WriterKey finds whose key a writer's is, by the digits that begin its name.
+// WriterKey finds whose key a writer's is, or was, by the digits that begin its name.
 func WriterKey(a *capability.Authority, w ledger.Writer) (*capability.Principal, identity.PublicKey, bool) {
-	for _, p := range a.Principals() {
-		for _, k := range p.Keys {
-			if w.OfKey(k.Digest()) {
-				return p, k, true
-			}
-		}
-	}
-	return nil, nil, false
+	return a.Key(func(k identity.PublicKey) bool { return w.OfKey(k.Digest()) })
 }
 
 // LogKey returns the key by which the checkpoints of a writer are verified: it is the writer's.
