@@ -184,14 +184,14 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 // judge decides in one repository. written are the places that the tool would write there.
 func (b *bench) judge(ctx context.Context, written []site, reads []string) (agent.Reply, error) {
 	paths := b.inTree(written)
-	if err := b.note(journal.Line{State: journal.Invoked, Paths: paths, Events: b.invoked(paths)}); err != nil && b.e.Kind != agent.Read {
+	if err := b.note(journal.Line{State: journal.Invoked, Events: b.invoked(paths)}); err != nil && b.e.Kind != agent.Read {
 		return agent.Reply{}, err
 	}
 	why, hints, needed := b.decide(ctx, written, paths, reads)
 	if why == "" {
 		return agent.Reply{}, nil
 	}
-	b.hide(paths)
+	b.hide()
 	lines := []string{"covenant: refused: " + oneLine(why)}
 	for _, h := range b.record(ctx, why, hints, needed) {
 		lines = append(lines, "hint: "+oneLine(h))
