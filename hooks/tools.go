@@ -77,12 +77,13 @@ func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.R
 // maxNamed is how many places that a command names are looked at for what it goes around.
 const maxNamed = 64
 
-// elsewhere is an environment without what says which repository Git works in, since an agent's tool is not started by Git; and without
+// elsewhere is an environment without what says which repository Git works in, and where it looks for one, since an agent's tool is not started by Git; and without
 // the ssh-agent, where keys of people are.
 func elsewhere(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX", "SSH_AUTH_SOCK"}, name)
+		kept := name == "GIT_EXEC_PATH" || strings.HasPrefix(name, "GIT_CONFIG_") || strings.HasPrefix(name, "GIT_TRACE")
+		return name == "SSH_AUTH_SOCK" || strings.HasPrefix(name, "GIT_") && !kept
 	})
 }
 
@@ -162,6 +163,8 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 		if r, err := b.judge(ctx, mine, reads); err != nil || r.Deny != "" {
 			return r, err
 		}
+	} else if why := b.guardedAtHome(mine, reads); why != "" {
+		return agent.Reply{Deny: "covenant: refused: " + oneLine(why) + "\nhint: no grant allows this; ask a person to do it"}, nil
 	}
 	// What the tool writes in other repositories is asked there.
 	for _, top := range sortedKeys(others) {
