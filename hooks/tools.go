@@ -142,6 +142,9 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 		}
 	}
 	written, reads, err := b.targets(dir)
+	if errors.Is(err, errSites) && b.asWhole(ctx, dir) {
+		written, reads, err = b.targets(dir)
+	}
 	if err != nil {
 		return agent.Reply{}, err
 	}
