@@ -48,6 +48,9 @@ func (b *bench) journal() journal.Journal {
 func (b *bench) note(l journal.Line) error {
 	e := b.e
 	l.At, l.Session, l.Sub, l.Call, l.Tool, l.Kind = b.in.Now().UnixMilli(), e.Agent+"/"+e.Session, e.Sub, e.Call, e.Tool, string(e.Kind)
+	if l.State == journal.Invoked || l.State == journal.Returned {
+		l.Above = b.t.Above
+	}
 	for i := range l.Events {
 		l.Events[i].At = envelope.Timestamp(b.in.Now())
 		l.Events[i].Session = b.session()

@@ -42,6 +42,7 @@ type Line struct {
 	Tool    string        `json:"tool,omitempty"`
 	Kind    string        `json:"kind,omitempty"`
 	State   State         `json:"state"`
+	Above   []string      `json:"above,omitempty"`  // names of the processes that whoever says it was started by, the nearest first; none where they are not known
 	Files   []File        `json:"files,omitempty"`  // as the call left them
 	Untold  []File        `json:"untold,omitempty"` // changes that no call tells of, and that are recorded with this line
 	Events  []event.Event `json:"events,omitempty"`

@@ -198,6 +198,53 @@ func TestReceipts(t *testing.T) {
 	}
 }
 
+// TestBelow: what a call runs opens no call of its own, ends none, and leaves no receipt; what the agent says at once does.
+func TestBelow(t *testing.T) {
+	line := func(ms int64, session string, state journal.State, call string, above []string, files ...journal.File) journal.Line {
+		return journal.Line{At: ms, Session: session, Call: call, Kind: "shell", State: state, Above: above, Files: files}
+	}
+	x := func(path string) journal.File { return journal.File{Path: path, Mode: "100644", SHA256: path} }
+	agent, wrapped, tool, none := []string{"9.9", "1.1"}, []string{"sh.1", "9.9", "1.1"}, []string{"sh.2", "tool.1", "9.9", "1.1"}, []string(nil)
+	for what, c := range map[string]struct {
+		outer, inner []string
+		told         bool
+	}{
+		"below":           {agent, tool, false},
+		"below a wrapper": {wrapped, tool, false},
+		"beside":          {agent, agent, true},
+		"beside, wrapped": {wrapped, []string{"sh.3", "9.9", "1.1"}, true},
+		"another tree":    {agent, []string{"8.8"}, true},
+		"not known":       {none, tool, true},
+		"not said":        {agent, none, true},
+	} {
+		for _, session := range []string{"s", "other"} {
+			j := journal.Of(t.TempDir(), "/w")
+			for _, l := range []journal.Line{
+				line(10_000, "s", journal.Invoked, "a", c.outer),
+				line(11_000, session, journal.Invoked, "b", c.inner),
+				line(12_000, session, journal.Returned, "c", c.inner, x("left")),
+				line(13_000, "s", journal.Returned, "a", c.inner, x("own")),
+				line(20_000, "s", journal.Returned, "a", c.outer, x("end")),
+				line(30_000, session, journal.Returned, "d", c.inner, x("later")),
+			} {
+				if err := j.Add(l); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := j.Receipts(time.UnixMilli(40_000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Ran(35_000) != c.told || r.Once(x("left")) != c.told || !r.Once(x("end")) || !r.Once(x("later")) || !r.Ran(12_000) {
+				t.Errorf("%s, %s: %v %v %v %v", what, session, r.Ran(35_000), r.Once(x("left")), r.Once(x("end")), r.Once(x("later")))
+			}
+			if r.Once(x("own")) != c.told || !c.told && !r.Ran(19_000) {
+				t.Errorf("%s, %s: its end is said by what it runs: %v, %v", what, session, r.Once(x("own")), r.Ran(19_000))
+			}
+		}
+	}
+}
+
 // FuzzRead: whatever a file holds, reading it ends, and a line that is added is the last one there.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("x\n"))
