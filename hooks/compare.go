@@ -110,6 +110,13 @@ type staged struct {
 func (b *bench) unexplained(ctx context.Context, r *journal.Receipts, diffs [][]prov.Raw) ([]change, error) {
 	work := b.workTree()
 	modes, _ := b.s.Repo().Config().Get("core.filemode")
+	if work == "" { // whoever asks stands where there is none: no call tells of what came to be there
+		var out []change
+		for _, raw := range own(diffs) {
+			out = append(out, change{file: journal.File{Path: raw.Path, Mode: raw.NewMode}})
+		}
+		return out, nil
+	}
 	var open []staged
 	for _, raw := range own(diffs) {
 		c := staged{Raw: raw, file: journal.File{Path: raw.Path, Mode: raw.NewMode}}

@@ -151,19 +151,23 @@ func (b *bench) digest(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// after notes how a call ended, and what the files are that it wrote.
-func (b *bench) after(dir string) error {
-	if b.s == nil {
-		return nil
-	}
-	e := b.e
-	if e.Kind == agent.Shell && b.t.Shell != nil {
-		b.out = b.t.Shell(e.Command, dir, b.t.Home, nil)
-	}
-	written, _, err := b.targets(dir)
+// after notes how a call ended, and what the files are that it wrote, in each repository.
+func (b *bench) after(ctx context.Context, dir string) (agent.Reply, error) {
+	mine, others, _, err := b.effects(ctx, dir)
 	if err != nil {
-		written = nil
+		mine, others = nil, nil
 	}
+	if b.s != nil {
+		if err := b.returned(dir, mine); err != nil {
+			return agent.Reply{}, err
+		}
+	}
+	return b.elsewhere(ctx, others, func(o *bench, written []site) (agent.Reply, error) { return agent.Reply{}, o.returned(dir, written) })
+}
+
+// returned notes how a call ended in one repository.
+func (b *bench) returned(dir string, written []site) error {
+	e := b.e
 	data := b.call()
 	put(data, "arguments_sha256", b.digest(e.Arguments))
 	put(data, "result_sha256", b.digest(e.Result))

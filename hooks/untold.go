@@ -60,7 +60,7 @@ func (u *untold) Unwrap() error { return ErrUntold }
 // called, and none was installed, nothing is said unless the policy wants receipts.
 func (in *Input) untold(ctx context.Context, s *git.Session, policy *trust.Policy, p *capability.Principal, diffs func() ([][]prov.Raw, error)) (*untold, error) {
 	u := &untold{}
-	if p.Kind != string(trust.Agent) || s.Repo().WorkTree() == "" {
+	if p.Kind != string(trust.Agent) {
 		return u, nil
 	}
 	b := &bench{in: in, e: &agent.Event{}, s: s}
@@ -149,7 +149,7 @@ func diffsOf(s *git.Session, c git.Commit) ([][]prov.Raw, error) {
 // takenOut names the settings that our hooks were installed into and that do not have them any more, and reports whether any were
 // installed for this work tree.
 func takenOut(r *git.Repo) (gone []string, installed bool) {
-	dir := SettingsState(r)
+	dir, work := SettingsState(r), r.WorkTree()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, false
@@ -160,7 +160,7 @@ func takenOut(r *git.Repo) (gone []string, installed bool) {
 		if err != nil || json.Unmarshal(b, &kept) != nil {
 			continue
 		}
-		if _, in := below(r.WorkTree(), kept.File); !in {
+		if _, in := below(work, kept.File); work == "" || !in {
 			continue // another work tree's
 		}
 		installed = true
