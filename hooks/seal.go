@@ -95,7 +95,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		}
 		commits = append(commits, c)
 	}
-	commits, lacking, err := in.receipted(ctx, k, commits)
+	commits, lacking, err := in.receipted(ctx, k, ref, commits)
 	if err != nil {
 		return nil, err
 	}

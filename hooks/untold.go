@@ -85,7 +85,7 @@ func (in *Input) untold(ctx context.Context, s *git.Session, policy *trust.Polic
 
 // receipted looks for what nobody told of in commits that came to be, whichever command of Git's made them, and records it. It returns those that are to be sealed,
 // and what those others lack of which the policy wants receipts; nil where none is left out.
-func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, commits []git.Commit) ([]git.Commit, *untold, error) {
+func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, ref string, commits []git.Commit) ([]git.Commit, *untold, error) {
 	if k.Hand.Principal.Kind != string(trust.Agent) {
 		return commits, nil, nil
 	}
@@ -109,6 +109,7 @@ func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, commits []
 				lacking = &untold{gone: u.gone}
 			}
 			lacking.commits, lacking.changes = append(lacking.commits, c.ID), append(lacking.changes, u.changes...)
+			_ = k.Deny(ctx, capability.Commit, ref, c, capability.Decision{Reason: clip(u.Error())}) // so nobody vouches for it unasked
 		} else {
 			rest = append(rest, c)
 		}
