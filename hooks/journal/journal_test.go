@@ -149,7 +149,9 @@ func TestReceipts(t *testing.T) {
 		at(65_000, journal.Invoked, "e", "shell"), at(66_000, journal.Over, "", ""), at(68_000, journal.Returned, "e", "shell"), // somebody said something meanwhile
 		at(69_000, journal.Invoked, "f", "shell"), at(69_500, journal.Told, "", ""), // a sub-agent began
 		{At: 70_000, Session: "s", Sub: "sub", Call: "g", Kind: "mcp", State: journal.Invoked},
-		at(71_000, journal.Over, "", ""), // of the agent itself
+		at(71_000, journal.Over, "", ""),                                                                                                                                                                                    // of the agent itself
+		at(73_000, journal.Invoked, "i", "shell"), at(74_000, journal.Invoked, "k", "read"), at(74_500, journal.Returned, "k", "read"), at(75_000, journal.Invoked, "l", "read"), at(75_100, journal.Returned, "l", "read"), // refused elsewhere, and the agent went on
+		at(76_000, journal.Invoked, "m", "shell"), at(76_100, journal.Invoked, "n", "read"), at(76_200, journal.Returned, "n", "read"), at(76_300, journal.Invoked, "o", "read"), at(76_400, journal.Returned, "o", "read"), at(77_000, journal.Returned, "m", "shell"), // three at once
 		at(80_000, journal.Invoked, "h", "edit"), at(81_000, journal.Returned, "h", "edit", x("100644", "bb")),
 		{At: 90_000, Session: "s", State: journal.Told, Untold: []journal.File{{Path: "u", Mode: "100644", SHA256: "uu"}}},
 	} {
@@ -162,7 +164,7 @@ func TestReceipts(t *testing.T) {
 		t.Fatal(r.Since, err)
 	}
 	for ms, want := range map[int64]string{
-		20_500: "", 30_000: "ran", 35_040: "ran", 36_000: "", 40_500: "", 55_000: "cut", 60_500: "", 61_500: "cut", 62_500: "ran cut", 63_500: "cut", 67_000: "ran", 69_200: "cut", 72_000: "ran", 670_000: "ran", 671_000: "",
+		20_500: "", 30_000: "ran", 35_040: "ran", 36_000: "", 40_500: "", 55_000: "cut", 60_500: "", 61_500: "cut", 62_500: "ran cut", 63_500: "cut", 67_000: "ran", 69_200: "cut", 72_000: "ran", 74_700: "ran cut", 75_500: "ran", 76_900: "ran", 670_000: "ran", 671_000: "",
 	} {
 		got := ""
 		if r.Ran(ms) {

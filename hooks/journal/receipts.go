@@ -29,7 +29,13 @@ type call struct {
 	*Line
 	to int64
 	// over is when it was shown to be over that nobody told the end of; 0: it was not.
-	over int64
+	over   int64
+	passed bool // one that began later has ended
+}
+
+// endedBy reports whether a line is the end of a call. Not all agents name their calls: then it is of the last one that it may be of.
+func (c *call) endedBy(l *Line) bool {
+	return c.Call == l.Call && (c.Call != "" || c.Sub == l.Sub && c.Tool == l.Tool && c.over == 0)
 }
 
 // Receipts puts together what all sessions say, as of a moment.
@@ -69,7 +75,8 @@ func (j Journal) Receipts(now time.Time) (Receipts, error) {
 }
 
 // read reads the lines of a session: its calls that may change what they do not name, and the ends of all. A call whose end nobody told was refused by somebody else, or
-// broken off: it runs only until something shows that it is over.
+// broken off: it runs only until something shows that it is over. That is a word of its agent about no call, or the next step of it: a call that begins when one has ended that
+// began after it. Where it then ends all the same, it ran until then.
 func (r *Receipts) read(lines []Line, now int64) (calls []call, ends []*Line) {
 	var running []call
 	add := func(c call) {
@@ -87,23 +94,32 @@ func (r *Receipts) read(lines []Line, now int64) (calls []call, ends []*Line) {
 		}
 		switch l.State {
 		case Invoked:
+			for k := range running {
+				if c := &running[k]; c.Sub == l.Sub && c.passed && c.over == 0 && c.Call != "" {
+					c.over = l.At
+				}
+			}
 			running = append(running, call{Line: l})
 		case Denied, Returned:
 			ends = append(ends, l)
-			for k, c := range slices.Backward(running) { // not all agents name their calls: then it is the last one that is not over
-				if c.Call != l.Call || c.Sub != l.Sub || c.Tool != l.Tool || c.over != 0 && c.Call == "" {
-					continue
-				}
-				if l.below(c.Line) { // it was not the agent that said so
-					ends = ends[:len(ends)-1]
-					break
-				}
-				if l.State == Returned {
-					add(call{Line: c.Line, to: l.At})
-				}
-				running = slices.Delete(running, k, k+1)
+			k := len(running) - 1
+			for k >= 0 && !running[k].endedBy(l) {
+				k--
+			}
+			if k < 0 {
 				break
 			}
+			if l.below(running[k].Line) { // it was not the agent that said so
+				ends = ends[:len(ends)-1]
+				break
+			}
+			if l.State == Returned {
+				add(call{Line: running[k].Line, to: l.At})
+				for i := range running[:k] {
+					running[i].passed = running[i].passed || running[i].Sub == running[k].Sub
+				}
+			}
+			running = slices.Delete(running, k, k+1)
 		case Over:
 			for k := range running {
 				if c := &running[k]; c.Sub == l.Sub && c.over == 0 {
