@@ -2,6 +2,8 @@ package hooks
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -156,7 +158,7 @@ func takenOut(r *git.Repo) (gone []string, installed bool) {
 		return nil, false
 	}
 	for _, e := range entries {
-		var kept struct{ Agent, File string }
+		var kept struct{ Agent, File, SHA256 string }
 		b, err := os.ReadFile(filepath.Join(dir, e.Name())) //nolint:gosec // our own
 		if err != nil || json.Unmarshal(b, &kept) != nil {
 			continue
@@ -165,12 +167,44 @@ func takenOut(r *git.Repo) (gone []string, installed bool) {
 			continue // another work tree's
 		}
 		installed = true
-		if text, err := os.ReadFile(kept.File); err != nil || !strings.Contains(string(text), "covenant-agent-hook "+kept.Agent+" before-tool") {
+		text, err := os.ReadFile(kept.File)
+		sum := sha256.Sum256(text)
+		if err != nil || hex.EncodeToString(sum[:]) != kept.SHA256 && (filepath.Ext(kept.File) != ".json" || !says(string(text), "covenant-agent-hook "+kept.Agent+" before-tool")) {
 			gone = append(gone, kept.File)
 		}
 	}
 	slices.Sort(gone)
 	return gone, installed
+}
+
+// says reports whether settings in JSON have a text, and not in a comment.
+func says(settings, text string) bool {
+	for settings != "" {
+		switch {
+		case strings.HasPrefix(settings, "//"):
+			_, settings, _ = strings.Cut(settings, "\n")
+		case strings.HasPrefix(settings, "/*"):
+			_, settings, _ = strings.Cut(settings[2:], "*/")
+		case settings[0] == '"':
+			n := 1
+			for n < len(settings) && settings[n] != '"' {
+				if settings[n] == '\\' {
+					n++
+				}
+				n++
+			}
+			if n >= len(settings) {
+				return false
+			}
+			if settings[1:n] == text { // as it is written, it has no escapes
+				return true
+			}
+			settings = settings[n+1:]
+		default:
+			settings = settings[1:]
+		}
+	}
+	return false
 }
 
 // tellUntold records what was not told, in the ledger of who acts. What can't be recorded is told by the next commit that lacks it.
