@@ -7,11 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -46,7 +47,10 @@ func (b *bench) journal() journal.Journal {
 // note adds a line to the journal of the session.
 func (b *bench) note(l journal.Line) error {
 	e := b.e
-	l.At, l.Session, l.Call, l.Tool, l.Kind = b.in.Now().UnixMilli(), e.Agent+"/"+e.Session, e.Call, e.Tool, string(e.Kind)
+	l.At, l.Session, l.Sub, l.Call, l.Tool, l.Kind = b.in.Now().UnixMilli(), e.Agent+"/"+e.Session, e.Sub, e.Call, e.Tool, string(e.Kind)
+	if l.State == journal.Invoked || l.State == journal.Returned {
+		l.Above = b.t.Above
+	}
 	for i := range l.Events {
 		l.Events[i].At = envelope.Timestamp(b.in.Now())
 		l.Events[i].Session = b.session()
@@ -102,8 +106,8 @@ func (b *bench) invoked(paths []string) []event.Event {
 }
 
 // hide notes that a call was refused.
-func (b *bench) hide(paths []string) {
-	_ = b.note(journal.Line{State: journal.Denied, Paths: paths, Events: []event.Event{{Kind: "tool_call_completed", Outcome: event.Denied, Data: b.call()}}})
+func (b *bench) hide() {
+	_ = b.note(journal.Line{State: journal.Denied, Events: []event.Event{{Kind: "tool_call_completed", Outcome: event.Denied, Data: b.call()}}})
 }
 
 func (b *bench) call() map[string]any {
@@ -147,19 +151,23 @@ func (b *bench) digest(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// after notes how a call ended, and what the files are that it wrote.
-func (b *bench) after(dir string) error {
-	if b.s == nil {
-		return nil
-	}
-	e := b.e
-	if e.Kind == agent.Shell && b.t.Shell != nil {
-		b.out = b.t.Shell(e.Command, dir, b.t.Home, nil)
-	}
-	written, _, err := b.targets(dir)
+// after notes how a call ended, and what the files are that it wrote, in each repository.
+func (b *bench) after(ctx context.Context, dir string) (agent.Reply, error) {
+	mine, others, _, err := b.effects(ctx, dir)
 	if err != nil {
-		written = nil
+		mine, others = nil, nil
 	}
+	if b.s != nil {
+		if err := b.returned(dir, mine); err != nil {
+			return agent.Reply{}, err
+		}
+	}
+	return b.elsewhere(ctx, others, func(o *bench, written []site) (agent.Reply, error) { return agent.Reply{}, o.returned(dir, written) })
+}
+
+// returned notes how a call ended in one repository.
+func (b *bench) returned(dir string, written []site) error {
+	e := b.e
 	data := b.call()
 	put(data, "arguments_sha256", b.digest(e.Arguments))
 	put(data, "result_sha256", b.digest(e.Result))
@@ -173,8 +181,7 @@ func (b *bench) after(dir string) error {
 	l := journal.Line{State: journal.Returned, Events: []event.Event{{Kind: "tool_call_completed", Outcome: outcome, Data: data}}}
 	work := b.workTree()
 	for _, p := range b.inTree(written) {
-		f, text := fileAt(filepath.Join(work, filepath.FromSlash(p)))
-		f.Path = p
+		f, text := fileAt(work, p)
 		l.Files = append(l.Files, f)
 		told := map[string]any{"path": strings.ToValidUTF8(p, "\uFFFD"), "tool": e.Tool, "agent": e.Agent}
 		put(told, "call", e.Call)
@@ -191,34 +198,42 @@ func (b *bench) after(dir string) error {
 	return b.note(l)
 }
 
-// fileAt reads a file and its digest, "" where it is none, or too large.
-func fileAt(p string) (journal.File, []byte) {
-	info, err := os.Lstat(p)
-	if err != nil {
-		return journal.File{}, nil
+// fileAt reads what stands at a path of a work tree. The digest of what is no file or link, or too large, is "".
+func fileAt(work, path string) (journal.File, []byte) {
+	at := filepath.Join(work, filepath.FromSlash(path))
+	f := journal.File{Path: path}
+	info, err := os.Lstat(at)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return f, nil
 	}
-	if info.Mode()&os.ModeSymlink != 0 {
-		to, err := os.Readlink(p)
-		if err != nil {
-			return journal.File{}, nil
+	var text []byte
+	switch {
+	case err != nil:
+		f.Mode = "000000"
+		return f, nil
+	case info.Mode()&fs.ModeSymlink != 0:
+		var to string
+		f.Mode = "120000"
+		to, err = os.Readlink(at)
+		text = []byte(filepath.ToSlash(to))
+	case info.IsDir():
+		f.Mode = "040000"
+		return f, nil
+	default:
+		if f.Mode = "100644"; info.Mode()&0o100 != 0 {
+			f.Mode = "100755"
 		}
-		sum := sha256.Sum256([]byte(to))
-		return journal.File{SHA256: hex.EncodeToString(sum[:])}, []byte(to)
+		if !info.Mode().IsRegular() || info.Size() > maxFileSize {
+			return f, nil
+		}
+		text, err = os.ReadFile(at) //nolint:gosec // of the work tree
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxFileSize {
-		return journal.File{}, nil
-	}
-	f, err := os.Open(p) //nolint:gosec // of the work tree
 	if err != nil {
-		return journal.File{}, nil
-	}
-	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, maxFileSize))
-	if err != nil {
-		return journal.File{}, nil
+		return f, nil
 	}
 	sum := sha256.Sum256(text)
-	return journal.File{SHA256: hex.EncodeToString(sum[:])}, text
+	f.SHA256 = hex.EncodeToString(sum[:])
+	return f, text
 }
 
 // lines returns which lines of a file an edit put in, as they are after it: "3-5", from 1.
@@ -271,14 +286,13 @@ func (b *bench) tell() error {
 	if b.s == nil {
 		return nil
 	}
-	l := journal.Line{State: journal.Told}
-	if b.e.Moment == agent.SubagentStart {
-		l.Events = b.began()
+	switch b.e.Moment {
+	case agent.SubagentStart: // whoever starts it goes on
+		return b.note(journal.Line{State: journal.Told, Events: b.began()})
+	case agent.SubagentStop:
+		return b.note(journal.Line{State: journal.Over, Events: b.ended()})
 	}
-	if b.e.Moment == agent.SubagentStop {
-		l.Events = b.ended()
-	}
-	return b.note(l)
+	return b.note(journal.Line{State: journal.Over})
 }
 
 func (b *bench) began() []event.Event {
@@ -316,81 +330,25 @@ func (b *bench) stop(ctx context.Context) error {
 	if b.s == nil {
 		return nil
 	}
-	l := journal.Line{State: journal.Told, Events: b.ended()}
+	if err := b.note(journal.Line{State: journal.Over, Events: b.ended()}); err != nil {
+		return err
+	}
 	if b.workTree() != "" {
 		found, err := b.compare(ctx)
 		if err != nil {
 			return err
 		}
-		for _, c := range found[:min(len(found), maxUnrecorded)] {
-			l.Events = append(l.Events, c.event(b.in.Moment, ""))
+		for some := range slices.Chunk(found[:min(len(found), maxUnrecorded)], 16) { // a line holds as many, however long they are
+			l := journal.Line{State: journal.Told}
+			for _, c := range some {
+				l.Untold, l.Events = append(l.Untold, c.file), append(l.Events, c.event(b.in.Moment, ""))
+			}
+			if err := b.note(l); err != nil {
+				return err
+			}
 		}
-	}
-	if err := b.note(l); err != nil {
-		return err
 	}
 	return b.seal(ctx)
-}
-
-// change is a change of the work tree that nobody told of.
-type change struct {
-	path, sha256 string
-	reason       string
-}
-
-func (c *change) event(moment, commit string) event.Event {
-	data := map[string]any{"path": strings.ToValidUTF8(c.path, "\uFFFD"), "moment": moment}
-	put(data, "sha256", c.sha256)
-	put(data, "commit", commit)
-	put(data, "reason", c.reason)
-	return event.Event{Kind: "change_unrecorded", Data: data}
-}
-
-// compare finds what changed in the work tree since the first line of the journal without a call that tells of it.
-func (b *bench) compare(ctx context.Context) ([]change, error) {
-	r, err := b.journal().Receipts(b.in.Now())
-	if err != nil || r.Since == 0 {
-		return nil, err
-	}
-	st, err := b.s.Repo().Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	paths := slices.Clone(st.Untracked)
-	for _, c := range st.Changes {
-		if c.Unstaged != '.' || c.Staged != '.' {
-			paths = append(paths, c.Path)
-		}
-	}
-	return b.unexplained(&r, paths), nil
-}
-
-// unexplained returns those of changed paths that no call tells of.
-func (b *bench) unexplained(r *journal.Receipts, paths []string) []change {
-	work := b.workTree()
-	var out []change
-	for _, p := range paths {
-		if strings.HasSuffix(p, "/") {
-			continue // a repository within
-		}
-		at := filepath.Join(work, filepath.FromSlash(p))
-		when, there := changedAt(at)
-		if !there {
-			when, _ = changedAt(filepath.Dir(at)) // it is gone, and its folder tells when
-		}
-		if when != 0 && when < r.Since-journal.Slack {
-			continue // before the session
-		}
-		if r.Covers(p, "", when) {
-			continue
-		}
-		f, _ := fileAt(at)
-		if r.Covers(p, f.SHA256, when) {
-			continue
-		}
-		out = append(out, change{path: p, sha256: f.SHA256})
-	}
-	return out
 }
 
 // seal takes the journal of the session into the ledger of who acts, as one segment. Where nobody acts whose key is here it stays.

@@ -46,6 +46,9 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 		return nil, in.failed(s.Repo(), ids, err)
 	}
 	made, err := in.seal(ctx, s, root, ids)
+	if u := (*untold)(nil); errors.As(err, &u) && !errors.Is(err, provenance.ErrDenied) {
+		ids = u.commits // the others are sealed
+	}
 	if err != nil {
 		return nil, in.failed(s.Repo(), ids, err)
 	}
@@ -93,22 +96,12 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		}
 		commits = append(commits, c)
 	}
-	var u *untold
-	if in.Moment == "post-commit" && len(commits) == 1 {
-		if u, err = in.untoldOf(s, root, hand.Principal, commits[0]); err != nil {
-			return nil, err
-		}
-		if u != nil && root.Policy.AgentTools().RefuseUnrecorded() {
-			return nil, errors.Join(u, in.tellUntold(ctx, k, u, commits[0].ID.String()))
-		}
+	commits, lacking, err := in.receipted(ctx, k, ref, commits)
+	if err != nil {
+		return nil, err
 	}
 	made, err := k.Seal(ctx, prov.Witness, ref, commits)
-	if u != nil {
-		if terr := in.tellUntold(ctx, k, u, commits[0].ID.String()); terr != nil {
-			in.say("%v, and that could not be recorded: %v", u, terr)
-		}
-	}
-	if errors.Is(err, provenance.ErrDenied) && root.Policy.Exempts(trust.Kind(hand.Principal.Kind)) {
+	if lacking == nil && errors.Is(err, provenance.ErrDenied) && root.Policy.Exempts(trust.Kind(hand.Principal.Kind)) {
 		exempt, verr := root.Exempted(ctx, s, commits, provenance.Options{Now: in.Now(), Asker: in.askers(s.Repo())})
 		if verr == nil && !slices.ContainsFunc(commits, func(c git.Commit) bool { return !exempt[c.ID] }) {
 			return nil, nil
@@ -122,6 +115,9 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	}
 	if err == nil {
 		err = in.link(ctx, k)
+	}
+	if lacking != nil {
+		err = errors.Join(lacking, err)
 	}
 	return made, err
 }

@@ -19,7 +19,7 @@ func (b *bench) start(ctx context.Context) (agent.Reply, error) {
 	if b.s == nil {
 		return agent.Reply{}, nil
 	}
-	err := b.note(journal.Line{State: journal.Told, Events: b.began()})
+	err := b.note(journal.Line{State: journal.Over, Events: b.began()})
 	var lines []string
 	say := func(format string, a ...any) { lines = append(lines, oneLine(fmt.Sprintf(format, a...))) }
 	a, why := b.who(ctx)

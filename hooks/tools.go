@@ -26,6 +26,8 @@ type Tooling struct {
 	Shell func(command, dir, home string, alias func(string) (string, bool)) agent.Effects
 	Home  string // the user's
 	Bin   string // where our programs stand
+	// Above are names of the processes that we were started by, the nearest first, which no others ever have. None: they are not known.
+	Above []string
 }
 
 // bench is one moment of an agent's in one repository.
@@ -47,7 +49,7 @@ type bench struct {
 // nothing. An error says that there is no answer: before a tool that is a refusal, as [agent.Refuse] writes it.
 func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.Reply, error) {
 	in.Moment, in.Tool, in.Attended, in.Ask = string(e.Moment), e.Agent, false, nil
-	in.Env = elsewhere(in.Env)
+	in.Env = unled(in.Env)
 	dir := e.Cwd
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(in.Dir, dir) // where the agent started us
@@ -65,7 +67,7 @@ func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.R
 	case agent.BeforeTool:
 		return b.before(ctx, dir)
 	case agent.AfterTool:
-		return agent.Reply{}, b.after(dir)
+		return b.after(ctx, dir)
 	case agent.SessionStart:
 		return b.start(ctx)
 	case agent.Stop, agent.SessionEnd:
@@ -77,12 +79,13 @@ func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.R
 // maxNamed is how many places that a command names are looked at for what it goes around.
 const maxNamed = 64
 
-// elsewhere is an environment without what says which repository Git works in, since an agent's tool is not started by Git; and without
+// unled is an environment without what says which repository Git works in, and where it looks for one, since an agent's tool is not started by Git; and without
 // the ssh-agent, where keys of people are.
-func elsewhere(env []string) []string {
+func unled(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX", "SSH_AUTH_SOCK"}, name)
+		kept := name == "GIT_EXEC_PATH" || strings.HasPrefix(name, "GIT_CONFIG_") || strings.HasPrefix(name, "GIT_TRACE")
+		return name == "SSH_AUTH_SOCK" || strings.HasPrefix(name, "GIT_") && !kept
 	})
 }
 
@@ -127,8 +130,8 @@ func (b *bench) who(ctx context.Context) (*acting, error) {
 	return b.acting, b.why
 }
 
-// before decides whether a tool may run.
-func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
+// effects are what a tool would do, or did: the places that it writes, those in other work trees by the folder that these begin at, and what it looks at.
+func (b *bench) effects(ctx context.Context, dir string) (mine []site, others map[string][]site, reads []string, err error) {
 	var alias func(string) (string, bool)
 	if b.s != nil {
 		config := b.s.Repo().Config()
@@ -141,10 +144,13 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 		}
 	}
 	written, reads, err := b.targets(dir)
-	if err != nil {
-		return agent.Reply{}, err
+	if errors.Is(err, errSites) && b.asWhole(ctx, dir) {
+		written, reads, err = b.targets(dir)
 	}
-	mine, others := b.apart(written)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	mine, others = b.apart(written)
 	if len(b.out.Around) > 0 || len(b.out.As) > 0 { // it may be about a repository that is only named
 		for _, p := range slices.Concat(reads, b.e.Roots)[:min(len(reads)+len(b.e.Roots), maxNamed)] {
 			if at, err := follow(p, true); err == nil {
@@ -158,12 +164,11 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 			}
 		}
 	}
-	if b.s != nil {
-		if r, err := b.judge(ctx, mine, reads); err != nil || r.Deny != "" {
-			return r, err
-		}
-	}
-	// What the tool writes in other repositories is asked there.
+	return mine, others, reads, nil
+}
+
+// elsewhere does something in each other repository that a tool writes in and that is governed.
+func (b *bench) elsewhere(ctx context.Context, others map[string][]site, do func(o *bench, written []site) (agent.Reply, error)) (agent.Reply, error) {
 	for _, top := range sortedKeys(others) {
 		o := &bench{in: b.in, t: b.t, e: b.e, out: b.out}
 		if err := o.open(ctx, top); err != nil {
@@ -172,7 +177,7 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 		if o.s == nil {
 			continue
 		}
-		r, err := o.judge(ctx, others[top], reads)
+		r, err := do(o, others[top])
 		o.close()
 		if err != nil || r.Deny != "" {
 			return r, err
@@ -181,17 +186,33 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 	return agent.Reply{}, nil
 }
 
+// before decides whether a tool may run.
+func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
+	mine, others, reads, err := b.effects(ctx, dir)
+	if err != nil {
+		return agent.Reply{}, err
+	}
+	if b.s != nil {
+		if r, err := b.judge(ctx, mine, reads); err != nil || r.Deny != "" {
+			return r, err
+		}
+	} else if why := b.guardedAtHome(mine, reads); why != "" {
+		return agent.Reply{Deny: "covenant: refused: " + oneLine(why) + "\nhint: no grant allows this; ask a person to do it"}, nil
+	}
+	return b.elsewhere(ctx, others, func(o *bench, written []site) (agent.Reply, error) { return o.judge(ctx, written, reads) })
+}
+
 // judge decides in one repository. written are the places that the tool would write there.
 func (b *bench) judge(ctx context.Context, written []site, reads []string) (agent.Reply, error) {
 	paths := b.inTree(written)
-	if err := b.note(journal.Line{State: journal.Invoked, Paths: paths, Events: b.invoked(paths)}); err != nil && b.e.Kind != agent.Read {
+	if err := b.note(journal.Line{State: journal.Invoked, Events: b.invoked(paths)}); err != nil && b.e.Kind != agent.Read {
 		return agent.Reply{}, err
 	}
 	why, hints, needed := b.decide(ctx, written, paths, reads)
 	if why == "" {
 		return agent.Reply{}, nil
 	}
-	b.hide(paths)
+	b.hide()
 	lines := []string{"covenant: refused: " + oneLine(why)}
 	for _, h := range b.record(ctx, why, hints, needed) {
 		lines = append(lines, "hint: "+oneLine(h))

@@ -33,7 +33,6 @@ type meaning struct {
 	Sub     string     `json:"sub"`
 	Tool    string     `json:"tool"`
 	Kind    agent.Kind `json:"kind"`
-	Known   bool       `json:"known"`
 	Paths   []string   `json:"paths"`
 	Command string     `json:"command"`
 	Cwd     string     `json:"cwd"`
@@ -86,7 +85,7 @@ func TestVectors(t *testing.T) {
 			if want.Agent == "" {
 				want.Agent = name
 			}
-			got := meaning{e.Agent, e.Session, e.Turn, e.Call, e.Sub, e.Tool, e.Kind, e.Known, e.Paths, e.Command, e.Cwd, e.Source, e.Active, e.Model, e.Version, e.Failed}
+			got := meaning{e.Agent, e.Session, e.Turn, e.Call, e.Sub, e.Tool, e.Kind, e.Paths, e.Command, e.Cwd, e.Source, e.Active, e.Model, e.Version, e.Failed}
 			a, _ := json.Marshal(got)
 			b, _ := json.Marshal(want)
 			if !bytes.Equal(a, b) {

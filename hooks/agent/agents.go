@@ -342,7 +342,7 @@ func decodeGeneric(p payload, e *Event) error {
 		if !slices.Contains([]Kind{Edit, Shell, Read, MCP, Other}, Kind(kind)) {
 			return bad("kind %.40q is none of edit, shell, read, mcp, other", kind)
 		}
-		e.Kind, e.Known = Kind(kind), true
+		e.Kind = Kind(kind)
 	}
 	paths, err := p.list("paths")
 	if err != nil {

@@ -73,7 +73,6 @@ type Event struct {
 	SubKind string
 	Tool    string
 	Kind    Kind
-	Known   bool     // the tool is one that its agent documents
 	Paths   []string // that the tool names: it writes them where Kind is Edit
 	Command string   // of a shell
 	Cwd     string
@@ -103,9 +102,6 @@ type Change struct {
 	Text  string
 	Whole bool // it is all there is in the file then
 }
-
-// Writes reports whether the tool writes the paths it names.
-func (e *Event) Writes() bool { return e.Kind == Edit }
 
 // Action is what is granted for a call of a tool: tool.call.<name>, where letters are small, and bytes that no action has are
 // "_0x" and two hexadecimal digits. "_0x" itself is written so, and no two names are one but for the case of letters. "" where

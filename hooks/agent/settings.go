@@ -7,7 +7,7 @@ func Settings(home, project string) []string {
 	var out []string
 	if home != "" {
 		for _, f := range []string{
-			".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml", ".cursor/hooks.json", ".gemini/settings.json", ".copilot/hooks",
+			".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml", ".cursor/hooks.json", ".gemini/settings.json", ".gemini/.env", ".copilot/hooks",
 			".config/opencode/plugins", ".config/opencode/plugin", ".config/opencode/opencode.json", ".config/opencode/opencode.jsonc",
 		} {
 			out = append(out, filepath.Join(home, filepath.FromSlash(f)))
@@ -15,7 +15,7 @@ func Settings(home, project string) []string {
 	}
 	if project != "" {
 		for _, f := range []string{
-			".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml", ".cursor/hooks.json", ".gemini/settings.json", ".github/hooks",
+			".claude/settings.json", ".claude/settings.local.json", ".codex/hooks.json", ".codex/config.toml", ".cursor/hooks.json", ".gemini/settings.json", ".gemini/.env", ".github/hooks",
 			".opencode/plugins", ".opencode/plugin", "opencode.json", "opencode.jsonc",
 		} {
 			out = append(out, filepath.Join(project, filepath.FromSlash(f)))

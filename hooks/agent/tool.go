@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// What tools of all agents do, by their names in small letters. A name means the same for every agent; who is given another meaning by
+// What tools of all agents do, by their names in small letters; what is none of these is [Other]. A name means the same for every agent; who is given another meaning by
 // one agent is not here.
 var kinds = map[Kind][]string{
 	Edit: {
@@ -22,26 +22,21 @@ var kinds = map[Kind][]string{
 		"cat", "codebase_search", "file_search", "glob", "grep", "grep_search", "list", "list_dir", "list_directory", "ls", "lsp", "notebookread", "read", "read_file", "read_many_files",
 		"rg", "search_file_content", "semantic_search", "semsearch", "view", "view_image",
 	},
-	Other: {
-		"agent", "ask_user", "askuserquestion", "bashoutput", "enterplanmode", "exit_plan_mode", "exitplanmode", "fetch_rules", "get_internal_docs", "google_web_search", "killbash", "killshell",
-		"read_bash", "read_powershell", "report_intent", "save_memory", "skill", "stop_bash", "stop_powershell", "task", "taskoutput", "todoread", "todowrite", "todo", "update_plan", "update_todo", "web_fetch", "web_search", "webfetch", "websearch",
-		"write_todos",
-	},
 }
 
-// kindOf returns what a tool does, and whether an agent documents one of this name.
-func kindOf(tool string) (Kind, bool) {
+// kindOf returns what a tool of this name does.
+func kindOf(tool string) Kind {
 	name := strings.ToLower(tool)
 	name = strings.TrimPrefix(name, "functions.")
 	for kind, names := range kinds {
 		if slices.Contains(names, name) {
-			return kind, true
+			return kind
 		}
 	}
 	if strings.HasPrefix(name, "mcp__") || strings.HasPrefix(name, "mcp:") || strings.HasPrefix(name, "mcp_") {
-		return MCP, false
+		return MCP
 	}
-	return Other, false
+	return Other
 }
 
 // Names of arguments.
@@ -56,7 +51,7 @@ var (
 // call fills in what a tool is called with.
 func (e *Event) call(tool string, args payload) error {
 	e.Tool = tool
-	e.Kind, e.Known = kindOf(tool)
+	e.Kind = kindOf(tool)
 	if args == nil {
 		args = payload{}
 	}
@@ -90,7 +85,7 @@ func (e *Event) parallel(raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &uses); err != nil || len(uses) == 0 || len(uses) > 64 {
 		return bad("tool_uses is no list of calls")
 	}
-	e.Kind, e.Known = Read, true
+	e.Kind = Read
 	for _, u := range uses {
 		name, err := u.text("recipient_name", "tool_name", "name")
 		if err != nil || name == "" {
@@ -110,7 +105,6 @@ func (e *Event) parallel(raw json.RawMessage) error {
 		if one.Kind == Edit && len(one.Paths) == 0 {
 			return bad("%s names no file", name)
 		}
-		e.Known = e.Known && one.Known
 		order := []Kind{Read, Other, MCP, Shell, Edit}
 		if slices.Index(order, one.Kind) > slices.Index(order, e.Kind) {
 			e.Kind = one.Kind

@@ -37,12 +37,14 @@ const (
 type Line struct {
 	At      int64         `json:"at"` // milliseconds since 1970
 	Session string        `json:"session,omitempty"`
+	Sub     string        `json:"sub,omitempty"` // the sub-agent whose call it is
 	Call    string        `json:"call,omitempty"`
 	Tool    string        `json:"tool,omitempty"`
 	Kind    string        `json:"kind,omitempty"`
 	State   State         `json:"state"`
-	Paths   []string      `json:"paths,omitempty"` // of the work tree, that the call names as written
-	Files   []File        `json:"files,omitempty"` // as the call left them
+	Above   []string      `json:"above,omitempty"`  // names of the processes that whoever says it was started by, the nearest first; none where they are not known
+	Files   []File        `json:"files,omitempty"`  // as the call left them
+	Untold  []File        `json:"untold,omitempty"` // changes that no call tells of, and that are recorded with this line
 	Events  []event.Event `json:"events,omitempty"`
 }
 
@@ -55,13 +57,18 @@ const (
 	Denied   State = "denied"
 	Returned State = "returned"
 	Told     State = "told" // nothing of a call
+	Over     State = "over" // nothing of a call, and that no call of who says it runs any more
 )
 
-// File is a file as a call left it.
+// File is what stands at a path of a work tree.
 type File struct {
 	Path   string `json:"path"`
-	SHA256 string `json:"sha256,omitempty"` // "" when it is gone
+	Mode   string `json:"mode,omitempty"`   // as Git has it: "100644", "100755", "120000"; "" when nothing is there
+	SHA256 string `json:"sha256,omitempty"` // of its content; "" when nothing is there, and of what is not read
 }
+
+// read reports whether it is known what stands there.
+func (f File) read() bool { return f.Mode == "" || f.SHA256 != "" }
 
 // Journal is the files of one work tree.
 type Journal struct {
@@ -90,7 +97,7 @@ func (j Journal) Add(l Line) error {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if len(b) > MaxLine {
-		l.Paths, l.Files = l.Paths[:min(len(l.Paths), 64)], l.Files[:min(len(l.Files), 64)]
+		l.Files, l.Untold = l.Files[:min(len(l.Files), 64)], l.Untold[:min(len(l.Untold), 64)]
 		if len(l.Events) > 1 {
 			l.Events = l.Events[:1]
 		}
@@ -280,92 +287,4 @@ func (j Journal) Sweep(before time.Time) {
 			_ = errors.Join(os.Remove(file), os.Remove(file+".sealed"))
 		}
 	}
-}
-
-// Window is a time in which a call of a tool may have changed anything.
-type Window struct{ From, To int64 } // milliseconds, both included
-
-// Receipts are what sessions say was done.
-type Receipts struct {
-	Since   int64             // the first line of any session; 0: there is none
-	Windows []Window          // of calls that run programs
-	Content map[string]string // path → SHA-256 as a call left it last, "" where it was gone
-	Named   map[string]bool   // paths that a call that was let through names
-}
-
-// open is how long a call lasts at most that nobody said the end of.
-const open = 10 * 60 * 1000
-
-// Slack is how much clocks of a file system and of a process may differ, in milliseconds: a kernel stamps files by its last tick.
-const Slack = 50
-
-// Receipts puts together what all sessions say, as of a moment.
-func (j Journal) Receipts(now time.Time) (Receipts, error) {
-	r := Receipts{Content: map[string]string{}, Named: map[string]bool{}}
-	pages, err := j.All()
-	if err != nil {
-		return r, err
-	}
-	for _, p := range pages {
-		r.add(p.Lines, now.UnixMilli())
-	}
-	return r, nil
-}
-
-func (r *Receipts) add(lines []Line, now int64) {
-	type call struct {
-		from int64
-		call string
-		kind string
-	}
-	var running []call
-	end := func(c call, at int64) {
-		if c.kind != "edit" && c.kind != "read" {
-			r.Windows = append(r.Windows, Window{c.from - Slack, at + Slack})
-		}
-	}
-	for _, l := range lines {
-		if r.Since == 0 || l.At < r.Since {
-			r.Since = l.At
-		}
-		switch l.State {
-		case Invoked:
-			running = append(running, call{l.At, l.Call, l.Kind})
-			for _, p := range l.Paths {
-				r.Named[p] = true
-			}
-		case Denied, Returned:
-			i := slices.IndexFunc(running, func(c call) bool { return c.call == l.Call })
-			if i < 0 {
-				break
-			}
-			if l.State == Returned {
-				end(running[i], l.At)
-			} else {
-				for _, p := range l.Paths {
-					delete(r.Named, p)
-				}
-			}
-			running = slices.Delete(running, i, i+1)
-			for _, f := range l.Files {
-				r.Content[f.Path] = f.SHA256
-			}
-		case Told:
-			for _, c := range running { // the session goes on: whoever was running was not told of its end
-				end(c, min(l.At, c.from+open))
-			}
-			running = nil
-		}
-	}
-	for _, c := range running {
-		end(c, min(now, c.from+open))
-	}
-}
-
-// Covers reports whether a change of a path is told of: its content is what a call left, or it was made while one ran that could make any.
-func (r *Receipts) Covers(path, sha256 string, changed int64) bool {
-	if was, ok := r.Content[path]; ok && was == sha256 {
-		return true
-	}
-	return slices.ContainsFunc(r.Windows, func(w Window) bool { return changed >= w.From && changed <= w.To })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func TestAtOnce(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for k := range 50 {
-				if err := j.Add(journal.Line{Session: "s", Call: fmt.Sprint(i, "-", k), State: journal.Invoked, Paths: []string{string(make([]byte, 4000))}}); err != nil {
+				if err := j.Add(journal.Line{Session: "s", Call: fmt.Sprint(i, "-", k), State: journal.Invoked, Files: []journal.File{{Path: string(make([]byte, 4000))}}}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -77,7 +78,7 @@ func TestCutAnywhere(t *testing.T) {
 func TestChanged(t *testing.T) {
 	dir := t.TempDir()
 	j := journal.Of(dir, "/w")
-	if err := j.Add(journal.Line{Session: "s", Call: "one", State: journal.Invoked, Paths: []string{"a"}}); err != nil {
+	if err := j.Add(journal.Line{Session: "s", Call: "one", State: journal.Invoked, Files: []journal.File{{Path: "a"}}}); err != nil {
 		t.Fatal(err)
 	}
 	whole, _ := os.ReadFile(file(t, dir))
@@ -136,14 +137,23 @@ func TestReceipts(t *testing.T) {
 	at := func(ms int64, state journal.State, call, kind string, files ...journal.File) journal.Line {
 		return journal.Line{At: ms, Session: "s", Call: call, Kind: kind, State: state, Files: files}
 	}
+	x := func(mode, sum string) journal.File { return journal.File{Path: "x", Mode: mode, SHA256: sum} }
 	j := journal.Of(t.TempDir(), "/w")
 	for _, l := range []journal.Line{
-		at(10_000, journal.Told, "", ""),
-		at(20_000, journal.Invoked, "a", "edit"), at(21_000, journal.Returned, "a", "edit", journal.File{Path: "x", SHA256: "aa"}),
+		at(10_000, journal.Over, "", ""),
+		at(20_000, journal.Invoked, "a", "edit"), at(21_000, journal.Returned, "a", "edit", x("100644", "aa"), journal.File{Path: "gone"}, journal.File{Path: "large", Mode: "100644"}),
 		at(30_000, journal.Invoked, "b", "shell"), at(35_000, journal.Returned, "b", "shell"),
 		at(40_000, journal.Invoked, "c", "shell"), at(41_000, journal.Denied, "c", "shell"),
-		at(50_000, journal.Invoked, "d", "shell"), at(60_000, journal.Told, "", ""),
-		at(70_000, journal.Invoked, "e", "mcp"),
+		at(50_000, journal.Invoked, "d", "shell"), at(60_000, journal.Over, "", ""), // refused elsewhere, or broken off
+		at(61_000, journal.Invoked, "", "shell"), at(62_000, journal.Invoked, "", "shell"), at(63_000, journal.Returned, "", "shell"), at(64_000, journal.Over, "", ""), // calls without names
+		at(65_000, journal.Invoked, "e", "shell"), at(66_000, journal.Over, "", ""), at(68_000, journal.Returned, "e", "shell"), // somebody said something meanwhile
+		at(69_000, journal.Invoked, "f", "shell"), at(69_500, journal.Told, "", ""), // a sub-agent began
+		{At: 70_000, Session: "s", Sub: "sub", Call: "g", Kind: "mcp", State: journal.Invoked},
+		at(71_000, journal.Over, "", ""),                                                                                                                                                                                    // of the agent itself
+		at(73_000, journal.Invoked, "i", "shell"), at(74_000, journal.Invoked, "k", "read"), at(74_500, journal.Returned, "k", "read"), at(75_000, journal.Invoked, "l", "read"), at(75_100, journal.Returned, "l", "read"), // refused elsewhere, and the agent went on
+		at(76_000, journal.Invoked, "m", "shell"), at(76_100, journal.Invoked, "n", "read"), at(76_200, journal.Returned, "n", "read"), at(76_300, journal.Invoked, "o", "read"), at(76_400, journal.Returned, "o", "read"), at(77_000, journal.Returned, "m", "shell"), // three at once
+		at(80_000, journal.Invoked, "h", "edit"), at(81_000, journal.Returned, "h", "edit", x("100644", "bb")),
+		{At: 90_000, Session: "s", State: journal.Told, Untold: []journal.File{{Path: "u", Mode: "100644", SHA256: "uu"}}},
 	} {
 		if err := j.Add(l); err != nil {
 			t.Fatal(err)
@@ -153,26 +163,86 @@ func TestReceipts(t *testing.T) {
 	if err != nil || r.Since != 10_000 {
 		t.Fatal(r.Since, err)
 	}
-	for _, c := range []struct {
-		path, sum string
-		at        int64
-		told      bool
-	}{
-		{"x", "aa", 99_000_000, true},
-		{"x", "bb", 20_500, false},
-		{"y", "aa", 20_500, false},
-		{"y", "q", 30_000, true},
-		{"y", "q", 35_040, true},
-		{"y", "q", 36_000, false},
-		{"y", "q", 40_500, false},
-		{"y", "q", 55_000, true},
-		{"y", "q", 61_000, false},
-		{"y", "q", 100_000, true},
-		{"y", "q", 670_000, true},
-		{"y", "q", 671_000, false},
+	for ms, want := range map[int64]string{
+		20_500: "", 30_000: "ran", 35_040: "ran", 36_000: "", 40_500: "", 55_000: "cut", 60_500: "", 61_500: "cut", 62_500: "ran cut", 63_500: "cut", 67_000: "ran", 69_200: "cut", 72_000: "ran", 74_700: "ran cut", 75_500: "ran", 76_900: "ran", 670_000: "ran", 671_000: "",
 	} {
-		if got := r.Covers(c.path, c.sum, c.at); got != c.told {
-			t.Errorf("%s %s at %d: %v", c.path, c.sum, c.at, got)
+		got := ""
+		if r.Ran(ms) {
+			got = "ran"
+		}
+		if r.Cut(ms) {
+			got += " cut"
+		}
+		if strings.TrimSpace(got) != want {
+			t.Errorf("at %d: %q, not %q", ms, got, want)
+		}
+	}
+	for _, c := range []struct {
+		file             journal.File
+		left, once, said bool
+	}{
+		{x("100644", "bb"), true, true, false},
+		{x("100644", "aa"), false, true, false},
+		{x("100755", "bb"), false, false, false},
+		{x("120000", "bb"), false, false, false},
+		{x("", ""), false, false, false},
+		{x("100644", ""), false, false, false},
+		{journal.File{Path: "gone"}, true, true, false},
+		{journal.File{Path: "gone", Mode: "100644", SHA256: "aa"}, false, false, false},
+		{journal.File{Path: "gone", Mode: "100644"}, false, false, false},
+		{journal.File{Path: "large", Mode: "100644"}, false, false, false},
+		{journal.File{Path: "u", Mode: "100644", SHA256: "uu"}, false, false, true},
+		{journal.File{Path: "u"}, false, false, false},
+	} {
+		if left, once, said := r.Left(c.file), r.Once(c.file), r.Said(c.file); left != c.left || once != c.once || said != c.said {
+			t.Errorf("%+v: left %v, once %v, said %v", c.file, left, once, said)
+		}
+	}
+}
+
+// TestBelow: what a call runs opens no call of its own, ends none, and leaves no receipt; what the agent says at once does.
+func TestBelow(t *testing.T) {
+	line := func(ms int64, session string, state journal.State, call string, above []string, files ...journal.File) journal.Line {
+		return journal.Line{At: ms, Session: session, Call: call, Kind: "shell", State: state, Above: above, Files: files}
+	}
+	x := func(path string) journal.File { return journal.File{Path: path, Mode: "100644", SHA256: path} }
+	agent, wrapped, tool, none := []string{"9.9", "1.1"}, []string{"sh.1", "9.9", "1.1"}, []string{"sh.2", "tool.1", "9.9", "1.1"}, []string(nil)
+	for what, c := range map[string]struct {
+		outer, inner []string
+		told         bool
+	}{
+		"below":           {agent, tool, false},
+		"below a wrapper": {wrapped, tool, false},
+		"beside":          {agent, agent, true},
+		"beside, wrapped": {wrapped, []string{"sh.3", "9.9", "1.1"}, true},
+		"another tree":    {agent, []string{"8.8"}, true},
+		"not known":       {none, tool, true},
+		"not said":        {agent, none, true},
+	} {
+		for _, session := range []string{"s", "other"} {
+			j := journal.Of(t.TempDir(), "/w")
+			for _, l := range []journal.Line{
+				line(10_000, "s", journal.Invoked, "a", c.outer),
+				line(11_000, session, journal.Invoked, "b", c.inner),
+				line(12_000, session, journal.Returned, "c", c.inner, x("left")),
+				line(13_000, "s", journal.Returned, "a", c.inner, x("own")),
+				line(20_000, "s", journal.Returned, "a", c.outer, x("end")),
+				line(30_000, session, journal.Returned, "d", c.inner, x("later")),
+			} {
+				if err := j.Add(l); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := j.Receipts(time.UnixMilli(40_000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Ran(35_000) != c.told || r.Once(x("left")) != c.told || !r.Once(x("end")) || !r.Once(x("later")) || !r.Ran(12_000) {
+				t.Errorf("%s, %s: %v %v %v %v", what, session, r.Ran(35_000), r.Once(x("left")), r.Once(x("end")), r.Once(x("later")))
+			}
+			if r.Once(x("own")) != c.told || !c.told && !r.Ran(19_000) {
+				t.Errorf("%s, %s: its end is said by what it runs: %v, %v", what, session, r.Once(x("own")), r.Ran(19_000))
+			}
 		}
 	}
 }

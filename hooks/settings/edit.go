@@ -19,18 +19,30 @@ func parse(text []byte) (hujson.Value, *hujson.Object, error) {
 	if !ok {
 		return v, nil, fmt.Errorf("%w: there is no object", ErrFile)
 	}
-	return v, root, once(root)
+	return v, root, once(&v)
 }
 
-// once refuses an object in which a name occurs twice: which of them the agent takes is not known.
-func once(o *hujson.Object) error {
-	seen := map[string]bool{}
-	for _, m := range o.Members {
-		name, _ := m.Name.Value.(hujson.Literal)
-		if seen[name.String()] {
-			return fmt.Errorf("%w: %q occurs twice", ErrFile, name.String())
+// once refuses settings in which an object has a name twice: which of them the agent takes is not known.
+func once(v *hujson.Value) error {
+	switch x := v.Value.(type) {
+	case *hujson.Array:
+		for i := range x.Elements {
+			if err := once(&x.Elements[i]); err != nil {
+				return err
+			}
 		}
-		seen[name.String()] = true
+	case *hujson.Object:
+		seen := map[string]bool{}
+		for i := range x.Members {
+			name, _ := x.Members[i].Name.Value.(hujson.Literal)
+			if seen[name.String()] {
+				return fmt.Errorf("%w: %q occurs twice", ErrFile, name.String())
+			}
+			seen[name.String()] = true
+			if err := once(&x.Members[i].Value); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -54,14 +66,71 @@ func lists(root *hujson.Object) (*hujson.Object, error) {
 	if !ok {
 		return nil, fmt.Errorf(`%w: "hooks" is no object`, ErrFile)
 	}
-	return o, once(o)
+	return o, nil
+}
+
+// names reports which lists of events settings have; "" is all of them.
+func names(text []byte) func(event string) bool {
+	var hooks *hujson.Object
+	if _, root, err := parse(text); err == nil {
+		hooks, _ = lists(root)
+	}
+	return func(event string) bool { return hooks != nil && (event == "" || member(hooks, event) != nil) }
+}
+
+// bare reports whether settings say nothing but their version.
+func bare(text []byte) bool {
+	v, root, err := parse(text)
+	if err != nil {
+		return false
+	}
+	for i := range root.Members {
+		if l, ok := root.Members[i].Name.Value.(hujson.Literal); !ok || l.String() != "version" {
+			return false
+		}
+	}
+	return v.IsStandard()
+}
+
+// lined edits settings whose lines end in a carriage return and a line feed as if they ended in a line feed.
+func lined(text []byte, edit func([]byte) ([]byte, error)) ([]byte, error) {
+	lf, crlf := []byte("\n"), []byte("\r\n")
+	if n := bytes.Count(text, lf); n == 0 || n != bytes.Count(text, crlf) {
+		return edit(text)
+	}
+	out, err := edit(bytes.ReplaceAll(text, crlf, lf))
+	return bytes.ReplaceAll(out, lf, crlf), err
+}
+
+// cutOut takes out of settings what an installation put into base, which became left, where all of that still stands there as it was written, once.
+func cutOut(now, left, base []byte) ([]byte, bool) {
+	n := 0
+	for n < len(base) && base[n] == left[n] {
+		n++
+	}
+	m := 0
+	for m < len(base)-n && base[len(base)-1-m] == left[len(left)-1-m] {
+		m++
+	}
+	put := left[n : len(left)-m]
+	if len(put) == 0 || bytes.Count(now, put) != 1 {
+		return nil, false
+	}
+	out := bytes.Replace(now, put, base[n:len(base)-m], 1)
+	v, _, err := parse(out)
+	if err != nil || json.Valid(now) && !v.IsStandard() {
+		return nil, false // what was put beside it belongs to it
+	}
+	rest, err := without(out, func(string) bool { return true })
+	return out, err == nil && bytes.Equal(rest, out)
 }
 
 // with returns settings with our hooks. Without any there before they are those that we would write.
 func with(text []byte, there bool, l layout, p Place) ([]byte, error) {
-	if !there || len(bytes.TrimSpace(text)) == 0 {
-		text = []byte("{}\n")
-	}
+	return lined(before{There: there, Text: text}.base(), func(text []byte) ([]byte, error) { return put(text, l, p) })
+}
+
+func put(text []byte, l layout, p Place) ([]byte, error) {
 	v, root, err := parse(text)
 	if err != nil {
 		return nil, err
@@ -157,11 +226,15 @@ func add(a *hujson.Array, v any, outer string) {
 	a.Elements = append(a.Elements, e)
 }
 
-// without returns settings without our hooks, and without what held nothing else.
-func without(text []byte) ([]byte, error) {
+// without returns settings without our hooks, and without the lists that held nothing else and were not there before.
+func without(text []byte, had func(event string) bool) ([]byte, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return text, nil
 	}
+	return lined(text, func(text []byte) ([]byte, error) { return take(text, had) })
+}
+
+func take(text []byte, had func(event string) bool) ([]byte, error) {
 	v, root, err := parse(text)
 	if err != nil {
 		return nil, err
@@ -179,8 +252,9 @@ func without(text []byte) ([]byte, error) {
 		if !ok {
 			continue
 		}
+		name, _ := hooks.Members[i].Name.Value.(hujson.Literal)
 		gone := strip(arr)
-		if took = took || gone; gone && len(arr.Elements) == 0 {
+		if took = took || gone; gone && len(arr.Elements) == 0 && !had(name.String()) {
 			cut(hooks, i)
 			i--
 		}
@@ -188,7 +262,7 @@ func without(text []byte) ([]byte, error) {
 	if !took {
 		return text, nil
 	}
-	if len(hooks.Members) == 0 {
+	if len(hooks.Members) == 0 && !had("") {
 		for i := range root.Members {
 			if l, ok := root.Members[i].Name.Value.(hujson.Literal); ok && l.String() == "hooks" {
 				cut(root, i)

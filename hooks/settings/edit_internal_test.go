@@ -24,7 +24,7 @@ func FuzzEdit(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			out, err := without(put)
+			out, err := without(put, func(string) bool { return false })
 			if err != nil {
 				t.Fatalf("%q became %q, which is not read: %v", text, put, err)
 			}

@@ -16,6 +16,28 @@ func plugin(command func(Hook) string, hooks []Hook) []byte {
 	return []byte(strings.Replace(pluginText, "COMMANDS", string(said), 1))
 }
 
+// pluginLines returns the lines of a plugin that is ours to the last byte, but for the lines.
+func pluginLines(text []byte) (map[string]string, bool) {
+	head, tail, _ := strings.Cut(pluginText, "COMMANDS")
+	rest, begins := strings.CutPrefix(string(text), head)
+	said, ends := strings.CutSuffix(rest, tail)
+	var lines map[string]string
+	if !begins || !ends || json.Unmarshal([]byte(said), &lines) != nil {
+		return nil, false
+	}
+	for _, command := range lines {
+		if _, ok := ours(command); !ok {
+			return nil, false
+		}
+	}
+	return lines, true
+}
+
+func isPlugin(text []byte) bool {
+	_, ok := pluginLines(text)
+	return ok
+}
+
 const pluginText = `// Written by: covenant hooks install --agent opencode
 import { spawnSync } from "node:child_process"
 

@@ -1,8 +1,8 @@
 // Package settings puts covenant-agent-hook into the settings that coding agents read, beside whatever is there, and takes it out again without a
 // trace: what was there before comes back byte for byte where nobody changed the file since, and where somebody did, only what is ours goes.
 //
-// Files are JSON, with comments where the agent allows them; order, comments, white space and all that is not ours are kept. Copilot and OpenCode read a folder of files, of
-// which one is ours alone.
+// Files are JSON, with comments where the agent allows them; order, comments, white space and all that is not ours are kept. What is ours is a line as we write it: one that
+// starts something else, which may start us, is its author's. OpenCode reads a folder of plugins, of which one is ours alone.
 package settings
 
 import (
@@ -39,12 +39,10 @@ type Hook struct {
 type layout struct {
 	project, user string // files, below the work tree and the home
 	hooks         []Hook
-	// entry is what stands in the list of an event. nil: the file is ours alone.
+	// entry is what stands in the list of an event. nil: the file is a plugin, which is ours alone.
 	entry func(command string, h Hook) any
 	// version is a member that the agent wants at the top of the file; "" for none.
 	version string
-	// whole writes a file that is ours alone.
-	whole func(command func(Hook) string, hooks []Hook) []byte
 	// step is what a person has to do once, "" for nothing.
 	step string
 }
@@ -54,7 +52,7 @@ type object = map[string]any
 var layouts = map[string]layout{
 	"claude-code": {
 		project: ".claude/settings.json", user: ".claude/settings.json",
-		hooks: []Hook{{"SessionStart", agent.SessionStart}, {"UserPromptSubmit", agent.Prompt}, {"PreToolUse", agent.BeforeTool}, {"PostToolUse", agent.AfterTool}, {"SubagentStart", agent.SubagentStart}, {"SubagentStop", agent.SubagentStop}, {"Stop", agent.Stop}, {"SessionEnd", agent.SessionEnd}},
+		hooks: []Hook{{"SessionStart", agent.SessionStart}, {"UserPromptSubmit", agent.Prompt}, {"PreToolUse", agent.BeforeTool}, {"PostToolUse", agent.AfterTool}, {"PostToolUseFailure", agent.AfterTool}, {"SubagentStart", agent.SubagentStart}, {"SubagentStop", agent.SubagentStop}, {"Stop", agent.Stop}, {"SessionEnd", agent.SessionEnd}},
 		entry: func(command string, h Hook) any {
 			handler := object{"type": "command", "command": command, "timeout": 10}
 			group := object{"hooks": []any{handler}}
@@ -78,7 +76,7 @@ var layouts = map[string]layout{
 	},
 	"cursor": {
 		project: ".cursor/hooks.json", user: ".cursor/hooks.json", version: "1",
-		hooks: []Hook{{"sessionStart", agent.SessionStart}, {"beforeSubmitPrompt", agent.Prompt}, {"preToolUse", agent.BeforeTool}, {"postToolUse", agent.AfterTool}, {"subagentStart", agent.SubagentStart}, {"subagentStop", agent.SubagentStop}, {"stop", agent.Stop}, {"sessionEnd", agent.SessionEnd}},
+		hooks: []Hook{{"sessionStart", agent.SessionStart}, {"beforeSubmitPrompt", agent.Prompt}, {"preToolUse", agent.BeforeTool}, {"postToolUse", agent.AfterTool}, {"postToolUseFailure", agent.AfterTool}, {"subagentStart", agent.SubagentStart}, {"subagentStop", agent.SubagentStop}, {"stop", agent.Stop}, {"sessionEnd", agent.SessionEnd}},
 		entry: func(command string, h Hook) any {
 			e := object{"command": command}
 			if h.Moment == agent.BeforeTool {
@@ -96,21 +94,13 @@ var layouts = map[string]layout{
 		step: "Gemini CLI asks once whether it may run hooks of a project: say yes in a running session",
 	},
 	"copilot": {
-		project: ".github/hooks/covenant.json", user: ".copilot/hooks/covenant.json",
-		hooks: []Hook{{"sessionStart", agent.SessionStart}, {"userPromptSubmitted", agent.Prompt}, {"preToolUse", agent.BeforeTool}, {"postToolUse", agent.AfterTool}, {"agentStop", agent.Stop}, {"sessionEnd", agent.SessionEnd}},
-		whole: func(command func(Hook) string, hooks []Hook) []byte {
-			events := object{}
-			for _, h := range hooks {
-				events[h.Event] = []any{object{"type": "command", "bash": command(h), "timeoutSec": 10}}
-			}
-			b, _ := json.MarshalIndent(object{"version": 1, "hooks": events}, "", "  ") // it has a form
-			return append(b, '\n')
-		},
+		project: ".github/hooks/covenant.json", user: ".copilot/hooks/covenant.json", version: "1",
+		hooks: []Hook{{"sessionStart", agent.SessionStart}, {"userPromptSubmitted", agent.Prompt}, {"preToolUse", agent.BeforeTool}, {"postToolUse", agent.AfterTool}, {"postToolUseFailure", agent.AfterTool}, {"agentStop", agent.Stop}, {"sessionEnd", agent.SessionEnd}},
+		entry: func(command string, _ Hook) any { return object{"type": "command", "bash": command, "timeoutSec": 10} },
 	},
 	"opencode": {
 		project: ".opencode/plugins/covenant.js", user: ".config/opencode/plugins/covenant.js",
 		hooks: []Hook{{"session.created", agent.SessionStart}, {"tool.execute.before", agent.BeforeTool}, {"tool.execute.after", agent.AfterTool}, {"session.idle", agent.Stop}},
-		whole: plugin,
 		step:  "OpenCode loads plugins as it starts: start it anew",
 	},
 }
@@ -163,19 +153,22 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// ours reports whether a command line is one of ours, and for which moment.
+// ours reports whether a command line is one that an installation writes, whatever folder the program was in, and for which moment.
 func ours(command string) (agent.Moment, bool) {
-	words := strings.Fields(command)
-	for i, w := range words {
-		w = strings.Trim(w, `'"`)
-		if filepath.Base(filepath.FromSlash(w)) == Program || filepath.Base(w) == Program+".exe" {
-			if i+2 < len(words) {
-				return agent.Moment(words[i+2]), true
-			}
-			return "", true
-		}
+	i := strings.LastIndexByte(command, ' ')
+	if i < 0 || !agent.IsMoment(command[i+1:]) {
+		return "", false
 	}
-	return "", strings.Contains(command, Program)
+	k := strings.LastIndexByte(command[:i], ' ')
+	if k < 0 || !agent.Known(command[k+1:i]) {
+		return "", false
+	}
+	program := command[:k]
+	if inner, ok := strings.CutPrefix(program, "'"); ok {
+		program = strings.ReplaceAll(strings.TrimSuffix(inner, "'"), `'\''`, "'")
+	}
+	base := program[strings.LastIndexAny(program, `/\`)+1:]
+	return agent.Moment(command[i+1:]), quote(program) == command[:k] && strings.TrimSuffix(base, ".exe") == Program
 }
 
 // Known reports whether an agent's settings are known.
@@ -197,6 +190,14 @@ type before struct {
 	Text   []byte `json:"text,omitempty"`
 	SHA256 string `json:"sha256"` // of the file as we left it
 	Folder string `json:"folder,omitempty"`
+}
+
+// base is what our hooks were put into.
+func (b before) base() []byte {
+	if !b.There || len(bytes.TrimSpace(b.Text)) == 0 {
+		return []byte("{}\n")
+	}
+	return b.Text
 }
 
 func (p Place) kept() string {
@@ -271,24 +272,18 @@ func Install(p Place) (Done, error) {
 	if err != nil {
 		return done, err
 	}
-	if l.entry == nil && there && !isWhole(now) {
-		return done, fmt.Errorf("%w: %s is somebody else's", ErrFile, done.File)
-	}
 	was, known := p.recall()
 	if !known || !there || digest(now) != was.SHA256 { // somebody changed it since: what is there now, without ours, is what comes back
-		was = before{Agent: p.Agent, File: done.File, User: p.User, There: there, Text: now}
-		if l.entry != nil && there {
-			if was.Text, err = without(now); err != nil {
+		old := was
+		was = before{Agent: p.Agent, File: done.File, User: p.User, There: there}
+		if there {
+			if was.Text, was.There, err = p.rest(now, old, known); err != nil {
 				return done, err
 			}
-		} else if there && l.entry == nil {
-			was.There, was.Text = false, nil
 		}
 	}
-	var text []byte
-	if l.entry == nil {
-		text = l.whole(func(h Hook) string { return p.Command(h.Moment) }, l.hooks)
-	} else if text, err = with(was.Text, was.There, l, p); err != nil {
+	text, err := p.text(l, was)
+	if err != nil {
 		return done, err
 	}
 	if bytes.Equal(text, now) && there && known {
@@ -312,6 +307,41 @@ func Install(p Place) (Done, error) {
 	}
 	done.Changed = true
 	return done, write(done.File, text)
+}
+
+// text is the settings with our hooks, where was is what was there before.
+func (p Place) text(l layout, was before) ([]byte, error) {
+	if l.entry == nil {
+		return plugin(func(h Hook) string { return p.Command(h.Moment) }, l.hooks), nil
+	}
+	return with(was.Text, was.There, l, p)
+}
+
+// rest is what is in settings that is not ours, and whether there is any such: else the file is ours alone. What somebody else wrote is there byte for byte.
+func (p Place) rest(now []byte, was before, known bool) (text []byte, there bool, err error) {
+	l := layouts[p.Agent]
+	if known && digest(now) == was.SHA256 {
+		return was.Text, was.There, nil
+	}
+	if l.entry == nil {
+		if isPlugin(now) {
+			return nil, false, nil
+		}
+		return nil, false, fmt.Errorf("%w: %s is somebody else's, or was changed; put it elsewhere", ErrFile, p.File())
+	}
+	if known {
+		if left, err := p.text(l, was); err == nil && digest(left) == was.SHA256 {
+			if text, ok := cutOut(now, left, was.base()); ok {
+				return text, true, nil
+			}
+		}
+	}
+	had := func(string) bool { return false }
+	if known && was.There {
+		had = names(was.Text)
+	}
+	text, err = without(now, had)
+	return text, err != nil || !known || was.There || !bare(text), err
 }
 
 // within refuses settings of a project that a link leads out of it: who made the project would choose what is written.
@@ -350,49 +380,51 @@ func makeFolder(dir string) (string, error) {
 	return first, os.MkdirAll(dir, 0o755) //nolint:gosec // as the agents make them
 }
 
-// isWhole reports whether a file is one that is ours alone.
-func isWhole(b []byte) bool { return bytes.Contains(b, []byte(Program)) }
-
 // Uninstall takes our hooks out.
 func Uninstall(p Place) (Done, error) {
-	l, ok := layouts[p.Agent]
 	done := Done{File: p.File()}
-	if !ok {
+	if !Known(p.Agent) {
 		return done, fmt.Errorf("%w: no agent is called %.40q", ErrFile, p.Agent)
+	}
+	if err := p.within(); err != nil {
+		return done, err
 	}
 	now, there, err := read(done.File)
 	if err != nil {
 		return done, err
 	}
 	was, known := p.recall()
-	switch {
-	case !there:
-	case known && digest(now) == was.SHA256 && was.There:
-		done.Changed = true
-		err = write(done.File, was.Text)
-	case known && digest(now) == was.SHA256, l.entry == nil && isWhole(now):
-		done.Changed, done.Removed = true, true
-		if err = os.Remove(done.File); err == nil && was.Folder != "" {
-			for d := filepath.Dir(done.File); ; d = filepath.Dir(d) {
-				if os.Remove(d) != nil || d == was.Folder { // only what is empty goes
-					break
-				}
-			}
-		}
-	case l.entry != nil:
-		var text []byte
-		if text, err = without(now); err == nil && !bytes.Equal(text, now) {
+	if there {
+		text, there, err := p.rest(now, was, known)
+		switch {
+		case err != nil:
+			return done, err
+		case !there:
+			done.Changed, done.Removed = true, true
+			err = remove(done.File, was.Folder)
+		case !bytes.Equal(text, now):
 			done.Changed = true
 			err = write(done.File, text)
 		}
-	}
-	if err != nil {
-		return done, err
+		if err != nil {
+			return done, err
+		}
 	}
 	if err := os.Remove(p.kept()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return done, err
 	}
 	return done, nil
+}
+
+// remove takes a file away, and the folders that were made for it where nothing else is in them; folder is the first of these, "" for none.
+func remove(file, folder string) error {
+	if err := os.Remove(file); err != nil || folder == "" {
+		return err
+	}
+	for d := filepath.Dir(file); os.Remove(d) == nil && d != folder; {
+		d = filepath.Dir(d)
+	}
+	return nil
 }
 
 // Installed are the places whose settings we wrote, as a folder of states tells.

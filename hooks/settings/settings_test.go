@@ -81,7 +81,7 @@ func TestThereAndBack(t *testing.T) {
 			for _, user := range []bool{false, true} {
 				home, project, state := world(t)
 				p := settings.Place{Agent: name, User: user, Home: home, Project: project, Binary: "/opt/covenant-agent-hook", State: state}
-				if name == "copilot" || name == "opencode" {
+				if name == "opencode" {
 					text = ""
 				} else if err := errors.Join(os.MkdirAll(filepath.Dir(p.File()), 0o755), os.WriteFile(p.File(), []byte(text), 0o640)); err != nil {
 					t.Fatal(err)
@@ -125,7 +125,7 @@ func TestThereAndBack(t *testing.T) {
 					t.Fatal(err)
 				}
 				b, err := os.ReadFile(p.File())
-				if name == "copilot" || name == "opencode" {
+				if name == "opencode" {
 					if entries, _ := os.ReadDir(project); !errors.Is(err, os.ErrNotExist) || !user && len(entries) > 0 {
 						t.Errorf("%s leaves %s, %v", name, p.File(), entries)
 					}

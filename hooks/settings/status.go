@@ -1,13 +1,13 @@
 package settings
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +30,7 @@ const (
 	NotInstalled State = "not installed"
 	Missing      State = "binary missing" // the line finds no program
 	Shadowed     State = "shadowed"       // the line starts something else
-	Outdated     State = "outdated"       // it is one that we would write differently now
+	Outdated     State = "outdated"       // it is not as we would write it now: it may not be run, or let a tool run where it fails
 	Renamed      State = "renamed"        // it stands under an event that the agent does not have, or another moment's
 	Untrusted    State = "untrusted"      // the agent runs no hook that its person did not trust
 	Disabled     State = "disabled"       // the agent is told to run no hooks
@@ -64,6 +64,10 @@ func Look(ctx context.Context, p Place, dir string, env []string) ([]Status, err
 	found, err := p.lines(text, there)
 	out := make([]Status, 0, len(l.hooks))
 	off, why := p.off()
+	env, blind := p.surroundings(env)
+	if blind != "" && !off {
+		off, why = true, blind
+	}
 	probes := map[string]State{}
 	for _, h := range l.hooks {
 		s := Status{Event: h.Event, File: p.File(), State: NotInstalled, Mend: install}
@@ -79,7 +83,7 @@ func Look(ctx context.Context, p Place, dir string, env []string) ([]Status, err
 				s.State = Renamed
 			case off:
 				s.State, s.Mend = Disabled, why
-			case f.command != p.Command(h.Moment) || f.soft:
+			case f.command != p.Command(h.Moment) || !p.asWritten(h, f):
 				s.State = Outdated
 			case p.Agent == "codex" && !p.trusted(f):
 				s.State, s.Mend = Untrusted, "look at it, and trust it: type /hooks in Codex"
@@ -110,9 +114,7 @@ func Look(ctx context.Context, p Place, dir string, env []string) ([]Status, err
 type line struct {
 	event, command string
 	group, index   int
-	handler        map[string]any
-	matcher        string
-	soft           bool // what fails lets the tool run, and need not
+	handler, entry map[string]any // the handler is in the entry, or is it
 }
 
 // lines finds ours.
@@ -121,12 +123,10 @@ func (p Place) lines(text []byte, there bool) ([]line, error) {
 		return nil, nil
 	}
 	l := layouts[p.Agent]
-	if p.Agent == "opencode" {
-		_, rest, ok := bytes.Cut(text, []byte("const commands = "))
-		said, _, end := bytes.Cut(rest, []byte("\n\n"))
-		lines := map[string]string{}
-		if !ok || !end || json.Unmarshal(said, &lines) != nil {
-			return nil, fmt.Errorf("%w: the plugin is not ours", ErrFile)
+	if l.entry == nil {
+		lines, ok := pluginLines(text)
+		if !ok {
+			return nil, fmt.Errorf("%w: the plugin is not as it was written", ErrFile)
 		}
 		var out []line
 		for event, command := range lines {
@@ -162,14 +162,10 @@ func (p Place) lines(text []byte, there bool) ([]line, error) {
 				handler, _ := h.(map[string]any)
 				for _, name := range []string{"command", "bash"} {
 					s, _ := handler[name].(string)
-					m, yes := ours(s)
-					if !yes {
+					if _, yes := ours(s); !yes {
 						continue
 					}
-					f := line{event: event, command: s, group: g, index: i, handler: handler}
-					f.matcher, _ = entry["matcher"].(string)
-					f.soft = m == agent.BeforeTool && (p.Agent == "claude-code" && handler["onFailure"] != "block" || p.Agent == "cursor" && handler["failClosed"] != true) ||
-						f.matcher != "" && f.matcher != "*" && f.matcher != ".*" || l.entry != nil && handler["async"] == true
+					f := line{event: event, command: s, group: g, index: i, handler: handler, entry: entry}
 					out = append(out, f)
 				}
 			}
@@ -177,6 +173,84 @@ func (p Place) lines(text []byte, there bool) ([]line, error) {
 	}
 	slices.SortFunc(out, func(a, b line) int { return strings.Compare(a.event, b.event) })
 	return out, nil
+}
+
+// asWritten reports whether a hook stands in the settings as we would write it: what is added to it, or left out, may keep it from being run, or have a tool run where
+// it fails. It may be waited for longer.
+func (p Place) asWritten(h Hook, f line) bool {
+	l := layouts[p.Agent]
+	if l.entry == nil {
+		return true
+	}
+	var want map[string]any
+	b, err := json.Marshal(l.entry(p.Command(h.Moment), h))
+	if err != nil || json.Unmarshal(b, &want) != nil {
+		return false
+	}
+	inner := want
+	if list, ok := want["hooks"].([]any); ok {
+		inner, _ = list[0].(map[string]any)
+		delete(want, "hooks")
+		entry := maps.Clone(f.entry)
+		delete(entry, "hooks")
+		if !maps.EqualFunc(want, entry, same) {
+			return false
+		}
+	}
+	return maps.EqualFunc(inner, f.handler, same)
+}
+
+// same compares a member that we would write with the one that is there. Numbers are times to wait.
+func same(want, there any) bool {
+	if n, ok := want.(float64); ok {
+		m, ok := there.(float64)
+		return ok && m >= n
+	}
+	return want == there
+}
+
+// surroundings are the environment that an agent's hooks get when its settings add to that of its own, and what of that leads them astray: to other keys, another Git, or another
+// configuration of it. Which program they find is seen when they are run.
+func (p Place) surroundings(env []string) ([]string, string) {
+	astray := func(name string) bool {
+		covenant := strings.HasPrefix(name, "COVENANT_") && name != "COVENANT_IDENTITY" && name != "COVENANT_INTENT"
+		return covenant || strings.HasPrefix(name, "GIT_CONFIG_") || slices.Contains([]string{"GIT_EXEC_PATH", "HOME", "USERPROFILE", "XDG_CONFIG_HOME"}, name)
+	}
+	env, why := slices.Clone(env), ""
+	for _, f := range agent.Settings(p.Home, p.Project) {
+		for name, value := range p.variables(f) {
+			env = append(env, name+"="+value)
+			if astray(name) && why == "" {
+				why = "take " + name + " out of " + f
+			}
+		}
+	}
+	return env, why
+}
+
+// variables are those that a file of an agent sets.
+func (p Place) variables(file string) map[string]string {
+	out := map[string]string{}
+	switch slashed := filepath.ToSlash(file); {
+	case p.Agent == "claude-code" && strings.Contains(slashed, "/.claude/settings"):
+		v, _ := setting(file, "env")
+		list, _ := v.(map[string]any)
+		for name, value := range list {
+			out[name] = fmt.Sprint(value)
+		}
+	case p.Agent == "gemini" && strings.HasSuffix(slashed, "/.gemini/.env"):
+		text, _, err := read(file)
+		if err != nil {
+			return nil
+		}
+		for l := range strings.Lines(string(text)) {
+			name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(l), "export "), "=")
+			if name = strings.TrimSpace(name); ok && !strings.HasPrefix(name, "#") {
+				out[name] = strings.Trim(strings.TrimSpace(value), `'"`)
+			}
+		}
+	}
+	return out
 }
 
 // off reports whether the agent is told to run no hooks, and what to do about it.
@@ -199,6 +273,17 @@ func (p Place) off() (bool, string) {
 			if v, ok := setting(f, "tools", "enableHooks"); ok && v == false {
 				return true, "set tools.enableHooks in " + f
 			}
+			for _, at := range []string{"hooksConfig", "hooks"} {
+				v, _ := setting(f, at, "disabled")
+				list, _ := v.([]any)
+				if slices.ContainsFunc(list, func(x any) bool { s, _ := x.(string); return strings.Contains(s, "covenant-") }) {
+					return true, "take it out of " + at + ".disabled in " + f
+				}
+			}
+		}
+	case "copilot":
+		if flag(p.File(), "disableAllHooks") {
+			return true, "take disableAllHooks out of " + p.File()
 		}
 	case "codex":
 		if v, ok := p.codex()["features"].(map[string]any); ok && v["hooks"] == false {
@@ -257,8 +342,8 @@ func (p Place) trusted(f line) bool {
 	}
 	base := map[string]any{"type": "command", "command": f.command, "timeout": f.handler["timeout"], "async": false}
 	doc := map[string]any{"event_name": snake(f.event), "hooks": []any{base}}
-	if f.matcher != "" {
-		doc["matcher"] = f.matcher
+	if matcher, _ := f.entry["matcher"].(string); matcher != "" {
+		doc["matcher"] = matcher
 	}
 	b, err := json.Marshal(doc)
 	if err != nil {
