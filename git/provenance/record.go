@@ -212,10 +212,21 @@ func (k *Sealer) ledger(topic string) (ledger.Name, error) {
 	return ledger.Name{Topic: topic, Writer: ledger.NewWriter(k.Hand.Signer.Public().Digest(), replica)}, nil
 }
 
+// ErrUnreadable says that nothing was written, since no reader would take it.
+var ErrUnreadable = errors.New("nothing was written: it is no valid statement")
+
 func (k *Sealer) entry(typ string, payload []byte, subject string, when time.Time) (ledger.Entry, error) {
 	e, err := envelope.Seal(typ, payload, envelope.SealWith{KeyID: k.Hand.Signer.Public().ID(), Signer: k.Hand.Signer})
 	if err != nil {
 		return ledger.Entry{}, err
+	}
+	// What a reader would refuse damages the ledger it stands in, for good: nothing is appended that was not read back.
+	o, err := e.OpenPinned(typ, e.ID())
+	if err == nil {
+		_, _, err = stated(o, k.Root.ID)
+	}
+	if err != nil && !errors.Is(err, envelope.ErrNewer) {
+		return ledger.Entry{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
 	return ledger.Entry{Envelope: e, Subject: subject, Author: k.Hand.Principal.Name, When: when}, nil
 }

@@ -107,7 +107,12 @@ func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envel
 	if err != nil {
 		return st, h, err
 	}
-	if typ == envelope.TypeInToto {
+	return stated(o, repository)
+}
+
+// stated reads what an opened envelope states.
+func stated(o *envelope.Opened, repository envelope.Digest) (st statement, h envelope.Header, err error) {
+	if o.PayloadType == envelope.TypeInToto {
 		if st, h, err = about(o); err != nil {
 			return st, h, err
 		}
