@@ -12,7 +12,7 @@ import (
 // call reads a simple command.
 func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 	for _, s := range c.Assigns {
-		a.assign(s)
+		a.assign(s, len(c.Args) == 0)
 	}
 	for _, w := range c.Args {
 		a.inside(w)
@@ -27,70 +27,6 @@ func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 		}
 	}
 	a.run(words, redirs)
-}
-
-// assign reads the assignment of a variable, in front of a command or as one.
-func (a *analysis) assign(s *syntax.Assign) {
-	if s.Value != nil {
-		a.inside(s.Value)
-	}
-	if s.Array != nil {
-		a.inside(s.Array)
-	}
-	if s.Name == nil {
-		return
-	}
-	values := []value{{known: true}}
-	if s.Value != nil {
-		values = a.values(s.Value)
-	}
-	if s.Naked && s.Value == nil {
-		return
-	}
-	for _, v := range values {
-		a.set(s.Name.Value, v)
-	}
-}
-
-// gateless are variables by which hooks are turned off, or Git is given another configuration.
-var gateless = []string{
-	"GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH", "GIT_NOTES_REF", "GIT_TEMPLATE_DIR",
-	"HUSKY", "HUSKY_SKIP_HOOKS", "LEFTHOOK", "LEFTHOOK_EXCLUDE", "PRE_COMMIT_ALLOW_NO_CONFIG", "SKIP",
-}
-
-// set reads that a variable is given a value.
-func (a *analysis) set(name string, v value) {
-	switch {
-	case slices.Contains(gateless, name), strings.HasPrefix(name, "GIT_CONFIG_KEY_"), strings.HasPrefix(name, "GIT_CONFIG_VALUE_"):
-		a.around("it sets " + name)
-	case name == "COVENANT_IDENTITY":
-		if !v.known {
-			a.around("it chooses an identity that is not written out")
-		} else {
-			a.out.As = append(a.out.As, v.text)
-		}
-	case name == "GIT_DIR", name == "GIT_WORK_TREE":
-		a.reads(v)
-	case name == "COVENANT_INTENT":
-	case strings.HasPrefix(name, "COVENANT_"):
-		a.around("it sets " + name)
-	case agent.IsMarker(name) && (!v.known || v.text == "" || v.text == "0"):
-		a.around("it takes the mark " + name + " of an agent away")
-	case name == "BASH_ENV", name == "ENV", name == "PROMPT_COMMAND", name == "GIT_SSH_COMMAND", name == "GIT_EDITOR", name == "GIT_SEQUENCE_EDITOR", name == "EDITOR", name == "VISUAL", name == "GIT_PAGER", name == "PAGER":
-		if v.known && name != "BASH_ENV" && name != "ENV" {
-			a.text(v.text, 0)
-		}
-	}
-}
-
-// unset reads that a variable is taken away.
-func (a *analysis) unset(name string) {
-	if agent.IsMarker(name) {
-		a.around("it takes the mark " + name + " of an agent away")
-	}
-	if name == "COVENANT_IDENTITY" {
-		a.around("it takes COVENANT_IDENTITY away")
-	}
 }
 
 // run reads a command by its words, the first of which is its name.
@@ -132,40 +68,43 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 			}
 			text = append(text, v.text)
 		}
-		a.text(strings.Join(text, " "), 0)
+		a.text(strings.Join(text, " "))
 	case b == "." || b == "source":
 		a.hidden("a script")
 	case b == "cd" || b == "pushd" || b == "chdir":
 		a.cd(args)
 	case b == "popd":
 		a.lost = true
-	case b == "unset":
-		for _, v := range args {
-			if !v.known {
-				a.hidden("which variable is taken away")
-			}
-			a.unset(v.text)
-		}
 	case b == "alias":
 		for _, v := range args {
 			if _, text, ok := strings.Cut(v.text, "="); ok && v.known {
-				a.text(text, 0)
+				a.text(text)
 			} else if !v.known {
 				a.hidden("an alias")
 			}
 		}
 	case b == "trap":
 		if len(args) > 0 && args[0].known {
-			a.text(args[0].text, 0)
+			a.text(args[0].text)
 		}
-	case b == "env":
-		a.env(args, redirs)
+	case b == "env" || b == "genv":
+		a.environment(args, redirs)
+	case b == "command" || b == "builtin" || b == "exec":
+		options, rest := grammar{takes: "a", early: true}.read(args)
+		if b == "exec" && given(options, "c") {
+			a.around("it takes the marks of an agent away with exec -c")
+		}
+		if b == "command" && given(options, "v V") {
+			return
+		}
+		a.run(rest, redirs)
 	case b == "find" || b == "fd" || b == "fdfind":
 		a.find(args, redirs)
 	case slices.Contains(wrappers, b):
 		a.wrapped(b, args, redirs)
 	case slices.Contains(interpreters, strings.TrimRight(b, "0123456789.")):
 		a.interpreter(args, redirs)
+	case a.builtin(b, args):
 	default:
 		if !a.writer(b, args) && !slices.Contains(printers, b) {
 			a.gitWithin(args, false)
@@ -175,12 +114,12 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 
 // wrappers run what follows them.
 var wrappers = []string{
-	"builtin", "busybox", "caffeinate", "chroot", "chrt", "command", "doas", "exec", "firejail", "flock", "ionice", "nice", "nohup", "parallel", "proot", "rlwrap", "script", "setarch", "setpriv", "setsid", "stdbuf", "strace",
+	"busybox", "caffeinate", "chroot", "chrt", "doas", "firejail", "flock", "ionice", "nice", "nohup", "parallel", "pkexec", "proot", "rlwrap", "runuser", "script", "setarch", "setpriv", "setsid", "stdbuf", "strace",
 	"su", "sudo", "systemd-run", "taskset", "then", "time", "timeout", "toybox", "unbuffer", "unshare", "watch", "winpty", "xargs", "xvfb-run",
 }
 
 // printers print or search what follows them, and start nothing.
-var printers = []string{"[", "cat", "diff", "echo", "egrep", "fgrep", "grep", "head", "less", "ls", "man", "more", "printf", "rg", "tail", "test", "true", "type", "wc", "which", "whereis", "false", ":", "export", "declare"}
+var printers = []string{"[", "cat", "diff", "echo", "egrep", "fgrep", "grep", "head", "less", "ls", "man", "more", "printf", "rg", "tail", "test", "true", "type", "wc", "which", "whereis", "false", ":"}
 
 var interpreters = []string{"awk", "bun", "deno", "gawk", "lua", "mawk", "nawk", "node", "nodejs", "osascript", "perl", "php", "pwsh", "pypy", "python", "ruby", "tclsh", "ts-node", "tsx"}
 
@@ -271,7 +210,7 @@ func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
 						a.hidden("what a shell runs")
 						return
 					}
-					a.text(s.text, 0)
+					a.text(s.text)
 					return
 				}
 			}
@@ -284,12 +223,12 @@ func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
 		switch r.Op {
 		case syntax.Hdoc, syntax.DashHdoc:
 			if text, ok := a.heredoc(r.Hdoc); ok {
-				a.text(text, 0)
+				a.text(text)
 				return
 			}
 		case syntax.WordHdoc:
 			if v := a.values(r.Word); len(v) == 1 && v[0].known {
-				a.text(v[0].text, 0)
+				a.text(v[0].text)
 				return
 			}
 		}
@@ -336,62 +275,6 @@ func (a *analysis) cd(args []value) {
 	if strings.HasPrefix(v.text, "/") {
 		a.lost = false
 	}
-}
-
-// env reads env(1).
-func (a *analysis) env(args []value, redirs []*syntax.Redirect) {
-	a.within(func() {
-		for i := 0; i < len(args); i++ {
-			v := args[i]
-			next := func() value {
-				if i+1 < len(args) {
-					i++
-					return args[i]
-				}
-				return value{known: true}
-			}
-			long, given, has := strings.Cut(v.text, "=")
-			switch {
-			case !v.known && !has:
-				a.hidden("what env runs")
-				a.gitWithin(args[i+1:], true)
-				return
-			case v.text == "-i" || v.text == "-" || v.text == "--ignore-environment":
-				a.around("it takes the marks of an agent away with env -i")
-			case v.text == "-u" || v.text == "--unset":
-				a.unset(next().text)
-			case long == "--unset" && has:
-				a.unset(given)
-			case strings.HasPrefix(v.text, "-u") && len(v.text) > 2 && v.text[1] != '-':
-				a.unset(v.text[2:])
-			case v.text == "-C" || v.text == "--chdir":
-				a.cd([]value{next()})
-			case long == "--chdir" && has:
-				a.cd([]value{literal(given)})
-			case v.text == "-S" || v.text == "--split-string" || long == "--split-string" && has || strings.HasPrefix(v.text, "-S") || strings.HasPrefix(v.text, "-vS"):
-				text := given
-				if !has || strings.HasPrefix(v.text, "-") && !strings.HasPrefix(v.text, "--") {
-					if text = strings.TrimPrefix(strings.TrimPrefix(v.text, "-v"), "-S"); strings.HasPrefix(v.text, "-S") {
-						text = v.text[2:]
-					} else if strings.HasPrefix(v.text, "-vS") {
-						text = v.text[3:]
-					}
-					if text == "" || v.text == "--split-string" {
-						text = next().text
-					}
-				}
-				a.text("env "+text, 0)
-				a.gitWithin(args[min(i+1, len(args)):], true)
-				return
-			case strings.HasPrefix(v.text, "-") && v.known:
-			case has:
-				a.set(long, value{text: given, known: v.known, pattern: given})
-			default:
-				a.run(args[i:], redirs)
-				return
-			}
-		}
-	})
 }
 
 // find reads find(1): what it runs for each file, and what it deletes.
@@ -443,16 +326,23 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 	if name == "xargs" || name == "parallel" {
 		a.hidden("what the input adds to a command")
 	}
-	if name == "exec" && len(args) > 0 && args[0].text == "-c" {
-		a.around("it takes the marks of an agent away with exec -c")
+	if slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo", "systemd-run"}, name) {
+		acted := a.acts
+		a.acts = false
+		defer func() {
+			if a.acts {
+				a.around("it takes the marks of an agent away with " + name)
+			}
+			a.acts = a.acts || acted
+		}()
 	}
 	if name == "script" || name == "su" || name == "watch" || name == "flock" || name == "parallel" {
 		for i, v := range args {
 			if (v.text == "-c" || v.text == "--command") && i+1 < len(args) && args[i+1].known {
-				a.text(args[i+1].text, 0)
+				a.text(args[i+1].text)
 			}
 			if v.known && strings.Contains(v.text, " ") {
-				a.text(v.text, 0)
+				a.text(v.text)
 			}
 		}
 	}
@@ -466,11 +356,11 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		if k, val, ok := strings.Cut(v.text, "="); ok && k != "" && !strings.ContainsAny(k, "/.") {
-			a.set(k, value{text: val, known: true, pattern: val})
+			a.binds(k, binding{value: literal(val)})
 			continue
 		}
 		b := base(v.text)
-		if b == "git" || b == "env" || b == "eval" || b == "find" || isShell(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") ||
+		if b == "git" || b == "env" || b == "eval" || b == "command" || b == "exec" || b == "builtin" || b == "find" || isShell(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") ||
 			slices.Contains(wrappers, b) || slices.Contains(interpreters, strings.TrimRight(b, "0123456789.")) || slices.Contains(writers, b) || slices.Contains(printers, b) {
 			a.run(args[i:], redirs)
 			return
@@ -499,6 +389,7 @@ func (a *analysis) covenant(args []value) {
 			a.out.As = append(a.out.As, rest)
 		}
 	}
+	a.acts = true
 	two := strings.Join(names[:min(2, len(names))], " ")
 	switch {
 	case two == "hooks uninstall" || two == "hooks install" || two == "identity use" || len(names) > 0 && names[0] == "disable":

@@ -26,6 +26,7 @@ func gateKey(key string) bool {
 // git reads the arguments of git.
 func (a *analysis) git(args []value) {
 	a.within(func() {
+		elsewhere := false
 		for i := 0; i < len(args); i++ {
 			v := args[i]
 			if !v.known {
@@ -57,9 +58,11 @@ func (a *analysis) git(args []value) {
 					a.around("git --config-env " + key)
 				}
 			case v.text == "--git-dir" || v.text == "--work-tree":
+				elsewhere = elsewhere || v.text == "--git-dir"
 				a.reads(next())
 			case strings.HasPrefix(v.text, "--git-dir="), strings.HasPrefix(v.text, "--work-tree="):
 				_, dir, _ := strings.Cut(v.text, "=")
+				elsewhere = elsewhere || strings.HasPrefix(v.text, "--git-dir")
 				a.reads(literal(dir))
 			case v.text == "--namespace" || v.text == "--super-prefix" || v.text == "--attr-source":
 				next()
@@ -67,6 +70,9 @@ func (a *analysis) git(args []value) {
 				a.around("git --exec-path")
 			case strings.HasPrefix(v.text, "-"):
 			default:
+				if elsewhere && !slices.Contains(reading, v.text) {
+					a.around("git --git-dir, which may have other hooks")
+				}
 				a.subcommand(v.text, args[i+1:])
 				return
 			}
@@ -86,10 +92,6 @@ func (a *analysis) loose(args []value) {
 	}
 }
 
-func covenantRef(s string) bool {
-	return strings.Contains(s, "refs/covenant") || strings.Contains(s, "refs/notes/covenant")
-}
-
 // config reads KEY=VALUE as git -c takes it.
 func (a *analysis) config(v value) {
 	key, val, _ := strings.Cut(v.text, "=")
@@ -101,6 +103,7 @@ func (a *analysis) config(v value) {
 		a.around("git -c " + key)
 	}
 	a.alias(key, value{text: val, known: v.known})
+	a.remote(key, value{text: val, known: v.known})
 	a.program(key, value{text: val, known: v.known})
 }
 
@@ -121,7 +124,7 @@ func (a *analysis) program(key string, v value) {
 	switch strings.ToLower(key) {
 	case "core.editor", "sequence.editor", "core.pager", "core.sshcommand", "core.askpass", "credential.helper", "diff.external":
 		if v.known {
-			a.text(strings.TrimPrefix(v.text, "!"), 0)
+			a.text(strings.TrimPrefix(v.text, "!"))
 		}
 	}
 }
@@ -129,10 +132,10 @@ func (a *analysis) program(key string, v value) {
 // expand reads what an alias stands for.
 func (a *analysis) expand(text string) {
 	if rest, ok := strings.CutPrefix(text, "!"); ok {
-		a.text(rest, 0)
+		a.text(rest)
 		return
 	}
-	a.text("git "+text, 0)
+	a.text("git " + text)
 }
 
 // hookless are the commands of git that take --no-verify.
@@ -141,14 +144,14 @@ var hookless = []string{"am", "cherry-pick", "citool", "commit", "gui", "merge",
 // plumbing changes refs, objects or configuration past the moments at which we are called.
 var plumbing = map[string]string{
 	"update-ref": "it moves refs itself", "commit-tree": "it makes commits past every hook", "fast-import": "it makes commits past every hook", "filter-branch": "it rewrites commits past every hook",
-	"filter-repo": "it rewrites commits past every hook", "replace": "it puts other objects in the place of commits", "receive-pack": "it moves refs itself", "http-fetch": "it takes objects unseen", "unpack-objects": "it takes objects unseen",
+	"filter-repo": "it rewrites commits past every hook", "replace": "it puts other objects in the place of commits", "receive-pack": "it moves refs itself", "http-push": "it moves refs itself", "http-fetch": "it takes objects unseen", "unpack-objects": "it takes objects unseen",
 	"update-server-info": "", "pack-refs": "", "symbolic-ref": "",
 }
 
 // reading are the commands of git that may name our refs.
 var reading = []string{
 	"archive", "blame", "branch", "cat-file", "check-ref-format", "cherry", "count-objects", "describe", "diff", "diff-tree", "for-each-ref", "format-patch", "fsck", "grep", "log", "ls-remote", "ls-tree", "merge-base", "name-rev",
-	"reflog", "rev-list", "rev-parse", "shortlog", "show", "show-branch", "show-ref", "status", "var", "verify-commit", "verify-pack", "whatchanged",
+	"rev-list", "rev-parse", "shortlog", "show", "show-branch", "show-ref", "status", "var", "verify-commit", "verify-pack", "whatchanged",
 }
 
 // takesNext reports whether the word that follows an option of git commit is its argument.
@@ -165,6 +168,7 @@ func (a *analysis) subcommand(name string, args []value) {
 		a.run(append([]value{literal(name)}, args...), nil)
 		return
 	}
+	a.acts = a.acts || !slices.Contains(reading, name)
 	known := true
 	for _, v := range args {
 		known = known && v.known
@@ -205,11 +209,12 @@ func (a *analysis) subcommand(name string, args []value) {
 		a.gitConfig(args)
 	case "notes":
 		a.notes(args)
-	case "push":
-		for _, v := range args {
-			if v.text == "--mirror" || v.text == "--prune" || strings.HasPrefix("--mirror", v.text) && len(v.text) > 4 {
-				a.around("git push " + v.text + " takes the record away elsewhere")
-			}
+	case "fetch", "pull", "push", "send-pack":
+		a.transfer(name, args)
+	case "remote":
+		options, names := grammar{takes: "mt", longs: "mirror master= track="}.read(args)
+		if len(names) > 0 && names[0].text == "add" && given(options, "mirror") {
+			a.around("git remote add --mirror: it takes the record away")
 		}
 	case "rebase", "bisect":
 		for i, v := range args {
@@ -217,11 +222,11 @@ func (a *analysis) subcommand(name string, args []value) {
 				if v.text == "run" {
 					a.run(args[i+1:], nil)
 				} else if args[i+1].known {
-					a.text(args[i+1].text, 0)
+					a.text(args[i+1].text)
 				}
 			}
 			if rest, ok := strings.CutPrefix(v.text, "--exec="); ok && v.known {
-				a.text(rest, 0)
+				a.text(rest)
 			}
 		}
 	case "submodule":
@@ -229,7 +234,7 @@ func (a *analysis) subcommand(name string, args []value) {
 			if v.text == "foreach" && i+1 < len(args) {
 				for _, w := range args[i+1:] {
 					if w.known && !strings.HasPrefix(w.text, "-") {
-						a.text(w.text, 0)
+						a.text(w.text)
 					}
 				}
 			}
@@ -265,7 +270,7 @@ func (a *analysis) subcommand(name string, args []value) {
 		if text, ok := a.in.Alias(name); ok {
 			words := make([]string, 0, len(args))
 			for _, v := range args {
-				words = append(words, "'"+strings.ReplaceAll(v.text, "'", `'\''`)+"'")
+				words = append(words, quote(v))
 			}
 			a.expand(text + " " + strings.Join(words, " "))
 		}
@@ -360,6 +365,7 @@ func (a *analysis) gitConfig(args []value) {
 	}
 	if len(names) > 1 {
 		a.alias(names[0].text, names[1])
+		a.remote(names[0].text, names[1])
 		a.program(names[0].text, names[1])
 	}
 }

@@ -49,7 +49,10 @@ func Effects(command string, in Surroundings) agent.Effects {
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
 	}
-	a.text(command, 0)
+	a.text(command)
+	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0) {
+		a.around("it moves " + a.moved + ", where settings and keys are")
+	}
 	if len(a.out.Hidden) > 0 {
 		a.search(command)
 	}
@@ -68,6 +71,8 @@ type analysis struct {
 	vars  map[string][]string // what variables may hold; nil: anything
 	depth int
 	texts int
+	moved string // a variable by which a command finds settings elsewhere
+	acts  bool   // something of Git's or of ours runs that does not only read
 }
 
 func (a *analysis) around(phrase string) {
@@ -83,7 +88,7 @@ func (a *analysis) hidden(phrase string) {
 }
 
 // text reads a text as commands.
-func (a *analysis) text(s string, _ int) {
+func (a *analysis) text(s string) {
 	if a.texts >= maxText {
 		a.hidden("commands in texts in texts")
 		return
@@ -149,6 +154,20 @@ func (a *analysis) assigned(n syntax.Node) {
 				values, known = texts(a.values(n.Value))
 			}
 			set(n.Name.Value, values, known)
+		case *syntax.ParamExp:
+			if n.Param != nil && n.Exp != nil && (n.Exp.Op == syntax.AssignUnset || n.Exp.Op == syntax.AssignUnsetOrNull) {
+				set(n.Param.Value, nil, false)
+			}
+		case *syntax.DeclClause:
+			for _, s := range n.Args {
+				if s.Name == nil && s.Value != nil {
+					for _, v := range a.values(s.Value) {
+						if name, _, sets := strings.Cut(v.text, "="); sets {
+							set(name, nil, false)
+						}
+					}
+				}
+			}
 		case *syntax.ForClause:
 			if it, ok := n.Loop.(*syntax.WordIter); ok {
 				for _, w := range it.Items {
@@ -162,11 +181,12 @@ func (a *analysis) assigned(n syntax.Node) {
 		case *syntax.CallExpr:
 			if len(n.Args) > 0 {
 				switch v := a.values(n.Args[0]); {
-				case len(v) == 1 && v[0].known && slices.Contains([]string{"read", "mapfile", "readarray", "getopts", "printf"}, v[0].text):
+				case len(v) == 1 && v[0].known && binds(v[0].text):
 					for _, w := range n.Args[1:] {
 						for _, x := range a.values(w) {
-							if x.known {
-								set(x.text, nil, false)
+							name, _, _ := strings.Cut(x.text, "=")
+							if set(name, nil, false); strings.HasPrefix(name, "-") && len(name) > 2 {
+								set(name[2:], nil, false)
 							}
 						}
 					}
@@ -280,11 +300,17 @@ func (a *analysis) command(c syntax.Command, redirs []*syntax.Redirect) {
 		a.stmts(c.Cond)
 		a.perhaps(func() { a.stmts(c.Do) })
 	case *syntax.ForClause:
+		if it, ok := c.Loop.(*syntax.WordIter); ok {
+			a.iterates(it)
+		}
 		a.inside(c.Loop)
 		a.perhaps(func() { a.stmts(c.Do) })
 	case *syntax.CaseClause:
 		a.inside(c.Word)
 		for _, item := range c.Items {
+			for _, w := range item.Patterns {
+				a.inside(w)
+			}
 			a.perhaps(func() { a.stmts(item.Stmts) })
 		}
 	case *syntax.FuncDecl:
@@ -292,11 +318,14 @@ func (a *analysis) command(c syntax.Command, redirs []*syntax.Redirect) {
 	case *syntax.TimeClause:
 		a.stmt(c.Stmt)
 	case *syntax.CoprocClause:
+		if c.Name != nil {
+			for _, v := range a.values(c.Name) {
+				a.named(v, binding{lasting: true})
+			}
+		}
 		a.within(func() { a.stmt(c.Stmt) })
 	case *syntax.DeclClause:
-		for _, s := range c.Args {
-			a.assign(s)
-		}
+		a.clause(c)
 	default:
 		a.inside(c)
 	}
@@ -316,7 +345,7 @@ func (a *analysis) binary(c *syntax.BinaryCmd) {
 			if said, ok := a.said(c.X); ok && c.Y != nil {
 				if call, is := c.Y.Cmd.(*syntax.CallExpr); is && a.readsCommands(call) {
 					for _, s := range said {
-						a.text(s, 0)
+						a.text(s)
 					}
 					a.redirects(c.Y.Redirs)
 					return
@@ -355,7 +384,13 @@ func (a *analysis) readsCommands(c *syntax.CallExpr) bool {
 		return false
 	}
 	name := a.values(c.Args[0])
-	if len(name) != 1 || !name[0].known || !isShell(base(name[0].text)) {
+	if len(name) != 1 || !name[0].known {
+		return false
+	}
+	if b := base(name[0].text); b == "at" || b == "batch" {
+		a.around("what " + b + " runs has no mark of an agent")
+	}
+	if !isShell(base(name[0].text)) {
 		return false
 	}
 	for _, w := range c.Args[1:] {
@@ -372,7 +407,34 @@ func isShell(name string) bool {
 	return slices.Contains([]string{"sh", "bash", "zsh", "dash", "ksh", "ash", "mksh", "rbash", "fish"}, name)
 }
 
-// inside reads the commands that stand in words and arithmetic.
+// iterates reads the variable of a loop.
+func (a *analysis) iterates(it *syntax.WordIter) {
+	b := binding{lasting: true}
+	if len(it.Items) == 0 {
+		a.binds(it.Name.Value, b)
+	}
+	for _, w := range it.Items {
+		for _, v := range a.values(w) {
+			b.value = v
+			a.binds(it.Name.Value, b)
+		}
+	}
+}
+
+// document reads the commands that stand in a text, as in a here-document.
+func (a *analysis) document(s string) {
+	if a.texts >= maxText || len(s) > maxParse || nested(s) > maxNested {
+		a.hidden("commands in texts in texts")
+		return
+	}
+	a.texts++
+	defer func() { a.texts-- }()
+	if w, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Document(strings.NewReader(s)); err == nil {
+		a.inside(w)
+	}
+}
+
+// inside reads the commands that stand in words and arithmetic, and what those do to variables.
 func (a *analysis) inside(n syntax.Node) {
 	if n == nil {
 		return
@@ -385,6 +447,12 @@ func (a *analysis) inside(n syntax.Node) {
 		case *syntax.ProcSubst:
 			a.within(func() { a.stmts(n.Stmts) })
 			return false
+		case *syntax.SglQuoted:
+			if strings.Contains(n.Value, "[$(") || strings.Contains(n.Value, "[`") {
+				a.document(n.Value) // an index is evaluated where it comes to arithmetic
+			}
+		case *syntax.BinaryArithm, *syntax.UnaryArithm, *syntax.ParamExp:
+			a.sets(n)
 		}
 		return true
 	})
@@ -397,6 +465,9 @@ func (a *analysis) redirects(list []*syntax.Redirect) {
 		}
 		if r.Hdoc != nil {
 			a.inside(r.Hdoc)
+		}
+		if r.N != nil && strings.HasPrefix(r.N.Value, "{") {
+			a.binds(strings.Trim(r.N.Value, "{}"), binding{lasting: true})
 		}
 		switch r.Op {
 		case syntax.RdrOut, syntax.AppOut, syntax.RdrInOut, syntax.RdrClob, syntax.RdrAll, syntax.AppAll, syntax.DplOut, syntax.AppClob, syntax.RdrAllClob, syntax.AppAllClob:
