@@ -2,6 +2,7 @@ package shell
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -21,10 +22,19 @@ func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 	if len(words) == 0 {
 		return
 	}
+	if a.calls++; a.calls > maxItems {
+		a.hidden("more commands than are read")
+		return
+	}
 	for _, v := range words[1:] {
 		if v.known && (strings.Contains(v.text, "/") || v.glob) {
 			a.reads(v)
 		}
+	}
+	if words[0].known && a.functions[words[0].text] != nil {
+		a.invoke(words[0].text, words[1:])
+		a.perhaps(func() { a.run(words, redirs) })
+		return
 	}
 	a.run(words, redirs)
 }
@@ -41,13 +51,15 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 		return
 	}
 	name := words[0]
-	if !name.known || name.glob {
+	if !name.known || name.glob && name.text != "[" {
 		a.hidden("the name of a command")
 		a.gitWithin(words[1:], true)
 		return
 	}
 	args := words[1:]
-	switch b := base(name.text); {
+	b := base(name.text)
+	g, interprets := interpreterOf(b)
+	switch {
 	case b == "git":
 		a.git(args)
 	case strings.HasPrefix(b, "git-") && len(b) > 4:
@@ -59,22 +71,25 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	case isShell(b):
 		a.shell(args, redirs)
 	case b == "eval":
-		text := make([]string, 0, len(args))
-		for _, v := range args {
-			if !v.known {
-				a.hidden("what eval runs")
-				a.gitWithin(args, true)
-				return
-			}
-			text = append(text, v.text)
-		}
-		a.text(strings.Join(text, " "))
+		a.joined(args, "what eval runs")
 	case b == "." || b == "source":
-		a.hidden("a script")
+		if len(args) > 0 {
+			a.script(args, redirs)
+		}
 	case b == "cd" || b == "pushd" || b == "chdir":
 		a.cd(args)
 	case b == "popd":
-		a.lost = true
+		a.back()
+	case b == "set":
+		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "--" }); i >= 0 {
+			a.positional = args[i+1:]
+		}
+	case b == "shift":
+		n := 1
+		if len(args) > 0 {
+			n, _ = strconv.Atoi(args[0].text)
+		}
+		a.positional = a.positional[min(max(n, 0), len(a.positional)):]
 	case b == "alias":
 		for _, v := range args {
 			if _, text, ok := strings.Cut(v.text, "="); ok && v.known {
@@ -84,9 +99,11 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 			}
 		}
 	case b == "trap":
-		if len(args) > 0 && args[0].known {
-			a.text(args[0].text)
+		if _, rest := (grammar{early: true}).read(args); len(rest) > 1 {
+			a.given(rest[0], "what a trap runs")
 		}
+	case b == "at" || b == "batch":
+		a.around("what " + b + " runs has no mark of an agent")
 	case b == "env" || b == "genv":
 		a.environment(args, redirs)
 	case b == "command" || b == "builtin" || b == "exec":
@@ -102,13 +119,16 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 		a.find(args, redirs)
 	case slices.Contains(wrappers, b):
 		a.wrapped(b, args, redirs)
-	case slices.Contains(interpreters, strings.TrimRight(b, "0123456789.")):
-		a.interpreter(args, redirs)
-	case a.builtin(b, args):
+	case interprets:
+		a.interpreter(b, g, args, redirs)
+	case a.builtin(b, args) || a.writer(b, args) || slices.Contains(readers, b):
+	case b == "gh" && len(args) > 0 && slices.Contains([]string{"issue", "pr", "release", "run", "search"}, args[0].text):
 	default:
-		if !a.writer(b, args) && !slices.Contains(printers, b) {
-			a.gitWithin(args, false)
+		if texts := a.written(name); strings.Contains(name.text, "/") && texts != nil {
+			a.script(words, redirs)
 		}
+		a.gitWithin(args, false)
+		a.unknown(b, args, a.stdin(redirs))
 	}
 }
 
@@ -118,44 +138,9 @@ var wrappers = []string{
 	"su", "sudo", "systemd-run", "taskset", "then", "time", "timeout", "toybox", "unbuffer", "unshare", "watch", "winpty", "xargs", "xvfb-run",
 }
 
-// printers print or search what follows them, and start nothing.
-var printers = []string{"[", "cat", "diff", "echo", "egrep", "fgrep", "grep", "head", "less", "ls", "man", "more", "printf", "rg", "tail", "test", "true", "type", "wc", "which", "whereis", "false", ":"}
-
-var interpreters = []string{"awk", "bun", "deno", "gawk", "lua", "mawk", "nawk", "node", "nodejs", "osascript", "perl", "php", "pwsh", "pypy", "python", "ruby", "tclsh", "ts-node", "tsx"}
-
-// interpreter reads the call of a program that is given another program.
-func (a *analysis) interpreter(args []value, redirs []*syntax.Redirect) {
-	inline := false
-	for i, v := range args {
-		if !strings.HasPrefix(v.text, "-") || v.text == "-" {
-			continue
-		}
-		if v.text == "-e" || v.text == "-c" || v.text == "-E" || v.text == "--eval" || v.text == "-r" || strings.HasPrefix(v.text, "-p") || strings.HasPrefix(v.text, "-n") || v.text == "-le" || v.text == "-i" || v.text == "-pe" {
-			inline = true
-		}
-		if strings.HasPrefix(v.text, "-") && !strings.HasPrefix(v.text, "--") && strings.Contains(v.text, "i") && strings.ContainsAny(v.text, "pne") { // perl -pi -e, ruby -pi
-			program := strings.HasSuffix(v.text, "e") // what follows
-			for _, f := range args[i+1:] {
-				if strings.HasPrefix(f.text, "-") {
-					program = strings.HasSuffix(f.text, "e")
-					continue
-				}
-				if !program {
-					a.writes(f, agent.Write{})
-				}
-				program = false
-			}
-		}
-	}
-	for _, r := range redirs {
-		if r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc || r.Op == syntax.WordHdoc {
-			inline = true
-		}
-	}
-	if inline || len(args) > 0 && !strings.HasPrefix(args[0].text, "-") && strings.ContainsAny(args[0].text, " {") {
-		a.hidden("a program in its own text")
-	}
-}
+// readers print, search or compare what they name, and change nothing: they may be told of anything.
+var readers = strings.Fields(`: [ ack ag basename bat cat cksum cmp column comm cut date diff dirname du echo egrep exit expr false fgrep file fold grep head hexdump jq ldd ls md5sum more nl nm objdump od
+	paste printf pwd readelf readlink realpath return rev seq sha1sum sha256sum sleep ssh ssh-add stat strings tac tail test tr true type wc whereis which xargs zcat`)
 
 // gitWithin looks for a git, a covenant or a shell among words whose meaning is not known. sure: one of them may be the command.
 func (a *analysis) gitWithin(args []value, sure bool) {
@@ -167,7 +152,7 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 		case b == "git":
 			a.git(args[i+1:])
 			return
-		case isShell(b) && i+1 < len(args):
+		case isShell(b) && i+1 < len(args) && (sure || strings.HasPrefix(args[i+1].text, "-")):
 			a.shell(args[i+1:], nil)
 			return
 		}
@@ -178,102 +163,6 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 				a.around("--no-verify")
 			}
 		}
-	}
-}
-
-// shell reads the call of a shell.
-func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		if !v.known {
-			a.hidden("what a shell runs")
-			a.gitWithin(args[i+1:], true)
-			return
-		}
-		if strings.HasPrefix(v.text, "--") && v.text != "--" {
-			if v.text == "--rcfile" || v.text == "--init-file" {
-				i++
-				a.hidden("a script")
-			}
-			continue
-		}
-		if strings.HasPrefix(v.text, "-") || strings.HasPrefix(v.text, "+") {
-			if !strings.Contains(v.text, "c") || v.text == "--" {
-				if strings.HasSuffix(v.text, "o") || strings.HasSuffix(v.text, "O") {
-					i++ // the name of an option
-				}
-				continue
-			}
-			for j := i + 1; j < len(args); j++ {
-				if s := args[j]; !strings.HasPrefix(s.text, "-") || !s.known {
-					if !s.known {
-						a.hidden("what a shell runs")
-						return
-					}
-					a.text(s.text)
-					return
-				}
-			}
-			return
-		}
-		a.hidden("a script")
-		return
-	}
-	for _, r := range redirs {
-		switch r.Op {
-		case syntax.Hdoc, syntax.DashHdoc:
-			if text, ok := a.heredoc(r.Hdoc); ok {
-				a.text(text)
-				return
-			}
-		case syntax.WordHdoc:
-			if v := a.values(r.Word); len(v) == 1 && v[0].known {
-				a.text(v[0].text)
-				return
-			}
-		}
-	}
-	a.hidden("what a shell reads from its input")
-}
-
-// heredoc returns the text of a here-document that holds nothing else.
-func (a *analysis) heredoc(w *syntax.Word) (string, bool) {
-	if w == nil {
-		return "", true
-	}
-	var b strings.Builder
-	for _, p := range w.Parts {
-		l, ok := p.(*syntax.Lit)
-		if !ok {
-			v := a.part(p, false)
-			if len(v) != 1 || !v[0].known {
-				return "", false
-			}
-			b.WriteString(v[0].text)
-			continue
-		}
-		b.WriteString(l.Value)
-	}
-	return b.String(), true
-}
-
-func (a *analysis) cd(args []value) {
-	for len(args) > 0 && strings.HasPrefix(args[0].text, "-") && args[0].text != "-" && args[0].known {
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		args = []value{literal(a.in.Home)}
-	}
-	v := args[0]
-	if !v.known || v.glob || v.text == "-" || v.text == "" {
-		a.lost = true
-		return
-	}
-	to, _ := a.at(v)
-	a.reads(v)
-	a.dirs = to
-	if strings.HasPrefix(v.text, "/") {
-		a.lost = false
 	}
 }
 
@@ -323,9 +212,6 @@ func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
 
 // wrapped reads a program that runs another.
 func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect) {
-	if name == "xargs" || name == "parallel" {
-		a.hidden("what the input adds to a command")
-	}
 	if slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo", "systemd-run"}, name) {
 		acted := a.acts
 		a.acts = false
@@ -336,20 +222,30 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			a.acts = a.acts || acted
 		}()
 	}
-	if name == "script" || name == "su" || name == "watch" || name == "flock" || name == "parallel" {
-		for i, v := range args {
-			if (v.text == "-c" || v.text == "--command") && i+1 < len(args) && args[i+1].known {
-				a.text(args[i+1].text)
-			}
+	if name == "script" || name == "su" || name == "watch" || name == "flock" || name == "parallel" || name == "runuser" {
+		options, operands := grammar{takes: "cE", longs: "command="}.read(args)
+		texts, _ := has(options, "c command")
+		for _, v := range texts {
+			a.given(v, "what "+name+" runs")
+		}
+		for _, v := range operands {
 			if v.known && strings.Contains(v.text, " ") {
 				a.text(v.text)
+			} else if name == "script" {
+				a.writes(v, agent.Write{})
 			}
 		}
 	}
+	if name == "strace" || name == "time" {
+		options, _ := grammar{takes: "aefoPsuU", longs: "output=", early: true}.read(args)
+		a.options(name, program{writes: "o output"}, options)
+	}
+	in := a.stdin(redirs)
 	for i, v := range args {
 		if !v.known {
 			a.hidden("the name of a command")
 			a.gitWithin(args[i+1:], true)
+			a.mentions(name, args)
 			return
 		}
 		if strings.HasPrefix(v.text, "-") {
@@ -360,13 +256,44 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		b := base(v.text)
-		if b == "git" || b == "env" || b == "eval" || b == "command" || b == "exec" || b == "builtin" || b == "find" || isShell(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") ||
-			slices.Contains(wrappers, b) || slices.Contains(interpreters, strings.TrimRight(b, "0123456789.")) || slices.Contains(writers, b) || slices.Contains(printers, b) {
-			a.run(args[i:], redirs)
-			return
+		if !a.knows(b) {
+			continue
 		}
+		if name == "xargs" || name == "parallel" {
+			if slices.Contains(readers, b) {
+				a.opaque("what the input adds to a command")
+			} else {
+				a.hidden("what the input adds to a command")
+			}
+			if in != nil {
+				before := a.input
+				a.input = nil // it is read
+				defer func() { a.input = before }()
+				for _, t := range in.texts {
+					words := args[i:len(args):len(args)]
+					for _, w := range strings.Fields(t.text) {
+						words = append(words, literal(w))
+					}
+					a.run(words, nil)
+				}
+			}
+		}
+		a.run(args[i:], redirs)
+		return
+	}
+	if name == "xargs" || name == "parallel" {
+		a.hidden("what the input adds to a command")
 	}
 	a.gitWithin(args, true)
+	a.unknown(name, args, in)
+}
+
+// knows reports whether a command is one that is read here.
+func (a *analysis) knows(b string) bool {
+	_, interprets := interpreterOf(b)
+	_, writes := programs[b]
+	return interprets || writes || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
+		slices.Contains([]string{"builtin", "command", "env", "eval", "exec", "fd", "find", "git", "source", "unset"}, b)
 }
 
 // covenant reads the calls of our own programs by which an agent would leave the gate.

@@ -111,3 +111,9 @@ func given(options []option, names string) bool {
 	_, there := has(options, names)
 	return there
 }
+
+// operands are the words that are no options.
+func operands(args []value) []value {
+	_, out := grammar{}.read(args)
+	return out
+}

@@ -27,6 +27,9 @@ func (a *analysis) binds(name string, b binding) {
 	switch config := strings.HasPrefix(name, "GIT_CONFIG"); {
 	case config, slices.Contains(gateless, name) && !b.gone:
 		a.around("it sets " + name)
+		if name == "GIT_DIR" {
+			a.reads(v) // whose gate it goes around
+		}
 	case name == "COVENANT_IDENTITY":
 		switch {
 		case b.gone:
@@ -52,6 +55,7 @@ func (a *analysis) binds(name string, b binding) {
 		}
 	case name == "GIT_WORK_TREE":
 		a.reads(v)
+		a.writes(v, agent.Write{Folder: true})
 	case strings.HasPrefix(name, "GIT_TRACE") && !b.gone:
 		if !v.known || strings.HasPrefix(v.text, "/") {
 			a.writes(v, agent.Write{})
@@ -61,7 +65,7 @@ func (a *analysis) binds(name string, b binding) {
 			a.hidden("what " + name + " brings into programs")
 		}
 	case name == "CDPATH":
-		a.lost = true
+		a.cdpath = a.cdpath || !b.gone
 	case slices.Contains([]string{"EDITOR", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "MANPAGER", "PAGER", "PROMPT_COMMAND", "SSH_ASKPASS", "VISUAL"}, name):
 		a.given(v, "what "+name+" runs")
 	}
@@ -104,6 +108,9 @@ func (a *analysis) assign(s *syntax.Assign, lasting bool) {
 	for _, v := range values {
 		if s.Append || s.Array != nil || s.Index != nil {
 			v.known = false
+		}
+		if n := names(v.text); n != "" {
+			a.carried = n
 		}
 		if strings.Contains(v.text, "$(") || strings.Contains(v.text, "`") {
 			a.document(v.text) // "${x@P}" and arithmetic run it

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -103,7 +104,7 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 	case *syntax.DblQuoted:
 		return a.parts(p.Parts, false)
 	case *syntax.ParamExp:
-		return a.param(p)
+		return a.param(p, unquoted)
 	case *syntax.BraceExp:
 		if p.Sequence {
 			return []value{{}}
@@ -123,15 +124,21 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 }
 
 // param returns what a variable may hold, where it is given its values in the command itself.
-func (a *analysis) param(p *syntax.ParamExp) []value {
+func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 	if p.Param == nil || p.Excl || p.Length || p.Width || p.IsSet || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Exp != nil || p.Names != 0 || p.Flags != nil || p.NestedParam != nil {
 		return []value{{}}
 	}
 	name := p.Param.Value
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= len(a.positional) && p.Exp == nil {
+		return a.positional[n-1 : n]
+	}
+	if (name == "@" || name == "*") && len(a.positional) > 0 && len(a.positional) <= maxSays {
+		return a.positional
+	}
 	if values := a.vars[name]; len(values) > 0 {
 		out := make([]value, 0, len(values))
 		for _, s := range values {
-			if strings.ContainsAny(s, " \t\n*?[") { // it may be split, or stand for other names
+			if _, split := a.vars["IFS"]; unquoted && (split || strings.ContainsAny(s, " \t\n*?[")) { // it may be split, or stand for other names
 				return []value{{text: s}}
 			}
 			out = append(out, literal(s))
