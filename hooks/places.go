@@ -164,6 +164,21 @@ func spread(w agent.Write) ([]string, error) {
 	if len(roots) > maxSites {
 		return nil, errSites
 	}
+	if len(w.Into) > 0 {
+		var names []string
+		for _, r := range roots {
+			if info, err := os.Stat(r); err != nil || !info.IsDir() {
+				names = append(names, r)
+				continue
+			}
+			for _, name := range w.Into {
+				names = append(names, r+string(filepath.Separator)+name)
+			}
+		}
+		if roots = names; len(roots) > maxSites {
+			return nil, errSites
+		}
+	}
 	var out []string
 	for _, r := range roots {
 		info, err := os.Stat(r)
@@ -171,18 +186,10 @@ func spread(w agent.Write) ([]string, error) {
 			out = append(out, r)
 			continue
 		}
-		if len(w.Into) > 0 {
-			for _, name := range w.Into {
-				out = append(out, filepath.Join(r, name))
-			}
-			if !w.Tree {
-				continue
-			}
-		}
 		if link, err := os.Lstat(r); err == nil && link.Mode()&fs.ModeSymlink != 0 {
 			out = append(out, r)
 		}
-		if !w.Tree || len(w.Into) > 0 {
+		if !w.Tree {
 			out = append(out, r)
 			continue
 		}

@@ -31,8 +31,8 @@ func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 			a.reads(v)
 		}
 	}
-	if words[0].known && a.functions[words[0].text] != nil {
-		a.invoke(words[0].text, words[1:])
+	if name := words[0]; name.known && (a.functions[name.text] != nil || a.aliases[name.text] != nil) {
+		a.invoke(name.text, words[1:])
 		a.perhaps(func() { a.run(words, redirs) })
 		return
 	}
@@ -54,10 +54,15 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	if !name.known || name.glob && name.text != "[" {
 		a.hidden("the name of a command")
 		a.gitWithin(words[1:], true)
+		if in := a.stdin(redirs); in != nil { // it may be a shell
+			for _, v := range in.texts {
+				a.text(v.text)
+			}
+		}
 		return
 	}
 	args := words[1:]
-	b := base(name.text)
+	b := base(strings.TrimPrefix(name.text, "=")) // zsh finds =git on its PATH
 	g, interprets := interpreterOf(b)
 	switch {
 	case b == "git":
@@ -92,12 +97,23 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 		a.positional = a.positional[min(max(n, 0), len(a.positional)):]
 	case b == "alias":
 		for _, v := range args {
-			if _, text, ok := strings.Cut(v.text, "="); ok && v.known {
+			if name, text, ok := strings.Cut(v.text, "="); ok && v.known {
+				a.aliases[name] = append(a.aliases[name], text)
 				a.text(text)
 			} else if !v.known {
 				a.hidden("an alias")
 			}
 		}
+	case b == "hash":
+		options, names := grammar{takes: "p", early: true}.read(args)
+		files, _ := has(options, "p")
+		for _, v := range files {
+			for _, n := range names {
+				a.aliases[n.text] = append(a.aliases[n.text], v.text)
+			}
+		}
+	case b == "ssh":
+		a.ssh(args)
 	case b == "trap":
 		if _, rest := (grammar{early: true}).read(args); len(rest) > 1 {
 			a.given(rest[0], "what a trap runs")
@@ -140,7 +156,7 @@ var wrappers = []string{
 
 // readers print, search or compare what they name, and change nothing: they may be told of anything.
 var readers = strings.Fields(`: [ ack ag basename bat cat cksum cmp column comm cut date diff dirname du echo egrep exit expr false fgrep file fold grep head hexdump jq ldd ls md5sum more nl nm objdump od
-	paste printf pwd readelf readlink realpath return rev seq sha1sum sha256sum sleep ssh ssh-add stat strings tac tail test tr true type wc whereis which xargs zcat`)
+	paste printf pwd readelf readlink realpath return rev seq sha1sum sha256sum sleep ssh-add stat strings tac tail test tr true type wc whereis which xargs zcat`)
 
 // gitWithin looks for a git, a covenant or a shell among words whose meaning is not known. sure: one of them may be the command.
 func (a *analysis) gitWithin(args []value, sure bool) {
@@ -152,6 +168,8 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 		case b == "git":
 			a.git(args[i+1:])
 			return
+		case sure && strings.Contains(v.text, "git "):
+			a.text(v.text)
 		case isShell(b) && i+1 < len(args) && (sure || strings.HasPrefix(args[i+1].text, "-")):
 			a.shell(args[i+1:], nil)
 			return
@@ -294,6 +312,30 @@ func (a *analysis) knows(b string) bool {
 	_, writes := programs[b]
 	return interprets || writes || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
 		slices.Contains([]string{"builtin", "command", "env", "eval", "exec", "fd", "find", "git", "source", "unset"}, b)
+}
+
+// ssh reads what another machine is told, where that is this one: nothing there has the marks of an agent.
+func (a *analysis) ssh(args []value) {
+	options, rest := grammar{takes: "BbcDEeFIiJLlmOoPpQRSWw", early: true}.read(args)
+	settings, _ := has(options, "o")
+	for _, v := range settings {
+		if key, command, ok := strings.Cut(v.text, "="); ok && strings.HasSuffix(strings.ToLower(key), "command") {
+			a.given(value{text: command, known: v.known}, "what ssh runs")
+		}
+	}
+	if len(rest) < 2 {
+		return
+	}
+	host := rest[0].text[strings.LastIndexByte(rest[0].text, '@')+1:]
+	if !slices.Contains([]string{"localhost", "127.0.0.1", "::1", "0.0.0.0", "0"}, host) && rest[0].known {
+		return
+	}
+	acted := a.acts
+	a.acts = false
+	if a.joined(rest[1:], "what ssh runs"); a.acts {
+		a.around("it takes the marks of an agent away with ssh")
+	}
+	a.acts = a.acts || acted
 }
 
 // covenant reads the calls of our own programs by which an agent would leave the gate.

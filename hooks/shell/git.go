@@ -159,7 +159,7 @@ func (a *analysis) subcommand(name string, args []value) {
 		}
 	}
 	a.options("git "+name, p.program, options)
-	if p.operands == folders {
+	if p.operands == folders || slices.Contains([]string{"checkout", "clean", "reset", "restore", "stash"}, name) {
 		for _, v := range operands {
 			a.writes(v, agent.Write{Folder: true})
 		}

@@ -63,7 +63,11 @@ func (a *analysis) unknown(name string, args []value, in *input) {
 	if in != nil {
 		a.mentions(clip(name), in.texts)
 	}
+	a.writes(literal("."), agent.Write{Folder: true}) // where it works
 	for _, v := range args {
+		if v.known && strings.Contains(v.text, "git ") {
+			a.text(v.text) // some run their words
+		}
 		if _, rest, ok := strings.Cut(v.text, "="); ok && strings.HasPrefix(v.text, "-") {
 			v = v.from(len(v.text) - len(rest))
 		}

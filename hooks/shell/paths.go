@@ -137,6 +137,9 @@ func (a *analysis) cd(args []value) {
 		a.reads(v)
 		a.dirs, _ = a.at(v)
 		a.lost = a.lost && !strings.HasPrefix(v.text, "/") || relative && a.cdpath
+		if slices.ContainsFunc(a.dirs, func(d string) bool { return len(d) > maxPath }) {
+			a.dirs, a.lost = nil, true
+		}
 	}
 }
 

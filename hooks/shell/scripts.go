@@ -3,6 +3,7 @@ package shell
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -201,6 +202,19 @@ func (a *analysis) keeps(s *syntax.Stmt) {
 			}
 		}
 	}
+}
+
+// substituted returns the name under which a command finds what another one prints, or reads.
+func (a *analysis) substituted(p *syntax.ProcSubst) value {
+	v, there := a.substs[p]
+	if !there {
+		v = literal("/dev/fd/" + strconv.Itoa(1<<20+len(a.substs)))
+		a.substs[p] = v
+		if in := a.saidAll(p.Stmts); in != nil {
+			a.files[v.text] = in.texts
+		}
+	}
+	return v
 }
 
 // written returns what the command wrote into a file before.

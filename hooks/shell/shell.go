@@ -32,6 +32,7 @@ const (
 	maxLong   = 256 << 10 // bytes of all values that one word may have
 	maxText   = 8         // of texts that are commands within texts that are
 	maxSays   = 64        // values that one word may have, directories that a command may be in
+	maxPath   = 4096      // bytes of the name of a directory: no system takes more
 	maxItems  = 4096      // writes, reads
 )
 
@@ -44,7 +45,7 @@ const (
 
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
-	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, running: map[string]int{}, files: map[string][]value{}}
+	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}}
 	a.dirs = []string{path.Clean(in.Dir)}
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
@@ -74,8 +75,10 @@ type analysis struct {
 	cdpath     bool     // relative names of directories may be found elsewhere
 	links      []link
 	functions  map[string][]*syntax.Stmt
-	running    map[string]int // functions that are read
-	positional []value        // $1 and so on
+	aliases    map[string][]string
+	running    map[string]int // functions and aliases that are read
+	substs     map[*syntax.ProcSubst]value
+	positional []value // $1 and so on
 	calls      int
 	input      *input              // what comes through a pipe
 	files      map[string][]value  // what it wrote

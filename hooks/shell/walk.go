@@ -193,7 +193,7 @@ func (a *analysis) command(c syntax.Command, redirs []*syntax.Redirect) {
 	}
 }
 
-// invoke reads a call of a function that the command itself defines, with the arguments that it is given.
+// invoke reads a call of a function or an alias that the command itself defines, with the arguments that it is given.
 func (a *analysis) invoke(name string, args []value) {
 	if a.running[name] > 1 {
 		return // it was read with what it gives itself
@@ -202,6 +202,13 @@ func (a *analysis) invoke(name string, args []value) {
 	defer func() { a.running[name]-- }()
 	for _, body := range a.functions[name] {
 		a.with(args, func() { a.perhaps(func() { a.stmt(body) }) })
+	}
+	for _, text := range a.aliases[name] {
+		words := []string{text}
+		for _, v := range args {
+			words = append(words, quote(v))
+		}
+		a.perhaps(func() { a.text(strings.Join(words, " ")) })
 	}
 }
 

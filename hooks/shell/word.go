@@ -117,6 +117,8 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 			return []value{{}}
 		}
 		return out
+	case *syntax.ProcSubst:
+		return []value{a.substituted(p)}
 	case *syntax.ExtGlob:
 		return []value{{glob: true}}
 	}

@@ -244,11 +244,14 @@ func (a *analysis) copies(name string, options []option, ops []value) {
 	}
 	into := make([]string, 0, len(ops))
 	for _, v := range ops {
-		if !v.known || v.glob {
-			tree = true
-			continue
+		if !v.known || v.glob { // any name comes into it
+			into, tree = nil, true
+			break
 		}
 		into = append(into, path.Base(v.text))
+	}
+	if name == "rsync" || given(options, "parents") || name != "scp" && given(options, "T no-target-directory") { // of "a/" what is in it
+		into = nil
 	}
 	a.writes(target, agent.Write{Into: into, Tree: tree || name == "rsync" || name == "mv"})
 	if name == "mv" || given(options, "remove-source-files") {
