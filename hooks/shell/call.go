@@ -33,7 +33,9 @@ func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 	}
 	if name := words[0]; name.known && (a.functions[name.text] != nil || a.aliases[name.text] != nil) {
 		a.invoke(name.text, words[1:])
-		a.perhaps(func() { a.run(words, redirs) })
+		if a.knows(base(name.text)) {
+			a.perhaps(func() { a.run(words, redirs) })
+		}
 		return
 	}
 	a.run(words, redirs)
@@ -254,6 +256,9 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			}
 		}
 	}
+	if options, _ := (grammar{longs: "reset-env"}).read(args); name == "setpriv" && given(options, "reset-env") {
+		a.around("it takes the marks of an agent away with setpriv")
+	}
 	if name == "strace" || name == "time" {
 		options, _ := grammar{takes: "aefoPsuU", longs: "output=", early: true}.read(args)
 		a.options(name, program{writes: "o output"}, options)
@@ -311,7 +316,7 @@ func (a *analysis) knows(b string) bool {
 	_, interprets := interpreterOf(b)
 	_, writes := programs[b]
 	return interprets || writes || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
-		slices.Contains([]string{"builtin", "command", "env", "eval", "exec", "fd", "find", "git", "source", "unset"}, b)
+		slices.Contains([]string{"alias", "builtin", "cd", "chdir", "command", "env", "eval", "exec", "fd", "find", "git", "hash", "popd", "pushd", "set", "shift", "source", "ssh", "trap", "unset"}, b)
 }
 
 // ssh reads what another machine is told, where that is this one: nothing there has the marks of an agent.

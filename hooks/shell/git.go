@@ -161,7 +161,7 @@ func (a *analysis) subcommand(name string, args []value) {
 	a.options("git "+name, p.program, options)
 	if p.operands == folders || slices.Contains([]string{"checkout", "clean", "reset", "restore", "stash"}, name) {
 		for _, v := range operands {
-			a.writes(v, agent.Write{Folder: true})
+			a.touches(v)
 		}
 	}
 	if slices.Contains(hookless, name) {
@@ -219,10 +219,9 @@ func (a *analysis) subcommand(name string, args []value) {
 	case "apply", "am", "mailinfo":
 		a.opaque("what a patch changes")
 	case "update-index":
-		for _, v := range args {
-			if v.text == "--assume-unchanged" || v.text == "--skip-worktree" {
-				a.around("git update-index " + v.text + " hides what changes")
-			}
+		options, _ := grammar{longs: "add again assume-unchanged cacheinfo chmod= force-remove fsmonitor-valid ignore-missing index-info no-assume-unchanged no-fsmonitor-valid no-skip-worktree really-refresh refresh remove replace skip-worktree stdin unmerged"}.read(args)
+		if given(options, "assume-unchanged fsmonitor-valid skip-worktree") {
+			a.around("git update-index hides what changes")
 		}
 	}
 	if a.in.Alias != nil && a.texts < maxText {

@@ -63,7 +63,7 @@ func (a *analysis) unknown(name string, args []value, in *input) {
 	if in != nil {
 		a.mentions(clip(name), in.texts)
 	}
-	a.writes(literal("."), agent.Write{Folder: true}) // where it works
+	a.touches(literal(".")) // where it works
 	for _, v := range args {
 		if v.known && strings.Contains(v.text, "git ") {
 			a.text(v.text) // some run their words
@@ -71,8 +71,18 @@ func (a *analysis) unknown(name string, args []value, in *input) {
 		if _, rest, ok := strings.Cut(v.text, "="); ok && strings.HasPrefix(v.text, "-") {
 			v = v.from(len(v.text) - len(rest))
 		}
-		if v.known && !v.glob && !strings.Contains(v.text, "://") && (strings.Contains(v.text, "/") || strings.HasPrefix(v.text, ".")) && !shifting(v.text) {
-			a.writes(v, agent.Write{Folder: true}) // only what is guarded counts
+		if !v.glob && !strings.Contains(v.text, "://") && !strings.ContainsAny(v.text, " \t\n'\"(){};$\\|<>") && (strings.Contains(v.text, "/") || strings.HasPrefix(v.text, ".")) && !shifting(v.text) {
+			a.touches(v)
+		}
+	}
+}
+
+// touches notes that a word is a path, and that it is not known what happens to it: only what is guarded counts.
+func (a *analysis) touches(v value) {
+	paths, _ := a.at(v)
+	for _, p := range paths {
+		if len(a.out.Writes) < maxItems && !device(p) {
+			a.out.Writes = append(a.out.Writes, agent.Write{Path: p, Folder: true})
 		}
 	}
 }

@@ -124,7 +124,7 @@ func (a *analysis) declares(variant string, words []value) {
 	var flags string
 	off, print := false, false
 	for _, w := range words {
-		if !w.known && w.text == "" {
+		if !w.known && strings.Trim(w.text, "=") == "" {
 			a.hidden("which variable is set")
 			continue
 		}
@@ -151,11 +151,22 @@ func (a *analysis) declares(variant string, words []value) {
 			a.named(b.value, binding{lasting: true})
 		case sets:
 			a.binds(name, b)
-		case print, variant == "export", variant == "readonly", variant != "local" && strings.Trim(flags, "xgr") == "" && flags != "":
+		case print, variant == "export", variant == "readonly", strings.Contains(flags, "g"):
 		default: // a variable of the same name, without a value, or one whose values become others
 			a.binds(name, binding{gone: true, lasting: true})
 		}
 	}
+}
+
+// wholly are words of which nothing is taken for known where not all is: the name that one begins with may be longer.
+func wholly(words []value) []value {
+	out := slices.Clone(words)
+	for i, v := range out {
+		if !v.known {
+			out[i] = value{}
+		}
+	}
+	return out
 }
 
 // clause reads declare and its like where the parser knows them.
@@ -165,7 +176,7 @@ func (a *analysis) clause(c *syntax.DeclClause) {
 		if s.Name == nil || s.Naked {
 			if s.Value != nil {
 				a.inside(s.Value)
-				words = append(words, a.values(s.Value)...)
+				words = append(words, wholly(a.values(s.Value))...)
 			} else if s.Name != nil {
 				words = append(words, literal(s.Name.Value))
 			}
@@ -198,11 +209,14 @@ var binders = map[string]struct {
 func (a *analysis) builtin(name string, args []value) bool {
 	switch name {
 	case "declare", "export", "local", "readonly", "typeset":
-		a.declares(name, args)
+		a.declares(name, wholly(args))
 		return true
 	case "unset":
 		options, names := grammar{early: true}.read(args)
 		for _, v := range names {
+			if !v.known {
+				a.around("it takes variables away that are not written out")
+			}
 			if !given(options, "f") {
 				a.named(v, binding{gone: true, lasting: true})
 			}
@@ -333,6 +347,9 @@ func (a *analysis) environment(args []value, redirs []*syntax.Redirect) {
 			name, _, sets := strings.Cut(v.text, "=")
 			switch {
 			case sets:
+				if !v.known && strings.HasSuffix("COVENANT_IDENTITY", name) { // it may be the end of that
+					a.hidden("which variable is set")
+				}
 				a.binds(name, binding{value: v.from(len(name) + 1)})
 			case !v.known:
 				a.hidden("what env runs")
