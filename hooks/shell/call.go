@@ -18,7 +18,68 @@ func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 	for _, w := range c.Args {
 		a.inside(w)
 	}
-	words, _ := a.words(c.Args)
+	before := a.place
+	var after place
+	for i, words := range a.variants(c.Args) {
+		a.place = before
+		a.called(words, redirs)
+		if after = after.or(a.place); i == 0 {
+			after = a.place
+		}
+	}
+	a.place = after
+}
+
+// variants are the lists of words that a command may have: one for each value of a variable, where several are known.
+func (a *analysis) variants(words []*syntax.Word) [][]value {
+	out := [][]value{nil}
+	for _, w := range words {
+		choices := a.choices(w)
+		if len(out)*len(choices) > maxSays {
+			a.hidden("which of many words a command has")
+			choices = [][]value{slices.Concat(choices...)}
+		}
+		if len(choices) == 1 {
+			for i := range out {
+				out[i] = append(out[i], choices[0]...)
+			}
+			continue
+		}
+		next := make([][]value, 0, len(out)*len(choices))
+		for _, left := range out {
+			for _, c := range choices {
+				next = append(next, slices.Concat(left, c))
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+// choices are what a word may be: several words for each choice, where braces or "$@" say so.
+func (a *analysis) choices(w *syntax.Word) [][]value {
+	if len(w.Parts) == 1 {
+		part := w.Parts[0]
+		if q, ok := part.(*syntax.DblQuoted); ok && len(q.Parts) == 1 {
+			part = q.Parts[0]
+		}
+		if p, ok := part.(*syntax.ParamExp); ok && p.Param != nil && (p.Param.Value == "@" || p.Param.Value == "*") && p.Exp == nil && p.Slice == nil && p.Repl == nil && !p.Length && len(a.positional) > 0 {
+			return a.positional
+		}
+	}
+	values := a.values(w)
+	if !slices.ContainsFunc(values, func(v value) bool { return v.choice }) {
+		return [][]value{values}
+	}
+	out := make([][]value, 0, len(values))
+	for i := range values {
+		out = append(out, values[i:i+1])
+	}
+	return out
+}
+
+// called reads a simple command by its words.
+func (a *analysis) called(words []value, redirs []*syntax.Redirect) {
 	if len(words) == 0 {
 		return
 	}
@@ -88,15 +149,20 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	case b == "popd":
 		a.back()
 	case b == "set":
-		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "--" }); i >= 0 {
-			a.positional = args[i+1:]
+		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "--" || v.text != "" && v.text[0] != '-' && v.text[0] != '+' }); i >= 0 {
+			if args[i].text == "--" {
+				i++
+			}
+			a.perhapsGiven(args[i:])
 		}
 	case b == "shift":
 		n := 1
 		if len(args) > 0 {
 			n, _ = strconv.Atoi(args[0].text)
 		}
-		a.positional = a.positional[min(max(n, 0), len(a.positional)):]
+		for _, list := range a.positional {
+			a.perhapsGiven(list[min(max(n, 0), len(list)):])
+		}
 	case b == "alias":
 		for _, v := range args {
 			if name, text, ok := strings.Cut(v.text, "="); ok && v.known {
@@ -119,6 +185,10 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	case b == "trap":
 		if _, rest := (grammar{early: true}).read(args); len(rest) > 1 {
 			a.given(rest[0], "what a trap runs")
+			if a.traps = append(a.traps, rest[0].text); len(a.traps) > maxSays {
+				a.traps = a.traps[:maxSays]
+				a.hidden("what a trap runs")
+			}
 		}
 	case b == "at" || b == "batch":
 		a.around("what " + b + " runs has no mark of an agent")
@@ -157,8 +227,8 @@ var wrappers = []string{
 }
 
 // readers print, search or compare what they name, and change nothing: they may be told of anything.
-var readers = strings.Fields(`: [ ack ag basename bat cat cksum cmp column comm cut date diff dirname du echo egrep exit expr false fgrep file fold grep head hexdump jq ldd ls md5sum more nl nm objdump od
-	paste printf pwd readelf readlink realpath return rev seq sha1sum sha256sum sleep ssh-add stat strings tac tail test tr true type wc whereis which xargs zcat`)
+var readers = strings.Fields(`: [ ack ag basename bat break cat cksum cmp column comm continue cut date diff dirname du echo egrep exit expr false fgrep file fold grep head hexdump jobs jq kill ldd ls md5sum more nl nm objdump od
+	paste printenv printf pwd readelf readlink realpath return rev seq sha1sum sha256sum sleep ssh-add stat strings tac tail test tr true type ulimit umask wc whereis which xargs zcat`)
 
 // gitWithin looks for a git, a covenant or a shell among words whose meaning is not known. sure: one of them may be the command.
 func (a *analysis) gitWithin(args []value, sure bool) {
@@ -222,7 +292,10 @@ func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
 				tail = append(tail, w)
 			}
 			before := len(a.out.Writes)
-			a.run(tail, redirs)
+			a.within(func() {
+				a.lost = a.lost || strings.HasSuffix(v.text, "dir") // it works in any folder below
+				a.run(tail, redirs)
+			})
 			for j := before; j < len(a.out.Writes); j++ {
 				a.out.Writes[j].Tree = true
 			}

@@ -122,7 +122,8 @@ func (a *analysis) cd(args []value) {
 	if len(args) == 0 {
 		args = []value{literal(a.in.Home)}
 	}
-	a.seen = place{dirs: a.seen}.or(a.place).dirs
+	a.passes()
+	defer a.passes()
 	v := args[0]
 	switch {
 	case shifting(v.text):
@@ -141,6 +142,12 @@ func (a *analysis) cd(args []value) {
 			a.dirs, a.lost = nil, true
 		}
 	}
+}
+
+// passes notes where the shell is: it may come back, and a trap may run there.
+func (a *analysis) passes() {
+	p := place{a.seen, a.strayed}.or(a.place)
+	a.seen, a.strayed = p.dirs, p.lost
 }
 
 // back reads a return to a directory: one that it was in, or one that it was in before the command.

@@ -31,6 +31,7 @@ func (a *analysis) sed(args []value) {
 		}
 		r := script{s: s.text}
 		if !r.read() {
+			a.hidden("a script of sed")
 			a.mentions("a script of sed that is not read", []value{s})
 		}
 		if r.runs {

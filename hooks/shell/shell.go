@@ -33,6 +33,7 @@ const (
 	maxText   = 8         // of texts that are commands within texts that are
 	maxSays   = 64        // values that one word may have, directories that a command may be in
 	maxPath   = 4096      // bytes of the name of a directory: no system takes more
+	maxLists  = 8         // values that $@ may have
 	maxItems  = 4096      // writes, reads
 )
 
@@ -51,6 +52,7 @@ func Effects(command string, in Surroundings) agent.Effects {
 		a.dirs, a.lost = nil, true
 	}
 	a.text(command)
+	a.trapped()
 	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0) {
 		a.around("it moves " + a.moved + ", where settings and keys are")
 	}
@@ -78,7 +80,9 @@ type analysis struct {
 	aliases    map[string][]string
 	running    map[string]int // functions and aliases that are read
 	substs     map[*syntax.ProcSubst]value
-	positional []value // $1 and so on
+	positional [][]value // $1 and so on: any of these
+	traps      []string
+	strayed    bool // it was somewhere that is not known
 	calls      int
 	input      *input              // what comes through a pipe
 	files      map[string][]value  // what it wrote

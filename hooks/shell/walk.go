@@ -28,9 +28,9 @@ func (p place) or(q place) place {
 
 // within runs f where a change of directory is not seen outside.
 func (a *analysis) within(f func()) {
-	before := a.place
+	before, words := a.place, a.positional
 	f()
-	a.place = before
+	a.place, a.positional = before, words
 }
 
 // perhaps runs f where it is not certain that it happens.
@@ -215,9 +215,26 @@ func (a *analysis) invoke(name string, args []value) {
 // with runs f where $1, $2 and so on are these words.
 func (a *analysis) with(args []value, f func()) {
 	before := a.positional
-	a.positional = args
+	a.positional = [][]value{args}
 	f()
 	a.positional = before
+}
+
+// perhapsGiven notes that $1, $2 and so on may be these words from now on.
+func (a *analysis) perhapsGiven(args []value) {
+	if len(a.positional) >= maxLists {
+		a.hidden("what $1 is")
+		return
+	}
+	a.positional = append(a.positional[:len(a.positional):len(a.positional)], args)
+}
+
+// trapped reads traps again: they run wherever the shell is then.
+func (a *analysis) trapped() {
+	for i := 0; i < len(a.traps); i++ {
+		a.place = a.or(place{a.seen, a.strayed})
+		a.given(literal(a.traps[i]), "what a trap runs")
+	}
 }
 
 // iterates reads the variable of a loop.

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ type value struct {
 	text    string
 	known   bool   // text is all of it
 	glob    bool   // it has signs that stand for other names
+	choice  bool   // it is one of those that a variable may hold
 	pattern string // where glob: text, with those signs quoted that stand for themselves
 }
 
@@ -70,7 +72,7 @@ func cross(left, right []value) []value {
 	out := make([]value, 0, len(left)*len(right))
 	for _, l := range left {
 		for _, r := range right {
-			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.pattern + r.pattern})
+			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.pattern + r.pattern})
 		}
 	}
 	return out
@@ -131,11 +133,19 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 		return []value{{}}
 	}
 	name := p.Param.Value
-	if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= len(a.positional) && p.Exp == nil {
-		return a.positional[n-1 : n]
+	if n, err := strconv.Atoi(name); err == nil && n > 0 {
+		var out []value
+		for _, list := range a.positional {
+			if n <= len(list) {
+				out = append(out, list[n-1])
+			}
+		}
+		if out != nil {
+			return chosen(out)
+		}
 	}
-	if (name == "@" || name == "*") && len(a.positional) > 0 && len(a.positional) <= maxSays {
-		return a.positional
+	if all := slices.Concat(a.positional...); (name == "@" || name == "*") && len(all) > 0 && len(all) <= maxSays {
+		return all
 	}
 	if values := a.vars[name]; len(values) > 0 {
 		out := make([]value, 0, len(values))
@@ -145,7 +155,7 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 			}
 			out = append(out, literal(s))
 		}
-		return out
+		return chosen(out)
 	}
 	if _, set := a.vars[name]; set {
 		return []value{{}}
@@ -158,9 +168,21 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 		for _, d := range a.dirs {
 			out = append(out, literal(d))
 		}
-		return out
+		return chosen(out)
 	}
 	return []value{{}}
+}
+
+// chosen marks values of which there is one at a time.
+func chosen(values []value) []value {
+	if len(values) < 2 {
+		return values
+	}
+	out := slices.Clone(values)
+	for i := range out {
+		out[i].choice = true
+	}
+	return out
 }
 
 // bare reads what stands without quotes: a backslash takes the meaning from what follows.
