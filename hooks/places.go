@@ -30,11 +30,23 @@ type site struct {
 var (
 	errLinks = errors.New("too many links")
 	errSites = errors.New("it would write more files than are looked at")
+	errShift = errors.New("it would write where only its own process finds it, below /proc or /dev/fd")
 )
+
+// shifts reports whether what is below a folder is another file for each process that opens it.
+func shifts(p string) bool {
+	return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/dev/fd/")
+}
 
 // follow returns where the system finds a path: links of its folders are followed, and of itself where last says so. What is
 // not there is taken as it stands.
 func follow(p string, last bool) (string, error) {
+	at, _, err := trace(p, last)
+	return at, err
+}
+
+// trace is follow; it also reports whether another process may find another file there.
+func trace(p string, last bool) (found string, shifted bool, err error) {
 	done := string(filepath.Separator)
 	if v := filepath.VolumeName(p); v != "" {
 		done, p = v+done, p[len(v):]
@@ -51,9 +63,10 @@ func follow(p string, last bool) (string, error) {
 			continue
 		}
 		at := filepath.Join(done, name)
+		shifted = shifted || shifts(at)
 		end := !slices.ContainsFunc(rest, func(s string) bool { return s != "" && s != "." })
 		if end && !last {
-			return at, nil
+			return at, shifted, nil
 		}
 		info, err := os.Lstat(at)
 		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
@@ -61,26 +74,29 @@ func follow(p string, last bool) (string, error) {
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", errLinks
+			return "", shifted, errLinks
 		}
 		to, err := os.Readlink(at)
 		if err != nil {
-			return "", err
+			return "", shifted, err
 		}
 		if filepath.IsAbs(to) {
 			done = filepath.VolumeName(to) + string(filepath.Separator)
 		}
 		rest = slices.Concat(strings.Split(filepath.ToSlash(to), "/"), rest)
 	}
-	return done, nil
+	return done, shifted, nil
 }
 
 func siteAt(p string) (site, error) {
-	at, err := follow(p, false)
+	at, shifted, err := trace(p, false)
 	if err != nil {
 		return site{}, err
 	}
-	final, err := follow(at, true)
+	final, end, err := trace(at, true)
+	if shifted || end {
+		return site{}, errShift
+	}
 	return site{path: at, final: final}, err
 }
 
@@ -148,6 +164,21 @@ func spread(w agent.Write) ([]string, error) {
 	if len(roots) > maxSites {
 		return nil, errSites
 	}
+	if len(w.Into) > 0 {
+		var names []string
+		for _, r := range roots {
+			if info, err := os.Stat(r); err != nil || !info.IsDir() {
+				names = append(names, r)
+				continue
+			}
+			for _, name := range w.Into {
+				names = append(names, r+string(filepath.Separator)+name)
+			}
+		}
+		if roots = names; len(roots) > maxSites {
+			return nil, errSites
+		}
+	}
 	var out []string
 	for _, r := range roots {
 		info, err := os.Stat(r)
@@ -155,18 +186,10 @@ func spread(w agent.Write) ([]string, error) {
 			out = append(out, r)
 			continue
 		}
-		if len(w.Into) > 0 {
-			for _, name := range w.Into {
-				out = append(out, filepath.Join(r, name))
-			}
-			if !w.Tree {
-				continue
-			}
-		}
 		if link, err := os.Lstat(r); err == nil && link.Mode()&fs.ModeSymlink != 0 {
 			out = append(out, r)
 		}
-		if !w.Tree || len(w.Into) > 0 {
+		if !w.Tree {
 			out = append(out, r)
 			continue
 		}

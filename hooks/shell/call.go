@@ -2,6 +2,7 @@ package shell
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -12,13 +13,78 @@ import (
 // call reads a simple command.
 func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 	for _, s := range c.Assigns {
-		a.assign(s)
+		a.assign(s, len(c.Args) == 0)
 	}
 	for _, w := range c.Args {
 		a.inside(w)
 	}
-	words, _ := a.words(c.Args)
+	before := a.place
+	var after place
+	for i, words := range a.variants(c.Args) {
+		a.place = before
+		a.called(words, redirs)
+		if after = after.or(a.place); i == 0 {
+			after = a.place
+		}
+	}
+	a.place = after
+}
+
+// variants are the lists of words that a command may have: one for each value of a variable, where several are known.
+func (a *analysis) variants(words []*syntax.Word) [][]value {
+	out := [][]value{nil}
+	for _, w := range words {
+		choices := a.choices(w)
+		if len(out)*len(choices) > maxSays {
+			a.hidden("which of many words a command has")
+			choices = [][]value{slices.Concat(choices...)}
+		}
+		if len(choices) == 1 {
+			for i := range out {
+				out[i] = append(out[i], choices[0]...)
+			}
+			continue
+		}
+		next := make([][]value, 0, len(out)*len(choices))
+		for _, left := range out {
+			for _, c := range choices {
+				next = append(next, slices.Concat(left, c))
+			}
+		}
+		out = next
+	}
+	return out
+}
+
+// choices are what a word may be: several words for each choice, where braces or "$@" say so.
+func (a *analysis) choices(w *syntax.Word) [][]value {
+	if len(w.Parts) == 1 {
+		part := w.Parts[0]
+		if q, ok := part.(*syntax.DblQuoted); ok && len(q.Parts) == 1 {
+			part = q.Parts[0]
+		}
+		if p, ok := part.(*syntax.ParamExp); ok && p.Param != nil && (p.Param.Value == "@" || p.Param.Value == "*") && p.Exp == nil && p.Slice == nil && p.Repl == nil && !p.Length && len(a.positional) > 0 {
+			return a.positional
+		}
+	}
+	values := a.values(w)
+	if !slices.ContainsFunc(values, func(v value) bool { return v.choice }) {
+		return [][]value{values}
+	}
+	out := make([][]value, 0, len(values))
+	for i := range values {
+		out = append(out, values[i:i+1])
+	}
+	return out
+}
+
+// called reads a simple command by its words.
+func (a *analysis) called(words []value, redirs []*syntax.Redirect) {
 	if len(words) == 0 {
+		return
+	}
+	if a.calls++; a.calls > maxItems {
+		a.hidden("more commands than are read")
 		return
 	}
 	for _, v := range words[1:] {
@@ -26,71 +92,14 @@ func (a *analysis) call(c *syntax.CallExpr, redirs []*syntax.Redirect) {
 			a.reads(v)
 		}
 	}
+	if name := words[0]; name.known && (a.functions[name.text] != nil || a.aliases[name.text] != nil) {
+		a.invoke(name.text, words[1:])
+		if a.knows(base(name.text)) {
+			a.perhaps(func() { a.run(words, redirs) })
+		}
+		return
+	}
 	a.run(words, redirs)
-}
-
-// assign reads the assignment of a variable, in front of a command or as one.
-func (a *analysis) assign(s *syntax.Assign) {
-	if s.Value != nil {
-		a.inside(s.Value)
-	}
-	if s.Array != nil {
-		a.inside(s.Array)
-	}
-	if s.Name == nil {
-		return
-	}
-	values := []value{{known: true}}
-	if s.Value != nil {
-		values = a.values(s.Value)
-	}
-	if s.Naked && s.Value == nil {
-		return
-	}
-	for _, v := range values {
-		a.set(s.Name.Value, v)
-	}
-}
-
-// gateless are variables by which hooks are turned off, or Git is given another configuration.
-var gateless = []string{
-	"GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH", "GIT_NOTES_REF", "GIT_TEMPLATE_DIR",
-	"HUSKY", "HUSKY_SKIP_HOOKS", "LEFTHOOK", "LEFTHOOK_EXCLUDE", "PRE_COMMIT_ALLOW_NO_CONFIG", "SKIP",
-}
-
-// set reads that a variable is given a value.
-func (a *analysis) set(name string, v value) {
-	switch {
-	case slices.Contains(gateless, name), strings.HasPrefix(name, "GIT_CONFIG_KEY_"), strings.HasPrefix(name, "GIT_CONFIG_VALUE_"):
-		a.around("it sets " + name)
-	case name == "COVENANT_IDENTITY":
-		if !v.known {
-			a.around("it chooses an identity that is not written out")
-		} else {
-			a.out.As = append(a.out.As, v.text)
-		}
-	case name == "GIT_DIR", name == "GIT_WORK_TREE":
-		a.reads(v)
-	case name == "COVENANT_INTENT":
-	case strings.HasPrefix(name, "COVENANT_"):
-		a.around("it sets " + name)
-	case agent.IsMarker(name) && (!v.known || v.text == "" || v.text == "0"):
-		a.around("it takes the mark " + name + " of an agent away")
-	case name == "BASH_ENV", name == "ENV", name == "PROMPT_COMMAND", name == "GIT_SSH_COMMAND", name == "GIT_EDITOR", name == "GIT_SEQUENCE_EDITOR", name == "EDITOR", name == "VISUAL", name == "GIT_PAGER", name == "PAGER":
-		if v.known && name != "BASH_ENV" && name != "ENV" {
-			a.text(v.text, 0)
-		}
-	}
-}
-
-// unset reads that a variable is taken away.
-func (a *analysis) unset(name string) {
-	if agent.IsMarker(name) {
-		a.around("it takes the mark " + name + " of an agent away")
-	}
-	if name == "COVENANT_IDENTITY" {
-		a.around("it takes COVENANT_IDENTITY away")
-	}
 }
 
 // run reads a command by its words, the first of which is its name.
@@ -105,13 +114,20 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 		return
 	}
 	name := words[0]
-	if !name.known || name.glob {
+	if !name.known || name.glob && name.text != "[" {
 		a.hidden("the name of a command")
 		a.gitWithin(words[1:], true)
+		if in := a.stdin(redirs); in != nil { // it may be a shell
+			for _, v := range in.texts {
+				a.text(v.text)
+			}
+		}
 		return
 	}
 	args := words[1:]
-	switch b := base(name.text); {
+	b := base(strings.TrimPrefix(name.text, "=")) // zsh finds =git on its PATH
+	g, interprets := interpreterOf(b)
+	switch {
 	case b == "git":
 		a.git(args)
 	case strings.HasPrefix(b, "git-") && len(b) > 4:
@@ -123,100 +139,96 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	case isShell(b):
 		a.shell(args, redirs)
 	case b == "eval":
-		text := make([]string, 0, len(args))
-		for _, v := range args {
-			if !v.known {
-				a.hidden("what eval runs")
-				a.gitWithin(args, true)
-				return
-			}
-			text = append(text, v.text)
-		}
-		a.text(strings.Join(text, " "), 0)
+		a.joined(args, "what eval runs")
 	case b == "." || b == "source":
-		a.hidden("a script")
+		if len(args) > 0 {
+			a.script(args, redirs)
+		}
 	case b == "cd" || b == "pushd" || b == "chdir":
 		a.cd(args)
 	case b == "popd":
-		a.lost = true
-	case b == "unset":
-		for _, v := range args {
-			if !v.known {
-				a.hidden("which variable is taken away")
+		a.back()
+	case b == "set":
+		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "--" || v.text != "" && v.text[0] != '-' && v.text[0] != '+' }); i >= 0 {
+			if args[i].text == "--" {
+				i++
 			}
-			a.unset(v.text)
+			a.perhapsGiven(args[i:])
+		}
+	case b == "shift":
+		n := 1
+		if len(args) > 0 {
+			n, _ = strconv.Atoi(args[0].text)
+		}
+		for _, list := range a.positional {
+			a.perhapsGiven(list[min(max(n, 0), len(list)):])
 		}
 	case b == "alias":
 		for _, v := range args {
-			if _, text, ok := strings.Cut(v.text, "="); ok && v.known {
-				a.text(text, 0)
+			if name, text, ok := strings.Cut(v.text, "="); ok && v.known {
+				a.aliases[name] = append(a.aliases[name], text)
+				a.text(text)
 			} else if !v.known {
 				a.hidden("an alias")
 			}
 		}
-	case b == "trap":
-		if len(args) > 0 && args[0].known {
-			a.text(args[0].text, 0)
+	case b == "hash":
+		options, names := grammar{takes: "p", early: true}.read(args)
+		files, _ := has(options, "p")
+		for _, v := range files {
+			for _, n := range names {
+				a.aliases[n.text] = append(a.aliases[n.text], v.text)
+			}
 		}
-	case b == "env":
-		a.env(args, redirs)
+	case b == "ssh":
+		a.ssh(args)
+	case b == "trap":
+		if _, rest := (grammar{early: true}).read(args); len(rest) > 1 {
+			a.given(rest[0], "what a trap runs")
+			if a.traps = append(a.traps, rest[0].text); len(a.traps) > maxSays {
+				a.traps = a.traps[:maxSays]
+				a.hidden("what a trap runs")
+			}
+		}
+	case b == "at" || b == "batch":
+		a.around("what " + b + " runs has no mark of an agent")
+	case b == "env" || b == "genv":
+		a.environment(args, redirs)
+	case b == "command" || b == "builtin" || b == "exec":
+		options, rest := grammar{takes: "a", early: true}.read(args)
+		if b == "exec" && given(options, "c") {
+			a.around("it takes the marks of an agent away with exec -c")
+		}
+		if b == "command" && given(options, "v V") {
+			return
+		}
+		a.run(rest, redirs)
 	case b == "find" || b == "fd" || b == "fdfind":
 		a.find(args, redirs)
 	case slices.Contains(wrappers, b):
 		a.wrapped(b, args, redirs)
-	case slices.Contains(interpreters, strings.TrimRight(b, "0123456789.")):
-		a.interpreter(args, redirs)
+	case interprets:
+		a.interpreter(b, g, args, redirs)
+	case a.builtin(b, args) || a.writer(b, args) || slices.Contains(readers, b):
+	case b == "gh" && len(args) > 0 && slices.Contains([]string{"issue", "pr", "release", "run", "search"}, args[0].text):
 	default:
-		if !a.writer(b, args) && !slices.Contains(printers, b) {
-			a.gitWithin(args, false)
+		if texts := a.written(name); strings.Contains(name.text, "/") && texts != nil {
+			a.script(words, redirs)
 		}
+		a.gitWithin(args, false)
+		a.unknown(b, args, a.stdin(redirs))
 	}
 }
 
 // wrappers run what follows them.
 var wrappers = []string{
-	"builtin", "busybox", "caffeinate", "chroot", "chrt", "command", "doas", "exec", "firejail", "flock", "ionice", "nice", "nohup", "parallel", "proot", "rlwrap", "script", "setarch", "setpriv", "setsid", "stdbuf", "strace",
+	"busybox", "caffeinate", "chroot", "chrt", "doas", "firejail", "flock", "ionice", "nice", "nohup", "parallel", "pkexec", "proot", "rlwrap", "runuser", "script", "setarch", "setpriv", "setsid", "stdbuf", "strace",
 	"su", "sudo", "systemd-run", "taskset", "then", "time", "timeout", "toybox", "unbuffer", "unshare", "watch", "winpty", "xargs", "xvfb-run",
 }
 
-// printers print or search what follows them, and start nothing.
-var printers = []string{"[", "cat", "diff", "echo", "egrep", "fgrep", "grep", "head", "less", "ls", "man", "more", "printf", "rg", "tail", "test", "true", "type", "wc", "which", "whereis", "false", ":", "export", "declare"}
-
-var interpreters = []string{"awk", "bun", "deno", "gawk", "lua", "mawk", "nawk", "node", "nodejs", "osascript", "perl", "php", "pwsh", "pypy", "python", "ruby", "tclsh", "ts-node", "tsx"}
-
-// interpreter reads the call of a program that is given another program.
-func (a *analysis) interpreter(args []value, redirs []*syntax.Redirect) {
-	inline := false
-	for i, v := range args {
-		if !strings.HasPrefix(v.text, "-") || v.text == "-" {
-			continue
-		}
-		if v.text == "-e" || v.text == "-c" || v.text == "-E" || v.text == "--eval" || v.text == "-r" || strings.HasPrefix(v.text, "-p") || strings.HasPrefix(v.text, "-n") || v.text == "-le" || v.text == "-i" || v.text == "-pe" {
-			inline = true
-		}
-		if strings.HasPrefix(v.text, "-") && !strings.HasPrefix(v.text, "--") && strings.Contains(v.text, "i") && strings.ContainsAny(v.text, "pne") { // perl -pi -e, ruby -pi
-			program := strings.HasSuffix(v.text, "e") // what follows
-			for _, f := range args[i+1:] {
-				if strings.HasPrefix(f.text, "-") {
-					program = strings.HasSuffix(f.text, "e")
-					continue
-				}
-				if !program {
-					a.writes(f, agent.Write{})
-				}
-				program = false
-			}
-		}
-	}
-	for _, r := range redirs {
-		if r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc || r.Op == syntax.WordHdoc {
-			inline = true
-		}
-	}
-	if inline || len(args) > 0 && !strings.HasPrefix(args[0].text, "-") && strings.ContainsAny(args[0].text, " {") {
-		a.hidden("a program in its own text")
-	}
-}
+// readers print, search or compare what they name, and change nothing: they may be told of anything.
+var readers = strings.Fields(`: [ ack ag basename bat break cat cksum cmp column comm continue cut date diff dirname du echo egrep exit expr false fgrep file fold grep head hexdump jobs jq kill ldd ls md5sum more nl nm objdump od
+	paste printenv printf pwd readelf readlink realpath return rev seq sha1sum sha256sum sleep ssh-add stat strings tac tail test tr true type ulimit umask wc whereis which xargs zcat`)
 
 // gitWithin looks for a git, a covenant or a shell among words whose meaning is not known. sure: one of them may be the command.
 func (a *analysis) gitWithin(args []value, sure bool) {
@@ -228,7 +240,9 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 		case b == "git":
 			a.git(args[i+1:])
 			return
-		case isShell(b) && i+1 < len(args):
+		case sure && strings.Contains(v.text, "git "):
+			a.text(v.text)
+		case isShell(b) && i+1 < len(args) && (sure || strings.HasPrefix(args[i+1].text, "-")):
 			a.shell(args[i+1:], nil)
 			return
 		}
@@ -240,158 +254,6 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 			}
 		}
 	}
-}
-
-// shell reads the call of a shell.
-func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		if !v.known {
-			a.hidden("what a shell runs")
-			a.gitWithin(args[i+1:], true)
-			return
-		}
-		if strings.HasPrefix(v.text, "--") && v.text != "--" {
-			if v.text == "--rcfile" || v.text == "--init-file" {
-				i++
-				a.hidden("a script")
-			}
-			continue
-		}
-		if strings.HasPrefix(v.text, "-") || strings.HasPrefix(v.text, "+") {
-			if !strings.Contains(v.text, "c") || v.text == "--" {
-				if strings.HasSuffix(v.text, "o") || strings.HasSuffix(v.text, "O") {
-					i++ // the name of an option
-				}
-				continue
-			}
-			for j := i + 1; j < len(args); j++ {
-				if s := args[j]; !strings.HasPrefix(s.text, "-") || !s.known {
-					if !s.known {
-						a.hidden("what a shell runs")
-						return
-					}
-					a.text(s.text, 0)
-					return
-				}
-			}
-			return
-		}
-		a.hidden("a script")
-		return
-	}
-	for _, r := range redirs {
-		switch r.Op {
-		case syntax.Hdoc, syntax.DashHdoc:
-			if text, ok := a.heredoc(r.Hdoc); ok {
-				a.text(text, 0)
-				return
-			}
-		case syntax.WordHdoc:
-			if v := a.values(r.Word); len(v) == 1 && v[0].known {
-				a.text(v[0].text, 0)
-				return
-			}
-		}
-	}
-	a.hidden("what a shell reads from its input")
-}
-
-// heredoc returns the text of a here-document that holds nothing else.
-func (a *analysis) heredoc(w *syntax.Word) (string, bool) {
-	if w == nil {
-		return "", true
-	}
-	var b strings.Builder
-	for _, p := range w.Parts {
-		l, ok := p.(*syntax.Lit)
-		if !ok {
-			v := a.part(p, false)
-			if len(v) != 1 || !v[0].known {
-				return "", false
-			}
-			b.WriteString(v[0].text)
-			continue
-		}
-		b.WriteString(l.Value)
-	}
-	return b.String(), true
-}
-
-func (a *analysis) cd(args []value) {
-	for len(args) > 0 && strings.HasPrefix(args[0].text, "-") && args[0].text != "-" && args[0].known {
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		args = []value{literal(a.in.Home)}
-	}
-	v := args[0]
-	if !v.known || v.glob || v.text == "-" || v.text == "" {
-		a.lost = true
-		return
-	}
-	to, _ := a.at(v)
-	a.reads(v)
-	a.dirs = to
-	if strings.HasPrefix(v.text, "/") {
-		a.lost = false
-	}
-}
-
-// env reads env(1).
-func (a *analysis) env(args []value, redirs []*syntax.Redirect) {
-	a.within(func() {
-		for i := 0; i < len(args); i++ {
-			v := args[i]
-			next := func() value {
-				if i+1 < len(args) {
-					i++
-					return args[i]
-				}
-				return value{known: true}
-			}
-			long, given, has := strings.Cut(v.text, "=")
-			switch {
-			case !v.known && !has:
-				a.hidden("what env runs")
-				a.gitWithin(args[i+1:], true)
-				return
-			case v.text == "-i" || v.text == "-" || v.text == "--ignore-environment":
-				a.around("it takes the marks of an agent away with env -i")
-			case v.text == "-u" || v.text == "--unset":
-				a.unset(next().text)
-			case long == "--unset" && has:
-				a.unset(given)
-			case strings.HasPrefix(v.text, "-u") && len(v.text) > 2 && v.text[1] != '-':
-				a.unset(v.text[2:])
-			case v.text == "-C" || v.text == "--chdir":
-				a.cd([]value{next()})
-			case long == "--chdir" && has:
-				a.cd([]value{literal(given)})
-			case v.text == "-S" || v.text == "--split-string" || long == "--split-string" && has || strings.HasPrefix(v.text, "-S") || strings.HasPrefix(v.text, "-vS"):
-				text := given
-				if !has || strings.HasPrefix(v.text, "-") && !strings.HasPrefix(v.text, "--") {
-					if text = strings.TrimPrefix(strings.TrimPrefix(v.text, "-v"), "-S"); strings.HasPrefix(v.text, "-S") {
-						text = v.text[2:]
-					} else if strings.HasPrefix(v.text, "-vS") {
-						text = v.text[3:]
-					}
-					if text == "" || v.text == "--split-string" {
-						text = next().text
-					}
-				}
-				a.text("env "+text, 0)
-				a.gitWithin(args[min(i+1, len(args)):], true)
-				return
-			case strings.HasPrefix(v.text, "-") && v.known:
-			case has:
-				a.set(long, value{text: given, known: v.known, pattern: given})
-			default:
-				a.run(args[i:], redirs)
-				return
-			}
-		}
-	})
 }
 
 // find reads find(1): what it runs for each file, and what it deletes.
@@ -430,7 +292,10 @@ func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
 				tail = append(tail, w)
 			}
 			before := len(a.out.Writes)
-			a.run(tail, redirs)
+			a.within(func() {
+				a.lost = a.lost || strings.HasSuffix(v.text, "dir") // it works in any folder below
+				a.run(tail, redirs)
+			})
 			for j := before; j < len(a.out.Writes); j++ {
 				a.out.Writes[j].Tree = true
 			}
@@ -440,43 +305,115 @@ func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
 
 // wrapped reads a program that runs another.
 func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect) {
-	if name == "xargs" || name == "parallel" {
-		a.hidden("what the input adds to a command")
-	}
-	if name == "exec" && len(args) > 0 && args[0].text == "-c" {
-		a.around("it takes the marks of an agent away with exec -c")
-	}
-	if name == "script" || name == "su" || name == "watch" || name == "flock" || name == "parallel" {
-		for i, v := range args {
-			if (v.text == "-c" || v.text == "--command") && i+1 < len(args) && args[i+1].known {
-				a.text(args[i+1].text, 0)
+	if slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo", "systemd-run"}, name) {
+		acted := a.acts
+		a.acts = false
+		defer func() {
+			if a.acts {
+				a.around("it takes the marks of an agent away with " + name)
 			}
+			a.acts = a.acts || acted
+		}()
+	}
+	if name == "script" || name == "su" || name == "watch" || name == "flock" || name == "parallel" || name == "runuser" {
+		options, operands := grammar{takes: "cE", longs: "command="}.read(args)
+		texts, _ := has(options, "c command")
+		for _, v := range texts {
+			a.given(v, "what "+name+" runs")
+		}
+		for _, v := range operands {
 			if v.known && strings.Contains(v.text, " ") {
-				a.text(v.text, 0)
+				a.text(v.text)
+			} else if name == "script" {
+				a.writes(v, agent.Write{})
 			}
 		}
 	}
+	if options, _ := (grammar{longs: "reset-env"}).read(args); name == "setpriv" && given(options, "reset-env") {
+		a.around("it takes the marks of an agent away with setpriv")
+	}
+	if name == "strace" || name == "time" {
+		options, _ := grammar{takes: "aefoPsuU", longs: "output=", early: true}.read(args)
+		a.options(name, program{writes: "o output"}, options)
+	}
+	in := a.stdin(redirs)
 	for i, v := range args {
 		if !v.known {
 			a.hidden("the name of a command")
 			a.gitWithin(args[i+1:], true)
+			a.mentions(name, args)
 			return
 		}
 		if strings.HasPrefix(v.text, "-") {
 			continue
 		}
 		if k, val, ok := strings.Cut(v.text, "="); ok && k != "" && !strings.ContainsAny(k, "/.") {
-			a.set(k, value{text: val, known: true, pattern: val})
+			a.binds(k, binding{value: literal(val)})
 			continue
 		}
 		b := base(v.text)
-		if b == "git" || b == "env" || b == "eval" || b == "find" || isShell(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") ||
-			slices.Contains(wrappers, b) || slices.Contains(interpreters, strings.TrimRight(b, "0123456789.")) || slices.Contains(writers, b) || slices.Contains(printers, b) {
-			a.run(args[i:], redirs)
-			return
+		if !a.knows(b) {
+			continue
 		}
+		if name == "xargs" || name == "parallel" {
+			if slices.Contains(readers, b) {
+				a.opaque("what the input adds to a command")
+			} else {
+				a.hidden("what the input adds to a command")
+			}
+			if in != nil {
+				before := a.input
+				a.input = nil // it is read
+				defer func() { a.input = before }()
+				for _, t := range in.texts {
+					words := args[i:len(args):len(args)]
+					for _, w := range strings.Fields(t.text) {
+						words = append(words, literal(w))
+					}
+					a.run(words, nil)
+				}
+			}
+		}
+		a.run(args[i:], redirs)
+		return
+	}
+	if name == "xargs" || name == "parallel" {
+		a.hidden("what the input adds to a command")
 	}
 	a.gitWithin(args, true)
+	a.unknown(name, args, in)
+}
+
+// knows reports whether a command is one that is read here.
+func (a *analysis) knows(b string) bool {
+	_, interprets := interpreterOf(b)
+	_, writes := programs[b]
+	return interprets || writes || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
+		slices.Contains([]string{"alias", "builtin", "cd", "chdir", "command", "env", "eval", "exec", "fd", "find", "git", "hash", "popd", "pushd", "set", "shift", "source", "ssh", "trap", "unset"}, b)
+}
+
+// ssh reads what another machine is told, where that is this one: nothing there has the marks of an agent.
+func (a *analysis) ssh(args []value) {
+	options, rest := grammar{takes: "BbcDEeFIiJLlmOoPpQRSWw", early: true}.read(args)
+	settings, _ := has(options, "o")
+	for _, v := range settings {
+		if key, command, ok := strings.Cut(v.text, "="); ok && strings.HasSuffix(strings.ToLower(key), "command") {
+			a.given(value{text: command, known: v.known}, "what ssh runs")
+		}
+	}
+	if len(rest) < 2 {
+		return
+	}
+	host := rest[0].text[strings.LastIndexByte(rest[0].text, '@')+1:]
+	if !slices.Contains([]string{"localhost", "127.0.0.1", "::1", "0.0.0.0", "0"}, host) && rest[0].known {
+		return
+	}
+	acted := a.acts
+	a.acts = false
+	if a.joined(rest[1:], "what ssh runs"); a.acts {
+		a.around("it takes the marks of an agent away with ssh")
+	}
+	a.acts = a.acts || acted
 }
 
 // covenant reads the calls of our own programs by which an agent would leave the gate.
@@ -499,6 +436,7 @@ func (a *analysis) covenant(args []value) {
 			a.out.As = append(a.out.As, rest)
 		}
 	}
+	a.acts = true
 	two := strings.Join(names[:min(2, len(names))], " ")
 	switch {
 	case two == "hooks uninstall" || two == "hooks install" || two == "identity use" || len(names) > 0 && names[0] == "disable":

@@ -12,20 +12,10 @@ func isNoVerify(s string) bool {
 	return len(s) >= len("--no-veri") && strings.HasPrefix("--no-verify", s)
 }
 
-// gateKey reports whether a variable of Git's configuration decides whether, or how, we are called.
-func gateKey(key string) bool {
-	key = strings.ToLower(key)
-	for _, p := range []string{"core.hookspath", "hook.", "covenant.", "include.", "includeif.", "core.notesref", "notes.", "core.fsmonitor", "gpg.", "core.worktree", "extensions."} {
-		if key == strings.TrimSuffix(p, ".") || strings.HasPrefix(key, p) {
-			return true
-		}
-	}
-	return false
-}
-
 // git reads the arguments of git.
 func (a *analysis) git(args []value) {
 	a.within(func() {
+		elsewhere := false
 		for i := 0; i < len(args); i++ {
 			v := args[i]
 			if !v.known {
@@ -40,33 +30,41 @@ func (a *analysis) git(args []value) {
 				}
 				return value{}
 			}
+			option, arg, has := strings.Cut(v.text, "=")
+			given := func() value {
+				if has {
+					return literal(arg)
+				}
+				return next()
+			}
 			switch {
-			case v.text == "-C":
+			case option == "-C":
 				to := next()
 				a.reads(to)
 				a.cd([]value{to})
-			case v.text == "-c":
+			case option == "-c":
 				a.config(next())
-			case strings.HasPrefix(v.text, "--config-env"):
-				key := strings.TrimPrefix(v.text, "--config-env=")
-				if v.text == "--config-env" {
-					key = next().text
-				}
-				key, _, _ = strings.Cut(key, "=")
-				if gateKey(key) || strings.HasPrefix(strings.ToLower(key), "alias.") {
+			case option == "--config-env":
+				key, _, _ := strings.Cut(given().text, "=")
+				if gateKey(key) || strings.HasPrefix(strings.ToLower(key), "alias.") || strings.HasPrefix(strings.ToLower(key), "remote.") {
 					a.around("git --config-env " + key)
 				}
-			case v.text == "--git-dir" || v.text == "--work-tree":
-				a.reads(next())
-			case strings.HasPrefix(v.text, "--git-dir="), strings.HasPrefix(v.text, "--work-tree="):
-				_, dir, _ := strings.Cut(v.text, "=")
-				a.reads(literal(dir))
-			case v.text == "--namespace" || v.text == "--super-prefix" || v.text == "--attr-source":
-				next()
-			case strings.HasPrefix(v.text, "--exec-path="):
+			case option == "--git-dir":
+				elsewhere = true
+				a.reads(given())
+			case option == "--work-tree":
+				to := given()
+				a.reads(to)
+				a.writes(to, agent.Write{Folder: true})
+			case option == "--namespace" || option == "--super-prefix" || option == "--attr-source":
+				given()
+			case option == "--exec-path" && has:
 				a.around("git --exec-path")
 			case strings.HasPrefix(v.text, "-"):
 			default:
+				if elsewhere && !slices.Contains(reading, v.text) {
+					a.around("git --git-dir, which may have other hooks")
+				}
 				a.subcommand(v.text, args[i+1:])
 				return
 			}
@@ -81,47 +79,7 @@ func (a *analysis) loose(args []value) {
 			a.around("--no-verify")
 		}
 		if covenantRef(v.text) {
-			a.around("it names " + v.text)
-		}
-	}
-}
-
-func covenantRef(s string) bool {
-	return strings.Contains(s, "refs/covenant") || strings.Contains(s, "refs/notes/covenant")
-}
-
-// config reads KEY=VALUE as git -c takes it.
-func (a *analysis) config(v value) {
-	key, val, _ := strings.Cut(v.text, "=")
-	if !v.known && !strings.Contains(v.text, "=") {
-		a.around("git -c with a name that is not written out")
-		return
-	}
-	if gateKey(key) {
-		a.around("git -c " + key)
-	}
-	a.alias(key, value{text: val, known: v.known})
-	a.program(key, value{text: val, known: v.known})
-}
-
-// alias reads the definition of an alias.
-func (a *analysis) alias(key string, v value) {
-	if !strings.HasPrefix(strings.ToLower(key), "alias.") {
-		return
-	}
-	if !v.known {
-		a.around("an alias that is not written out")
-		return
-	}
-	a.expand(v.text)
-}
-
-// program reads the value of a variable that names a program.
-func (a *analysis) program(key string, v value) {
-	switch strings.ToLower(key) {
-	case "core.editor", "sequence.editor", "core.pager", "core.sshcommand", "core.askpass", "credential.helper", "diff.external":
-		if v.known {
-			a.text(strings.TrimPrefix(v.text, "!"), 0)
+			a.around("it names " + clip(v.text))
 		}
 	}
 }
@@ -129,10 +87,10 @@ func (a *analysis) program(key string, v value) {
 // expand reads what an alias stands for.
 func (a *analysis) expand(text string) {
 	if rest, ok := strings.CutPrefix(text, "!"); ok {
-		a.text(rest, 0)
+		a.text(rest)
 		return
 	}
-	a.text("git "+text, 0)
+	a.text("git " + text)
 }
 
 // hookless are the commands of git that take --no-verify.
@@ -141,23 +99,43 @@ var hookless = []string{"am", "cherry-pick", "citool", "commit", "gui", "merge",
 // plumbing changes refs, objects or configuration past the moments at which we are called.
 var plumbing = map[string]string{
 	"update-ref": "it moves refs itself", "commit-tree": "it makes commits past every hook", "fast-import": "it makes commits past every hook", "filter-branch": "it rewrites commits past every hook",
-	"filter-repo": "it rewrites commits past every hook", "replace": "it puts other objects in the place of commits", "receive-pack": "it moves refs itself", "http-fetch": "it takes objects unseen", "unpack-objects": "it takes objects unseen",
-	"update-server-info": "", "pack-refs": "", "symbolic-ref": "",
+	"filter-repo": "it rewrites commits past every hook", "replace": "it puts other objects in the place of commits", "receive-pack": "it moves refs itself", "http-push": "it moves refs itself", "http-fetch": "it takes objects unseen",
+	"unpack-objects": "it takes objects unseen",
 }
 
 // reading are the commands of git that may name our refs.
 var reading = []string{
-	"archive", "blame", "branch", "cat-file", "check-ref-format", "cherry", "count-objects", "describe", "diff", "diff-tree", "for-each-ref", "format-patch", "fsck", "grep", "log", "ls-remote", "ls-tree", "merge-base", "name-rev",
-	"reflog", "rev-list", "rev-parse", "shortlog", "show", "show-branch", "show-ref", "status", "var", "verify-commit", "verify-pack", "whatchanged",
+	"archive", "blame", "branch", "bundle", "cat-file", "check-ref-format", "cherry", "count-objects", "describe", "diff", "diff-tree", "for-each-ref", "format-patch", "fsck", "grep", "log", "ls-files", "ls-remote", "ls-tree", "merge-base",
+	"name-rev", "range-diff", "rev-list", "rev-parse", "shortlog", "show", "show-branch", "show-ref", "status", "var", "verify-commit", "verify-pack", "whatchanged",
 }
 
-// takesNext reports whether the word that follows an option of git commit is its argument.
-func takesNext(s string) bool {
-	if strings.HasPrefix(s, "--") {
-		return slices.Contains([]string{"--author", "--cleanup", "--date", "--file", "--fixup", "--message", "--reedit-message", "--reuse-message", "--squash", "--template", "--trailer"}, s)
-	}
-	i := strings.IndexAny(s, "mFcCt")
-	return strings.HasPrefix(s, "-") && i > 0 && i == len(s)-1 && !strings.Contains(s[:i], "n")
+// gitPrograms say which options of commands of git name what it writes and runs. says are options whose argument is text for people.
+var gitPrograms = map[string]struct {
+	program
+	says string
+}{
+	"am":             {program{grammar: grammar{takes: "Cp", may: "S", longs: "directory= exclude= include= no-verify patch-format="}}, ""},
+	"archive":        {program{grammar: grammar{takes: "o", longs: "add-file= add-virtual-file= exec= format= mtime= output= prefix= remote="}, writes: "o output", runs: "exec"}, ""},
+	"bugreport":      {program{grammar: grammar{takes: "os", longs: "output-directory= suffix="}, into: "o output-directory"}, ""},
+	"checkout-index": {program{grammar: grammar{longs: "prefix= stage="}, into: "prefix"}, ""},
+	"cherry-pick":    {program{grammar: grammar{takes: "mX", may: "S", longs: "cleanup= gpg-sign mainline= no-verify strategy= strategy-option="}}, ""},
+	"clone":          {program{grammar: grammar{takes: "bcjou", longs: "branch= bundle-uri= config= depth= filter= jobs= origin= recurse-submodules reference= reference-if-able= separate-git-dir= server-option= shallow-exclude= shallow-since= template= upload-pack="}, runs: "u upload-pack", into: "separate-git-dir", operands: folders}, ""},
+	"commit":         {program{grammar: grammar{takes: "cCFmt", may: "Su", longs: "all amend allow-empty author= cleanup= date= edit file= fixup= gpg-sign message= no-edit no-gpg-sign no-verify patch pathspec-from-file= quiet reedit-message= reset-author reuse-message= signoff squash= template= trailer= untracked-files verbose"}}, "m message author date trailer"},
+	"diagnose":       {program{grammar: grammar{takes: "os", longs: "mode= output-directory= suffix="}, into: "o output-directory"}, ""},
+	"difftool":       {program{grammar: grammar{takes: "tx", longs: "extcmd= tool="}, runs: "x extcmd"}, ""},
+	"fast-export":    {program{grammar: grammar{longs: "export-marks= import-marks="}, writes: "export-marks"}, ""},
+	"format-patch":   {program{grammar: grammar{takes: "o", longs: "output= output-directory="}, writes: "output", into: "o output-directory"}, ""},
+	"grep":           {program{grammar: grammar{takes: "ABCefm", may: "O", longs: "open-files-in-pager"}, runs: "O open-files-in-pager"}, "e"},
+	"init":           {program{grammar: grammar{takes: "b", longs: "initial-branch= object-format= ref-format= separate-git-dir= shared template="}, operands: folders}, ""},
+	"ls-remote":      {program{grammar: grammar{takes: "o", longs: "exec= server-option= sort= upload-pack="}, runs: "exec upload-pack"}, ""},
+	"merge":          {program{grammar: grammar{takes: "FmsX", may: "S", longs: "cleanup= file= gpg-sign into-name= log message= no-verify strategy= strategy-option="}}, "m message"},
+	"notes":          {program{grammar: grammar{takes: "cCFm", longs: "file= message= ref= reedit-message= reuse-message= separator= strategy="}}, "m message"},
+	"read-tree":      {program{grammar: grammar{longs: "index-output= prefix="}, writes: "index-output"}, ""},
+	"rebase":         {program{grammar: grammar{takes: "CsxX", may: "S", longs: "empty= exec= gpg-sign no-verify onto= strategy= strategy-option= whitespace="}, runs: "x exec"}, ""},
+	"revert":         {program{grammar: grammar{takes: "mX", may: "S", longs: "cleanup= gpg-sign mainline= no-verify strategy= strategy-option="}}, ""},
+	"stash":          {program{grammar: grammar{takes: "m", longs: "message= pathspec-from-file="}}, "m message"},
+	"tag":            {program{grammar: grammar{takes: "Fmu", longs: "cleanup= file= local-user= message= trailer="}}, "m message trailer"},
+	"worktree":       {program{grammar: grammar{takes: "bB", longs: "expire= reason="}, operands: folders}, "reason"},
 }
 
 func (a *analysis) subcommand(name string, args []value) {
@@ -165,36 +143,33 @@ func (a *analysis) subcommand(name string, args []value) {
 		a.run(append([]value{literal(name)}, args...), nil)
 		return
 	}
-	known := true
-	for _, v := range args {
-		known = known && v.known
-	}
+	a.acts = a.acts || !slices.Contains(reading, name)
 	if why := plumbing[name]; why != "" {
 		a.around("git " + name + ": " + why)
 	}
-	if slices.Contains(hookless, name) {
-		for i := 0; i < len(args); i++ {
-			v := args[i]
-			if v.text == "--" {
-				break
-			}
-			if name == "commit" && takesNext(v.text) {
-				i++
-				continue
-			}
-			if isNoVerify(v.text) {
-				a.around("git " + name + " --no-verify")
-			}
-			if name == "commit" && !strings.HasPrefix(v.text, "--") && strings.HasPrefix(v.text, "-") && short(v.text, 'n', "mFcCtSu") {
-				a.around("git commit -n")
-			}
-			if !v.known && !strings.ContainsAny(v.text, " /.") {
-				a.hidden("an option of git " + name)
-			}
+	p, listed := gitPrograms[name]
+	if slices.Contains([]string{"diff", "log", "show", "whatchanged", "diff-tree", "range-diff"}, name) {
+		p.longs, p.writes = "output= output-indicator-new=", "output"
+	}
+	options, operands := p.read(args)
+	words := operands
+	for _, o := range options {
+		if !slices.Contains(strings.Fields(p.says), o.name) {
+			words = append(words, o.value)
 		}
 	}
-	if !slices.Contains(reading, name) || !known {
-		for _, v := range args {
+	a.options("git "+name, p.program, options)
+	if p.operands == folders || slices.Contains([]string{"checkout", "clean", "reset", "restore", "stash"}, name) {
+		for _, v := range operands {
+			a.touches(v)
+		}
+	}
+	if slices.Contains(hookless, name) {
+		a.unhooked(name, listed, options, operands)
+	}
+	known := !slices.ContainsFunc(words, func(v value) bool { return !v.known })
+	if !slices.Contains(reading, name) || !known || name == "branch" && given(options, "d D m M c C f delete move copy force") || name == "bundle" && len(operands) > 0 && operands[0].text != "create" {
+		for _, v := range words {
 			if covenantRef(v.text) {
 				a.around("git " + name + " names " + clip(v.text))
 			}
@@ -204,72 +179,94 @@ func (a *analysis) subcommand(name string, args []value) {
 	case "config":
 		a.gitConfig(args)
 	case "notes":
-		a.notes(args)
-	case "push":
-		for _, v := range args {
-			if v.text == "--mirror" || v.text == "--prune" || strings.HasPrefix("--mirror", v.text) && len(v.text) > 4 {
-				a.around("git push " + v.text + " takes the record away elsewhere")
-			}
+		a.notes(options, operands)
+	case "fetch", "pull", "push", "send-pack":
+		a.transfer(name, args)
+	case "remote":
+		options, names := grammar{takes: "mt", longs: "mirror master= track="}.read(args)
+		if len(names) > 0 && names[0].text == "add" && given(options, "mirror") {
+			a.around("git remote add --mirror: it takes the record away")
 		}
-	case "rebase", "bisect":
-		for i, v := range args {
-			if (v.text == "-x" || v.text == "--exec" || v.text == "run") && i+1 < len(args) {
-				if v.text == "run" {
-					a.run(args[i+1:], nil)
-				} else if args[i+1].known {
-					a.text(args[i+1].text, 0)
-				}
-			}
-			if rest, ok := strings.CutPrefix(v.text, "--exec="); ok && v.known {
-				a.text(rest, 0)
-			}
+	case "init", "clone":
+		if name == "init" && given(options, "template separate-git-dir") {
+			a.around("git init with other hooks, or another git directory")
+		}
+		settings, _ := has(options, "c config")
+		for _, v := range settings {
+			a.config(v)
+		}
+	case "bisect":
+		if len(operands) > 0 && operands[0].text == "run" {
+			i := slices.IndexFunc(args, func(v value) bool { return v.text == "run" })
+			a.run(args[i+1:], nil)
 		}
 	case "submodule":
-		for i, v := range args {
-			if v.text == "foreach" && i+1 < len(args) {
-				for _, w := range args[i+1:] {
-					if w.known && !strings.HasPrefix(w.text, "-") {
-						a.text(w.text, 0)
-					}
-				}
-			}
+		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "foreach" }); i >= 0 {
+			_, words := grammar{early: true}.read(args[i+1:])
+			a.joined(words, "what git submodule runs")
+		}
+	case "for-each-repo":
+		_, words := grammar{longs: "config=", early: true}.read(args)
+		a.git(words)
+	case "bundle":
+		if len(operands) > 1 && operands[0].text == "create" {
+			a.writes(operands[1], agent.Write{})
 		}
 	case "rm", "mv":
-		for _, v := range operands(args) {
+		for _, v := range operands {
 			a.writes(v, agent.Write{Tree: true})
 		}
 	case "apply", "am", "mailinfo":
-		a.hidden("what a patch changes")
-	case "archive":
-		for i, v := range args {
-			if (v.text == "-o" || v.text == "--output") && i+1 < len(args) {
-				a.writes(args[i+1], agent.Write{})
-			} else if rest, ok := strings.CutPrefix(v.text, "--output="); ok {
-				a.writes(literal(rest), agent.Write{})
-			}
-		}
-	case "show", "diff", "log", "format-patch":
-		for _, v := range args {
-			if rest, ok := strings.CutPrefix(v.text, "--output="); ok {
-				a.writes(literal(rest), agent.Write{})
-			}
-		}
+		a.opaque("what a patch changes")
 	case "update-index":
-		for _, v := range args {
-			if v.text == "--assume-unchanged" || v.text == "--skip-worktree" {
-				a.around("git update-index " + v.text + " hides what changes")
-			}
+		options, _ := grammar{longs: "add again assume-unchanged cacheinfo chmod= force-remove fsmonitor-valid ignore-missing index-info no-assume-unchanged no-fsmonitor-valid no-skip-worktree really-refresh refresh remove replace skip-worktree stdin unmerged"}.read(args)
+		if given(options, "assume-unchanged fsmonitor-valid skip-worktree") {
+			a.around("git update-index hides what changes")
 		}
 	}
 	if a.in.Alias != nil && a.texts < maxText {
 		if text, ok := a.in.Alias(name); ok {
 			words := make([]string, 0, len(args))
 			for _, v := range args {
-				words = append(words, "'"+strings.ReplaceAll(v.text, "'", `'\''`)+"'")
+				words = append(words, quote(v))
 			}
 			a.expand(text + " " + strings.Join(words, " "))
 		}
 	}
+}
+
+// unhooked reads the options by which hooks are not called.
+func (a *analysis) unhooked(name string, listed bool, options []option, operands []value) {
+	for _, o := range options {
+		if isNoVerify("--" + o.name) {
+			a.around("git " + name + " --no-verify")
+		}
+		if name == "commit" && o.name == "n" {
+			a.around("git commit -n")
+		}
+		if !o.value.known && !listed && !strings.ContainsAny(o.value.text, " /.") {
+			a.hidden("an option of git " + name)
+		}
+	}
+	for _, v := range operands {
+		if !v.known && !strings.ContainsAny(v.text, " /.") {
+			a.hidden("an option of git " + name)
+		}
+	}
+}
+
+// joined reads words that something joins to a command.
+func (a *analysis) joined(words []value, what string) {
+	text := make([]string, 0, len(words))
+	for _, v := range words {
+		if !v.known {
+			a.hidden(what)
+			a.gitWithin(words, true)
+			return
+		}
+		text = append(text, v.text)
+	}
+	a.text(strings.Join(text, " "))
 }
 
 func clip(s string) string {
@@ -279,119 +276,19 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-// short reports whether a word of short options has one, where others of them take what follows as their argument.
-func short(word string, option byte, takes string) bool {
-	for i := 1; i < len(word); i++ {
-		if word[i] == option {
-			return true
-		}
-		if strings.IndexByte(takes, word[i]) >= 0 {
-			return false
-		}
-	}
-	return false
-}
-
-// operands are the words that are no options.
-func operands(args []value) []value {
-	var out []value
-	rest := false
-	for _, v := range args {
-		if v.text == "--" && v.known && !rest {
-			rest = true
-			continue
-		}
-		if rest || !strings.HasPrefix(v.text, "-") || v.text == "-" {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-// gitConfig reads git config: what it asks about changes nothing.
-func (a *analysis) gitConfig(args []value) {
-	var names []value
-	asks, changes := false, false
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		switch {
-		case v.text == "-f" || v.text == "--file" || v.text == "--blob" || v.text == "--type" || v.text == "--default" || v.text == "--comment" || v.text == "--value" || v.text == "--url":
-			if (v.text == "-f" || v.text == "--file") && i+1 < len(args) {
-				a.writes(args[i+1], agent.Write{})
-			}
-			i++
-		case strings.HasPrefix(v.text, "--file="):
-			a.writes(literal(strings.TrimPrefix(v.text, "--file=")), agent.Write{})
-		case strings.HasPrefix(v.text, "--get") || v.text == "-l" || v.text == "--list":
-			asks = true
-		case v.text == "-e" || v.text == "--edit":
-			a.around("git config --edit")
-		case strings.HasPrefix(v.text, "--unset") || strings.HasPrefix(v.text, "--remove") || strings.HasPrefix(v.text, "--rename") || v.text == "--add" || strings.HasPrefix(v.text, "--replace"):
-			changes = true
-		case strings.HasPrefix(v.text, "-"):
-		default:
-			names = append(names, v)
-		}
-	}
-	if len(names) > 0 {
-		switch names[0].text {
-		case "get", "list":
-			asks, names = true, names[1:]
-		case "set", "unset", "remove-section", "rename-section":
-			changes, names = true, names[1:]
-		case "edit":
-			a.around("git config edit")
-			return
-		}
-	}
-	if asks || !changes && len(names) < 2 {
-		return
-	}
-	for i, v := range names {
-		if i > 1 {
-			break
-		}
-		if !v.known && i == 0 {
-			a.around("git config with a name that is not written out")
-		}
-		if gateKey(v.text) {
-			a.around("git config " + clip(v.text))
-		}
-	}
-	if len(names) > 1 {
-		a.alias(names[0].text, names[1])
-		a.program(names[0].text, names[1])
-	}
-}
-
 // notes reads git notes: it loses what others write at the same time, and the view of our record is among them.
-func (a *analysis) notes(args []value) {
-	ref, verb := "", ""
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		switch {
-		case v.text == "--ref" && i+1 < len(args):
-			i++
-			if ref = args[i].text; !args[i].known {
-				ref = ""
-			}
-		case strings.HasPrefix(v.text, "--ref="):
-			if ref = strings.TrimPrefix(v.text, "--ref="); !v.known {
-				ref = ""
-			}
-		case strings.HasPrefix(v.text, "-"):
-		default:
-			if verb == "" {
-				verb = v.text
-			}
-		}
-	}
-	if verb == "" || verb == "list" || verb == "show" || verb == "get-ref" {
+func (a *analysis) notes(options []option, operands []value) {
+	if len(operands) == 0 || operands[0].known && slices.Contains([]string{"list", "show", "get-ref"}, operands[0].text) {
 		return
 	}
-	if ref == "" {
-		a.around("git notes " + clip(verb) + " without a --ref")
-	} else if strings.HasSuffix(ref, "covenant") {
-		a.around("git notes --ref " + clip(ref) + " " + clip(verb))
+	refs, there := has(options, "ref")
+	if !there || slices.ContainsFunc(refs, func(v value) bool { return !v.known || v.text == "" }) {
+		a.around("git notes " + clip(operands[0].text) + " without a --ref")
+		return
+	}
+	for _, v := range refs {
+		if strings.HasSuffix(strings.ToLower(v.text), "covenant") {
+			a.around("git notes --ref " + clip(v.text) + " " + clip(operands[0].text))
+		}
 	}
 }

@@ -32,6 +32,8 @@ const (
 	maxLong   = 256 << 10 // bytes of all values that one word may have
 	maxText   = 8         // of texts that are commands within texts that are
 	maxSays   = 64        // values that one word may have, directories that a command may be in
+	maxPath   = 4096      // bytes of the name of a directory: no system takes more
+	maxLists  = 8         // values that $@ may have
 	maxItems  = 4096      // writes, reads
 )
 
@@ -44,14 +46,21 @@ const (
 
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
-	a := &analysis{in: in, vars: map[string][]string{}}
+	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}}
 	a.dirs = []string{path.Clean(in.Dir)}
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
 	}
-	a.text(command, 0)
-	if len(a.out.Hidden) > 0 {
+	a.text(command)
+	a.trapped()
+	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0) {
+		a.around("it moves " + a.moved + ", where settings and keys are")
+	}
+	if a.searched {
 		a.search(command)
+	}
+	if a.carried != "" && len(a.out.Hidden) > 0 {
+		a.around("it hides what it runs, and a variable names " + a.carried)
 	}
 	for _, list := range []*[]string{&a.out.Around, &a.out.Hidden, &a.out.Reads, &a.out.As} {
 		slices.Sort(*list)
@@ -61,13 +70,29 @@ func Effects(command string, in Surroundings) agent.Effects {
 }
 
 type analysis struct {
-	in    Surroundings
-	out   agent.Effects
-	dirs  []string            // in one of which the command runs
-	lost  bool                // it may run elsewhere, too
-	vars  map[string][]string // what variables may hold; nil: anything
-	depth int
-	texts int
+	in  Surroundings
+	out agent.Effects
+	place
+	seen       []string // directories that it left
+	cdpath     bool     // relative names of directories may be found elsewhere
+	links      []link
+	functions  map[string][]*syntax.Stmt
+	aliases    map[string][]string
+	running    map[string]int // functions and aliases that are read
+	substs     map[*syntax.ProcSubst]value
+	positional [][]value // $1 and so on: any of these
+	traps      []string
+	strayed    bool // it was somewhere that is not known
+	calls      int
+	input      *input              // what comes through a pipe
+	files      map[string][]value  // what it wrote
+	searched   bool                // something is hidden that may be meant by any part of the text
+	carried    string              // what is guarded and the value of a variable names
+	vars       map[string][]string // what variables may hold; nil: anything
+	depth      int
+	texts      int
+	moved      string // a variable by which a command finds settings elsewhere
+	acts       bool   // something of Git's or of ours runs that does not only read
 }
 
 func (a *analysis) around(phrase string) {
@@ -77,13 +102,19 @@ func (a *analysis) around(phrase string) {
 }
 
 func (a *analysis) hidden(phrase string) {
+	a.searched = true
+	a.opaque(phrase)
+}
+
+// opaque is hidden where all that may be meant by it was looked at.
+func (a *analysis) opaque(phrase string) {
 	if len(a.out.Hidden) < maxItems {
 		a.out.Hidden = append(a.out.Hidden, phrase)
 	}
 }
 
 // text reads a text as commands.
-func (a *analysis) text(s string, _ int) {
+func (a *analysis) text(s string) {
 	if a.texts >= maxText {
 		a.hidden("commands in texts in texts")
 		return
@@ -149,6 +180,20 @@ func (a *analysis) assigned(n syntax.Node) {
 				values, known = texts(a.values(n.Value))
 			}
 			set(n.Name.Value, values, known)
+		case *syntax.ParamExp:
+			if n.Param != nil && n.Exp != nil && (n.Exp.Op == syntax.AssignUnset || n.Exp.Op == syntax.AssignUnsetOrNull) {
+				set(n.Param.Value, nil, false)
+			}
+		case *syntax.DeclClause:
+			for _, s := range n.Args {
+				if s.Name == nil && s.Value != nil {
+					for _, v := range a.values(s.Value) {
+						if name, _, sets := strings.Cut(v.text, "="); sets {
+							set(name, nil, false)
+						}
+					}
+				}
+			}
 		case *syntax.ForClause:
 			if it, ok := n.Loop.(*syntax.WordIter); ok {
 				for _, w := range it.Items {
@@ -159,14 +204,19 @@ func (a *analysis) assigned(n syntax.Node) {
 					set(it.Name.Value, nil, false)
 				}
 			}
+		case *syntax.FuncDecl:
+			if n.Name != nil && !slices.Contains(a.functions[n.Name.Value], n.Body) {
+				a.functions[n.Name.Value] = append(a.functions[n.Name.Value], n.Body)
+			}
 		case *syntax.CallExpr:
 			if len(n.Args) > 0 {
 				switch v := a.values(n.Args[0]); {
-				case len(v) == 1 && v[0].known && slices.Contains([]string{"read", "mapfile", "readarray", "getopts", "printf"}, v[0].text):
+				case len(v) == 1 && v[0].known && binds(v[0].text):
 					for _, w := range n.Args[1:] {
 						for _, x := range a.values(w) {
-							if x.known {
-								set(x.text, nil, false)
+							name, _, _ := strings.Cut(x.text, "=")
+							if set(name, nil, false); strings.HasPrefix(name, "-") && len(name) > 2 {
+								set(name[2:], nil, false)
 							}
 						}
 					}
@@ -186,313 +236,4 @@ func texts(values []value) ([]string, bool) {
 		out = append(out, v.text)
 	}
 	return out, true
-}
-
-func (a *analysis) stmts(list []*syntax.Stmt) {
-	if a.depth >= maxDepth {
-		a.hidden(hiddenDeep)
-		return
-	}
-	a.depth++
-	defer func() { a.depth-- }()
-	for _, s := range list {
-		a.stmt(s)
-	}
-}
-
-// within runs f where a change of directory is not seen outside.
-func (a *analysis) within(f func()) {
-	dirs, lost := slices.Clone(a.dirs), a.lost
-	f()
-	a.dirs, a.lost = dirs, lost
-}
-
-// perhaps runs f where it is not certain that it happens.
-func (a *analysis) perhaps(f func()) {
-	dirs, lost := slices.Clone(a.dirs), a.lost
-	f()
-	a.join(dirs, lost)
-}
-
-func (a *analysis) join(dirs []string, lost bool) {
-	for _, d := range dirs {
-		if !slices.Contains(a.dirs, d) {
-			a.dirs = append(a.dirs, d)
-		}
-	}
-	if a.lost = a.lost || lost; len(a.dirs) > maxSays {
-		a.dirs, a.lost = a.dirs[:maxSays], true
-	}
-}
-
-func (a *analysis) stmt(s *syntax.Stmt) {
-	if s == nil {
-		return
-	}
-	// A cd that fails leaves the directory as it was; what follows after ";" happens there.
-	before := slices.Clone(a.dirs)
-	run := func() {
-		a.redirects(s.Redirs)
-		a.command(s.Cmd, s.Redirs)
-	}
-	if s.Background {
-		a.within(run)
-		return
-	}
-	run()
-	if len(a.dirs) != len(before) || !slices.Equal(a.dirs, before) {
-		a.join(before, false)
-	}
-}
-
-// strict is stmt where what follows happens only if it succeeded.
-func (a *analysis) strict(s *syntax.Stmt) {
-	if s == nil {
-		return
-	}
-	a.redirects(s.Redirs)
-	a.command(s.Cmd, s.Redirs)
-}
-
-func (a *analysis) command(c syntax.Command, redirs []*syntax.Redirect) {
-	if a.depth >= maxDepth {
-		a.hidden(hiddenDeep)
-		return
-	}
-	a.depth++
-	defer func() { a.depth-- }()
-	switch c := c.(type) {
-	case nil:
-	case *syntax.CallExpr:
-		a.call(c, redirs)
-	case *syntax.BinaryCmd:
-		a.binary(c)
-	case *syntax.Subshell:
-		a.within(func() { a.stmts(c.Stmts) })
-	case *syntax.Block:
-		a.stmts(c.Stmts)
-	case *syntax.IfClause:
-		for n := c; n != nil; n = n.Else {
-			a.stmts(n.Cond)
-			a.perhaps(func() { a.stmts(n.Then) })
-		}
-	case *syntax.WhileClause:
-		a.stmts(c.Cond)
-		a.perhaps(func() { a.stmts(c.Do) })
-	case *syntax.ForClause:
-		a.inside(c.Loop)
-		a.perhaps(func() { a.stmts(c.Do) })
-	case *syntax.CaseClause:
-		a.inside(c.Word)
-		for _, item := range c.Items {
-			a.perhaps(func() { a.stmts(item.Stmts) })
-		}
-	case *syntax.FuncDecl:
-		a.perhaps(func() { a.stmt(c.Body) })
-	case *syntax.TimeClause:
-		a.stmt(c.Stmt)
-	case *syntax.CoprocClause:
-		a.within(func() { a.stmt(c.Stmt) })
-	case *syntax.DeclClause:
-		for _, s := range c.Args {
-			a.assign(s)
-		}
-	default:
-		a.inside(c)
-	}
-}
-
-func (a *analysis) binary(c *syntax.BinaryCmd) {
-	switch c.Op {
-	case syntax.AndStmt:
-		a.strict(c.X)
-		a.strict(c.Y)
-	case syntax.OrStmt:
-		a.stmt(c.X)
-		a.perhaps(func() { a.stmt(c.Y) })
-	default: // a pipe
-		a.within(func() { a.stmt(c.X) })
-		a.within(func() {
-			if said, ok := a.said(c.X); ok && c.Y != nil {
-				if call, is := c.Y.Cmd.(*syntax.CallExpr); is && a.readsCommands(call) {
-					for _, s := range said {
-						a.text(s, 0)
-					}
-					a.redirects(c.Y.Redirs)
-					return
-				}
-			}
-			a.stmt(c.Y)
-		})
-	}
-}
-
-// said returns what echo or printf prints, where all of it is written out.
-func (a *analysis) said(s *syntax.Stmt) ([]string, bool) {
-	call, ok := s.Cmd.(*syntax.CallExpr)
-	if !ok || len(call.Args) < 2 {
-		return nil, false
-	}
-	name := a.values(call.Args[0])
-	if len(name) != 1 || name[0].text != "echo" && name[0].text != "printf" {
-		return nil, false
-	}
-	words, known := a.words(call.Args[1:])
-	if !known {
-		return nil, false
-	}
-	var out []string
-	for _, w := range words {
-		out = append(out, w.text)
-	}
-	text := strings.ReplaceAll(strings.Join(out, " "), `\n`, "\n")
-	return []string{text}, true
-}
-
-// readsCommands reports whether a command is a shell that takes its commands from its input.
-func (a *analysis) readsCommands(c *syntax.CallExpr) bool {
-	if len(c.Args) == 0 {
-		return false
-	}
-	name := a.values(c.Args[0])
-	if len(name) != 1 || !name[0].known || !isShell(base(name[0].text)) {
-		return false
-	}
-	for _, w := range c.Args[1:] {
-		for _, v := range a.values(w) {
-			if !strings.HasPrefix(v.text, "-") || strings.Contains(v.text, "c") {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func isShell(name string) bool {
-	return slices.Contains([]string{"sh", "bash", "zsh", "dash", "ksh", "ash", "mksh", "rbash", "fish"}, name)
-}
-
-// inside reads the commands that stand in words and arithmetic.
-func (a *analysis) inside(n syntax.Node) {
-	if n == nil {
-		return
-	}
-	syntax.Walk(n, func(n syntax.Node) bool {
-		switch n := n.(type) {
-		case *syntax.CmdSubst:
-			a.within(func() { a.stmts(n.Stmts) })
-			return false
-		case *syntax.ProcSubst:
-			a.within(func() { a.stmts(n.Stmts) })
-			return false
-		}
-		return true
-	})
-}
-
-func (a *analysis) redirects(list []*syntax.Redirect) {
-	for _, r := range list {
-		if r.Word != nil {
-			a.inside(r.Word)
-		}
-		if r.Hdoc != nil {
-			a.inside(r.Hdoc)
-		}
-		switch r.Op {
-		case syntax.RdrOut, syntax.AppOut, syntax.RdrInOut, syntax.RdrClob, syntax.RdrAll, syntax.AppAll, syntax.DplOut, syntax.AppClob, syntax.RdrAllClob, syntax.AppAllClob:
-			for _, v := range a.values(r.Word) {
-				if r.Op == syntax.DplOut && (v.text == "-" || v.known && strings.Trim(v.text, "0123456789-") == "") {
-					continue
-				}
-				a.writes(v, agent.Write{})
-			}
-		case syntax.RdrIn:
-			for _, v := range a.values(r.Word) {
-				a.reads(v)
-			}
-		}
-	}
-}
-
-// at returns the paths that a word may be.
-func (a *analysis) at(v value) ([]string, bool) {
-	if !v.known {
-		return nil, false
-	}
-	if strings.HasPrefix(v.text, "/") {
-		return []string{v.text}, true
-	}
-	out := make([]string, 0, len(a.dirs))
-	for _, d := range a.dirs {
-		out = append(out, d+"/"+v.text)
-	}
-	return out, !a.lost
-}
-
-// devices take what is written and keep none of it. Not all below /dev is one: /dev/shm is a folder.
-var devices = []string{"/dev/full", "/dev/null", "/dev/random", "/dev/stderr", "/dev/stdin", "/dev/stdout", "/dev/tty", "/dev/urandom", "/dev/zero"}
-
-// device reports whether a path is that of a device, or of a file that is open already.
-func device(p string) bool {
-	fd, open := strings.CutPrefix(p, "/dev/fd/")
-	return slices.Contains(devices, p) || open && fd != "" && strings.Trim(fd, "0123456789") == ""
-}
-
-// writes notes that a word is a path that is written.
-func (a *analysis) writes(v value, w agent.Write) {
-	if v.known && (v.text == "" || device(v.text)) {
-		return
-	}
-	paths, certain := a.at(v)
-	if !certain {
-		a.hidden("which file is written")
-	}
-	for _, p := range paths {
-		if len(a.out.Writes) >= maxItems {
-			a.hidden("more files than are counted")
-			return
-		}
-		w.Path, w.Glob = p, v.glob
-		if v.glob {
-			w.Path = strings.TrimSuffix(p, v.text) + v.pattern
-		}
-		a.out.Writes = append(a.out.Writes, w)
-	}
-}
-
-func (a *analysis) reads(v value) {
-	paths, _ := a.at(v)
-	for _, p := range paths {
-		if len(a.out.Reads) < maxItems {
-			a.out.Reads = append(a.out.Reads, p)
-		}
-	}
-}
-
-// search looks in a command that hides something for the words by which the gate is gone around, as they stand and without
-// quotes.
-func (a *analysis) search(command string) {
-	plain := strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(command)
-	for _, text := range []string{strings.ToLower(command), strings.ToLower(plain)} {
-		for _, word := range []string{"--no-verify", "core.hookspath", "refs/covenant", "git_config_", "update-ref", ".git/hooks", "covenant_identity", "commit-tree", "covenant.root"} {
-			if strings.Contains(text, word) {
-				a.around("it hides what it runs, and names " + word)
-			}
-		}
-	}
-	if !slices.ContainsFunc(a.out.Hidden, func(s string) bool { return s == hiddenDeep || s == hiddenLong || s == hiddenBash }) {
-		return // it was read
-	}
-	separators := func(r rune) bool { return strings.ContainsRune(";&|(){}`\n", r) }
-	for i, part := range strings.FieldsFunc(strings.ReplaceAll(plain, "\n", ";"), separators) {
-		if i == maxItems || !strings.Contains(part, "git") {
-			continue
-		}
-		words := strings.Fields(part)
-		values := make([]value, 0, min(len(words), maxItems))
-		for _, w := range words[:min(len(words), maxItems)] {
-			values = append(values, literal(w))
-		}
-		a.gitWithin(values, true)
-	}
 }

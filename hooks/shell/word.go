@@ -2,6 +2,8 @@ package shell
 
 import (
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -12,6 +14,7 @@ type value struct {
 	text    string
 	known   bool   // text is all of it
 	glob    bool   // it has signs that stand for other names
+	choice  bool   // it is one of those that a variable may hold
 	pattern string // where glob: text, with those signs quoted that stand for themselves
 }
 
@@ -69,7 +72,7 @@ func cross(left, right []value) []value {
 	out := make([]value, 0, len(left)*len(right))
 	for _, l := range left {
 		for _, r := range right {
-			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.pattern + r.pattern})
+			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.pattern + r.pattern})
 		}
 	}
 	return out
@@ -103,7 +106,7 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 	case *syntax.DblQuoted:
 		return a.parts(p.Parts, false)
 	case *syntax.ParamExp:
-		return a.param(p)
+		return a.param(p, unquoted)
 	case *syntax.BraceExp:
 		if p.Sequence {
 			return []value{{}}
@@ -116,6 +119,8 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 			return []value{{}}
 		}
 		return out
+	case *syntax.ProcSubst:
+		return []value{a.substituted(p)}
 	case *syntax.ExtGlob:
 		return []value{{glob: true}}
 	}
@@ -123,20 +128,34 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 }
 
 // param returns what a variable may hold, where it is given its values in the command itself.
-func (a *analysis) param(p *syntax.ParamExp) []value {
+func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 	if p.Param == nil || p.Excl || p.Length || p.Width || p.IsSet || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Exp != nil || p.Names != 0 || p.Flags != nil || p.NestedParam != nil {
 		return []value{{}}
 	}
 	name := p.Param.Value
+	if n, err := strconv.Atoi(name); err == nil && n > 0 {
+		var out []value
+		for _, list := range a.positional {
+			if n <= len(list) {
+				out = append(out, list[n-1])
+			}
+		}
+		if out != nil {
+			return chosen(out)
+		}
+	}
+	if all := slices.Concat(a.positional...); (name == "@" || name == "*") && len(all) > 0 && len(all) <= maxSays {
+		return all
+	}
 	if values := a.vars[name]; len(values) > 0 {
 		out := make([]value, 0, len(values))
 		for _, s := range values {
-			if strings.ContainsAny(s, " \t\n*?[") { // it may be split, or stand for other names
+			if _, split := a.vars["IFS"]; unquoted && (split || strings.ContainsAny(s, " \t\n*?[")) { // it may be split, or stand for other names
 				return []value{{text: s}}
 			}
 			out = append(out, literal(s))
 		}
-		return out
+		return chosen(out)
 	}
 	if _, set := a.vars[name]; set {
 		return []value{{}}
@@ -149,9 +168,21 @@ func (a *analysis) param(p *syntax.ParamExp) []value {
 		for _, d := range a.dirs {
 			out = append(out, literal(d))
 		}
-		return out
+		return chosen(out)
 	}
 	return []value{{}}
+}
+
+// chosen marks values of which there is one at a time.
+func chosen(values []value) []value {
+	if len(values) < 2 {
+		return values
+	}
+	out := slices.Clone(values)
+	for i := range out {
+		out[i].choice = true
+	}
+	return out
 }
 
 // bare reads what stands without quotes: a backslash takes the meaning from what follows.

@@ -8,206 +8,233 @@ import (
 	"github.com/open-covenant/covenant-git/hooks/agent"
 )
 
-// writers are the programs whose operands are read as files that they write.
-var writers = []string{
-	"chgrp", "chmod", "chown", "cp", "curl", "dd", "ed", "ex", "gofmt", "gofumpt", "goimports", "install", "link", "ln", "mkdir", "mv", "patch", "prettier", "rm", "rmdir", "rsync", "scp", "sed", "gsed", "shred", "sort", "split", "sponge", "tar", "tee", "touch",
-	"truncate", "unlink", "unzip", "vi", "vim", "wget", "gtee", "gcp", "gmv", "grm",
+// Which operands of a program are files that it writes.
+const (
+	none = iota
+	every
+	first
+	second
+	folders // every one, as a folder
+)
+
+// A program is one whose command line says what it writes.
+type program struct {
+	grammar
+	operands int
+	writes   string // options whose argument is a file that it writes
+	into     string // options whose argument is a folder that it writes into
+	runs     string // options whose argument is a command
+	hides    string // what it does beside that
+	unless   string // options with which it writes no operand
 }
+
+var programs = map[string]program{
+	"chgrp":      {}, // see below, as all that are empty
+	"chmod":      {},
+	"chown":      {},
+	"cp":         {grammar: grammar{takes: "St", longs: "archive attributes-only backup copy-contents dereference force link no-clobber no-dereference no-preserve= no-target-directory one-file-system parents preserve recursive reflink remove-destination sparse= strip-trailing-slashes suffix= symbolic-link target-directory= update verbose"}},
+	"csplit":     {grammar: grammar{takes: "bfn"}, hides: "the name of what is written"},
+	"curl":       {grammar: grammar{takes: "AbcCdDeEFhHKmoPQrtTuUwxXyYz", longs: "alt-svc= config= cookie= cookie-jar= data= data-binary= dump-header= etag-save= fail form= header= hsts= insecure json= libcurl= location max-time= output= output-dir= proxy= remote-header-name remote-name remote-name-all request= retry= show-error silent stderr= trace= trace-ascii= upload-file= url= user= user-agent= write-out="}, writes: "o output D dump-header c cookie-jar alt-svc etag-save hsts libcurl stderr trace trace-ascii", into: "output-dir"},
+	"dd":         {},
+	"dos2unix":   {operands: every},
+	"ed":         {operands: every, hides: "what an editor does"},
+	"emacs":      {operands: every, hides: "what an editor does"},
+	"ex":         {operands: every, hides: "what an editor does"},
+	"gofmt":      {},
+	"gofumpt":    {},
+	"bunzip2":    {operands: every, unless: "c stdout t test"},
+	"bzip2":      {operands: every, unless: "c stdout t test"},
+	"gunzip":     {operands: every, unless: "c stdout t test l list"},
+	"gzip":       {operands: every, unless: "c stdout t test l list"},
+	"unxz":       {operands: every, unless: "c stdout t test l list"},
+	"xz":         {operands: every, unless: "c stdout t test l list"},
+	"zstd":       {grammar: grammar{takes: "oD", longs: "output-dir-flat= output-dir-mirror="}, operands: every, writes: "o", into: "output-dir-flat output-dir-mirror", unless: "c stdout t test l list"},
+	"goimports":  {},
+	"iconv":      {grammar: grammar{takes: "fto", longs: "from-code= output= to-code="}, writes: "o output"},
+	"install":    {grammar: grammar{takes: "gmoSt", longs: "backup compare directory group= mode= no-target-directory owner= preserve-timestamps strip strip-program= suffix= target-directory= verbose"}, runs: "strip-program"},
+	"less":       {grammar: grammar{takes: "bhjkoOpPtTxyz", longs: "LOG-FILE= log-file="}, writes: "o O log-file LOG-FILE"},
+	"link":       {},
+	"ln":         {grammar: grammar{takes: "St", longs: "backup directory force interactive logical no-dereference no-target-directory physical relative suffix= symbolic target-directory= verbose"}},
+	"man":        {grammar: grammar{takes: "CeLmMPrRS", may: "H", longs: "html pager="}, runs: "H html P pager"},
+	"mkdir":      {grammar: grammar{takes: "m", longs: "mode= parents verbose"}, operands: folders},
+	"mkfifo":     {grammar: grammar{takes: "m", longs: "mode="}, operands: every},
+	"mv":         {grammar: grammar{takes: "St", longs: "backup exchange force interactive no-clobber no-copy no-target-directory strip-trailing-slashes suffix= target-directory= update verbose"}},
+	"nano":       {operands: every, hides: "what an editor does"},
+	"patch":      {},
+	"prettier":   {},
+	"rg":         {grammar: grammar{takes: "ABCdEefgjmMrtT", longs: "hostname-bin= pre="}, runs: "hostname-bin pre"},
+	"rm":         {grammar: grammar{longs: "dir force interactive no-preserve-root one-file-system preserve-root recursive verbose"}},
+	"rmdir":      {operands: folders},
+	"rsync":      {grammar: grammar{takes: "BefMT", longs: "archive backup-dir= block-size= bwlimit= chmod= chown= compare-dest= copy-dest= delete dry-run exclude= exclude-from= files-from= filter= include= include-from= info= link-dest= log-file= log-file-format= max-size= min-size= modify-window= out-format= partial-dir= password-file= port= progress recursive remove-source-files rsh= rsync-path= suffix= temp-dir= timeout= verbose"}, writes: "log-file", into: "backup-dir partial-dir T temp-dir", runs: "e rsh rsync-path"},
+	"scp":        {grammar: grammar{takes: "cDFiJlPoSX"}, runs: "S"},
+	"sed":        {},
+	"shred":      {grammar: grammar{takes: "ns", longs: "exact force iterations= random-source= remove size= verbose zero"}, operands: every},
+	"shuf":       {grammar: grammar{takes: "ino", longs: "echo head-count= input-range= output= random-source= repeat zero-terminated"}, writes: "o output"},
+	"sort":       {grammar: grammar{takes: "kotST", longs: "batch-size= buffer-size= check compress-program= debug dictionary-order field-separator= files0-from= general-numeric-sort human-numeric-sort ignore-case ignore-leading-blanks ignore-nonprinting key= merge month-sort numeric-sort output= parallel= random-sort random-source= reverse sort= stable temporary-directory= unique version-sort zero-terminated"}, writes: "o output", runs: "compress-program"},
+	"split":      {grammar: grammar{takes: "abClnt", longs: "additional-suffix= bytes= elide-empty-files filter= hex-suffixes line-bytes= lines= number= numeric-suffixes separator= suffix-length= unbuffered verbose"}, runs: "filter", hides: "the name of what is written"},
+	"sponge":     {operands: every},
+	"ssh-keygen": {grammar: grammar{takes: "abCDEFfGgIJjKMmNnOPRrSsTtUVWYZz"}, writes: "f"},
+	"tar":        {grammar: grammar{takes: tarTakes, longs: "append bzip2 catenate checkpoint= checkpoint-action= concatenate create delete directory= exclude= exclude-from= extract file= files-from= get gzip index-file= info-script= list listed-incremental= new-volume-script= no-recursion one-top-level owner= remove-files rmt-command= rsh-command= strip-components= to-command= transform= update use-compress-program= verbose volno-file= wildcards xform= xz zstd"}, runs: "F I info-script new-volume-script rmt-command rsh-command to-command use-compress-program", writes: "g index-file listed-incremental volno-file"},
+	"tee":        {operands: every},
+	"touch":      {grammar: grammar{takes: "drt", longs: "date= no-create no-dereference reference= time="}, operands: every},
+	"tree":       {grammar: grammar{takes: "HILoPT"}, writes: "o"},
+	"truncate":   {grammar: grammar{takes: "rs", longs: "io-blocks no-create reference= size="}, operands: every},
+	"uniq":       {grammar: grammar{takes: "fsw", longs: "all-repeated check-chars= count group ignore-case repeated skip-chars= skip-fields= unique zero-terminated"}, operands: second},
+	"unix2dos":   {operands: every},
+	"unlink":     {operands: every},
+	"unzip":      {grammar: grammar{takes: "dIOPx"}, into: "d"},
+	"vi":         {operands: every, hides: "what an editor does"},
+	"vim":        {operands: every, hides: "what an editor does"},
+	"wget":       {grammar: grammar{takes: "aABDeiIlOoPQRtTUwX", longs: "append-output= base= body-data= body-file= continue directory-prefix= execute= header= input-file= load-cookies= mirror no-check-certificate no-verbose output-document= output-file= password= post-data= post-file= quiet recursive rejected-log= save-cookies= timeout= tries= use-askpass= user= user-agent= warc-file="}, writes: "a append-output O output-document o output-file rejected-log save-cookies warc-file", into: "P directory-prefix", runs: "use-askpass"},
+	"xxd":        {grammar: grammar{takes: "cglnosR"}, operands: second},
+	"yq":         {},
+	"zip":        {grammar: grammar{takes: "bntTTix"}, operands: first},
+}
+
+const tarTakes = "bCfFgHIKLNTVX"
 
 // writer reads the call of one of them; false for any other program.
 func (a *analysis) writer(name string, args []value) bool {
-	if !slices.Contains(writers, name) {
+	p, ok := programs[name]
+	if rest, gnu := strings.CutPrefix(name, "g"); !ok && gnu {
+		p, ok = programs[rest]
+		name = rest
+	}
+	if !ok {
 		return false
 	}
-	if len(name) > 2 && name[0] == 'g' && slices.Contains(writers, name[1:]) {
-		name = name[1:]
+	if name == "tar" {
+		args = bundled(args)
 	}
-	has := func(letters string, longs ...string) bool {
-		return slices.ContainsFunc(args, func(v value) bool {
-			if strings.HasPrefix(v.text, "--") {
-				return slices.ContainsFunc(longs, func(l string) bool { return strings.HasPrefix(v.text, l) })
-			}
-			return strings.HasPrefix(v.text, "-") && strings.ContainsAny(v.text[1:], letters)
-		})
+	options, ops := p.read(args)
+	for _, o := range options {
+		if !o.value.known && o.name == "" {
+			a.hidden("an option of " + name)
+		}
+	}
+	a.options(name, p, options)
+	if p.hides != "" {
+		a.hidden(p.hides)
 	}
 	all := func(list []value, w agent.Write) {
 		for _, v := range list {
 			a.writes(v, w)
 		}
 	}
-	ops := operands(args)
+	switch p.operands {
+	case every:
+		if p.unless == "" || !given(options, p.unless) {
+			all(ops, agent.Write{})
+			a.unpacked(ops)
+		}
+	case folders:
+		all(ops, agent.Write{Folder: true})
+	case first:
+		all(ops[:min(len(ops), 1)], agent.Write{})
+	case second:
+		if len(ops) > 1 {
+			all(ops[1:2], agent.Write{})
+		}
+	}
 	switch name {
-	case "tee", "touch", "truncate", "unlink", "shred", "rmdir", "sponge", "mkdir":
-		if name == "truncate" || name == "touch" || name == "mkdir" || name == "shred" {
-			ops = without(args, "-s", "-r", "-d", "-t", "-m", "--size", "--reference", "--date", "--mode", "-n")
-		}
-		all(ops, agent.Write{Folder: name == "mkdir" || name == "rmdir"})
 	case "rm":
-		all(ops, agent.Write{Tree: has("rR", "--recursive")})
+		all(ops, agent.Write{Tree: given(options, "r R recursive")})
 	case "chmod", "chown", "chgrp":
-		minus := slices.ContainsFunc(args, func(v value) bool { // a mode such as -x
-			return len(v.text) > 1 && v.text[0] == '-' && strings.Trim(v.text[1:], "rwxXstugo,=+-") == "" && v.text != "--"
-		})
-		if !has("", "--reference") && !(name == "chmod" && minus) && len(ops) > 0 {
-			ops = ops[1:]
-		}
-		all(ops, agent.Write{Tree: has("R", "--recursive")})
+		a.modes(name, args)
 	case "sed":
 		a.sed(args)
 	case "cp", "mv", "install", "ln", "link", "scp", "rsync":
-		a.copies(name, args, has("rRa", "--recursive", "--archive"))
+		a.copies(name, options, ops)
 	case "dd":
 		for _, v := range args {
-			if rest, ok := strings.CutPrefix(v.text, "of="); ok {
-				a.writes(value{text: rest, known: v.known, pattern: escapeGlob(rest)}, agent.Write{})
+			if strings.HasPrefix(v.text, "of=") {
+				a.writes(v.from(3), agent.Write{})
 			}
 		}
-	case "sort", "curl", "wget", "split":
-		a.output(name, args)
-	case "gofmt", "gofumpt", "goimports":
-		if has("w") {
-			all(ops, agent.Write{Tree: true})
+	case "curl", "wget":
+		a.fetches(name, options, ops)
+	case "gofmt", "gofumpt", "goimports", "prettier", "yq":
+		if slices.ContainsFunc(args, func(v value) bool {
+			return slices.Contains([]string{"-w", "--w", "-w=true", "--write", "-i", "--inplace", "--in-place"}, v.text)
+		}) {
+			all(ops, agent.Write{Tree: name != "yq"})
 		}
-	case "prettier":
-		if has("w", "--write") {
-			all(ops, agent.Write{Tree: true})
-		}
-	case "vi", "vim", "ed", "ex":
-		all(ops, agent.Write{})
-		a.hidden("what an editor does")
 	case "patch":
-		all(ops[:min(len(ops), 1)], agent.Write{})
-		if len(ops) == 0 {
-			a.hidden("what a patch changes")
-		}
-	case "tar", "unzip":
-		if name == "unzip" || len(args) > 0 && strings.Contains(strings.SplitN(args[0].text, " ", 2)[0], "x") || has("x", "--extract", "--get") {
+		a.patch(args)
+	case "tar":
+		a.archive(options, ops)
+	case "unzip":
+		if !given(options, "l p t v Z") {
 			a.hidden("what an archive holds")
-		}
-		if name == "tar" && (has("c", "--create") || len(args) > 0 && strings.Contains(args[0].text, "c")) {
-			for i, v := range args {
-				if strings.HasSuffix(v.text, "f") && i+1 < len(args) {
-					a.writes(args[i+1], agent.Write{})
-				}
-			}
 		}
 	}
 	return true
 }
 
-// without are the operands, where some options take the word that follows.
-func without(args []value, options ...string) []value {
-	var kept []value
-	for i := 0; i < len(args); i++ {
-		if args[i].text == "--" {
-			return append(kept, args[i+1:]...)
-		}
-		if slices.Contains(options, args[i].text) {
-			i++
-			continue
-		}
-		if !strings.HasPrefix(args[i].text, "-") || args[i].text == "-" {
-			kept = append(kept, args[i])
+// options reads the options of a program that name what it writes and runs.
+func (a *analysis) options(name string, p program, options []option) {
+	files, _ := has(options, p.writes)
+	for _, v := range files {
+		if v.text != "-" {
+			a.writes(v, agent.Write{})
 		}
 	}
-	return kept
+	dirs, _ := has(options, p.into)
+	for _, v := range dirs {
+		a.writes(v, agent.Write{Folder: true})
+	}
+	runs, _ := has(options, p.runs)
+	for _, v := range runs {
+		a.given(v, "what "+name+" runs")
+	}
 }
 
-// sed reads sed(1): files that it changes in place, and those that its program writes.
-func (a *analysis) sed(args []value) {
-	inPlace, given := false, false
-	var scripts, files []value
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		switch {
-		case v.text == "-e" || v.text == "--expression" || v.text == "-f" || v.text == "--file":
-			given = true
-			if i+1 < len(args) {
-				i++
-				if v.text == "-f" || v.text == "--file" {
-					a.hidden("a script of sed")
-				} else {
-					scripts = append(scripts, args[i])
-				}
-			}
-		case strings.HasPrefix(v.text, "--expression="):
-			given = true
-			scripts = append(scripts, value{text: strings.TrimPrefix(v.text, "--expression="), known: v.known})
-		case strings.HasPrefix(v.text, "--in-place") || v.text == "-i" || strings.HasPrefix(v.text, "-i"):
-			inPlace = true
-		case strings.HasPrefix(v.text, "--"):
-		case strings.HasPrefix(v.text, "-") && len(v.text) > 1:
-			if k := strings.IndexByte(v.text, 'e'); k > 0 && !strings.Contains(v.text[:k], "i") { // -ne SCRIPT, -eSCRIPT
-				given = true
-				if k+1 < len(v.text) {
-					scripts = append(scripts, value{text: v.text[k+1:], known: v.known})
-				} else if i+1 < len(args) {
-					i++
-					scripts = append(scripts, args[i])
-				}
-			}
-			inPlace = inPlace || short(v.text, 'i', "elf")
-		default:
-			files = append(files, v)
-		}
-	}
-	if !given && len(files) > 0 {
-		scripts, files = files[:1], files[1:]
-	}
-	if inPlace {
-		for _, v := range files {
-			if v.text != "" {
-				a.writes(v, agent.Write{})
+// unpacked notes the names that files get when they are compressed, or not any more.
+func (a *analysis) unpacked(ops []value) {
+	for _, v := range ops {
+		for _, end := range []string{".gz", ".bz2", ".xz", ".zst"} {
+			if rest, ok := strings.CutSuffix(v.text, end); ok && v.known {
+				a.writes(literal(rest), agent.Write{})
 			}
 		}
 	}
-	for _, s := range scripts {
-		if !s.known {
-			a.hidden("a script of sed")
-			continue
-		}
-		for i := 0; i+2 < len(s.text); i++ {
-			if s.text[i] != 'w' && s.text[i] != 'W' || s.text[i+1] != ' ' {
-				continue
-			}
-			if i > 0 && !strings.ContainsRune("/;|,#{}0123456789gpIiMme$ \n\t", rune(s.text[i-1])) {
-				continue
-			}
-			name, _, _ := strings.Cut(s.text[i+2:], "\n")
-			a.writes(literal(strings.TrimSpace(name)), agent.Write{})
-		}
+}
+
+// modes reads chmod, chown and chgrp.
+func (a *analysis) modes(name string, args []value) {
+	options, ops := grammar{longs: "changes dereference from= no-dereference no-preserve-root preserve-root quiet recursive reference= silent verbose"}.read(args)
+	minus := name == "chmod" && slices.ContainsFunc(args, func(v value) bool { // a mode such as -x
+		return len(v.text) > 1 && v.text[0] == '-' && strings.Trim(v.text[1:], "rwxXstugo,=+-") == "" && v.text != "--" && v.text != "-R"
+	})
+	if !given(options, "reference") && !minus && len(ops) > 0 {
+		ops = ops[1:]
+	}
+	for _, v := range ops {
+		a.writes(v, agent.Write{Tree: given(options, "R recursive")})
 	}
 }
 
 // copies reads what puts files somewhere.
-func (a *analysis) copies(name string, args []value, tree bool) {
+func (a *analysis) copies(name string, options []option, ops []value) {
+	tree := given(options, "r R a recursive archive parents")
 	target := value{}
-	aimed := false
-	var ops []value
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		switch {
-		case (v.text == "-t" || v.text == "--target-directory") && i+1 < len(args):
-			i++
-			target, aimed = args[i], true
-		case strings.HasPrefix(v.text, "--target-directory="):
-			rest := strings.TrimPrefix(v.text, "--target-directory=")
-			target, aimed = value{text: rest, known: v.known, pattern: escapeGlob(rest)}, true
-		case name == "install" && (v.text == "-m" || v.text == "-o" || v.text == "-g"), v.text == "-S", v.text == "--suffix", name == "rsync" && (v.text == "-e" || v.text == "--exclude" || v.text == "--include"):
-			i++
-		case v.text == "--":
-			ops = append(ops, args[i+1:]...)
-			i = len(args)
-		case strings.HasPrefix(v.text, "-") && len(v.text) > 1:
-		default:
-			ops = append(ops, v)
-		}
+	aims, aimed := has(options, "t target-directory")
+	if name == "rsync" || name == "scp" || name == "link" {
+		aimed = false
 	}
-	if !aimed {
+	if name == "install" && given(options, "d directory") {
+		for _, v := range ops {
+			a.writes(v, agent.Write{Folder: true})
+		}
+		return
+	}
+	if aimed {
+		target = aims[len(aims)-1]
+	} else {
+		if len(ops) == 1 && name == "ln" && ops[0].known {
+			ops = append(ops, literal(path.Base(ops[0].text)))
+		}
 		if len(ops) < 2 {
-			if name == "ln" && len(ops) == 1 && ops[0].known {
-				a.writes(literal(path.Base(ops[0].text)), agent.Write{})
-			}
 			return
 		}
 		target, ops = ops[len(ops)-1], ops[:len(ops)-1]
@@ -217,46 +244,125 @@ func (a *analysis) copies(name string, args []value, tree bool) {
 	}
 	into := make([]string, 0, len(ops))
 	for _, v := range ops {
-		if !v.known || v.glob {
-			tree = true
-			continue
+		if !v.known || v.glob { // any name comes into it
+			into, tree = nil, true
+			break
 		}
 		into = append(into, path.Base(v.text))
 	}
+	if name == "rsync" || given(options, "parents") || name != "scp" && given(options, "T no-target-directory") { // of "a/" what is in it
+		into = nil
+	}
 	a.writes(target, agent.Write{Into: into, Tree: tree || name == "rsync" || name == "mv"})
-	if name == "mv" {
+	if name == "mv" || given(options, "remove-source-files") {
 		for _, v := range ops {
 			a.writes(v, agent.Write{Tree: true})
 		}
 	}
+	if name == "ln" || name == "link" || name == "cp" && given(options, "l link s symbolic-link") {
+		symbolic := given(options, "s symbolic symbolic-link")
+		for _, v := range ops {
+			if symbolic && given(options, "r relative") || name == "cp" && symbolic {
+				if paths, _ := a.at(v); len(paths) > 0 {
+					v = literal(paths[0])
+				}
+			}
+			a.linked(target, v, symbolic)
+		}
+	}
 }
 
-// output reads programs that name the file they write by an option.
-func (a *analysis) output(name string, args []value) {
-	for i, v := range args {
-		next := value{known: true}
-		if i+1 < len(args) {
-			next = args[i+1]
-		}
-		switch {
-		case name == "sort" && v.text == "-o", name == "curl" && (v.text == "-o" || v.text == "-D" || v.text == "-c"), name == "wget" && (v.text == "-O" || v.text == "-o"), v.text == "--output", name == "wget" && v.text == "--output-document":
-			a.writes(next, agent.Write{})
-		case strings.HasPrefix(v.text, "--output="), strings.HasPrefix(v.text, "--output-document="):
-			_, rest, _ := strings.Cut(v.text, "=")
-			a.writes(value{text: rest, known: v.known, pattern: escapeGlob(rest)}, agent.Write{})
-		case strings.HasPrefix(v.text, "-o") && name != "wget" && len(v.text) > 2 && !strings.HasPrefix(v.text, "--"), strings.HasPrefix(v.text, "-O") && name == "wget" && len(v.text) > 2:
-			a.writes(value{text: v.text[2:], known: v.known, pattern: escapeGlob(v.text[2:])}, agent.Write{})
-		case name == "curl" && (v.text == "-O" || v.text == "--remote-name" || v.text == "-OJ" || v.text == "-LO" || v.text == "-fsSLO"), name == "split":
+// fetches reads what curl and wget name their files by themselves.
+func (a *analysis) fetches(name string, options []option, ops []value) {
+	into := "."
+	if dirs, ok := has(options, "P directory-prefix output-dir"); ok {
+		into = dirs[len(dirs)-1].text
+	}
+	switch {
+	case given(options, "K config e execute i input-file"):
+		a.hidden("the name of what is written")
+	case name == "curl" && !given(options, "O remote-name remote-name-all"), name == "wget" && given(options, "O output-document"):
+		return
+	case given(options, "J remote-header-name content-disposition"):
+		a.hidden("the name of what is written")
+	}
+	for _, v := range ops {
+		if b := path.Base(v.text); v.known && b != "." && b != "/" {
+			a.writes(literal(path.Join(into, b)), agent.Write{})
+		} else if !v.known {
 			a.hidden("the name of what is written")
 		}
 	}
-	if name == "wget" && !slices.ContainsFunc(args, func(v value) bool {
-		return strings.HasPrefix(v.text, "-O") || strings.HasPrefix(v.text, "--output-document")
-	}) {
-		for _, v := range operands(args) {
-			if b := path.Base(v.text); v.known && b != "." && b != "/" {
-				a.writes(literal(b), agent.Write{})
-			}
+}
+
+// patch reads patch(1).
+func (a *analysis) patch(args []value) {
+	options, ops := grammar{takes: "BDFYVdgioprxz", longs: "backup batch binary directory= dry-run forward fuzz= input= output= prefix= reject-file= reverse strip= suffix="}.read(args)
+	a.within(func() {
+		dirs, _ := has(options, "d directory")
+		for _, v := range dirs {
+			a.cd([]value{v})
+			a.writes(literal("."), agent.Write{Folder: true})
+		}
+		files, _ := has(options, "o output r reject-file")
+		for _, v := range append(files, ops[:min(len(ops), 1)]...) {
+			a.writes(v, agent.Write{})
+		}
+		if len(ops) == 0 {
+			a.hidden("what a patch changes")
+		}
+	})
+}
+
+// bundled are the arguments of tar, where the first is its letters without a dash: their arguments follow in their order.
+func bundled(args []value) []value {
+	if len(args) == 0 || !args[0].known || args[0].text == "" || args[0].text[0] == '-' {
+		return args
+	}
+	out, rest := []value{}, args[1:]
+	for _, c := range args[0].text {
+		out = append(out, literal("-"+string(c)))
+		if strings.ContainsRune(tarTakes, c) && len(rest) > 0 {
+			out, rest = append(out, rest[0]), rest[1:]
 		}
 	}
+	return append(out, rest...)
+}
+
+// archive reads tar(1).
+func (a *analysis) archive(options []option, ops []value) {
+	a.within(func() {
+		files, _ := has(options, "f file")
+		if given(options, "c create r append u update A catenate concatenate delete") {
+			for _, v := range files {
+				if v.text != "-" {
+					a.writes(v, agent.Write{})
+				}
+			}
+		}
+		actions, _ := has(options, "checkpoint-action")
+		for _, v := range actions {
+			if text, ok := strings.CutPrefix(v.text, "exec="); ok || !v.known {
+				a.given(value{text: text, known: v.known}, "what tar runs")
+			}
+		}
+		dirs, _ := has(options, "C directory one-top-level")
+		for _, v := range dirs {
+			if v.text != "" {
+				a.cd([]value{v})
+			}
+		}
+		if given(options, "x extract get") {
+			a.hidden("what an archive holds")
+			a.writes(literal("."), agent.Write{Folder: true})
+			for _, v := range ops {
+				a.writes(v, agent.Write{})
+			}
+		}
+		if given(options, "remove-files") {
+			for _, v := range ops {
+				a.writes(v, agent.Write{Tree: true})
+			}
+		}
+	})
 }
