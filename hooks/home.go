@@ -10,7 +10,6 @@ import (
 // guardedAtHome says which of the places that a tool would write, or look at, is none of its business wherever it works: they are the user's, and decide about every
 // repository that is governed.
 func (b *bench) guardedAtHome(written []site, reads []string) string {
-	type guard struct{ at, what string }
 	dirs := []guard{{b.in.ConfigDir, "the keys and settings of covenant"}}
 	for _, f := range agent.Settings(b.t.Home, "") {
 		dirs = append(dirs, guard{f, "settings by which agents are watched"})
@@ -20,6 +19,31 @@ func (b *bench) guardedAtHome(written []site, reads []string) string {
 			dirs = append(dirs, guard{filepath.Join(b.t.Home, f), "settings of Git and keys"})
 		}
 	}
+	if why := among(dirs, written); why != "" {
+		return why
+	}
+	for _, s := range written {
+		for _, p := range []string{s.path, s.final} {
+			if b.t.Bin != "" && filepath.Dir(p) == b.t.Bin && strings.HasPrefix(filepath.Base(p), "covenant") {
+				return quoted(p) + " is a program of covenant"
+			}
+		}
+	}
+	for _, p := range reads {
+		if at, err := follow(p, true); err == nil {
+			if _, ok := below(filepath.Join(b.in.ConfigDir, "keys"), at); ok {
+				return quoted(at) + " is among private keys"
+			}
+		}
+	}
+	return ""
+}
+
+// A guard is a file or folder that tools leave alone, and what it is, for people.
+type guard struct{ at, what string }
+
+// among says which guarded place is written, or holds what is; by what it is called, and by where links lead from there.
+func among(dirs []guard, written []site) string {
 	for i := range dirs {
 		if real, err := follow(dirs[i].at, true); err == nil && real != dirs[i].at {
 			dirs = append(dirs, guard{real, dirs[i].what})
@@ -34,16 +58,6 @@ func (b *bench) guardedAtHome(written []site, reads []string) string {
 				if _, ok := below(p, g.at); ok && !s.bare {
 					return quoted(p) + " holds " + g.what
 				}
-			}
-			if b.t.Bin != "" && filepath.Dir(p) == b.t.Bin && strings.HasPrefix(filepath.Base(p), "covenant") {
-				return quoted(p) + " is a program of covenant"
-			}
-		}
-	}
-	for _, p := range reads {
-		if at, err := follow(p, true); err == nil {
-			if _, ok := below(filepath.Join(b.in.ConfigDir, "keys"), at); ok {
-				return quoted(at) + " is among private keys"
 			}
 		}
 	}

@@ -317,24 +317,13 @@ var free = []string{"COMMIT_EDITMSG", "MERGE_MSG", "SQUASH_MSG", "index.lock", "
 func (b *bench) guarded(written []site, reads []string) string {
 	repo := b.s.Repo()
 	work := b.workTree()
-	type guard struct{ at, what string }
-	dirs := []guard{{b.in.ConfigDir, "the keys and settings of covenant"}}
-	for _, f := range agent.Settings(b.t.Home, work) {
+	var dirs []guard
+	for _, f := range agent.Settings("", work) {
 		dirs = append(dirs, guard{f, "settings by which agents are watched"})
-	}
-	if home := b.t.Home; home != "" {
-		for _, f := range []string{".gitconfig", ".config/git", ".ssh"} {
-			dirs = append(dirs, guard{filepath.Join(home, f), "settings of Git and keys"})
-		}
 	}
 	if hp, ok := repo.Config().Get("core.hookspath"); ok && filepath.IsAbs(hp) {
 		if _, in := below(work, filepath.Clean(hp)); work == "" || !in {
 			dirs = append(dirs, guard{filepath.Clean(hp), "hooks"})
-		}
-	}
-	for i := range dirs {
-		if real, err := follow(dirs[i].at, true); err == nil && real != dirs[i].at {
-			dirs = append(dirs, guard{real, dirs[i].what})
 		}
 	}
 	gits := []string{repo.GitDir(), repo.CommonDir()}
@@ -350,36 +339,18 @@ func (b *bench) guarded(written []site, reads []string) string {
 					return quoted(p) + " is Git's own"
 				}
 			}
-			for _, g := range dirs {
-				if _, ok := below(g.at, p); ok {
-					return quoted(p) + " is among " + g.what
-				}
-				if _, ok := below(p, g.at); ok && !s.bare {
-					return quoted(p) + " holds " + g.what
-				}
-			}
 			if rel, ok := below(work, p); ok && work != "" && rel != "." {
 				inGit := slices.ContainsFunc(gits, func(g string) bool { _, in := below(g, p); return in })
 				if why := treepath.Unsafe(filepath.ToSlash(rel)); why != "" && !inGit {
 					return quoted(p) + ": " + why
 				}
 			}
-			if b.t.Bin != "" && filepath.Dir(p) == b.t.Bin && strings.HasPrefix(filepath.Base(p), "covenant") {
-				return quoted(p) + " is a program of covenant"
-			}
 		}
 	}
-	keys := filepath.Join(b.in.ConfigDir, "keys")
-	for _, p := range reads {
-		at, err := follow(p, true)
-		if err != nil {
-			continue
-		}
-		if _, ok := below(keys, at); ok {
-			return quoted(at) + " is among private keys"
-		}
+	if why := among(dirs, written); why != "" {
+		return why
 	}
-	return ""
+	return b.guardedAtHome(written, reads)
 }
 
 func quoted(p string) string { return "\"" + oneLine(strings.ToValidUTF8(p, "\uFFFD")) + "\"" }

@@ -441,5 +441,7 @@ func (a *analysis) covenant(args []value) {
 	switch {
 	case two == "hooks uninstall" || two == "hooks install" || two == "identity use" || len(names) > 0 && names[0] == "disable":
 		a.around("covenant " + two + " is for people")
+	case two == "hooks exec" || two == "hooks run" || len(names) > 1 && (names[0] == "agent-hook" || names[0] == "hook") && names[1] != "version":
+		a.around("covenant " + two + " is for agents and Git to start")
 	}
 }
