@@ -87,6 +87,10 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 			return nil, err
 		}
 		k.Again = true // that it has no seal was just seen, under the lock
+	} else if in.Moment == "post-rewrite" { // of an amend, the commit was judged as it came to be
+		if ids = slices.DeleteFunc(ids, k.RefusedLately); len(ids) == 0 {
+			return nil, nil
+		}
 	}
 	commits := make([]git.Commit, 0, len(ids))
 	for _, id := range ids {

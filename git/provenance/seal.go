@@ -169,6 +169,26 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	return false, nil
 }
 
+// RefusedLately reports whether the newest entries of the hand's own ledger say that this commit was refused.
+func (k *Sealer) RefusedLately(commit oid.ID) bool {
+	found, err := k.newest()
+	if err != nil {
+		return false
+	}
+	mine := k.Hand.Signer.Public()
+	for _, data := range found {
+		env, err := ledger.ParseBlob(data)
+		if err != nil {
+			continue
+		}
+		st, _, err := openEnvelope(env, k.Root.ID, func(id string) (envelope.Key, bool) { return mine, id == mine.ID() })
+		if err == nil && st.decision != nil && !st.decision.Allowed && st.decision.Commit == commit {
+			return true
+		}
+	}
+	return false
+}
+
 // newest returns the envelopes at the end of the hand's own ledger.
 func (k *Sealer) newest() ([][]byte, error) {
 	name, err := k.ledger(prov.Topic)
