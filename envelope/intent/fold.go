@@ -226,6 +226,35 @@ func (s *Intent) With(f *Fact) *Intent {
 	return &out
 }
 
+// Next returns what comes of an intent by a statement that follows the last one, or why that does not count; of nil, by one that opens an intent.
+// For who follows one way through the statements: what else was said is not looked at, and no steps are kept.
+func (s *Intent) Next(f *Fact, judge Judge) (*Intent, string) {
+	id, after := f.about()
+	if s == nil {
+		out := &Intent{ID: id}
+		if f.Opened == nil {
+			return nil, "its opening is not here"
+		}
+		out.open(f, judge)
+		out.Steps = nil
+		return out, out.Void
+	}
+	switch {
+	case id != s.ID:
+		return nil, "its statements are about different intents"
+	case f.Opened != nil || after != s.Last:
+		return nil, "it does not follow " + s.Last.Short()
+	}
+	if why := s.refuses(f, judge); why != "" {
+		return nil, why
+	}
+	out := *s
+	out.Artifacts = slices.Clone(s.Artifacts)
+	out.take(f)
+	out.Steps = nil
+	return &out, ""
+}
+
 // take applies a statement that counts.
 func (s *Intent) take(f *Fact) {
 	s.Steps = append(s.Steps, Step{Fact: *f})

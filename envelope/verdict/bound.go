@@ -36,7 +36,7 @@ type Work struct {
 	Intent     string
 	State      string
 	Statements int
-	Acts       []Act           // that were taken, by whom
+	Acts       []Act           // that were taken, by whom: of those alike the first
 	Why        string          // why there was no such way: a step is against the rules of intents
 	Lacks      envelope.Digest // a statement that is not here; "" for none
 	Newer      bool            // a statement is newer than this program
@@ -50,6 +50,11 @@ type Act struct {
 	Action string          `json:"action"`
 	Intent string          `json:"intent,omitempty"`
 	Role   string          `json:"role,omitempty"`
+}
+
+// Like reports whether another is the same act of the same key: who may do one may do the other.
+func (a *Act) Like(b Act) bool {
+	return a.KeyID == b.KeyID && a.Action == b.Action && a.Intent == b.Intent && a.Role == b.Role
 }
 
 // bound holds what a seal names to what the ledgers have.

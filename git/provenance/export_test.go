@@ -7,6 +7,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -104,3 +105,6 @@ func PortsKeep(s *git.Session, limit int, ids []oid.ID) (texts, compared int) {
 	}
 	return texts, compared
 }
+
+// Works tells to what statements about intents come, as verification asks it.
+func (f *Facts) Works(s *git.Session) func(envelope.Digest) (verdict.Work, bool) { return f.works(s) }

@@ -52,22 +52,29 @@ func (f *Facts) Named(id envelope.Digest) (verdict.Named, bool) {
 
 // works returns what tells to what the statements about intents come, down to each that is asked for. Entries are read when they are.
 func (f *Facts) works(s *git.Session) func(envelope.Digest) (verdict.Work, bool) {
-	entries := map[envelope.Digest]*verdict.Entry(nil)
-	known := map[envelope.Digest]verdict.Work{}
+	t := &trails{s: s, at: map[envelope.Digest]*trail{}}
 	return func(last envelope.Digest) (verdict.Work, bool) {
-		if entries == nil {
-			entries = f.intentEntries()
+		if t.entries == nil {
+			t.entries = f.intentEntries()
 		}
-		if w, ok := known[last]; ok {
-			return w, true
-		}
-		if entries[last] == nil {
+		if t.entries[last] == nil {
 			return verdict.Work{}, false
 		}
-		w := workTo(s, entries, last)
-		known[last] = w
-		return w, true
+		return t.to(last).Work, true
 	}
+}
+
+// trails are the ways through the statements about intents that were gone.
+type trails struct {
+	s       *git.Session
+	entries map[envelope.Digest]*verdict.Entry
+	at      map[envelope.Digest]*trail // by the statement that somebody asked for
+}
+
+// trail is one way, from the opening to a statement: what the intent is there.
+type trail struct {
+	verdict.Work
+	intent *intent.Intent // nil where no way leads there
 }
 
 // intentEntries finds the entries of ledgers of intents, whichever way these went.
@@ -82,41 +89,70 @@ func (f *Facts) intentEntries() map[envelope.Digest]*verdict.Entry {
 	return out
 }
 
-// workTo follows the statements about an intent back from one to the opening, and folds these alone: what else was said of the intent at the
-// same time does not make them something that never was.
-func workTo(s *git.Session, entries map[envelope.Digest]*verdict.Entry, last envelope.Digest) verdict.Work {
+// to follows the statements about an intent back from one to the opening, or to one that was asked for before, and goes on from there by these
+// alone: what else was said of the intent at the same time does not make them something that never was.
+func (t *trails) to(last envelope.Digest) *trail {
 	var facts []intent.Fact
+	from := &trail{}
+	end := func(w verdict.Work) *trail {
+		t.at[last] = &trail{Work: w}
+		return t.at[last]
+	}
 	for id := last; id != ""; {
-		e := entries[id]
+		if was := t.at[id]; was != nil {
+			if was.intent == nil {
+				return end(was.Work)
+			}
+			from = was
+			break
+		}
+		e := t.entries[id]
 		switch {
 		case e == nil:
-			return verdict.Work{Lacks: id}
+			return end(verdict.Work{Lacks: id})
 		case len(facts) == prov.MaxStatements:
-			return verdict.Work{Why: "more statements lead there than are followed"}
+			return end(verdict.Work{Why: tooManySteps})
 		}
-		fact, err := intentFact(s, e)
+		fact, err := intentFact(t.s, e)
 		switch {
 		case errors.Is(err, envelope.ErrNewer):
-			return verdict.Work{Newer: true}
+			return end(verdict.Work{Newer: true})
 		case err != nil:
-			return verdict.Work{Why: id.Short() + " is no statement about an intent: " + err.Error()}
+			return end(verdict.Work{Why: id.Short() + " is no statement about an intent: " + err.Error()})
 		}
 		facts = append(facts, fact)
 		id = fact.Follows()
 	}
-	w := verdict.Work{Intent: string(facts[0].Intent())}
-	x := intent.Fold(facts[0].Intent(), facts, func(f *intent.Fact, action string, about intent.ID, role intent.Role) string {
-		w.Acts = append(w.Acts, verdict.Act{ID: f.ID, KeyID: f.Key, Action: action, Intent: string(about), Role: string(role)})
-		return ""
-	})
-	w.State, w.Statements = string(x.State), len(x.Counted())
-	if lost := x.Lost(); len(lost) > 0 {
-		w.Why = lost[0].Why
-	} else if w.Statements != len(facts) {
-		w.Why = "its statements are about different intents"
+	if from.Statements+len(facts) > prov.MaxStatements {
+		return end(verdict.Work{Why: tooManySteps})
 	}
-	return w
+	w, x := from.Work, from.intent
+	w.Acts = slices.Clone(w.Acts)
+	for i := range slices.Backward(facts) {
+		next, why := x.Next(&facts[i], func(f *intent.Fact, action string, about intent.ID, role intent.Role) string {
+			a := verdict.Act{ID: f.ID, KeyID: f.Key, Action: action, Intent: string(about), Role: string(role)}
+			if !slices.ContainsFunc(w.Acts, a.Like) {
+				w.Acts = append(w.Acts, a)
+			}
+			return ""
+		})
+		if why != "" {
+			w.Why = why
+			return end(w)
+		}
+		x = next
+		w.Intent, w.State, w.Statements = string(x.ID), string(x.State), w.Statements+1
+		if w.Statements%halting == 0 || i == 0 {
+			t.at[x.Last] = &trail{Work: w, intent: x}
+		}
+	}
+	return t.at[last]
 }
+
+// halting is after how many statements a place is remembered that nobody asked for: ways that part from a long one are gone from there.
+const halting = 64
+
+const tooManySteps = "more statements lead there than are followed"
 
 // intentFact reads one statement. It is held to the identity that was verified.
 func intentFact(s *git.Session, e *verdict.Entry) (intent.Fact, error) {

@@ -101,6 +101,9 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 	}
 	if k.StateOf != nil && prov.IsIntentID(k.Intent) {
 		state := k.StateOf(ctx, k.Intent)
+		if state != nil && state.Statements > prov.MaxStatements {
+			state = nil // nobody would follow so many: what it came to is not named
+		}
 		for i := range drafts {
 			drafts[i].bound.IntentState = state
 		}
