@@ -293,9 +293,9 @@ func (a *Authority) MayEver(keyID string, actions ...string) bool {
 	})
 }
 
-// Stripped reports whether something was granted to a key, and all of it was revoked: what merely expired was meant to. Who is in the trust root
-// holds what that says.
-func (a *Authority) Stripped(keyID string) bool {
+// Stripped reports whether something was granted to a key, and all of it was revoked, at a moment or before; the zero moment is any. What merely
+// expired was meant to. Who is in the trust root holds what that says.
+func (a *Authority) Stripped(keyID string, by time.Time) bool {
 	p, ok := a.byKey[keyID]
 	if !ok || p.Accountable == p.Name || len(a.bySub[keyID]) == 0 {
 		return false
@@ -306,8 +306,8 @@ func (a *Authority) Stripped(keyID string) bool {
 		ids = a.bySub[keyID]
 	}
 	return !slices.ContainsFunc(ids, func(id envelope.Digest) bool {
-		_, ended := a.End(id, time.Time{})
-		return !ended && a.void(a.line(id), time.Time{}) == ""
+		_, ended := a.End(id, by)
+		return !ended && a.void(a.line(id), by) == ""
 	})
 }
 

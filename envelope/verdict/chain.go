@@ -161,6 +161,7 @@ type World struct {
 	Emails    func(keyID string) []string                       // addresses the principal commits with
 	Operator  func(keyID string) bool                           // needs no grant, or did not when it was an operator
 	Dated     func(keyID, ledger string, seq uint64) bool       // an entry's own time is believed; nil: that of everybody who answers for oneself
+	Stripped  func(keyID string, by time.Time) bool             // all that was granted to the key was revoked, at a moment or before; zero: any. nil: nothing was
 	Endorsed  func(keyID string, at time.Time) bool             // the trust root names the key, or it held something from an operator; nil: all are
 	Gone      func(keyID string) bool                           // the trust root let its holder, or the key, go; nil: none
 	Holds     func(grants []envelope.Digest, keyID string) bool // they are a line of grants down to this key

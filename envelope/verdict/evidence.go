@@ -61,6 +61,10 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 			newest[who.Name] = p
 		}
 	}
+	var by time.Time // as of now, all that was revoked counts
+	if at.Before(now) {
+		by = at
+	}
 	var failed, stale, author *Finding
 	for _, name := range slices.Sorted(maps.Keys(newest)) {
 		p := newest[name]
@@ -82,6 +86,10 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 		case len(c.Kinds)+len(c.Principals) > 0 && w.Endorsed != nil && !w.Endorsed(p.KeyID, p.seen(now)): // who hands on grants chooses names and kinds
 			if p.Passed {
 				author = say(EvidenceAuthor, "%s was run by %s, who held nothing from an operator when somebody else saw that", c.Name, who.Name)
+			}
+		case w.Stripped != nil && w.Stripped(p.KeyID, by):
+			if p.Passed {
+				author = say(EvidenceAuthor, "%s was run by %s, to whom all was revoked that was granted", c.Name, who.Name)
 			}
 		case !p.Passed:
 			failed = say(EvidenceFailed, "%s did not pass when %s ran it: exit %d", c.Name, who.Name, p.Exit)
@@ -127,7 +135,7 @@ func proofs(p *trust.Policy, touched []pluginapi.Change, more []string) []string
 
 // unproven returns what of the evidence is not there that the policy demands of a commit on a protected ref. It is asked for on the
 // commit's own tree, of the commits that the ref was at, or is to be at, for all that came by that move: not of those between. Its age is that of when the ref was
-// first admitted to hold the commit, else that of now: what was fresh when it came in does not turn red later; nor does what was
+// first admitted to hold the commit, else that of now: what was fresh when it came in, by who had not lost all grants then, does not turn red later; nor does what was
 // admitted when nobody asked for it.
 func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
 	if e.Advance != nil && !e.Advance.End {
@@ -145,7 +153,7 @@ func (e *Exam) unproven(w *World, ref string, now time.Time) []Finding {
 		}
 		check := w.Policy.CheckOf(name)
 		f := w.Prove(check, e.Proofs, now, now)
-		if f != nil && f.Code == EvidenceStale {
+		if f != nil && (f.Code == EvidenceStale || f.Code == EvidenceAuthor) {
 			for at, in := range e.admitted(w, "", now) {
 				if in.Ref == ref && w.Prove(check, e.thereWhen(w, in, at), at, now) == nil {
 					f = nil

@@ -43,7 +43,7 @@ func (f *Facts) Held(id envelope.Digest, now time.Time) Held {
 		h.Why = "nobody here has the key that signed it"
 	case p.Gone(at):
 		h.Why = "the trust root let " + who + ", or this key, go before anybody else saw it"
-	case f.Authority.Stripped(n.KeyID):
+	case f.Authority.Stripped(n.KeyID, time.Time{}):
 		h.Why = "all that was granted to " + who + " was revoked"
 	default:
 		h.Why = f.takenBack(id)

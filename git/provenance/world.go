@@ -101,6 +101,7 @@ func (f *Facts) World() *verdict.World {
 			return ok && (p.Operator || !p.OperatorUntil.IsZero())
 		},
 		Endorsed: f.endorsed(),
+		Stripped: f.Authority.Stripped,
 		Might:    f.might,
 		Dated:    f.dated,
 		Apart:    f.Authority.Apart,
