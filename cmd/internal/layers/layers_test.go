@@ -49,6 +49,7 @@ var floors = []struct {
 	{"5 shell", []string{"cmd/internal/cli"}},
 	{"5 shell, what commands share", []string{"cmd/internal/witness", "cmd/internal/work"}},
 	{"6 commands that others build on", []string{"cmd/internal/hookscmd", "cmd/internal/provenancecmd", "cmd/internal/trustcmd"}},
+	{"6 commands that others build on, upper half", []string{"cmd/internal/showcmd"}},
 	{"6 commands", []string{"cmd/internal/*cmd"}},
 	{"6 all commands", []string{"cmd/internal/root"}},
 	{"7 programs", []string{"cmd/covenant", "cmd/covenant-*", "cmd/internal/docs", "cmd/internal/bench", "cmd/internal/layers", "plugins/*"}},

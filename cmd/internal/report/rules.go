@@ -66,7 +66,7 @@ var rules = map[verdict.Code]rule{
 	"derived.history":       {"derived-commits", "sealed changes would cover it, and a shallow clone ends the history in which they may have been used before; verify then exits 2"},
 	"derived.partial":       {"derived-commits", "the commit took some changes of a sealed one, and left these out"},
 	"ref.not-admitted":      {"protected-refs", "nobody with authority admitted that the ref is where it is"},
-	"ref.moved":             {"protected-refs", "the ref is not where its newest admission put it"},
+	"ref.moved":             {"protected-refs", "the ref is not where its newest admission put it, or is gone"},
 	"ref.admission-gap":     {"protected-refs", "an admission does not follow the one before it, or two follow one and lead to different places"},
 	"ref.authority":         {"protected-refs", "who signed an admission was not allowed to; it counts for nothing. A warning while the ref is in order without it"},
 	"note.junk":             {"notes", "a line that is no envelope, no seal or is refused; or the view cannot be read"},

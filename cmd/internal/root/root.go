@@ -42,6 +42,7 @@ var commands = []struct {
 	{"disable", disablecmd.New},
 	{"doctor", doctorcmd.New},
 	{"evidence", evidencecmd.New},
+	{"explain", blamecmd.NewExplain},
 	{"handoff", handoffcmd.New},
 	{"hooks", hookscmd.New},
 	{"identity", identitycmd.New},

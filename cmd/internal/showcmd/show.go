@@ -15,6 +15,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -67,47 +68,91 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	if len(args) > 0 {
 		name = args[len(args)-1]
 	}
-	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, w.Looking(pin))
+	st, err := Of(ctx, w, pin, c, name)
 	if err != nil {
-		return work.Explain(err)
-	}
-	w.TellStale(rep.Facts.Problems)
-	others, errs := provenancecmd.Attested(w.Session, rep.Facts, &c)
-	for _, err := range errs {
-		env.Talk().Warn("%s", say.Line(err.Error()))
-	}
-	says := &prov.Predicate{}
-	if r.Seal != nil && r.Seal.Seal != nil {
-		says = &r.Seal.Seal.Predicate
-	}
-	near, errs := around(ctx, w, rep.Facts, &c, says)
-	for _, err := range errs {
-		env.Talk().Warn("%s", say.Line(err.Error()))
+		return err
 	}
 	if asJSON {
-		err = printJSON(env, &r, others, near)
+		var shown Shown
+		if shown, err = st.Shown(); err == nil {
+			err = env.JSON(shown)
+		}
 	} else {
-		err = tell(env, rep, &r, &c, others, near)
+		err = st.Tell(env)
 	}
-	if err == nil && !r.Verdict.OK() {
+	if err == nil && !st.Result.Verdict.OK() {
 		return cli.No(nil)
 	}
 	return err
 }
 
-func printJSON(env *cli.Env, r *verdict.Result, others []provenancecmd.AttestationLine, near Around) error {
-	s := Shown{CommitLine: provenancecmd.Line(r), Attestations: others, Around: near}
-	if r.Seal != nil && r.Seal.Seal != nil {
-		b, err := json.Marshal(r.Seal.Seal)
-		if err != nil {
-			return err
-		}
-		s.Statement = b
-	}
-	return env.JSON(s)
+// Story is what is known of one commit.
+type Story struct {
+	Report *provenance.Report
+	Result verdict.Result
+	commit git.Commit
+	others []provenancecmd.AttestationLine
+	near   Around
 }
 
-func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit, others []provenancecmd.AttestationLine, near Around) error {
+// Of judges a commit as part of what it is part of, and gathers its story; name is what it was named by. What can't be read of what is around it is
+// told, and is no error of the commit's.
+func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, name string) (*Story, error) {
+	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, w.Looking(pin))
+	if err != nil {
+		return nil, work.Explain(err)
+	}
+	w.TellStale(rep.Facts.Problems)
+	st := &Story{Report: rep, Result: r, commit: c}
+	var errs, more []error
+	st.others, errs = provenancecmd.Attested(w.Session, rep.Facts, &c)
+	says := &prov.Predicate{}
+	if r.Seal != nil && r.Seal.Seal != nil {
+		says = &r.Seal.Seal.Predicate
+	} else {
+		says.Intent = madeFor(rep.Facts, &r)
+	}
+	st.near, more = around(ctx, w, rep.Facts, &c, says)
+	for _, err := range append(errs, more...) {
+		w.Env.Talk().Warn("%s", say.Line(err.Error()))
+	}
+	return st, nil
+}
+
+// madeFor is the intent that all of what a derived commit is made of was sealed for; "" where that is several or none.
+func madeFor(f *provenance.Facts, r *verdict.Result) string {
+	one := ""
+	for i := range r.Covers {
+		named := ""
+		for _, s := range f.Seals[r.Covers[i].Commit] {
+			if string(s.ID) == r.Covers[i].Seal && s.Seal != nil {
+				named = s.Seal.Predicate.Intent
+			}
+		}
+		if named == "" || one != "" && named != one {
+			return ""
+		}
+		one = named
+	}
+	return one
+}
+
+// Shown is the story as one object.
+func (s *Story) Shown() (Shown, error) {
+	out := Shown{CommitLine: provenancecmd.Line(&s.Result), Attestations: s.others, Around: s.near}
+	if s.Result.Seal != nil && s.Result.Seal.Seal != nil {
+		b, err := json.Marshal(s.Result.Seal.Seal)
+		if err != nil {
+			return out, err
+		}
+		out.Statement = b
+	}
+	return out, nil
+}
+
+// Tell tells the story to people, with lines of somebody else's about how the commit came to be.
+func (s *Story) Tell(env *cli.Env, lines ...string) error {
+	rep, r, c, others := s.Report, &s.Result, &s.commit, s.others
 	p := env.Palette()
 	t := &teller{w: env.Out}
 	t.say("commit %s", p.Mark(c.ID.String()))
@@ -140,7 +185,10 @@ func tell(env *cli.Env, rep *provenance.Report, r *verdict.Result, c *git.Commit
 		t.say("  formerly:    sealed by %s (%s) at %s, in the repository %s that this one replaces; its signature holds", say.Line(s.Name), say.Line(s.KeyID), s.Time, s.Repository.Short())
 	}
 	t.origins(rep.Facts, c.ID)
-	t.around(&near, rep.Facts)
+	for _, l := range lines {
+		t.say("  %s", l)
+	}
+	t.around(&s.near, rep.Facts)
 	for i := range others {
 		if i == maxOrigins {
 			t.say("  attested:    and %d more: covenant provenance attestations %s", len(others)-maxOrigins, c.ID.Short())
