@@ -18,9 +18,10 @@ const (
 	Active  State = "active"
 	Expired State = "expired"
 	Ending  State = "revoked"
-	Pending State = "pending" // in force later
-	Open    State = "open"    // a request that nobody has answered
-	Met     State = "granted" // a request: what it asks for was granted since
+	Pending State = "pending"  // in force later
+	Open    State = "open"     // a request that nobody has answered
+	Met     State = "granted"  // a request: what it asks for was granted since
+	Unmet   State = "declined" // a request: an operator said no
 )
 
 // State returns what a grant is at a moment, those it rests on included.

@@ -178,3 +178,21 @@ func TestFormerKeys(t *testing.T) {
 		t.Error("a key was found that nobody has")
 	}
 }
+
+func TestDeclining(t *testing.T) {
+	request := envelope.Digest("sha256:" + strings.Repeat("1", 64))
+	for name, c := range map[string]struct {
+		d  capability.Declining
+		ok bool
+	}{
+		"with a reason":     {capability.Declining{Request: request, Reason: "main is for people"}, true},
+		"without":           {capability.Declining{Request: request}, true},
+		"of nothing":        {capability.Declining{Reason: "x"}, false},
+		"of no identity":    {capability.Declining{Request: "sha256:12"}, false},
+		"a reason too long": {capability.Declining{Request: request, Reason: strings.Repeat("x", 4097)}, false},
+	} {
+		if err := c.d.Validate(); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

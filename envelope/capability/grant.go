@@ -191,6 +191,32 @@ type Asked struct {
 	Scope     Scope  `json:"scope"`
 }
 
+// Declined is the type of the ledger statement by which an operator says that a request is not granted.
+const Declined = "capability.declined/v1"
+
+// Declining is its body. It takes nothing away: what it declines may be asked again, and granted all the same.
+type Declining struct {
+	Reason  string          `json:"reason,omitempty"`
+	Request envelope.Digest `json:"request"`
+}
+
+// ParseDeclining reads an opened declining.
+func ParseDeclining(o *envelope.Opened) (*envelope.Ledger[Declining], error) {
+	s, err := envelope.Decode[Declining](o, Declined)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Body.Validate()
+}
+
+// Validate reports whether the declining is well formed.
+func (d *Declining) Validate() error {
+	if !d.Request.Valid() || len(d.Reason) > maxReason {
+		return fmt.Errorf("%w: declining of %.80q", ErrInvalid, d.Request)
+	}
+	return nil
+}
+
 // maxReason is the longest reason in bytes.
 const maxReason = 4096
 

@@ -74,6 +74,24 @@ func (k *Sealer) Wish(ctx context.Context, w capability.Asked) (envelope.Digest,
 	return made[0].ID, nil
 }
 
+// Declined is who declined a request, and why.
+type Declined struct{ By, Reason string }
+
+// Decline records that a request is not granted. Only operators' words count.
+func (k *Sealer) Decline(ctx context.Context, d capability.Declining) (envelope.Digest, error) {
+	if err := d.Validate(); err != nil {
+		return "", err
+	}
+	if !k.Hand.Principal.Operator {
+		return "", fmt.Errorf("%w: only an operator declines what is asked for, and %s is none", ErrDenied, k.Hand.Principal.Name)
+	}
+	made, err := k.Record(ctx, CapabilityTopic, Item{capability.Declined, d, "capability.declined " + d.Request.Short()})
+	if err != nil {
+		return "", err
+	}
+	return made[0].ID, nil
+}
+
 // Checked records what was asked and answered, in the hand's ledger of topic audit.
 func (k *Sealer) Checked(ctx context.Context, c capability.Check) (envelope.Digest, error) {
 	if err := c.Validate(); err != nil {

@@ -43,6 +43,7 @@ type Facts struct {
 	Decisions map[envelope.Digest]*verdict.Decided
 	Grants    map[envelope.Digest]capability.Given // that count, or counted until they were revoked
 	Wishes    []capability.Wish                    // requests for grants, oldest first
+	Declined  map[envelope.Digest]Declined         // requests that an operator declined
 	Checked   map[envelope.Digest]Checked          // what the checkers were asked and answered, where somebody kept it
 	Admitted  []Admission                          // oldest first
 	Denied    map[oid.ID][]verdict.Denial          // commits a gate refused, and that were made
@@ -281,7 +282,7 @@ func (f *Facts) ring(keyID string) (envelope.Key, bool) {
 func newFacts(root *Root) *Facts {
 	return &Facts{
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
-		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{},
+		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{}, Declined: map[envelope.Digest]Declined{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, bound: map[envelope.Digest]verdict.Named{}, commits: map[oid.ID]git.Commit{},
 		forkTips: map[string]oid.ID{}, gapped: map[string][]int{}, roots: map[string]envelope.Digest{}, Evidence: map[oid.ID][]Evidence{},
 	}

@@ -70,6 +70,7 @@ type statement struct {
 	grant     *capability.Grant
 	ended     *capability.Revocation
 	asked     *capability.Asked
+	declined  *capability.Declining
 	checked   *capability.Check
 	rewriting *prov.Rewriting
 	adopted   *trust.Adoption
@@ -159,6 +160,12 @@ func stated(o *envelope.Opened, repository envelope.Digest) (st statement, h env
 			return st, h, err
 		}
 		st.asked, h = &r.Body, r.Entry
+	case capability.Declined:
+		d, err := capability.ParseDeclining(o)
+		if err != nil {
+			return st, h, err
+		}
+		st.declined, h = &d.Body, d.Entry
 	case capability.Checked:
 		c, err := capability.ParseCheck(o)
 		if err != nil {
@@ -293,6 +300,9 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 	for i, r := range refs {
 		if st := states[i]; st.asked != nil && r.entry().Err == nil && r.chain.Whole(r.i) {
 			f.Wishes = append(f.Wishes, capability.Wish{Place: r.place(), Asked: *st.asked})
+		}
+		if p, ok := f.Authority.ByKey(r.entry().KeyID); ok && p.Operator && states[i].declined != nil && r.entry().Err == nil && r.chain.Whole(r.i) {
+			f.Declined[states[i].declined.Request] = Declined{By: p.Name, Reason: states[i].declined.Reason}
 		}
 	}
 	slices.SortFunc(f.Wishes, func(a, b capability.Wish) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })

@@ -29,7 +29,7 @@ grant; a holder may hand on what its grant says can be handed on, and never more
 A request is allowed when every grant from the operator's down to the holder's
 allows it. Grants end by expiry or revocation, and take what was handed on along.`,
 	}
-	cmd.AddCommand(newGrant(env), newDelegate(env), newRequest(env), newList(env), newShow(env), newCheck(env), newExplain(env), newRevoke(env))
+	cmd.AddCommand(newGrant(env), newDelegate(env), newRequest(env), newAnswer(env), newList(env), newShow(env), newCheck(env), newExplain(env), newRevoke(env))
 	return cmd
 }
 

@@ -40,6 +40,9 @@ func TestShapes(t *testing.T) {
 		var out []string
 		for f := range reflect.TypeOf(v).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !f.IsExported() {
+				continue
+			}
 			out = append(out, name)
 		}
 		return strings.Join(out, " ")

@@ -21,7 +21,7 @@ type Listed struct {
 	ID        string           `json:"id"`
 	Subject   string           `json:"subject"`
 	Action    string           `json:"action"`
-	State     capability.State `json:"state"` // of a request: open, or granted
+	State     capability.State `json:"state"` // of a request: open, granted or declined
 	Scope     capability.Scope `json:"scope"`
 	By        string           `json:"by,omitempty"` // who gave it
 	Time      string           `json:"time"`
@@ -31,7 +31,8 @@ type Listed struct {
 	Parent    string           `json:"parent,omitempty"`
 	Reason    string           `json:"reason,omitempty"` // of a revocation, or a request; why an introduction gives nothing more
 
-	replaced bool // an introduction, which gives nothing more
+	answer   string // to a request, for people
+	replaced bool   // an introduction, which gives nothing more
 }
 
 func (c *court) listed(g capability.Given, now time.Time) Listed {
@@ -59,6 +60,11 @@ func (c *court) wished(w *capability.Wish) Listed {
 	}
 	if c.answered(l.Subject, w) {
 		l.State = capability.Met
+	} else if d, no := c.facts.Declined[w.ID]; no {
+		l.State, l.answer = capability.Unmet, "declined by "+d.By
+		if d.Reason != "" {
+			l.answer += ": " + d.Reason
+		}
 	}
 	return l
 }
@@ -209,7 +215,11 @@ asked. Or show a request: who asks for what, why, and whether it was granted sin
 				if asJSON {
 					return env.JSON(l)
 				}
-				_, err := fmt.Fprintf(env.Out, "request %s, %s\n  %s asked for %s at %s: %s\n %s\n", id.Short(), l.State, say.Line(l.Subject), l.Action, l.Time, say.Line(orNone(l.Reason)), say.Line(orWhole(describe(&l))))
+				end := ""
+				if l.answer != "" {
+					end = "  " + say.Line(l.answer) + "\n"
+				}
+				_, err := fmt.Fprintf(env.Out, "request %s, %s\n  %s asked for %s at %s: %s\n %s\n%s", id.Short(), l.State, say.Line(l.Subject), l.Action, l.Time, say.Line(orNone(l.Reason)), say.Line(orWhole(describe(&l))), end)
 				return err
 			}
 			for _, g := range c.facts.Authority.Line(id) {

@@ -52,7 +52,7 @@ with "covenant capability list". It lets you do nothing.`,
 				return env.JSON(Granted{Type: "request", ID: string(id), Subject: k.Hand.Principal.Name, Action: g.Action, Scope: g.Scope, Expires: g.Expires, Delegable: g.Delegable})
 			}
 			_, err = fmt.Fprintln(env.Out, id)
-			env.Talk().Hint("an operator grants it: covenant capability grant --request " + id.Short())
+			env.Talk().Hint("an operator answers it: covenant capability answer, or grants it: covenant capability grant --request " + id.Short())
 			return err
 		},
 	}

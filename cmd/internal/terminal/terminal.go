@@ -68,20 +68,40 @@ func Passphrase(what string) ([]byte, error) {
 // Confirm asks a question and reports whether the answer is yes; anything else is no.
 // Without a terminal the error is ErrNone.
 func Confirm(question string) (bool, error) {
+	answer, err := Ask(question + " [y/N]")
+	answer = strings.ToLower(answer)
+	return answer == "y" || answer == "yes", err
+}
+
+// Choose asks until the answer is one of the letters, or begins with one; none is the answer of who says nothing.
+func Choose(question, letters string, none rune) (rune, error) {
+	for range 8 {
+		answer, err := Ask(question)
+		if err != nil || answer == "" {
+			return none, err
+		}
+		if first := []rune(strings.ToLower(answer))[0]; strings.ContainsRune(letters, first) {
+			return first, nil
+		}
+	}
+	return none, nil
+}
+
+// Ask asks a question, and returns a line of at most 4 KiB. Without a terminal the error is ErrNone.
+func Ask(question string) (string, error) {
 	f, err := open()
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := fmt.Fprintf(f, "%s [y/N] ", question); err != nil {
-		return false, err
+	if _, err := fmt.Fprintf(f, "%s ", question); err != nil {
+		return "", err
 	}
-	line, err := bufio.NewReader(io.LimitReader(f, 256)).ReadString('\n')
+	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("reading the answer: %w", err)
+		return "", fmt.Errorf("reading the answer: %w", err)
 	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes", nil
+	return strings.TrimSpace(line), nil
 }
 
 // ConfigDir returns the user's configuration directory of this program.
