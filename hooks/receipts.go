@@ -47,10 +47,12 @@ func (b *bench) journal() journal.Journal {
 func (b *bench) note(l journal.Line) error {
 	e := b.e
 	l.At, l.Session, l.Call, l.Tool, l.Kind = b.in.Now().UnixMilli(), e.Agent+"/"+e.Session, e.Call, e.Tool, string(e.Kind)
+	intent := ""
+	if len(l.Events) > 0 {
+		intent, _ = Intent(b.in.Env, b.in.ConfigDir, b.s.Repo())
+	}
 	for i := range l.Events {
-		l.Events[i].At = envelope.Timestamp(b.in.Now())
-		l.Events[i].Session = b.session()
-		l.Events[i].Intent, _ = Intent(b.in.lookup, b.s.Repo())
+		l.Events[i].At, l.Events[i].Session, l.Events[i].Intent = envelope.Timestamp(b.in.Now()), b.session(), intent
 	}
 	return b.journal().Add(l)
 }

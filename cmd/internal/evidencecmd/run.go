@@ -84,6 +84,9 @@ func (o *running) run(ctx context.Context, env *cli.Env, argv []string) error {
 	if !identity.ValidName(o.name) {
 		return cli.Code(cli.ExitOwn, cli.Usage("--name: %s is no name: 1 to 64 letters, digits, \".\", \"_\" and \"-\"", say.Name(o.name)))
 	}
+	if err := work.Refuse(env, "--name", o.name); err != nil {
+		return cli.Code(cli.ExitOwn, err)
+	}
 	w, err := work.OpenIdle(context.WithoutCancel(ctx), env) // a signal is for the command
 	if err != nil {
 		return cli.Code(cli.ExitOwn, err)
