@@ -109,7 +109,7 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 	}
 	parents, diffs := change.parents, change.diffs
 	q := capability.Query{Action: capability.Commit, At: in.Now(), Ref: ref}
-	if q.Intent, err = Intent(in.lookup, s.Repo()); err != nil {
+	if q.Intent, err = Intent(in.Env, in.ConfigDir, s.Repo()); err != nil {
 		return nil, err
 	}
 	if q.Changes, err = provenance.Touched(s, a.authority, diffs); err != nil {

@@ -57,9 +57,11 @@ type Input struct {
 	memo  func() *provenance.Cache  // see cache
 }
 
-func (in *Input) lookup(key string) (string, bool) {
-	for i := len(in.Env) - 1; i >= 0; i-- {
-		if k, v, ok := strings.Cut(in.Env[i], "="); ok && k == key {
+func (in *Input) lookup(key string) (string, bool) { return variable(in.Env, key) }
+
+func variable(environ []string, key string) (string, bool) {
+	for i := len(environ) - 1; i >= 0; i-- {
+		if k, v, ok := strings.Cut(environ[i], "="); ok && k == key {
 			return v, true
 		}
 	}

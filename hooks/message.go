@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/git/trailer"
 )
@@ -24,14 +25,21 @@ const (
 // IntentVariable names the intent that commits are made for.
 const IntentVariable = "COVENANT_INTENT"
 
-// Intent returns what commits are made for, as the environment says, else the configuration; "" where neither says anything.
-func Intent(lookup func(string) (string, bool), r *git.Repo) (string, error) {
+// Intent returns what commits are made for, as the environment says, else the configuration; "" where neither says anything. It is
+// written as it is, so one with a secret in it is refused.
+func Intent(environ []string, configDir string, r *git.Repo) (string, error) {
 	where, intent := IntentVariable, ""
-	if intent, _ = lookup(IntentVariable); intent == "" {
+	if intent, _ = variable(environ, IntentVariable); intent == "" {
 		where = provenance.IntentKey
 		intent, _ = r.Config().Get(provenance.IntentKey)
 	}
-	if intent != "" && !prov.ValidIntent(intent) {
+	if intent == "" {
+		return "", nil
+	}
+	if err := audit.Refuse(environ, configDir, intent); err != nil {
+		return "", fmt.Errorf("%s: %w", where, err)
+	}
+	if !prov.ValidIntent(intent) {
 		return "", fmt.Errorf("%s: %.40q is no name of an intent", where, intent)
 	}
 	return intent, nil
@@ -68,7 +76,7 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 		return nil, fmt.Errorf("%w: %.80q", provenance.ErrNobody, name)
 	}
 	b = trailer.Set(b, comment, trailer.Trailer{Key: PrincipalTrailer, Value: name})
-	intent, err := Intent(in.lookup, s.Repo())
+	intent, err := Intent(in.Env, in.ConfigDir, s.Repo())
 	if err != nil {
 		return nil, err
 	}

@@ -51,10 +51,12 @@ func (b *bench) note(l journal.Line) error {
 	if l.State == journal.Invoked || l.State == journal.Returned {
 		l.Above = b.t.Above
 	}
+	intent := ""
+	if len(l.Events) > 0 {
+		intent, _ = Intent(b.in.Env, b.in.ConfigDir, b.s.Repo())
+	}
 	for i := range l.Events {
-		l.Events[i].At = envelope.Timestamp(b.in.Now())
-		l.Events[i].Session = b.session()
-		l.Events[i].Intent, _ = Intent(b.in.lookup, b.s.Repo())
+		l.Events[i].At, l.Events[i].Session, l.Events[i].Intent = envelope.Timestamp(b.in.Now()), b.session(), intent
 	}
 	return b.journal().Add(l)
 }

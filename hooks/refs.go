@@ -201,7 +201,7 @@ func (in *Input) mayMake(ctx context.Context, s *git.Session, a *acting, ref str
 	if err != nil {
 		return false, err
 	}
-	intent, err := Intent(in.lookup, s.Repo())
+	intent, err := Intent(in.Env, in.ConfigDir, s.Repo())
 	if err != nil {
 		return false, err
 	}

@@ -63,7 +63,7 @@ func (in *Input) tellRefused(ctx context.Context, s *git.Session, pin envelope.D
 	if err != nil {
 		return
 	}
-	intent, _ := Intent(in.lookup, s.Repo())
+	intent, _ := Intent(in.Env, in.ConfigDir, s.Repo())
 	x, err := audit.Redactor(in.Env, in.ConfigDir)
 	if err != nil {
 		return

@@ -71,7 +71,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		return nil, err
 	}
 	k := &provenance.Sealer{Session: s, Root: root, Authority: authority, Hand: hand, Asker: in.asker(s.Repo(), root, authority), Moment: in.Moment, Now: in.Now, Locked: true, Refs: refs}
-	if k.Intent, err = Intent(in.lookup, s.Repo()); err != nil {
+	if k.Intent, err = Intent(in.Env, in.ConfigDir, s.Repo()); err != nil {
 		return nil, err
 	}
 	k.StateOf = func(ctx context.Context, id string) *prov.IntentState {

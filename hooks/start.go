@@ -35,7 +35,7 @@ func (b *bench) start(ctx context.Context) (agent.Reply, error) {
 	} else {
 		say("You are %s (%s); %s answers for you.", p.Name, p.Kind, p.Accountable)
 	}
-	intent, ierr := Intent(b.in.lookup, b.s.Repo())
+	intent, ierr := Intent(b.in.Env, b.in.ConfigDir, b.s.Repo())
 	switch {
 	case ierr != nil:
 		say("The intent is not valid: %v", ierr)

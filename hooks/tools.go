@@ -266,7 +266,7 @@ func (b *bench) decide(ctx context.Context, written []site, paths, reads []strin
 			return fmt.Sprintf("it goes around the gate: %s acts, and it chooses the identity %.80q", a.principal.Name, name), []string{"no grant allows this"}, q
 		}
 	}
-	if q.Intent, err = Intent(b.in.lookup, b.s.Repo()); err != nil {
+	if q.Intent, err = Intent(b.in.Env, b.in.ConfigDir, b.s.Repo()); err != nil {
 		return err.Error(), nil, q
 	}
 	if governed {

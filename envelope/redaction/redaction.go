@@ -48,8 +48,13 @@ const (
 	digestDigits = 12
 )
 
-// ErrKey says that a key for digests has the wrong size.
-var ErrKey = errors.New("a key for redaction has 32 bytes")
+// Errors of [New].
+var (
+	// ErrKey says that a key for digests has the wrong size.
+	ErrKey = errors.New("a key for redaction has 32 bytes")
+	// ErrSecrets says that there are too many secrets to look for. What was to be redacted must not be written.
+	ErrSecrets = errors.New("too many secrets")
+)
 
 // A Redactor finds and replaces secrets. It never changes and may be used by many goroutines.
 type Redactor struct {
@@ -59,10 +64,13 @@ type Redactor struct {
 }
 
 // New returns a redactor. The key has [KeySize] bytes, or is empty: then marks show no digest. Any
-// other size is ErrKey.
+// other size is ErrKey; more than [MaxSecrets] secrets are ErrSecrets.
 func New(rules Rules, key []byte) (*Redactor, error) {
 	if len(key) != 0 && len(key) != KeySize {
 		return nil, fmt.Errorf("%w, not %d", ErrKey, len(key))
+	}
+	if len(rules.secrets) > MaxSecrets {
+		return nil, fmt.Errorf("%w: more than %d", ErrSecrets, MaxSecrets)
 	}
 	return &Redactor{rules: rules, machine: rules.machine(), key: slices.Clone(key)}, nil
 }
@@ -92,23 +100,31 @@ func (h Hit) String() string {
 
 // Redact returns the text with every secret replaced by a mark, and the hits in the order of the text.
 // What was redacted comes back unchanged and without hits. Text that is valid UTF-8 stays valid.
-func (x *Redactor) Redact(text string) (string, []Hit) {
+func (x *Redactor) Redact(text string) (string, []Hit) { return x.Part(text, 0, len(text)) }
+
+// Part returns what [Redactor.Redact] makes of text[from:to] where it stands. A secret that reaches
+// across an end of the part is all of it replaced.
+func (x *Redactor) Part(text string, from, to int) (string, []Hit) {
 	spans := x.machine.all(text)
 	if len(spans) == 0 {
-		return text, nil
+		return text[from:to], nil
 	}
 	var out strings.Builder
-	out.Grow(len(text) + len(spans)*16)
+	out.Grow(to - from + len(spans)*16)
 	hits, at := make([]Hit, 0, len(spans)), place{line: 1, column: 1}
 	for _, s := range resolve(spans, 0) {
-		out.WriteString(text[at.offset:s.start])
+		if s.end <= from || s.start >= to {
+			continue
+		}
+		out.WriteString(text[from:max(from, s.start)])
 		at.advance(text[at.offset:s.start])
 		secret := text[s.start:s.end]
 		hits = append(hits, at.hit(s))
 		out.WriteString(x.mark(s.rule, secret))
 		at.advance(secret)
+		from = s.end
 	}
-	out.WriteString(text[at.offset:])
+	out.WriteString(text[min(from, to):to])
 	return out.String(), hits
 }
 
@@ -171,6 +187,27 @@ func resolve(spans []span, from int) []span {
 }
 
 const markOpen = "[redacted:"
+
+// Unmarked returns what stands in text[from:to] beside marks: what is secret in a text that was redacted before, since a mark is none. A
+// mark that the part cuts through is one.
+func Unmarked(text string, from, to int) []string {
+	var out []string
+	marks, _ := findMarks(text, true)
+	for _, m := range append(marks, span{start: to, end: to}) {
+		if m.end <= from && m.start < to {
+			continue
+		}
+		for part := range strings.SplitSeq(text[from:max(from, min(m.start, to))], markOpen) {
+			if part != "" {
+				out = append(out, part)
+			}
+		}
+		if from = m.end; from >= to {
+			break
+		}
+	}
+	return out
+}
 
 // parseMark returns the length of the mark that s begins with, 0 if it begins with none; partial tells
 // that s ends where a mark may go on.

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -196,6 +197,62 @@ func TestOverlap(t *testing.T) {
 	out, hits := check(t, x, "abcdefghijklmno")
 	if len(hits) != 2 || hits[0].Length != 10 || hits[1].Length != 5 || strings.Contains(out, "klm") {
 		t.Errorf("%q %v", out, hits)
+	}
+}
+
+// What is cut out of a text has no piece of a secret that the cut goes through.
+func TestPart(t *testing.T) {
+	x := redactor(t, redaction.Rules{}.Secrets("first-secret", "other-secret"))
+	const text = "AA first-secret BB other-secret CC"
+	whole, _ := x.Redact(text)
+	for from := range len(text) + 1 {
+		for to := from; to <= len(text); to++ {
+			out, hits := x.Part(text, from, to)
+			left := strings.TrimSpace(regexp.MustCompile(`\[redacted:known:[0-9a-f]{12}\]`).ReplaceAllString(out, ""))
+			if strings.ContainsAny(left, "firstecrohe-") || len(hits) != strings.Count(out, "[redacted:") {
+				t.Fatalf("%d to %d: %q, %v", from, to, out, hits)
+			}
+			if from == 0 && to == len(text) && out != whole {
+				t.Fatalf("all of it: %q", out)
+			}
+		}
+	}
+}
+
+func TestUnmarked(t *testing.T) {
+	const text = "aa[redacted:home]bb[redacted:nothing]cc[redacted:host:0123456789ab]"
+	for _, c := range []struct {
+		from, to int
+		want     []string
+	}{
+		{0, len(text), []string{"aa", "bb", "nothing]cc"}},
+		{1, 5, []string{"a"}},
+		{5, 18, []string{"b"}},
+		{5, 10, nil},
+		{17, 19, []string{"bb"}},
+		{len(text) - 3, len(text), nil},
+		{0, 0, nil},
+	} {
+		if got := redaction.Unmarked(text, c.from, c.to); !slices.Equal(got, c.want) {
+			t.Errorf("%d to %d: %q, want %q", c.from, c.to, got, c.want)
+		}
+	}
+}
+
+// So many secrets that not all can be looked for make no redactor that looks for some.
+func TestTooManySecrets(t *testing.T) {
+	values := make([]string, 70_000)
+	for i := range values {
+		values[i] = fmt.Sprintf("%d-secret", i)
+	}
+	if _, err := redaction.New(redaction.Rules{}.Secrets("x", "x").Secrets(values...), nil); !errors.Is(err, redaction.ErrSecrets) {
+		t.Fatalf("%d secrets: %v", len(values), err)
+	}
+	x := redactor(t, redaction.Rules{}.Secrets(values[:redaction.MaxSecrets]...))
+	for _, v := range values[:redaction.MaxSecrets] {
+		if out, _ := x.Redact(v); strings.Contains(out, v) {
+			t.Fatalf("%q stays", v)
+		}
 	}
 }
 

@@ -157,15 +157,22 @@ func (r Rules) For(p Person) Rules {
 	return r
 }
 
-// MinSecret is the length of the shortest secret that [Rules.Secrets] takes.
-const MinSecret = 6
+const (
+	// MinSecret is the length of the shortest secret that [Rules.Secrets] takes.
+	MinSecret = 6
+	// MaxSecrets is how many of them there may be; the automaton of more would take too much memory.
+	MaxSecrets = 10_000
+)
 
 // Secrets returns the rules with these values as secrets wherever they stand, in addition to those of
 // before: what a program was given and must not show. Values shorter than [MinSecret] or longer than
-// 4096 bytes, and those that hold a mark, are left out.
+// 4096 bytes, and those that hold a mark, are left out. Of more than [MaxSecrets] no redactor can be made.
 func (r Rules) Secrets(values ...string) Rules {
 	r.secrets = slices.Clone(r.secrets)
 	for _, v := range values {
+		if len(r.secrets) > MaxSecrets {
+			break
+		}
 		if len(v) >= MinSecret && len(v) <= 4096 && !strings.Contains(v, markOpen) && !slices.Contains(r.secrets, v) {
 			r.secrets = append(r.secrets, v)
 		}

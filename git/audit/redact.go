@@ -2,6 +2,8 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -27,6 +29,26 @@ func Redactor(environ []string, configDir string, secrets ...string) (*redaction
 	}
 	return redaction.New(redaction.Rules{}.For(redaction.Person{Home: home}).Secrets(secrets...), provenance.RedactionKey(configDir))
 }
+
+// Refuse says [ErrSecret] of words that are written as they are, since they name what is acted on, where a secret is in one. Personal paths are
+// none here: a path says where something is.
+func Refuse(environ []string, configDir string, words ...string) error {
+	x, err := Redactor(environ, configDir)
+	if err != nil {
+		return err
+	}
+	for _, w := range words {
+		for _, h := range x.Scan(w) {
+			if h.Rule != redaction.Home {
+				return fmt.Errorf("%w (%s)", ErrSecret, h.Rule)
+			}
+		}
+	}
+	return nil
+}
+
+// ErrSecret says that a secret is in what can't be redacted.
+var ErrSecret = errors.New("it has a secret in it, and would be written as it is")
 
 // secretName reports whether a variable is named like one that holds a secret.
 func secretName(name string) bool {

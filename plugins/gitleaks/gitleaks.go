@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
+	"github.com/zricethezav/gitleaks/v8/config"
 	"github.com/zricethezav/gitleaks/v8/detect"
 
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
@@ -15,7 +17,22 @@ import (
 // redactor finds what the rules that come with gitleaks find.
 type redactor struct{}
 
-var detector = sync.OnceValues(detect.NewDetectorDefaultConfig)
+// detector has the rules without what lets a text say of itself that it holds no secret: the program that is watched writes the text. So
+// gitleaks:allow means nothing, and what a rule allows by the rest of the line is not allowed.
+var detector = sync.OnceValues(func() (*detect.Detector, error) {
+	d, err := detect.NewDetectorDefaultConfig()
+	if err != nil {
+		return nil, err
+	}
+	d.IgnoreGitleaksAllow = true
+	beside := func(a *config.Allowlist) bool { return a.RegexTarget == "line" }
+	d.Config.Allowlists = slices.DeleteFunc(d.Config.Allowlists, beside)
+	for id, r := range d.Config.Rules {
+		r.Allowlists = slices.DeleteFunc(r.Allowlists, beside)
+		d.Config.Rules[id] = r
+	}
+	return d, nil
+})
 
 // Find is [pluginapi.Redactor]. A finding says what the secret is and in which line; wherever that text stands it is one.
 func (redactor) Find(ctx context.Context, texts []string) ([][]pluginapi.Span, error) {

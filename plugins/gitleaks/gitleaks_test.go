@@ -27,6 +27,22 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// What else stands in a text does not make gitleaks look away: neither its own word for that, nor what its rules take for harmless beside a
+// secret.
+func TestNothingBesideASecretHidesIt(t *testing.T) {
+	secret := "pscale_tkn_" + strings.Repeat("aB3dE5gH7j", 4)[:38]
+	generic := "api_key = \"" + "q8Zr2xV7mT4w" + "L9pD3nK6sJ1f" + "\""
+	for _, text := range []string{
+		secret, "key " + secret + " # gitleaks:allow", "gitleaks:allow\n" + secret + "\n// gitleaks:allow", "go.sum " + secret, ".gitleaksignore:gitleaks.toml:1 " + secret,
+		generic, generic + " gitleaks:allow", generic + " --mount=type=secret,id=x", "import { x } from 'y'; " + generic, "LICENSE = \"x\" " + generic,
+	} {
+		found, err := redactor{}.Find(context.Background(), []string{text})
+		if err != nil || len(found[0]) != 1 {
+			t.Errorf("%q: %+v, %v", text, found, err)
+		}
+	}
+}
+
 // A secret that is longer than a span may be is all of it named.
 func TestSpans(t *testing.T) {
 	for _, n := range []int{6, 4095, 4096, 4097, 4101, 4102, 8192, 9000} {

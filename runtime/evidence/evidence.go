@@ -58,11 +58,12 @@ type Request struct {
 	Now      func() time.Time
 }
 
-// An Outcome is how a run ended.
+// An Outcome is how a run ended. [Outcome.Redact] makes of it what may be written.
 type Outcome struct {
 	Predicate   evidence.Predicate // but for its entry and principal
 	Interrupted bool               // a signal was passed on: how it ended says nothing of the tree
 	Output      []byte             // all of it, redacted; nil where it was too long to keep
+	begin, end  string             // then, what of it is looked through
 	Warnings    []string           // for people
 	Hits        []redaction.Hit    // what was taken out of the output
 }
@@ -134,12 +135,14 @@ func (q *Request) runIn(ctx context.Context, s *git.Session, p *place) (*Outcome
 	}
 	version := make(chan string, 1)
 	go func() { version <- q.gitSays(ctx, p.repo) }()
-	if err := redacted.Close(); err != nil {
+	if err := errors.Join(redacted.Close(), kept.Close()); err != nil {
 		return nil, err
 	}
-	o := &Outcome{Interrupted: end.interrupted, Output: kept.whole, Hits: redacted.Hits()}
-	if kept.long {
-		o.Output = nil
+	o := &Outcome{Interrupted: end.interrupted, Hits: redacted.Hits()}
+	if kept.long() {
+		o.begin, o.end = kept.shown()
+	} else {
+		o.Output = append([]byte{}, kept.begin...)
 	}
 	run := evidence.Run{
 		Absent: p.absent, Dir: q.Dir, Environment: q.environment(environ), Exit: end.exit, How: evidence.Observed, Left: end.left,
@@ -207,7 +210,7 @@ func (q *Request) reports(o *Outcome, dir string, before []time.Time) (Report, b
 	return sum, found
 }
 
-// named are the names of failed tests as a statement has them.
+// named are the names of failed tests that a statement has.
 func (q *Request) named(r Report) []string {
 	out := names{}
 	for _, n := range r.Failed {
@@ -224,7 +227,7 @@ const maxProgram = 1 << 30
 // program says which file is run.
 func (q *Request) program(path string) evidence.Program {
 	name, _ := q.Redactor.Redact(path)
-	out := evidence.Program{Name: clean(name)}
+	out := evidence.Program{Name: clean(name, maxLook)}
 	f, err := os.Open(path) //nolint:gosec // it is run
 	if err != nil {
 		return out
@@ -286,10 +289,10 @@ func (q *Request) tools(ctx context.Context, dir string, environ []string) []evi
 			sink := &locked{to: []func([]byte){func(b []byte) { _, _ = k.Write(b) }}}
 			c := command{path: path, argv: argv, dir: dir, env: environ, out: sink, err: sink, timeout: toolTime, now: q.Now}
 			if _, err := c.run(ctx); err == nil {
-				said = q.line(string(k.head))
+				said = q.line(string(k.begin))
 			}
 		}
-		out = append(out, evidence.Tool{Command: clean(name), Said: said})
+		out = append(out, evidence.Tool{Command: clean(name, maxLook), Said: said})
 	}
 	return out
 }
@@ -306,7 +309,7 @@ func (q *Request) gitSays(ctx context.Context, r *git.Repo) string {
 func (q *Request) line(text string) string {
 	text, _, _ = strings.Cut(text, "\n")
 	text, _ = q.Redactor.Redact(strings.TrimSpace(text))
-	return clean(cmp.Or(text, "-"))
+	return clean(cmp.Or(text, "-"), maxLook)
 }
 
 // passing goes on when nobody reads any more what is written: the command is recorded all the same.

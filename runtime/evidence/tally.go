@@ -17,7 +17,8 @@ import (
 const (
 	maxLine  = 64 << 10 // bytes; a longer line tells nothing
 	maxKnown = 10_000   // names of failed tests that are told apart
-	maxName  = 512      // bytes of one; the rest is cut off
+	maxName  = 512      // bytes of one; the rest is cut off, when it has been looked through
+	maxLook  = maxName + 4096
 	maxCount = 1_000_000_000
 )
 
@@ -97,17 +98,13 @@ type names map[string]bool
 
 func (n names) add(name string) {
 	if len(n) < maxKnown {
-		n[clean(name)] = true
+		n[clean(name, maxLook)] = true
 	}
 }
 
-// clean is a name as it may stand in a statement.
-func clean(name string) string {
-	name = strings.ToValidUTF8(name, "\ufffd")
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "")
-	}
-	return cmp.Or(name, "?")
+// clean is a name as it may stand in a statement, of so many bytes at most.
+func clean(name string, most int) string {
+	return cmp.Or(first(strings.ToValidUTF8(name, "\ufffd"), most), "?")
 }
 
 func (n names) sorted() []string {

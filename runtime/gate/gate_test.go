@@ -289,6 +289,17 @@ func TestRounds(t *testing.T) {
 	}
 }
 
+// What a redactor would not be shown as it is written is refused, before anybody is asked.
+func TestRedactorsAreAskedAboutUTF8(t *testing.T) {
+	r := &Redactors{Program: "/nowhere", Plugins: []Plugin{{Name: "words"}}}
+	if _, err := r.Find(t.Context(), "", "pw zz-hunter2\xff"); !errors.Is(err, ErrRedactor) || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Fatal(err)
+	}
+	if found, err := new(Redactors).Find(t.Context(), "pw zz-hunter2\xff"); err != nil || found != nil {
+		t.Fatal(found, err)
+	}
+}
+
 func TestFind(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	put := func(dir, name string, mode os.FileMode) string {

@@ -9,9 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
@@ -104,23 +105,23 @@ type SaidFound struct {
 
 // A Secret is a part of a text that a redactor takes for one.
 type Secret struct {
-	Text string
+	Text string // what was named, or a part of it between marks
 	Rule string // of the redactor, after its name: "gitleaks/github-pat"
 }
 
 // ErrRedactor says that a redactor gave no answer. Nothing it was to look at may be written.
 var ErrRedactor = errors.New("a redactor gave no answer")
 
-// Find asks all redactors about texts, and returns the secrets that are in them, each once. Where one gives no answer the error wraps
+// Find asks all redactors about texts, and returns the secrets that are in them, each once. The texts are those that will be written, letter
+// by letter: one that is no UTF-8 is refused, since what a redactor names would not be found in it. Where one gives no answer the error wraps
 // [ErrRedactor].
 func (r *Redactors) Find(ctx context.Context, texts ...string) ([]Secret, error) {
-	asked := slices.Clone(texts)
-	for i := range asked {
-		asked[i] = strings.ToValidUTF8(asked[i], "\ufffd")
-	}
-	asked = slices.DeleteFunc(asked, func(t string) bool { return t == "" })
+	asked := slices.DeleteFunc(slices.Clone(texts), func(t string) bool { return t == "" })
 	if r == nil || len(r.Plugins) == 0 || len(asked) == 0 {
 		return nil, nil
+	}
+	if i := slices.IndexFunc(asked, func(t string) bool { return !utf8.ValidString(t) }); i >= 0 {
+		return nil, fmt.Errorf("%w: a text of %d bytes is not UTF-8", ErrRedactor, len(asked[i]))
 	}
 	timeout := r.Timeout
 	if timeout <= 0 {
@@ -169,9 +170,11 @@ func (r *Redactors) read(b []byte, texts []string) ([]Secret, error) {
 		}
 		for j, list := range s.Found {
 			for _, at := range list {
-				if text := texts[j][at.Start:at.End]; !seen[text] {
-					seen[text] = true
-					out = append(out, Secret{text, p.Name + "/" + at.Rule})
+				for _, text := range redaction.Unmarked(texts[j], at.Start, at.End) {
+					if len(text) >= redaction.MinSecret && !seen[text] {
+						seen[text] = true
+						out = append(out, Secret{text, p.Name + "/" + at.Rule})
+					}
 				}
 			}
 		}

@@ -86,7 +86,10 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	if p.ID == "" && o.intent == "" {
 		return cli.Usage("name the release, or the intent: covenant audit attest v1.0")
 	}
-	var err error
+	err := work.Refuse(env, "the release or intent", p.ID, p.Intent)
+	if err != nil {
+		return err
+	}
 	if p.Text, err = work.Redacted(env, "text", o.text); err != nil {
 		return err
 	}

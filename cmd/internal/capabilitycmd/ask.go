@@ -158,6 +158,11 @@ always one.`,
 			if err != nil {
 				return err
 			}
+			if record {
+				if err := work.Refuse(env, "what is asked", append([]string{q.intent, q.resource}, q.paths...)...); err != nil {
+					return err
+				}
+			}
 			d := c.decide(query)
 			a := c.answer(query, d)
 			if record {

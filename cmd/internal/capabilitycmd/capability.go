@@ -4,11 +4,11 @@ package capabilitycmd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +57,8 @@ func (o *scopeFlags) bind(cmd *cobra.Command) {
 	f.IntVar(&o.delegable, "delegable", 0, "how many further hands it may pass through")
 }
 
-func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
+func (o *scopeFlags) parse(env *cli.Env) (g capability.Grant, err error) {
+	now := env.Now()
 	if o.action == "" {
 		return g, cli.Hint(cli.Usage("no action"), "name one: --action repo.commit")
 	}
@@ -109,7 +110,11 @@ func (o *scopeFlags) parse(now time.Time) (g capability.Grant, err error) {
 	if err := s.Validate(g.Action); err != nil {
 		return g, cli.Hint(usage(err), "fields and namespaces are in docs/spec/capability.md")
 	}
-	return g, nil
+	scope, err := json.Marshal(s)
+	if err != nil {
+		return g, err
+	}
+	return g, work.Refuse(env, "the scope", string(scope))
 }
 
 func usage(err error) error { return cli.Usage("%v", err) }

@@ -118,7 +118,7 @@ seed says it, and --expires, --not-before and --to go with it.`,
 				if seed != "" {
 					return fromSeed(c, seed, seedRoot, &o, &h, changed)
 				}
-				g, err := o.parse(env.Now())
+				g, err := o.parse(env)
 				if err != nil {
 					return g, err
 				}
@@ -162,7 +162,7 @@ refused, and what the grant may take away of it is told.`,
 				if o.action == "" {
 					o.action = parent.Granted.Action
 				}
-				g, err := o.parse(env.Now())
+				g, err := o.parse(env)
 				if err != nil {
 					return g, err
 				}
@@ -265,7 +265,7 @@ func fromSeed(c *court, file, root string, o *scopeFlags, h *holder, changed fun
 		return g, cli.No(cli.Hint(err, "what is kept of the seed's rules, and what is not: docs/spec/capability.md"))
 	}
 	o.action = g.Action
-	said, err := o.parse(c.Env.Now())
+	said, err := o.parse(c.Env)
 	if err != nil {
 		return g, err
 	}

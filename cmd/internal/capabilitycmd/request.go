@@ -24,7 +24,7 @@ with "covenant capability list". It lets you do nothing.`,
 		Example: "  covenant capability request --action repo.commit --path 'docs/**' --expires 2h --reason 'the guide is out of date'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			g, err := o.parse(env.Now())
+			g, err := o.parse(env)
 			if err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func fromRequest(c *court, text string, o *scopeFlags, changed func(string) bool
 		}
 	}
 	o.action = w.Action
-	said, err := o.parse(c.Env.Now())
+	said, err := o.parse(c.Env)
 	if err != nil {
 		return said, err
 	}

@@ -84,6 +84,9 @@ func (o *running) run(ctx context.Context, env *cli.Env, argv []string) error {
 	if !identity.ValidName(o.name) {
 		return cli.Code(cli.ExitOwn, cli.Usage("--name: %s is no name: 1 to 64 letters, digits, \".\", \"_\" and \"-\"", say.Name(o.name)))
 	}
+	if err := work.Refuse(env, "--name", o.name); err != nil {
+		return cli.Code(cli.ExitOwn, err)
+	}
 	w, err := work.OpenIdle(context.WithoutCancel(ctx), env) // a signal is for the command
 	if err != nil {
 		return cli.Code(cli.ExitOwn, err)
@@ -162,9 +165,7 @@ func (o *running) observe(w *work.Work, q *evidence.Request) (*evidence.Outcome,
 	if x, err = w.Redactor(context.Background(), more, out.Texts()...); err != nil {
 		return nil, err
 	}
-	if err := out.Redact(x); err != nil {
-		return nil, err
-	}
+	out.Redact(x)
 	told := map[string]bool{}
 	for _, h := range out.Hits {
 		if !told[string(h.Rule)] {

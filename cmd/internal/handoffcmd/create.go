@@ -84,6 +84,9 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	if o.Intent == "" {
 		o.Intent = env.Value(hooks.IntentVariable)
 	}
+	if err := work.Refuse(env, "the intent", o.Intent); err != nil {
+		return err
+	}
 	for what, text := range o.texts() {
 		if *text, err = work.Redacted(env, what, *text); err != nil {
 			return err

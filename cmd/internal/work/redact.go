@@ -24,6 +24,15 @@ func Redacted(env *cli.Env, what, text string) (string, error) {
 	return out, nil
 }
 
+// Refuse refuses words that would be written as they are, since they name what is acted on, where a secret is in one.
+func Refuse(env *cli.Env, what string, words ...string) error {
+	err := audit.Refuse(env.Environ, ConfigDir(env), words...)
+	if errors.Is(err, audit.ErrSecret) {
+		return cli.Hint(cli.Usage("%s: %w", what, err), "say it without the secret; what each rule means: docs/spec/redaction.md")
+	}
+	return err
+}
+
 // Redactors are the programs that the configuration names for finding more secrets than the rules do.
 func (w *Work) Redactors() (*gate.Redactors, error) {
 	cfg := w.Session.Repo().Config()

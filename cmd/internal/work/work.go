@@ -185,7 +185,7 @@ func (w *Work) Sealer(f *provenance.Facts) (*provenance.Sealer, error) {
 	}
 	k := &provenance.Sealer{Session: w.Session, Root: f.Root, Authority: f.Authority, Hand: hand, Moment: "command", Now: w.Env.Now}
 	k.Asker = w.Ask(f.Root, f.Authority)
-	if k.Intent, err = hooks.Intent(w.Env.Lookup, w.Session.Repo()); err != nil {
+	if k.Intent, err = hooks.Intent(w.Env.Environ, ConfigDir(w.Env), w.Session.Repo()); err != nil {
 		return nil, cli.Usage("%v", err)
 	}
 	k.StateOf = func(ctx context.Context, id string) *prov.IntentState {
