@@ -1,7 +1,7 @@
 // Command bench measures the bars of docs/benchmarks.md: ratios to plain Git in
 // one run, with child processes counted. It decides speed; no test does.
 //
-// usage: go run ./cmd/internal/bench [-quick] [-only commits|audit|evidence|intent] BIN
+// usage: go run ./cmd/internal/bench [-quick] [-only commits|audit|evidence|intent|agents] BIN
 //
 // BIN is the folder with covenant and covenant-hook. The exit code is 1 when the
 // ledgers show that no decision ran, or something that was measured was wrong; a
@@ -21,10 +21,10 @@ import (
 
 func main() {
 	quick := flag.Bool("quick", false, "small repositories only")
-	only := flag.String("only", "", "of commits, and what verifies them: commits; of the log: audit; of runs against a tree: evidence; of work: intent; else everything")
+	only := flag.String("only", "", "of commits, and what verifies them: commits; of the log: audit; of runs against a tree: evidence; of work: intent; of agents' tools: agents; else everything")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: bench [-quick] [-only commits|audit|evidence|intent] BIN")
+		fmt.Fprintln(os.Stderr, "usage: bench [-quick] [-only commits|audit|evidence|intent|agents] BIN")
 		os.Exit(2)
 	}
 	if err := run(flag.Arg(0), *quick, *only); err != nil {
@@ -80,7 +80,14 @@ func run(bin string, quick bool, only string) error {
 	if !quick {
 		steps = append(steps, func() error { return b.work(10_000) })
 	}
+	agentsFrom := len(steps)
+	steps = append(steps, func() error { return b.agents(20, 0) })
+	if !quick {
+		steps = append(steps, func() error { return b.agents(50_000, 100_000) })
+	}
 	switch only {
+	case "agents":
+		steps = steps[agentsFrom:]
 	case "commits":
 		steps = steps[:auditFrom]
 	case "audit":
@@ -88,7 +95,7 @@ func run(bin string, quick bool, only string) error {
 	case "evidence":
 		steps = steps[evidenceFrom:intentFrom]
 	case "intent":
-		steps = steps[intentFrom:]
+		steps = steps[intentFrom:agentsFrom]
 	}
 	for _, s := range steps {
 		if err := s(); err != nil {
