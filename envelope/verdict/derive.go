@@ -73,10 +73,10 @@ type Source struct {
 
 // PathEdge is a change of a source.
 type PathEdge struct {
-	Path   []byte `json:"path"`
-	From   Node   `json:"from,omitzero"`
-	To     Node   `json:"to,omitzero"`
-	Undone bool   `json:"undone,omitempty"` // its signer took it back, in work that went on from it
+	Path []byte `json:"path"`
+	From Node   `json:"from,omitzero"`
+	To   Node   `json:"to,omitzero"`
+	Moot bool   `json:"moot,omitempty"` // not left out where it was not taken: the commit has what it leads to, or its signer took it back, in work that went on from it
 }
 
 // Cover is a sealed commit that a derived one took changes from.
@@ -204,7 +204,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		who, _ := w.Principal(s.KeyID)
 		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Ported: ported}
 		for _, x := range s.All {
-			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Undone {
+			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Moot {
 				c.Left = append(c.Left, string(x.Path))
 			}
 		}
