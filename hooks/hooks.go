@@ -70,6 +70,7 @@ func (in *Input) lookup(key string) (string, bool) {
 type SealError struct {
 	Commits []oid.ID
 	Err     error
+	Rebase  bool // they came to be in one that may have gone on since
 }
 
 func (e *SealError) Error() string { return e.Err.Error() }
