@@ -39,7 +39,7 @@ func (in *Input) failed(r *git.Repo, ids []oid.ID, reason error) error {
 			_ = f.Close()
 		}
 	}
-	return &SealError{Commits: ids, Err: reason}
+	return &SealError{Commits: ids, Err: reason, Rebase: rebasing(r)}
 }
 
 // Failures returns what hooks could not seal, oldest first.

@@ -72,6 +72,7 @@ func variable(environ []string, key string) (string, bool) {
 type SealError struct {
 	Commits []oid.ID
 	Err     error
+	Rebase  bool // they came to be in one that may have gone on since
 }
 
 func (e *SealError) Error() string { return e.Err.Error() }

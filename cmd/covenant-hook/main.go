@@ -143,6 +143,9 @@ func standing(se *hooks.SealError) []string {
 		if denied.Entry != "" {
 			lines = append(lines, "hint: see why, and what would be needed: covenant capability explain "+denied.Entry.Short())
 		}
+		if se.Rebase {
+			return append(lines, "hint: take it all back: git rebase --abort, or when that is over: git reset --keep ORIG_HEAD")
+		}
 		return append(lines, "hint: take it back: git reset --soft 'HEAD@{1}'")
 	}
 	return []string{

@@ -44,6 +44,11 @@ func (d *Derivation) Weight() int {
 	return n
 }
 
+// OfAny reports whether one of the sealed commits that it may come from is like that.
+func (d *Derivation) OfAny(is func(oid.ID) bool) bool {
+	return d != nil && slices.ContainsFunc(d.Sources, func(s Source) bool { return is(s.Commit) })
+}
+
 // Covered reports whether sealed changes lead to all of it, whoever may bring them.
 func (d *Derivation) Covered() bool {
 	return d != nil && !slices.ContainsFunc(d.Changes, func(c DerivedChange) bool { return c.way(anySource) == nil })
@@ -69,14 +74,16 @@ type Source struct {
 	Commit oid.ID     `json:"commit"` // it may be gone
 	Here   bool       `json:"here,omitempty"`
 	All    []PathEdge `json:"all"` // everything it changed
+
+	Origins *Origins `json:"origins,omitempty"` // whose its changes were before, where that was asked for
 }
 
 // PathEdge is a change of a source.
 type PathEdge struct {
-	Path   []byte `json:"path"`
-	From   Node   `json:"from,omitzero"`
-	To     Node   `json:"to,omitzero"`
-	Undone bool   `json:"undone,omitempty"` // its signer took it back, in work that went on from it
+	Path []byte `json:"path"`
+	From Node   `json:"from,omitzero"`
+	To   Node   `json:"to,omitzero"`
+	Moot bool   `json:"moot,omitempty"` // not left out where it was not taken: the commit has what it leads to, or its signer took it back, in work that went on from it
 }
 
 // Cover is a sealed commit that a derived one took changes from.
@@ -91,6 +98,8 @@ type Cover struct {
 	Paths     []string // of those
 	Left      []string // paths of changes that were not taken
 	Ported    bool     // to content that others had changed meanwhile
+	Made      []Made   // by others than the principal, who had rewritten that; only where it was asked for
+	Rewritten bool     // the principal rewrote what they made
 }
 
 // derive judges a commit without a seal by the sealed changes that it is made of. It reports whether
@@ -203,8 +212,10 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		who, _ := w.Principal(s.KeyID)
 		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Ported: ported}
+		c.Made = s.Origins.made(w, s.KeyID)
+		c.Rewritten = len(c.Made) > 0 && !s.Origins.Reseal
 		for _, x := range s.All {
-			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Undone {
+			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Moot {
 				c.Left = append(c.Left, string(x.Path))
 			}
 		}

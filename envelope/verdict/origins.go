@@ -42,11 +42,42 @@ type Made struct {
 }
 
 // MadeAt returns who made a path where others than who sealed the commit did, else nil.
-func (r *Result) MadeAt(path string) *Made {
-	if i := slices.IndexFunc(r.Made, func(m Made) bool { return m.Path == path }); i >= 0 {
-		return &r.Made[i]
+func (r *Result) MadeAt(path string) *Made { return madeAt(r.Made, path) }
+
+func madeAt(list []Made, path string) *Made {
+	if i := slices.IndexFunc(list, func(m Made) bool { return m.Path == path }); i >= 0 {
+		return &list[i]
 	}
 	return nil
+}
+
+// Makers returns who made a path of a derived commit, each once, by name: who sealed what it was made of, or whose that was before it was
+// rewritten, with who rewrote it where that one changed something there, too. rewrote is who rewrote it last, nil where nobody did.
+func (r *Result) Makers(path string) (made []Principal, rewrote *Principal) {
+	add := func(who Principal) {
+		if !slices.ContainsFunc(made, func(p Principal) bool { return p.Name == who.Name }) {
+			made = append(made, who)
+		}
+	}
+	for i := range r.Covers {
+		c := &r.Covers[i]
+		if !slices.Contains(c.Paths, path) {
+			continue
+		}
+		m := madeAt(c.Made, path)
+		if m == nil || m.Part {
+			add(c.Principal)
+		}
+		if m != nil {
+			for _, p := range m.By {
+				add(p)
+			}
+			if c.Rewritten {
+				rewrote = &c.Principal
+			}
+		}
+	}
+	return made, rewrote
 }
 
 // Brought reports whether a line of the path, counted from 1, came by others than who sealed the commit.

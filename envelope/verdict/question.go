@@ -21,6 +21,7 @@ type Question struct {
 	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
 	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
+	Has     func(path string, n Node) bool             // whether the commit has that at a path; no, where it is not known
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
 }
@@ -121,9 +122,9 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		for j := range d.Sources[i].All {
 			e := &d.Sources[i].All[j]
 			path := string(e.Path)
-			e.Undone = !taken[key(e.Path, e.From, e.To)] && o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
+			e.Moot = !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
 				return q.Continues(y, l.seal) && o.only(y, path, taken) && q.Stands(y, path)
-			}, func(y *Candidate) bool { return q.Continues(y, l.seal) })
+			}, func(y *Candidate) bool { return q.Continues(y, l.seal) }))
 		}
 	}
 	return d

@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v17"
+const cacheVersion = "covenant-exam/v18"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -363,7 +363,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 	}
 	kept := make([]keptExam, 0, len(exams))
 	for i, c := range r.Commits {
-		snap.Rewritten = snap.Rewritten || len(f.Rewritten[c.ID]) > 0
+		snap.Rewritten = snap.Rewritten || len(f.Rewritten[c.ID]) > 0 || exams[i].Derived.OfAny(func(id oid.ID) bool { return len(f.Rewritten[id]) > 0 })
 		kept = append(kept, keptExam{c.Subject, c.Committer.When.Unix(), exams[i]})
 	}
 	o.Cache.store(o.Cache.file(sp, ref, o), snap, kept)

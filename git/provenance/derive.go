@@ -149,7 +149,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	counts, past := d.pasts(c)
 	q.Usable = d.usable(c, q.Changes, x.exam.Side, counts, past)
 	p := d.porting(s)
-	q.Now, q.Stands = d.mayNow, d.stands
+	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys
 	x.exam.Derived = d.offers.Derive(q)
@@ -169,6 +169,63 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	v.Cut, v.Lost, v.Built = d.h.cut, d.lost, d.built[c.ID]
 	return nil
+}
+
+// maxRead is how many entries of folders are read for one commit, to see what of a seal it has already.
+const maxRead = 1 << 18
+
+// has tells whether a tree has something at a path, or nothing there; no, where that can't be read, or takes too much. A folder is read once.
+func has(s *git.Session, root oid.ID) func(path string, n verdict.Node) bool {
+	left := maxRead
+	folders := map[string]map[string]git.TreeEntry{} // nil: not known
+	var folder func(path string) map[string]git.TreeEntry
+	folder = func(path string) map[string]git.TreeEntry {
+		list, known := folders[path]
+		if known {
+			return list
+		}
+		id := root
+		if path != "" {
+			dir, name := split(path)
+			in := folder(dir)
+			at, there := in[name]
+			if in != nil && (!there || !at.Mode.IsTree()) {
+				list = map[string]git.TreeEntry{}
+			}
+			id = at.ID
+		}
+		if list == nil && !id.IsZero() && left > 0 {
+			left--
+			o, err := s.Object(id.String(), 0)
+			if err != nil || o.Kind != "tree" {
+				return nil
+			}
+			entries, err := git.ParseTree(id.Format(), o.Data)
+			if left -= len(entries); err == nil && left > 0 {
+				list = make(map[string]git.TreeEntry, len(entries))
+				for _, e := range entries {
+					list[e.Name] = e
+				}
+			}
+		}
+		folders[path] = list
+		return list
+	}
+	return func(path string, n verdict.Node) bool {
+		dir, name := split(path)
+		in := folder(dir)
+		at, there := in[name]
+		if n.ID.IsZero() {
+			return in != nil && !there
+		}
+		return there && at.ID == n.ID && at.Mode.String() == n.Mode
+	}
+}
+
+// split parts a path of a tree from its last component.
+func split(path string) (dir, name string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
 }
 
 // over reports whether there is more about a path than is looked at.

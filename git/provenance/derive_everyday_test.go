@@ -244,6 +244,70 @@ func TestDerivedAfterConflict(t *testing.T) {
 	}
 }
 
+// What a seal lists and the commit has at that path anyway was not left out, though no way to it was taken; what it lacks was.
+func TestDerivedHasItAnyway(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(p *press) oid.ID
+		part bool
+	}{
+		{"a file of one agent, moved by another, in a squash", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/deep/down/n=1")
+			p.sealed("mallory", "src/deep/down/n=", "src/o=1")
+			p.on("main")
+			return p.gone("work")
+		}, false},
+		{"a file on the way, deleted with another's change", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/draft=1")
+			p.sealed("mallory", "src/draft=", "src/a=1")
+			p.on("main")
+			return p.gone("work")
+		}, false},
+		{"what main has by somebody else", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1", "src/b=1")
+			p.on("main")
+			p.sealed("alice", "src/b=1")
+			return p.takes("work", "src/a")
+		}, false},
+		{"a deletion that was not taken", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1", "src/b=")
+			p.on("main")
+			return p.takes("work", "src/a")
+		}, true},
+		{"a folder that is a file on main", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1", "src/d/x=1")
+			p.on("main")
+			p.sealed("alice", "src/d=file")
+			return p.takes("work", "src/a")
+		}, true},
+		{"the content, with another mode", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			p.sealed("coder", "src/a=1", "src/b=1")
+			p.on("main")
+			p.write("src/b", "1\n")
+			p.git("add", ".")
+			p.git("update-index", "--chmod=+x", "src/b")
+			p.staged("alice")
+			return p.takes("work", "src/a")
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPress(t)
+			p.everywhere()
+			id := c.make(p)
+			if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Derived || has(r.Warnings, verdict.DerivedPartial) != c.part {
+				t.Errorf("%s, a part is told to be left out: %v", codes(r), r.Warnings)
+			}
+		})
+	}
+}
+
 // Who names other parents than a commit has, where that is here, is not believed: neither that somebody went on from what was squashed and took it
 // back, nor that a part was left out on purpose.
 func TestDerivedLiesAboutParents(t *testing.T) {

@@ -47,24 +47,51 @@ func (o *originals) of(c *verdict.Commit) *verdict.Origins {
 	}
 	o.ports.again()
 	for i := range c.Candidates {
-		by := c.Candidates[i].KeyID
-		if c.Candidates[i].Seal == nil || !slices.ContainsFunc(o.f.Rewritten[c.ID], func(x Origin) bool { return x.By == by }) {
+		if c.Candidates[i].Seal == nil {
 			continue
 		}
-		out := &verdict.Origins{By: by, Reseal: !slices.ContainsFunc(o.f.Rewritten[c.ID], func(x Origin) bool { return x.By == by && x.Command != prov.Reseal })}
-		byPath := o.edges(c, o.behind(c.ID, by), out)
-		others := func(s int) bool { return out.Sources[s].KeyID != by }
-		for j := range c.Diffs[0] {
-			r := &c.Diffs[0][j]
-			if p := o.made(r, byPath[r.Path]); p != nil && slices.ContainsFunc(p.Sources, others) {
-				out.Paths = append(out.Paths, *p)
-			}
-		}
-		if len(out.Paths) > 0 {
+		if out := o.whose(c.ID, c.Candidates[i].KeyID, c.Diffs[0]); out != nil {
 			return out
 		}
 	}
 	return nil
+}
+
+// sources finds the same for the sealed commits that a derived one is made of: who rewrote them before somebody squashed that has nobody's lines.
+func (o *originals) sources(d *verdict.Derivation) {
+	if d == nil {
+		return
+	}
+	o.ports.again()
+	for i := range d.Sources {
+		s := &d.Sources[i]
+		changes := make([]prov.Raw, 0, len(s.All))
+		for _, e := range s.All {
+			changes = append(changes, prov.Raw{Path: string(e.Path), OldMode: e.From.Mode, Old: e.From.ID, NewMode: e.To.Mode, New: e.To.ID})
+		}
+		s.Origins = o.whose(s.Commit, s.KeyID, changes)
+	}
+}
+
+// whose returns whose changes a commit has that a key sealed, and whose holder said to have made it out of others; nil where they are its own.
+func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Origins {
+	said := slices.DeleteFunc(slices.Clone(o.f.Rewritten[id]), func(x Origin) bool { return x.By != by })
+	if len(said) == 0 {
+		return nil
+	}
+	out := &verdict.Origins{By: by, Reseal: !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
+	byPath := o.edges(changes, o.behind(id, by), out)
+	others := func(s int) bool { return out.Sources[s].KeyID != by }
+	for i := range changes {
+		r := &changes[i]
+		if p := o.made(r, byPath[r.Path]); p != nil && slices.ContainsFunc(p.Sources, others) {
+			out.Paths = append(out.Paths, *p)
+		}
+	}
+	if len(out.Paths) == 0 {
+		return nil
+	}
+	return out
 }
 
 // behind returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those.
@@ -88,10 +115,10 @@ func (o *originals) behind(id oid.ID, by string) []oid.ID {
 
 // edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. The seal of who rewrote
 // a commit tells not whose its changes were: those it was made of do.
-func (o *originals) edges(c *verdict.Commit, old []oid.ID, out *verdict.Origins) map[string][]verdict.Edge {
+func (o *originals) edges(changes []prov.Raw, old []oid.ID, out *verdict.Origins) map[string][]verdict.Edge {
 	wanted := map[string]bool{}
-	for i := range c.Diffs[0] {
-		wanted[c.Diffs[0][i].Path] = true
+	for i := range changes {
+		wanted[changes[i].Path] = true
 	}
 	edges := map[string][]verdict.Edge{}
 	slices.SortFunc(old, oid.ID.Compare)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,8 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// made tells whose the changes of a commit are: of each path that others than its signer made, who did, and the signer's own lines.
-func (p *press) madeOf(id oid.ID, remember bool) string {
+// asked verifies with the question whose the changes are, and returns what is said of a commit.
+func (p *press) asked(id oid.ID, remember bool) verdict.Result {
 	p.t.Helper()
 	s := p.session()
 	span, err := provenance.ParseSpan(s, "HEAD")
@@ -29,28 +30,36 @@ func (p *press) madeOf(id oid.ID, remember bool) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	var out []string
+	var found verdict.Result
 	for r, err := range rep.Results {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if r.Commit != id {
-			continue
+		if r.Commit == id {
+			found = r
 		}
-		for _, m := range r.Made {
-			var who []string
-			for _, x := range m.By {
-				who = append(who, x.Name)
-			}
-			text := m.Path + " by " + strings.Join(who, "+")
-			if m.Part {
-				text += " but for " + fmt.Sprint(m.Own)
-			}
-			out = append(out, text)
+	}
+	return found
+}
+
+// madeOf tells whose the changes of a commit are: of each path that others than its signer made, who did, and the signer's own lines.
+func (p *press) madeOf(id oid.ID, remember bool) string {
+	p.t.Helper()
+	r := p.asked(id, remember)
+	var out []string
+	for _, m := range r.Made {
+		var who []string
+		for _, x := range m.By {
+			who = append(who, x.Name)
 		}
-		if len(r.Made) > 0 && !r.Rewritten {
-			out = append(out, "not rewritten")
+		text := m.Path + " by " + strings.Join(who, "+")
+		if m.Part {
+			text += " but for " + fmt.Sprint(m.Own)
 		}
+		out = append(out, text)
+	}
+	if len(r.Made) > 0 && !r.Rewritten {
+		out = append(out, "not rewritten")
 	}
 	return strings.Join(out, "; ")
 }
@@ -199,6 +208,74 @@ func TestOriginals(t *testing.T) {
 			p.look(id, "HEAD", true) // as verify remembers it
 			for _, how := range []string{"fresh", "first", "remembered"} {
 				if got := p.madeOf(id, how != "fresh"); got != c.want {
+					t.Errorf("%s: %q, want %q", how, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+// TestOriginalsOfDerived: a squash of what somebody had rewritten is told by the same, and by no claim.
+func TestOriginalsOfDerived(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(p *press) oid.ID // on the branch, by alice
+		want string
+	}{
+		{"an amend with own lines", func(p *press) oid.ID {
+			return p.again("amend", []oid.ID{p.sealed("coder", "src/n=1\n2")}, "src/n=1\nown\n2")
+		}, "alice+coder, rewritten by alice"},
+		{"two of two agents that became one", func(p *press) oid.ID {
+			p.everywhere()
+			return p.again("rebase", []oid.ID{p.sealed("coder", "src/n=1"), p.sealed("mallory", "src/n=1\n2")})
+		}, "coder+mallory, rewritten by alice"},
+		{"an agent's, resealed", func(p *press) oid.ID {
+			p.everywhere()
+			one, two := p.sealed("coder", "src/n=1"), p.sealed("mallory", "src/n=1\n2")
+			p.git("reset", "-q", "--soft", "HEAD~2")
+			id := p.made("button")
+			p.rewrote("alice", prov.Reseal, id, one)
+			p.rewrote("alice", prov.Reseal, id, two)
+			p.seal("alice", prov.Vouching, "HEAD")
+			return id
+		}, "coder+mallory"},
+		{"an agent never sealed it", func(p *press) oid.ID {
+			other := p.sealed("coder", "src/other=1")
+			id := p.sealed("alice", "src/n=1")
+			p.rewrote("alice", "amend", id, other)
+			return id
+		}, "alice"},
+		{"another says that it was rewritten", func(p *press) oid.ID {
+			other := p.sealed("coder", "src/n=1")
+			id := p.again("amend", []oid.ID{p.sealed("alice", "src/n=1\n2")}, "src/n=1\nown\n2")
+			p.rewrote("coder", "amend", id, other)
+			return id
+		}, "alice+coder"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPress(t)
+			p.branch("work", "HEAD")
+			c.make(p)
+			p.on("main")
+			id := p.gone("work")
+			if r := p.verdict(id, "HEAD"); r.Verdict != verdict.Derived || len(r.Covers) == 0 || len(r.Covers[0].Made) > 0 {
+				t.Fatalf("%s: %s, made of %v although nobody asked", id.Short(), codes(r), r.Covers)
+			}
+			p.look(id, "HEAD", true) // as verify remembers it
+			for _, how := range []string{"fresh", "first", "remembered"} {
+				r := p.asked(id, how != "fresh")
+				made, rewrote := r.Makers("src/n")
+				var names []string
+				for _, m := range made {
+					names = append(names, m.Name)
+				}
+				slices.Sort(names)
+				got := strings.Join(names, "+")
+				if rewrote != nil {
+					got += ", rewritten by " + rewrote.Name
+				}
+				if got != c.want {
 					t.Errorf("%s: %q, want %q", how, got, c.want)
 				}
 			}

@@ -20,7 +20,7 @@ type snapshot struct {
 	Line     *verdict.Line     `json:"line,omitempty"` // admissions of the ref under review
 	// Seen is who saw how far the ledgers reached that carry grants; of others the exams say it.
 	Seen      map[string][]seenAt `json:"seen,omitempty"`
-	Rewritten bool                `json:"rewritten,omitempty"` // some commit was
+	Rewritten bool                `json:"rewritten,omitempty"` // some commit was, or one that a derived one may be made of
 	Origins   bool                `json:"origins,omitempty"`   // whose changes those have was asked for
 	Newest    freshness           `json:"newest,omitzero"`     // checkpoint, where the policy demands one
 

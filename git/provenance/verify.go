@@ -264,6 +264,10 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					yield(verdict.Result{}, err)
 					return
 				}
+				if old != nil {
+					old.sources(x.exam.Derived)
+					whole = whole && !old.missing()
+				}
 				if edges += x.exam.Derived.Weight(); edges > maxKeptEdges && o.Cache != nil {
 					exams, whole, o.Cache = nil, false, nil // too much to remember
 				}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	pathpkg "path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,16 +125,11 @@ func makers(r *verdict.Result, path string, line int) (made []verdict.Principal,
 		}
 		return m.By, rewrote
 	}
-	for i := range r.Covers {
-		c := &r.Covers[i]
-		if slices.Contains(c.Paths, path) && !slices.ContainsFunc(made, func(p verdict.Principal) bool { return p.Name == c.Principal.Name }) {
-			made = append(made, c.Principal)
-		}
-	}
+	made, rewrote = r.Makers(path)
 	if len(made) == 0 { // as a merge that took it in has it
 		made = append(made, *r.Principal)
 	}
-	return made, nil
+	return made, rewrote
 }
 
 func run(ctx context.Context, env *cli.Env, o options, args []string) error {

@@ -180,11 +180,12 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 	}
 	for i := range r.Covers {
 		t.say("  %s", provenancecmd.MadeOf(&r.Covers[i]))
+		t.origins(rep.Facts, r.Covers[i].Commit, "    ")
 	}
 	for _, s := range rep.Facts.Formerly(c.ID) {
 		t.say("  formerly:    sealed by %s (%s) at %s, in the repository %s that this one replaces; its signature holds", say.Line(s.Name), say.Line(s.KeyID), s.Time, s.Repository.Short())
 	}
-	t.origins(rep.Facts, c.ID)
+	t.origins(rep.Facts, c.ID, "  ")
 	for _, l := range lines {
 		t.say("  %s", l)
 	}
@@ -209,7 +210,7 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 const maxOrigins = 50
 
 // origins tells what a commit came to be out of, who made that, and who rewrote it.
-func (t *teller) origins(f *provenance.Facts, id oid.ID) {
+func (t *teller) origins(f *provenance.Facts, id oid.ID, indent string) {
 	name := func(keyID string) string {
 		if p, ok := f.Authority.ByKey(keyID); ok {
 			return provenancecmd.Who(&verdict.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable})
@@ -219,7 +220,7 @@ func (t *teller) origins(f *provenance.Facts, id oid.ID) {
 	list := f.Rewritten[id]
 	for i, o := range list {
 		if i == maxOrigins {
-			t.say("  rewritten:   and from %d more", len(list)-maxOrigins)
+			t.say("%srewritten:   and from %d more", indent, len(list)-maxOrigins)
 			return
 		}
 		made := ", which nobody sealed"
@@ -229,7 +230,7 @@ func (t *teller) origins(f *provenance.Facts, id oid.ID) {
 				break
 			}
 		}
-		t.say("  rewritten:   from %s%s; %s by %s", o.Commit.Short(), made, say.Line(o.Command), name(o.By))
+		t.say("%srewritten:   from %s%s; %s by %s", indent, o.Commit.Short(), made, say.Line(o.Command), name(o.By))
 	}
 }
 

@@ -118,7 +118,7 @@ func unique(list []string) []string {
 	return slices.Compact(list)
 }
 
-// of tells who made a path of a commit: who sealed it, or, of a derived one, who sealed what that path was made of.
+// of tells who made a path of a commit: who sealed it, or, of a derived one, who sealed what that path was made of, or whose that was before.
 // A commit that does not verify is nobody's, whoever it names. Of one that was rewritten those made it whose sealed changes it has, with
 // who rewrote them where that one changed something there, too; rewrote is its name.
 func of(r *verdict.Result, path string) (s *Share, rewrote string) {
@@ -126,10 +126,9 @@ func of(r *verdict.Result, path string) (s *Share, rewrote string) {
 	var made []verdict.Principal
 	switch {
 	case r.Verdict == verdict.Derived:
-		for i := range r.Covers {
-			if slices.Contains(r.Covers[i].Paths, path) {
-				made = append(made, r.Covers[i].Principal)
-			}
+		var by *verdict.Principal
+		if made, by = r.Makers(path); by != nil {
+			rewrote = by.Name
 		}
 	case r.Verdict.OK() && r.Verdict != verdict.Before && r.Principal != nil:
 		m := r.MadeAt(path)
