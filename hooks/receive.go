@@ -573,11 +573,13 @@ func (p *pushed) mayMove(ctx context.Context, m move) error {
 	if !m.old.IsZero() {
 		old = " --old " + m.old.String()
 	}
+	again := "git push --force REMOTE " + m.new.String() + ":" + m.ref
 	there := "with it at " + m.new.Short() + " there"
 	if m.new.IsZero() {
+		again = "git push REMOTE :" + m.ref + " (where HEAD is not that branch, or receive.denyDeleteCurrent allows it)"
 		there = "with it deleted there (git update-ref -d " + m.ref + ")"
 	}
-	p.refuse(m.ref, "who has "+action+", in a clone, "+there+": covenant ref admit "+m.ref+old+" && covenant sync --yes; then the same push", "%s: it is protected and %s, and %s", verdict.RefUnadmitted, what, why)
+	p.refuse(m.ref, "who has "+action+", in a clone, "+there+": covenant ref admit "+m.ref+old+" && covenant sync --yes; then: "+again, "%s: it is protected and %s, and %s", verdict.RefUnadmitted, what, why)
 	return nil
 }
 

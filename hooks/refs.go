@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -216,7 +218,33 @@ func (in *Input) mayMake(ctx context.Context, s *git.Session, a *acting, ref str
 // protected records that a move of a protected ref was refused, and returns that.
 func (in *Input) protected(ctx context.Context, s *git.Session, a *acting, q *capability.Query, c git.Commit, d capability.Decision) error {
 	d.Reason = q.Ref + " is protected: " + d.Reason
-	return refused(a, in.deny(ctx, s, a, q, c, d), q)
+	err := refused(a, in.deny(ctx, s, a, q, c, d), q)
+	if ref, id := renamed(s); ref != "" {
+		err.Hint = append(err.Hint, "the branch that was to get this name is gone, and is made again with: git update-ref "+ref+" "+id.String())
+	}
+	return err
+}
+
+// renamed tells which branch HEAD is on and is not there, and where it was: Git takes the old name of a branch away before it asks for the
+// new one, and does not put it back. Its last trace is in the log of HEAD.
+func renamed(s *git.Session) (ref string, was oid.ID) {
+	ref, err := s.HeadRef()
+	if refs, terr := s.Tips(ref); err != nil || terr != nil || ref == "" || len(refs) > 0 {
+		return "", was
+	}
+	b, err := os.ReadFile(filepath.Join(s.Repo().GitDir(), "logs", "HEAD"))
+	if err != nil {
+		return "", was
+	}
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	f := strings.Fields(lines[len(lines)-1])
+	if len(f) < 2 || strings.Trim(f[1], "0") != "" {
+		return "", was
+	}
+	if was, err = oid.Parse(f[0]); err != nil || was.IsZero() {
+		return "", was
+	}
+	return ref, was
 }
 
 // askers makes Verify ask who this moment asks.

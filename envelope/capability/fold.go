@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -46,6 +47,7 @@ type Wish struct {
 type Authority struct {
 	byKey    map[string]*Principal
 	byName   map[string]*Principal
+	folded   map[string]bool // names, in lower case
 	grants   map[envelope.Digest]Given
 	bySub    map[string][]envelope.Digest // key id → grants, in order of ids
 	ended    map[envelope.Digest][]Ended  // grant → revocations, oldest first
@@ -103,7 +105,7 @@ func Fold(persons []Principal, grants []Given, ended []Ended) *Authority {
 
 func fold(persons []Principal, grants []Given, ended []Ended, sight Sight) *Authority {
 	a := &Authority{
-		byKey: map[string]*Principal{}, byName: map[string]*Principal{}, grants: map[envelope.Digest]Given{},
+		byKey: map[string]*Principal{}, byName: map[string]*Principal{}, folded: map[string]bool{}, grants: map[envelope.Digest]Given{},
 		bySub: map[string][]envelope.Digest{}, ended: map[envelope.Digest][]Ended{}, material: map[string]string{}, scopes: map[envelope.Digest][]byte{},
 		root: map[string]bool{},
 	}
@@ -166,6 +168,7 @@ func (a *Authority) add(p Principal) {
 	pp := &p
 	if a.byName[p.Name] == nil || p.Until.IsZero() {
 		a.byName[p.Name] = pp
+		a.folded[strings.ToLower(p.Name)] = true
 	}
 	for _, k := range p.Keys {
 		was := a.byKey[k.ID()]
@@ -235,6 +238,8 @@ func (a *Authority) admit(g Given) error {
 	switch {
 	case owner != "" && owner != s.Name:
 		return bad("the key of %s %w: it is %s's", s.Name, errTaken, owner)
+	case known == nil && g.Granted.Parent != "" && a.folded[strings.ToLower(s.Name)]:
+		return bad("the name %s differs from one that is known only in the case of its letters", s.Name)
 	case known == nil && s.Kind == "human":
 		return bad("persons are introduced by the trust root, and %s is none of its", s.Name)
 	case known == nil:
@@ -295,7 +300,7 @@ func (a *Authority) mayEnd(e Ended) error {
 // MayGrant reports why a grant signed by a key at a moment would count for nothing.
 func (a *Authority) MayGrant(keyID string, at time.Time, g Grant) error {
 	trial := &Authority{
-		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material), scopes: map[envelope.Digest][]byte{}, root: a.root,
+		byKey: maps.Clone(a.byKey), byName: maps.Clone(a.byName), folded: maps.Clone(a.folded), grants: maps.Clone(a.grants), bySub: maps.Clone(a.bySub), material: maps.Clone(a.material), scopes: map[envelope.Digest][]byte{}, root: a.root,
 	}
 	if p, ok := trial.byName[g.Subject.Name]; ok { // it may be given another key
 		c := *p

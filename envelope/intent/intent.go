@@ -334,6 +334,9 @@ func ValidName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
+// LikeID reports whether a name could be taken for the beginning of an id, as those are shown: none is given to an intent any more.
+func LikeID(name string) bool { return len(name) >= 7 && len(name) <= IDLen && hexadecimal(name) }
+
 // TitleOf is the title of an intent that was given none: its first line, cut between words.
 func TitleOf(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")

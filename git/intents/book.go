@@ -153,8 +153,8 @@ func (b *Book) Find(name string) (Row, error) {
 		}
 	}
 	found := exact
-	if len(found) == 0 {
-		found = begin
+	if len(found) == 0 || intent.LikeID(name) { // a name of before that rule, or somebody else's, is not taken for an id that it begins
+		found = append(found, begin...)
 	}
 	switch len(found) {
 	case 0:

@@ -160,6 +160,9 @@ func (b *Book) fits(id intent.ID, f, had *intent.Fields) error {
 		}
 	}
 	if f.Name != "" && (had == nil || had.Name != f.Name) {
+		if intent.LikeID(f.Name) {
+			return fmt.Errorf("%w: name %q looks like an id", intent.ErrInvalid, f.Name)
+		}
 		for i := range b.rows.len() {
 			if r := b.rows.brief(i); r.Name == f.Name && r.ID != id && !r.Void() {
 				return &RefusedError{Kind: Taken, Reason: fmt.Sprintf("the name %s is that of intent %s", f.Name, r.ID.Short())}

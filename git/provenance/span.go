@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,11 +20,11 @@ var (
 	ErrEmptyRange = errors.New("there is no commit in this range")
 	ErrShallow    = errors.New("the history of this clone ends inside the range")
 	ErrPartial    = errors.New("this partial clone lacks objects that the answer needs")
-	ErrAmbiguous  = errors.New("more than one ref has this name")
+	ErrAmbiguous  = errors.New("this name means more than one thing")
 	ErrSeveral    = errors.New("several refs are named, and each commit is judged on one")
 )
 
-// An AmbiguousError names the refs that a revision could mean. It wraps ErrAmbiguous.
+// An AmbiguousError names the refs that a revision could mean, and the commits that it could abbreviate. It wraps ErrAmbiguous.
 type AmbiguousError struct {
 	Rev  string
 	Refs []string
@@ -192,7 +193,7 @@ func reviewed(s *git.Session, rev string) (here, ref string, err error) {
 }
 
 // named splits a revision into the ref it begins with, by its full name, or HEAD, and what follows. The ref is "" where it begins
-// with none. A name that more than one ref has is an *AmbiguousError: Git would choose, and who puts a tag beside a branch knows which.
+// with none. A name that more than one ref has, or a ref and an abbreviated commit, is an *AmbiguousError: Git would choose, and who puts a tag beside a branch knows which.
 func named(s *git.Session, rev string) (ref, rest string, err error) {
 	if _, err := oid.Parse(rev); err == nil {
 		return "", rev, nil
@@ -217,10 +218,34 @@ func named(s *git.Session, rev string) (ref, rest string, err error) {
 		case len(found) > 1:
 			return "", "", &AmbiguousError{base, found}
 		case len(found) == 1:
+			if objects, err := abbreviated(s, base); err != nil || len(objects) > 0 {
+				return "", "", cmp.Or(err, error(&AmbiguousError{base, append(found, objects...)}))
+			}
 			return found[0], rev[len(base):], nil
 		}
 	}
 	return "", rev, nil
+}
+
+// abbreviates is how many digits make a name that is like an abbreviated one of an object: Git's own are no shorter, and ours longer.
+const abbreviates = 7
+
+// abbreviated returns the commits that a name may abbreviate. Who calls a ref so has it taken for one of them: Git finds refs first.
+func abbreviated(s *git.Session, name string) ([]string, error) {
+	if len(name) < abbreviates || strings.Trim(name, "0123456789abcdefABCDEF") != "" {
+		return nil, nil
+	}
+	out, err := s.Repo().Run(context.Background(), nil, "rev-parse", "--disambiguate="+name)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for id := range strings.FieldsSeq(string(out)) {
+		if _, err := s.Commit(id + "^{commit}"); err == nil && len(ids) < 4 {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // suffix returns where what follows a name in a revision begins, by gitrevisions(7).

@@ -91,9 +91,9 @@ type Write struct {
 
 // Limits of what is told.
 const (
-	maxExplained = 16 // commits
-	maxWritten   = 8  // calls
-	maxShown     = 20 // lines
+	maxExplained = 16                  // commits
+	maxWritten   = 8                   // calls
+	maxShown     = 20                  // lines
 	longAgo      = 30 * 24 * time.Hour // before a seal: calls that wrote the file are not looked for
 )
 

@@ -79,7 +79,7 @@ func runAnswer(ctx context.Context, env *cli.Env, who string, args []string) err
 		p, _ := c.facts.Authority.ByKey(w.KeyID)
 		about := fmt.Sprintf("%s, for whom %s answers, asks for %s\n  why: %s\n  request %s of %s",
 			say.Line(p.Name), say.Line(p.Accountable), say.Line(c.asked(w)), say.Line(orNone(w.Reason)), w.ID.Short(), envelope.Timestamp(w.Time))
-		answer, err := terminal.Choose(about+"\ngrant it [o]nce, for the [s]ession, [a]s asked; [n]o, or [l]ater?", "osanl", 'l')
+		answer, err := terminal.Choose(about+"\ngrant it [o]nce (for 15 minutes), for a [s]ession (8 hours), [a]s asked; [n]o, or [l]ater?", "osanl", 'l')
 		if errors.Is(err, terminal.ErrNone) {
 			return cli.Hint(err, "see what is asked for: covenant capability list --state open", "grant it: covenant capability grant --request "+w.ID.Short())
 		}

@@ -48,7 +48,7 @@ func (h *holder) resolve(c *court) (capability.Subject, error) {
 		return subjectOf(p, pub.ID())
 	}
 	p, known := a.ByName(h.to)
-	if !known {
+	if !known && h.key == "" {
 		if err := work.NotAName(c.Env, h.to); err != nil {
 			return capability.Subject{}, err
 		}

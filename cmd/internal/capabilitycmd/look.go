@@ -247,8 +247,19 @@ func (c *court) story(l Listed) error {
 	} else if l.replaced {
 		end = "\n  until " + l.Expires + ": " + l.Reason
 	}
-	_, err := fmt.Fprintf(c.Env.Out, "grant %s, %s\n  %s gave %s %s at %s\n %s%s\n", l.ID, l.State, say.Line(l.By), say.Line(l.Subject), l.Action, l.Time, say.Line(orWhole(describe(&l))), end)
+	_, err := fmt.Fprintf(c.Env.Out, "grant %s, %s\n  %s gave %s %s at %s\n %s%s\n", l.ID, l.State, say.Line(l.By), say.Line(l.Subject), l.Action, l.Time, say.Line(limits(&l)), end)
 	return err
+}
+
+// limits are those of a grant itself; of one that was handed on, those of what it rests on hold, too.
+func limits(l *Listed) string {
+	if d := describe(l); d != "" {
+		return d
+	}
+	if l.Parent != "" {
+		return " no more than the grant before it"
+	}
+	return orWhole("")
 }
 
 // ending tells by whom a grant was revoked, when and why, and with which grant it ended.

@@ -107,7 +107,7 @@ func revoke(ctx context.Context, c *court, k *provenance.Sealer, id envelope.Dig
 	if _, err := fmt.Fprintf(c.Env.Out, "%s grant %s\n", c.Env.Palette().Good("revoked"), id.Short()); err != nil {
 		return err
 	}
-	c.Env.Talk().Note("what it sealed, and nobody admitted to a protected ref, no longer verifies; who may vouch for what shall stay: covenant provenance seal REV")
+	c.Env.Talk().Note("what it sealed, and nobody who may took in by a merge or admitted to a protected ref, no longer verifies; who may vouch for what shall stay: covenant provenance seal REV")
 	for _, other := range out.Also {
 		if _, err := fmt.Fprintf(c.Env.Out, "and with it %s\n", envelope.Digest(other).Short()); err != nil {
 			return err

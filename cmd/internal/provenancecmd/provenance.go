@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
@@ -134,8 +136,19 @@ func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, good map
 	}
 	sum.Sealed += len(made)
 	sum.Skipped += len(todo) - len(made)
+	if !asJSON && sum.Commits <= fewSealed { // people see which, and not only how many
+		for _, m := range made {
+			i := slices.IndexFunc(todo, func(c git.Commit) bool { return c.ID == m.Commit })
+			if _, err := fmt.Fprintf(env.Out, "sealed   %s %s\n", m.Commit.Short(), say.Line(todo[i].Subject)); err != nil {
+				return err
+			}
+		}
+	}
 	return printSeals(env, made, asJSON)
 }
+
+// fewSealed is how many commits are named one by one to people.
+const fewSealed = 20
 
 // printSeals prints what was sealed, one JSON object each; nothing for people, who get the summary.
 func printSeals(env *cli.Env, made []provenance.Made, asJSON bool) error {

@@ -115,9 +115,9 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 	}
 	defer w.Close()
 	w.Explicit = who
-	h, err := refOf(w.Session, name)
-	if err != nil {
-		return work.Explain(err)
+	h, unknown := refOf(w.Session, name)
+	if unknown != nil && h.Ref == "" {
+		return work.Explain(unknown)
 	}
 	unlock, err := w.Session.Repo().Lock(ctx) // what is admitted goes on from what is there
 	if err != nil {
@@ -125,6 +125,9 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 	}
 	defer unlock()
 	f, err := provenance.LoadRefs(ctx, w.Session, pin, []provenance.Head{h})
+	if err == nil && unknown != nil && !began(f, h.Ref) {
+		err = unknown
+	}
 	if err != nil {
 		return work.Explain(err)
 	}
