@@ -224,3 +224,13 @@ func FuzzEvent(f *testing.F) {
 		}
 	})
 }
+
+// What another system recorded stays as a whole: it has denials of its own.
+func TestStays(t *testing.T) {
+	for kind, stays := range map[string]bool{"note": false, "log_record": true, "log_imported": true, "secret_access_denied": true, "x.me.it": false} {
+		r := event.Recording{Events: []event.Event{{Kind: "note"}, {Kind: kind}}}
+		if (r.Stays() != "") != stays {
+			t.Errorf("%s: %q", kind, r.Stays())
+		}
+	}
+}
