@@ -3,6 +3,7 @@ package audit_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -325,5 +326,57 @@ func TestPruneBomb(t *testing.T) {
 	w.git("update-ref", n.Ref(), tip.String())
 	if c := w.facts().Chains[n.String()]; len(c.Entries) > ledger.MaxGap+2 || c.Broken == nil {
 		t.Errorf("%d entries, %v", len(c.Entries), c.Broken)
+	}
+}
+
+// Kinds that nobody can name all are counted together, and that count is held to what there was.
+func TestPruneManyKinds(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	k := w.as("bob", bob)
+	if _, err := audit.Append(ctx, k, false, calls(1)...); err != nil {
+		t.Fatal(err)
+	}
+	var many []event.Event
+	for i := range 1100 {
+		many = append(many, event.Event{Kind: fmt.Sprintf("x.me.k%d", i)})
+	}
+	if _, err := audit.Append(ctx, k, true, many...); err != nil {
+		t.Fatal(err)
+	}
+	n := w.record(k, calls(3)...)
+	tip := w.git("rev-parse", n.Ref())
+	p := w.prune(w.sealer(), n)
+	if len(p.Says.Kinds) != 1024 || p.Says.Kinds[event.Rest] < 70 {
+		t.Errorf("%d kinds, %d beside them", len(p.Says.Kinds), p.Says.Kinds[event.Rest])
+	}
+	if wrong := w.wrong(); len(wrong) > 0 {
+		t.Errorf("%q", wrong)
+	}
+	w.git("update-ref", n.Ref(), tip)
+	lie := p.Says
+	lie.Kinds = maps.Clone(lie.Kinds)
+	lie.Kinds[event.Rest]++
+	if err := lie.Counts(nil, p.Says.Kinds); err == nil {
+		t.Error("more records than there were are taken")
+	}
+	if err := w.forget(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reason that nobody could read is not signed.
+func TestPruneReasons(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	n := w.record(w.as("bob", bob), calls(4)...)
+	p := w.plan(n, w.now())
+	for _, reason := range []string{strings.Repeat("a", event.MaxText+1), "a\x01b", "a\x1b[31m", "a\xffb"} {
+		if _, err := w.sealer().Prune(ctx, w.facts(), reason, p); !errors.Is(err, event.ErrInvalid) {
+			t.Errorf("%.10q: %v", reason, err)
+		}
+	}
+	if got := w.facts().Prunings(); len(got) > 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -241,6 +241,9 @@ func (k *Sealer) Resolve(ctx context.Context, x Fork, there bool, reason string)
 	if !k.Hand.Principal.Operator {
 		return "", fmt.Errorf("%w: %s is no operator", ErrDenied, k.Hand.Principal.Name)
 	}
+	if err := event.CheckReason(reason); err != nil {
+		return "", err
+	}
 	body := event.Resolution{Ledger: x.Ledger.String(), Seq: x.Seq, Keep: x.Here, Drop: x.There, Reason: reason}
 	if there {
 		body.Keep, body.Drop = x.There, x.Here

@@ -218,6 +218,7 @@ func (f *Facts) PlanPruning(s *git.Session, name string, before time.Time) (*Pla
 			p.Says.Kinds[k] += n
 		}
 	}
+	p.Says.Kinds = event.FewKinds(p.Says.Kinds)
 	p.Says.Ranges = rangesOf(len(drop), func(i int) bool { return drop[i] })
 	p.Says.Dropped = count(p.Says.Ranges)
 	p.Says.UpTo = p.Says.Ranges[len(p.Says.Ranges)-1][1]
@@ -234,6 +235,9 @@ func (f *Facts) PlanPruning(s *git.Session, name string, before time.Time) (*Pla
 
 // Prune states, as the hand, that entries are dropped, as f planned it: all or none. Nothing is dropped by that: see [Facts.Forget].
 func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*Plan) ([]ledger.Appended, error) {
+	if err := event.CheckReason(reason); err != nil {
+		return nil, err
+	}
 	var items []Item
 	for _, p := range plans {
 		q, err := purging(k.Hand.Signer.Public().ID(), p.Says.Before)
@@ -320,8 +324,10 @@ func (f *Facts) CheckDropped(s *git.Session, c *verdict.Chain, was []ledger.Slot
 		}
 		return nil
 	})
-	if err == nil && all && len(was) >= int(says.UpTo) && !maps.Equal(kinds, says.Kinds) { //nolint:gosec // below the number of entries in memory
-		err = fmt.Errorf("%w: it counts other kinds than the entries have", ErrStays)
+	if err == nil && all && uint64(len(was)) >= says.UpTo {
+		if why := says.Counts(kinds, kinds); why != nil {
+			err = fmt.Errorf("%w: %w", ErrStays, why)
+		}
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -78,6 +79,9 @@ func (o *pruning) run(ctx context.Context, env *cli.Env) error {
 	}
 	if o.reason == "" && !o.dry {
 		return cli.Usage("--reason says why: it is all that people will find in the place of what is gone")
+	}
+	if err := checkReason(o.reason); err != nil {
+		return err
 	}
 	text, err := work.Ago("--before", o.before, env.Now())
 	if err != nil {
@@ -143,6 +147,14 @@ func (o *pruning) run(ctx context.Context, env *cli.Env) error {
 	}
 	if len(done) > 0 {
 		env.Talk().Hint("Git deletes the bytes later, or now: git gc --prune=now", "others drop it, too: covenant sync")
+	}
+	return nil
+}
+
+// checkReason refuses a reason that nobody could read in a statement.
+func checkReason(text string) error {
+	if event.CheckReason(text) != nil {
+		return cli.Usage("--reason has at most %d bytes of UTF-8, and no control characters but line feeds and tabs", event.MaxText)
 	}
 	return nil
 }

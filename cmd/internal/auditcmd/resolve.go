@@ -61,6 +61,9 @@ func (o *resolving) run(ctx context.Context, env *cli.Env, args []string) error 
 	if o.keep != "" && o.keep != "here" && o.keep != "there" {
 		return cli.Usage("--keep takes here or there, not %q", o.keep)
 	}
+	if err := checkReason(o.reason); err != nil {
+		return err
+	}
 	w, err := openRecord(ctx, env, "")
 	if err != nil {
 		return err
