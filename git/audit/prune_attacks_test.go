@@ -303,29 +303,69 @@ func TestPruneOnlyOperators(t *testing.T) {
 	}
 }
 
+// What the commits of others stand for is read where somebody who might says so, and of all ledgers no more than of one.
 func TestPruneBomb(t *testing.T) {
 	w := newWorld(t)
 	bob := w.agent("bob", "", "")
+	eve := w.agent("eve", "", "")
 	n := w.record(w.as("bob", bob), calls(4)...)
 	says := w.plan(n, w.now()).Says
 	says.Reason = "x"
-	w.state(w.sealer(), says)
 	s := w.session()
-	id := envelope.Digest("sha256:" + strings.Repeat("1", 64))
 	slots := make([]ledger.Slot, 3*ledger.MaxGap)
 	for i := range slots {
-		slots[i].Dropped = id
+		slots[i].Dropped = envelope.Digest("sha256:" + strings.Repeat("1", 64))
+		if i%ledger.MaxGap == 0 { // else all are one file
+			slots[i].Dropped = envelope.Digest(fmt.Sprintf("sha256:%064x", i))
+		}
 	}
-	tip, err := ledger.Prune(s, n, slots)
+	bomb, err := ledger.Prune(s, n, slots)
 	if err == nil {
 		err = s.Flush()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.git("update-ref", n.Ref(), tip.String())
-	if c := w.facts().Chains[n.String()]; len(c.Entries) > ledger.MaxGap+2 || c.Broken == nil {
+	read := func() (sum int) {
+		for _, c := range w.facts().Chains {
+			sum += len(c.Entries)
+		}
+		return sum
+	}
+	w.state(w.sealer(), says)
+	w.git("update-ref", n.Ref(), bomb.String()) // more than is said
+	if c := w.facts().Chains[n.String()]; len(c.Entries) > 4 || c.Broken == nil {
 		t.Errorf("%d entries, %v", len(c.Entries), c.Broken)
+	}
+	w.git("update-ref", "-d", n.Ref())
+
+	// Eve says it of ledgers that she makes up, of her own key and of her friend's. First she may not, then she may.
+	var made []ledger.Name
+	for i, digits := range []string{ledger.KeyDigits(eve.Public().Digest()), ledger.KeyDigits(bob.Public().Digest()), ledger.KeyDigits(bob.Public().Digest())} {
+		m, _ := ledger.ParseRef(fmt.Sprintf("%s%s/%s-%08x", ledger.Prefix, provenance.AuditTopic, digits, i))
+		lie := says
+		lie.Of, lie.UpTo, lie.Ranges = m.String(), 3*ledger.MaxGap, []event.Range{{1, 3 * ledger.MaxGap}}
+		w.git("update-ref", m.Ref(), bomb.String())
+		lie.Dropped, lie.Last = lie.UpTo, envelope.Digest("sha256:"+strings.Repeat("1", 64))
+		w.state(w.as("eve", eve), lie)
+		made = append(made, m)
+	}
+	w.checkpoint()
+	if sum := read(); sum > 100 {
+		t.Errorf("who may not had %d entries read", sum)
+	}
+	w.grant("eve", eve, provenance.PurgeAction, `{"version":1}`)
+	if sum := read(); sum < ledger.MaxGap || sum > ledger.MaxDropped+100 {
+		t.Errorf("who may had %d entries read", sum)
+	}
+	f := w.facts()
+	for _, m := range made {
+		if c := f.Chains[m.String()]; c == nil || c.Broken == nil {
+			t.Errorf("%s stands", m)
+		}
+	}
+	if wrong := w.wrong(); !slices.Contains(wrong, "ledger.pruned") {
+		t.Errorf("%q", wrong)
 	}
 }
 

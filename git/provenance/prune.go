@@ -223,8 +223,12 @@ func (f *Facts) PlanPruning(s *git.Session, name string, before time.Time) (*Pla
 	p.Says.Dropped = count(p.Says.Ranges)
 	p.Says.UpTo = p.Says.Ranges[len(p.Says.Ranges)-1][1]
 	p.Says.Last = c.Entries[p.Says.UpTo-1].ID
-	if p.Says.Dropped > ledger.MaxDropped {
-		return nil, fmt.Errorf("%w: a ledger keeps the identities of at most %d dropped entries, and %s would have %d", ErrNotPrunable, ledger.MaxDropped, name, p.Says.Dropped)
+	all := p.New
+	for other := range f.gapped {
+		all += f.Dropped(other)
+	}
+	if all > ledger.MaxDropped {
+		return nil, fmt.Errorf("%w: ledgers keep the identities of at most %d dropped entries, and with those of %s it would be %d", ErrNotPrunable, ledger.MaxDropped, name, all)
 	}
 	if len(p.Says.Ranges) > event.MaxRanges {
 		return nil, fmt.Errorf("%w: what stays of %s leaves more than %d gaps", ErrNotPrunable, name, event.MaxRanges)

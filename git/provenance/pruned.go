@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -34,12 +35,27 @@ var (
 	ErrUnseen    = errors.New("nobody accountable has seen it yet")
 )
 
-// expand puts, where a ledger of events has gaps, and somebody says that entries of it were dropped, an entry for each that was.
+// expand puts, where a ledger of events has gaps, and somebody who might says that entries of it were dropped, an entry for each that was: no further
+// than is said, and of all ledgers not more than [ledger.MaxDropped]. Those come first of which operators say it, then those that
+// lack the fewest.
 func (f *Facts) expand(s *git.Session) error {
-	said := map[string]bool{}
-	for i := range f.prunings {
-		said[f.prunings[i].Says.Of] = true
+	type gapped struct {
+		chain    *verdict.Chain
+		commits  []git.Commit
+		first    int
+		most     uint64
+		operator bool
 	}
+	said := map[string]gapped{}
+	for i := range f.prunings {
+		if p := &f.prunings[i]; f.mightPrune(p) {
+			x := said[p.Says.Of]
+			by, _ := f.Authority.ByKey(p.KeyID)
+			x.most, x.operator = max(x.most, p.Says.UpTo), x.operator || by.Operator
+			said[p.Says.Of] = x
+		}
+	}
+	var list []gapped
 	for _, name := range slices.Sorted(maps.Keys(f.Chains)) {
 		c := f.Chains[name]
 		if !strings.HasPrefix(name, AuditTopic+"/") {
@@ -53,23 +69,51 @@ func (f *Facts) expand(s *git.Session) error {
 		if i < 0 {
 			continue
 		}
-		if !said[name] {
-			f.cut(c, i, "entries", "no statement says that they were dropped")
+		x, ok := said[name]
+		if x.chain, x.commits, x.first = c, commits, i; ok {
+			list = append(list, x)
 			continue
 		}
-		slots, err := ledger.Expand(s, commits)
+		f.cut(c, i, "entries", "no statement that counts says that they were dropped")
+	}
+	slices.SortStableFunc(list, func(a, b gapped) int {
+		if a.operator != b.operator {
+			return map[bool]int{true: -1, false: 1}[a.operator]
+		}
+		return cmp.Compare(a.most, b.most)
+	})
+	left := ledger.MaxDropped
+	for _, x := range list {
+		slots, err := ledger.ExpandUpTo(s, x.commits, int(min(uint64(left), x.most))) //nolint:gosec // bounded by left
 		if err != nil {
 			return err
 		}
-		c.Entries = make([]verdict.Entry, len(slots))
-		for i, x := range slots {
-			c.Entries[i] = verdict.Entry{Commit: x.Commit, ID: x.Dropped, Dropped: x.Dropped != ""}
-			if c.Entries[i].Dropped && f.gapped[name] == nil {
-				f.gapped[name] = []int{}
-			}
+		c := x.chain
+		c.Entries = entriesAt(slots)
+		if n := count(droppedOf(c)); n > 0 {
+			left -= int(n) //nolint:gosec // entries in memory
+			f.gapped[c.Name] = []int{}
+		} else {
+			f.cut(c, x.first, "entries", "more than who says so says, or more than can be read")
 		}
 	}
 	return nil
+}
+
+// entriesAt are the entries of places, none of them opened.
+func entriesAt(slots []ledger.Slot) []verdict.Entry {
+	out := make([]verdict.Entry, len(slots))
+	for i, x := range slots {
+		out[i] = verdict.Entry{Commit: x.Commit, ID: x.Dropped, Dropped: x.Dropped != ""}
+	}
+	return out
+}
+
+// mightPrune reports whether the signer of a pruning may say it, or might once: what anybody else says is not looked into.
+func (f *Facts) mightPrune(p *Pruning) bool {
+	q, err := purging(p.KeyID, p.Says.Before)
+	by, _ := f.Authority.ByKey(p.KeyID)
+	return err == nil && f.Authority.MightEver(q) && (by.Operator || !by.OperatorUntil.IsZero() || !f.onlyOperators(p.KeyID, p.Says.Of))
 }
 
 // gatherPrunings takes in what ledgers of grants say was dropped.
@@ -109,7 +153,7 @@ func (f *Facts) holdGaps() {
 			}
 		}
 		if len(f.gapped[name]) == 0 {
-			f.cut(c, first(ranges), entriesIn(ranges), "no statement says that they were dropped")
+			f.cut(c, first(ranges), entriesIn(ranges), "no statement that counts says that they were dropped")
 		}
 	}
 }
