@@ -237,27 +237,41 @@ func TestPruneDisagree(t *testing.T) {
 	}
 	first := w.git("rev-parse", n.Ref())
 	w.state(w.sealer(), part(5, 7))
-	if f := w.facts(); len(f.Pending()) > 0 || len(f.Problems) > 0 {
-		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
-	}
-
-	// Somebody who has everything puts it back: it is seen, and goes again, to the very same commits.
-	w.git("update-ref", n.Ref(), tip)
 	if f := w.facts(); len(f.Pending()) != 1 || len(f.Problems) > 0 {
 		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
 	}
 	if err := w.forget(); err != nil {
 		t.Fatal(err)
 	}
-	if now := w.git("rev-parse", n.Ref()); now != first && w.facts().Dropped(n.String()) != 3 {
-		t.Errorf("%s, %s", now, first)
+	both := w.git("rev-parse", n.Ref())
+	if wrong := w.wrong(); len(wrong) > 0 || both == first || w.facts().Dropped(n.String()) != 6 {
+		t.Errorf("%q, %d", wrong, w.facts().Dropped(n.String()))
+	}
+
+	// Somebody who has everything puts it back: it is seen, and goes again, to the very same commits.
+	w.git("update-ref", n.Ref(), tip)
+	if f := w.facts(); len(f.Pending()) != 2 || len(f.Problems) > 0 {
+		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
+	}
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.git("rev-parse", n.Ref()); now != both {
+		t.Errorf("%s, %s", now, both)
+	}
+
+	// The next one says it all, and of no kind more than there was: who has everything takes that as well.
+	w.git("update-ref", n.Ref(), tip)
+	w.record(w.as("bob", bob), calls(3)...)
+	whole := w.git("rev-parse", n.Ref())
+	for err := error(nil); err == nil; err = w.forget() {
 	}
 	p := w.prune(w.sealer(), n)
-	if wrong := w.wrong(); len(wrong) > 0 || p.Says.Dropped != 6 {
+	if wrong := w.wrong(); len(wrong) > 0 || p.Says.Dropped <= 6 || p.Says.Kinds["tool_call_completed"] > p.Says.Dropped {
 		t.Errorf("%q, %+v", wrong, p.Says)
 	}
 	end := w.git("rev-parse", n.Ref())
-	w.git("update-ref", n.Ref(), tip)
+	w.git("update-ref", n.Ref(), whole)
 	if err := w.forget(); err != nil {
 		t.Fatal(err)
 	}
@@ -366,6 +380,50 @@ func TestPruneBomb(t *testing.T) {
 	}
 	if wrong := w.wrong(); !slices.Contains(wrong, "ledger.pruned") {
 		t.Errorf("%q", wrong)
+	}
+}
+
+// Who may drop only what is older than what was dropped before prunes on, as far as that goes.
+func TestPruneEarlierCutoff(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	n := w.record(w.as("bob", bob), calls(5)...)
+	cutoff := w.now()
+	scope, _ := json.Marshal(map[string]any{"version": 1, "before_ms": cutoff.UnixMilli()})
+	eve := w.agent("eve", provenance.PurgeAction, string(scope))
+	w.record(w.as("bob", bob), calls(3)...)
+	tip := w.git("rev-parse", n.Ref())
+	c := w.facts().Chains[n.String()]
+	part := event.Pruning{
+		Before: envelope.Timestamp(w.now()), Dropped: 1, Last: c.Entries[6].ID, Kinds: map[string]uint64{"tool_call_completed": 1}, Of: n.String(),
+		Ranges: []event.Range{{7, 7}}, Reason: "x", Root: rootOf(t, c, 7), UpTo: 7,
+	}
+	w.state(w.sealer(), part) // the operator's, of a later one
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	p := w.plan(n, cutoff)
+	if p.New == 0 || p.Says.Dropped != p.New+1 {
+		t.Fatalf("%+v", p)
+	}
+	if _, err := w.as("eve", eve).Prune(ctx, w.facts(), "x", p); err != nil {
+		t.Fatal(err)
+	}
+	w.checkpoint()
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if wrong := w.wrong(); len(wrong) > 0 {
+		t.Errorf("%q", wrong)
+	}
+
+	// Each entry is held to who dropped it: hers do not reach as far as the operator's.
+	end := w.git("rev-parse", n.Ref())
+	w.git("update-ref", n.Ref(), tip)
+	for err := error(nil); err == nil; err = w.forget() {
+	}
+	if now := w.git("rev-parse", n.Ref()); now != end {
+		t.Errorf("%s, %s", now, end)
 	}
 }
 

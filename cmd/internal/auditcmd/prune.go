@@ -198,7 +198,11 @@ func (o *pruning) forget(ctx context.Context, env *cli.Env, r *record, ids map[s
 	done := map[string]bool{}
 	for _, p := range f.Pending() {
 		if err := f.Forget(ctx, r.Session, p); err != nil {
-			return nil, cli.Hint(fmt.Errorf("it is stated (%s), and %s was not pruned: %w", p.ID.Short(), p.Says.Of, err), "try again: covenant doctor --fix")
+			if ids[p.Says.Of] == p.ID {
+				return nil, cli.Hint(fmt.Errorf("it is stated (%s), and %s was not pruned: %w", p.ID.Short(), p.Says.Of, err), "try again: covenant doctor --fix")
+			}
+			env.Talk().Warn("somebody else says (%s) that entries of %s were dropped, and they stay: %v", p.ID.Short(), p.Says.Of, err)
+			continue
 		}
 		done[p.Says.Of] = true
 	}
