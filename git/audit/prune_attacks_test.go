@@ -478,3 +478,76 @@ func TestPruneReasons(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What is said again of a ledger must be what others had seen of it, whoever once might have said it, and whatever hangs together in itself.
+func TestPruneAgainForged(t *testing.T) {
+	for name, row := range map[string]struct{ forge, seen, holds bool }{
+		"what was there":                {seen: true, holds: true},
+		"another history":               {forge: true, seen: true},
+		"another that nobody else knew": {forge: true, holds: true}, // who says it again answers for it
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			bob := w.agent("bob", "", "")
+			eve := w.agent("eve", provenance.PurgeAction, `{"version":1}`)
+			places, err := audit.Append(ctx, w.as("bob", bob), false, calls(6)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.seen {
+				w.checkpoint()
+			}
+			n, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+			c := w.facts().Chains[n.String()]
+			if row.forge {
+				c.Entries[2].ID = envelope.Digest("sha256:" + strings.Repeat("3", 64))
+			}
+			says := event.Pruning{
+				Before: envelope.Timestamp(w.now()), Dropped: 4, Last: c.Entries[4].ID, Kinds: map[string]uint64{"tool_call_completed": 4}, Of: n.String(),
+				Ranges: []event.Range{{2, 5}}, Reason: "x", Root: rootOf(t, c, 5), UpTo: 5,
+			}
+			w.state(w.as("eve", eve), says) // nobody accountable sees it: it does not count
+			s := w.session()
+			tips, err := s.Tips(n.Ref())
+			if err != nil {
+				t.Fatal(err)
+			}
+			slots, err := ledger.Chain(s, tips[0].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i < 5; i++ {
+				slots[i].Dropped = c.Entries[i].ID
+			}
+			tip, err := ledger.Prune(s, n, slots)
+			if err == nil {
+				err = s.Flush()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.git("update-ref", n.Ref(), tip.String())
+			f := w.facts()
+			p, said, err := f.PlanAgain(w.session(), n.String())
+			if (err == nil) != row.holds || err != nil && !errors.Is(err, provenance.ErrNotPrunable) {
+				t.Fatalf("%v", err)
+			}
+			if err != nil {
+				return
+			}
+			if len(said) != 1 || !slices.Equal(p.Says.Ranges, says.Ranges) || p.Says.Before != says.Before || p.Says.Root != says.Root {
+				t.Errorf("%+v, %+v", p.Says, said)
+			}
+			if _, err := w.as("eve", eve).Prune(ctx, f, "x", p); !errors.Is(err, provenance.ErrDenied) {
+				t.Errorf("an agent says it again: %v", err)
+			}
+			if _, err := w.sealer().Prune(ctx, f, "x", p); err != nil {
+				t.Fatal(err)
+			}
+			w.checkpoint()
+			if wrong := w.wrong(); len(wrong) > 0 {
+				t.Errorf("%q", wrong)
+			}
+		})
+	}
+}

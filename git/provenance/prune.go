@@ -140,6 +140,7 @@ func (f *Facts) each(s *git.Session, c *verdict.Chain, slots []ledger.Slot, list
 type Plan struct {
 	Says  event.Pruning  // without its reason; of no ranges where nothing can be dropped that is here
 	New   uint64         // entries that are here and go
+	Again bool           // it says of nothing new that it was dropped: see [Facts.PlanAgain]
 	Stays map[string]int // older entries that stay, by why
 	Young int            // entries that are not known to be as old
 }
@@ -250,6 +251,9 @@ func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*P
 	}
 	var items []Item
 	for _, p := range plans {
+		if p.Again && !k.Hand.Principal.Operator {
+			return nil, fmt.Errorf("%w: only operators say again what others dropped", ErrDenied)
+		}
 		q, err := purging(k.Hand.Signer.Public().ID(), p.Says.Before)
 		if err != nil {
 			return nil, err

@@ -27,6 +27,7 @@ type Pruning struct {
 	capability.Place
 	Says event.Pruning
 	Err  error // why it counts for nothing
+	late bool  // its signer's key was removed by who did not know of it
 }
 
 // Why a pruning counts for nothing.
@@ -113,15 +114,15 @@ func entriesAt(slots []ledger.Slot) []verdict.Entry {
 func (f *Facts) mightPrune(p *Pruning) bool {
 	q, err := purging(p.KeyID, p.Says.Before)
 	by, _ := f.Authority.ByKey(p.KeyID)
-	return err == nil && f.Authority.MightEver(q) && (by.Operator || !by.OperatorUntil.IsZero() || !f.onlyOperators(p.KeyID, p.Says.Of))
+	return err == nil && !p.late && f.Authority.MightEver(q) && (by.Operator || !by.OperatorUntil.IsZero() || !f.onlyOperators(p.KeyID, p.Says.Of))
 }
 
 // gatherPrunings takes in what ledgers of grants say was dropped.
 func (f *Facts) gatherPrunings(refs []entryRef, states []statement) {
 	f.prunings = nil
 	for i, r := range refs {
-		if st := states[i].pruned; st != nil && r.entry().Err == nil && r.chain == f.Chains[r.chain.Name] && r.chain.Whole(r.i) {
-			f.prunings = append(f.prunings, Pruning{Place: r.place(), Says: *st})
+		if st := states[i].pruned; st != nil && r.entry().Err == nil && r.chain == f.Chains[r.chain.Name] && (r.chain.Broken == nil || r.i < r.chain.From) {
+			f.prunings = append(f.prunings, Pruning{Place: r.place(), Says: *st, late: !r.chain.Whole(r.i)})
 		}
 	}
 }
@@ -198,6 +199,9 @@ func (f *Facts) cut(c *verdict.Chain, i int, what, why string) {
 	c.Break(i, verdict.LedgerPruned, "%s lacks %s, from number %d on, and %s", c.Name, what, i+1, why)
 	if c.Broken.Code == verdict.LedgerPruned {
 		c.Broken.Hint = "fetch it from who has them: covenant sync"
+		if slices.ContainsFunc(f.prunings, func(p Pruning) bool { return p.Says.Of == c.Name }) {
+			c.Broken.Hint += "; if nobody has, and it was right, an operator says so again: covenant audit prune --again --ledger " + c.Name + " --reason TEXT"
+		}
 	}
 }
 
@@ -341,7 +345,8 @@ func (f *Facts) judgePrunings() {
 // tellPrunings tells of those who said that something was dropped, and may not.
 func (f *Facts) tellPrunings() {
 	for i := range f.prunings {
-		if p := &f.prunings[i]; errors.Is(p.Err, ErrDenied) {
+		p := &f.prunings[i]
+		if errors.Is(p.Err, ErrDenied) && !(f.mightPrune(p) && slices.ContainsFunc(f.counting(p.Says.Of), func(q *Pruning) bool { return within(p.Says.Ranges, q.Says.Ranges) })) {
 			f.problem(verdict.LedgerPruned, p.Says.Of, "see who may do what: covenant capability list", "that entries of it were dropped (%s) counts for nothing: %v", p.ID.Short(), p.Err)
 		}
 	}
@@ -361,9 +366,16 @@ func (f *Facts) mayPrune(p *Pruning) error {
 	by, known := f.Authority.ByKey(p.KeyID)
 	made, believed := f.Made(p.Place)
 	switch {
+	case p.late:
+		return fmt.Errorf("%w: %s's key was removed, and who removed it did not know of it", capability.ErrLate, by.Name)
 	case !f.dated(p.KeyID, p.Ledger, p.Seq) && f.onlyOperators(p.KeyID, p.Says.Of):
 		return fmt.Errorf("%w: only operators drop what they, persons and automations of the trust root, or the pruner itself said", ErrDenied)
 	case believed:
+		for _, end := range []time.Time{by.Until, by.Compromised} { // who removed the key knew of it, whatever the clocks say
+			if !end.IsZero() && !made.Before(end) {
+				made = end.Add(-time.Second)
+			}
+		}
 		q.At, q.EndedBy, q.Past = made, made, true
 	case known && by.Accountable == by.Name:
 		q.At = f.notBefore(p.Ledger, int(p.Seq)-1) //nolint:gosec // bounded by envelope.Header.Check
