@@ -168,8 +168,11 @@ func (f *Facts) place(c *verdict.Chain) {
 // unsaid returns which dropped entries of a ledger none of some prunings drops.
 func unsaid(c *verdict.Chain, said []*Pruning) []event.Range {
 	drops := make([]bool, len(c.Entries))
-	for _, p := range said {
-		mark(drops, p.Says.Ranges)
+	said = slices.SortedFunc(slices.Values(said), func(a, b *Pruning) int { return cmp.Compare(b.Says.Dropped, a.Says.Dropped) })
+	for i, p := range said { // each mostly says what those before it said
+		if i == 0 || !within(p.Says.Ranges, said[0].Says.Ranges) {
+			mark(drops, p.Says.Ranges)
+		}
 	}
 	return rangesOf(len(c.Entries), func(i int) bool { return c.Entries[i].Dropped && !drops[i] })
 }
