@@ -3,6 +3,8 @@ package event_test
 import (
 	"crypto/ed25519"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -223,4 +225,47 @@ func FuzzEvent(f *testing.F) {
 			t.Errorf("%s encodes to %s (%v)", b, again, err)
 		}
 	})
+}
+
+// What another system recorded stays as a whole: it has denials of its own.
+func TestStays(t *testing.T) {
+	for kind, stays := range map[string]bool{"note": false, "log_record": true, "log_imported": true, "secret_access_denied": true, "x.me.it": false} {
+		r := event.Recording{Events: []event.Event{{Kind: "note"}, {Kind: kind}}}
+		if (r.Stays() != "") != stays {
+			t.Errorf("%s: %q", kind, r.Stays())
+		}
+	}
+}
+
+// Kinds are counted as what they are as far as there is room, and no count is over what there was, nor leaves out what a pruning is the first to drop.
+func TestCounts(t *testing.T) {
+	many := map[string]uint64{}
+	for i := range 2000 {
+		many[fmt.Sprintf("x.me.k%d", i)] = uint64(i) + 1
+	}
+	few := event.FewKinds(many)
+	again := event.FewKinds(maps.Clone(few))
+	if len(few) != 1024 || few["x.me.k1999"] != 2000 || few[event.Rest] != 977*978/2 || !maps.Equal(few, again) {
+		t.Errorf("%d kinds, %d beside them", len(few), few[event.Rest])
+	}
+	most := map[string]uint64{"note": 3, "tool_invoked": 2}
+	for name, row := range map[string]struct {
+		says, least map[string]uint64
+		ok          bool
+	}{
+		"all":                     {map[string]uint64{"note": 3, "tool_invoked": 2}, most, true},
+		"none of what went early": {map[string]uint64{"note": 1}, map[string]uint64{"note": 1}, true},
+		"more than there were":    {map[string]uint64{"note": 4}, nil, false},
+		"what was not there":      {map[string]uint64{"note": 3, "tool_invoked": 2, "session_ended": 1}, most, false},
+		"fewer than it drops":     {map[string]uint64{"note": 2, "tool_invoked": 2}, most, false},
+		"a kind left out":         {map[string]uint64{"note": 3}, most, false},
+		"some beside them":        {map[string]uint64{"note": 3, event.Rest: 2}, most, true},
+		"too many beside them":    {map[string]uint64{"note": 3, event.Rest: 3}, most, false},
+		"too few beside them":     {map[string]uint64{"note": 3, event.Rest: 1}, most, false},
+	} {
+		p := event.Pruning{Kinds: row.says}
+		if err := p.Counts(row.least, most); (err == nil) != row.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

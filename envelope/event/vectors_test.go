@@ -87,6 +87,7 @@ func written(t *testing.T) map[string]string {
 		"reject/ends-elsewhere":  prune(`"upTo":7`, `"upTo":8`),
 		"reject/kinds-none":      prune(`{"note":2,"tool_call_completed":3}`, `{}`),
 		"reject/kind-of-none":    prune(`"note":2`, `"note":0`),
+		"reject/rest-of-few":     prune(`"note":2`, `"*":2`),
 		"reject/root-in-base64":  prune(e, `AAAA`),
 		"reject/before-a-day":    prune(`2026-01-31T00:00:00Z`, `2026-01-31`),
 		"reject/newer-pruning":   all("ledger.pruned/v2", "capability", `{}`),

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -236,27 +237,41 @@ func TestPruneDisagree(t *testing.T) {
 	}
 	first := w.git("rev-parse", n.Ref())
 	w.state(w.sealer(), part(5, 7))
-	if f := w.facts(); len(f.Pending()) > 0 || len(f.Problems) > 0 {
-		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
-	}
-
-	// Somebody who has everything puts it back: it is seen, and goes again, to the very same commits.
-	w.git("update-ref", n.Ref(), tip)
 	if f := w.facts(); len(f.Pending()) != 1 || len(f.Problems) > 0 {
 		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
 	}
 	if err := w.forget(); err != nil {
 		t.Fatal(err)
 	}
-	if now := w.git("rev-parse", n.Ref()); now != first && w.facts().Dropped(n.String()) != 3 {
-		t.Errorf("%s, %s", now, first)
+	both := w.git("rev-parse", n.Ref())
+	if wrong := w.wrong(); len(wrong) > 0 || both == first || w.facts().Dropped(n.String()) != 6 {
+		t.Errorf("%q, %d", wrong, w.facts().Dropped(n.String()))
+	}
+
+	// Somebody who has everything puts it back: it is seen, and goes again, to the very same commits.
+	w.git("update-ref", n.Ref(), tip)
+	if f := w.facts(); len(f.Pending()) != 2 || len(f.Problems) > 0 {
+		t.Fatalf("%+v, %v", f.Pending(), f.Problems)
+	}
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.git("rev-parse", n.Ref()); now != both {
+		t.Errorf("%s, %s", now, both)
+	}
+
+	// The next one says it all, and of no kind more than there was: who has everything takes that as well.
+	w.git("update-ref", n.Ref(), tip)
+	w.record(w.as("bob", bob), calls(3)...)
+	whole := w.git("rev-parse", n.Ref())
+	for err := error(nil); err == nil; err = w.forget() {
 	}
 	p := w.prune(w.sealer(), n)
-	if wrong := w.wrong(); len(wrong) > 0 || p.Says.Dropped != 6 {
+	if wrong := w.wrong(); len(wrong) > 0 || p.Says.Dropped <= 6 || p.Says.Kinds["tool_call_completed"] > p.Says.Dropped {
 		t.Errorf("%q, %+v", wrong, p.Says)
 	}
 	end := w.git("rev-parse", n.Ref())
-	w.git("update-ref", n.Ref(), tip)
+	w.git("update-ref", n.Ref(), whole)
 	if err := w.forget(); err != nil {
 		t.Fatal(err)
 	}
@@ -302,28 +317,237 @@ func TestPruneOnlyOperators(t *testing.T) {
 	}
 }
 
+// What the commits of others stand for is read where somebody who might says so, and of all ledgers no more than of one.
 func TestPruneBomb(t *testing.T) {
 	w := newWorld(t)
 	bob := w.agent("bob", "", "")
+	eve := w.agent("eve", "", "")
 	n := w.record(w.as("bob", bob), calls(4)...)
 	says := w.plan(n, w.now()).Says
 	says.Reason = "x"
-	w.state(w.sealer(), says)
 	s := w.session()
-	id := envelope.Digest("sha256:" + strings.Repeat("1", 64))
 	slots := make([]ledger.Slot, 3*ledger.MaxGap)
 	for i := range slots {
-		slots[i].Dropped = id
+		slots[i].Dropped = envelope.Digest("sha256:" + strings.Repeat("1", 64))
+		if i%ledger.MaxGap == 0 { // else all are one file
+			slots[i].Dropped = envelope.Digest(fmt.Sprintf("sha256:%064x", i))
+		}
 	}
-	tip, err := ledger.Prune(s, n, slots)
+	bomb, err := ledger.Prune(s, n, slots)
 	if err == nil {
 		err = s.Flush()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.git("update-ref", n.Ref(), tip.String())
-	if c := w.facts().Chains[n.String()]; len(c.Entries) > ledger.MaxGap+2 || c.Broken == nil {
+	read := func() (sum int) {
+		for _, c := range w.facts().Chains {
+			sum += len(c.Entries)
+		}
+		return sum
+	}
+	w.state(w.sealer(), says)
+	w.git("update-ref", n.Ref(), bomb.String()) // more than is said
+	if c := w.facts().Chains[n.String()]; len(c.Entries) > 4 || c.Broken == nil {
 		t.Errorf("%d entries, %v", len(c.Entries), c.Broken)
+	}
+	w.git("update-ref", "-d", n.Ref())
+
+	// Eve says it of ledgers that she makes up, of her own key and of her friend's. First she may not, then she may.
+	var made []ledger.Name
+	for i, digits := range []string{ledger.KeyDigits(eve.Public().Digest()), ledger.KeyDigits(bob.Public().Digest()), ledger.KeyDigits(bob.Public().Digest())} {
+		m, _ := ledger.ParseRef(fmt.Sprintf("%s%s/%s-%08x", ledger.Prefix, provenance.AuditTopic, digits, i))
+		lie := says
+		lie.Of, lie.UpTo, lie.Ranges = m.String(), 3*ledger.MaxGap, []event.Range{{1, 3 * ledger.MaxGap}}
+		w.git("update-ref", m.Ref(), bomb.String())
+		lie.Dropped, lie.Last = lie.UpTo, envelope.Digest("sha256:"+strings.Repeat("1", 64))
+		w.state(w.as("eve", eve), lie)
+		made = append(made, m)
+	}
+	w.checkpoint()
+	if sum := read(); sum > 100 {
+		t.Errorf("who may not had %d entries read", sum)
+	}
+	w.grant("eve", eve, provenance.PurgeAction, `{"version":1}`)
+	if sum := read(); sum < ledger.MaxGap || sum > ledger.MaxDropped+100 {
+		t.Errorf("who may had %d entries read", sum)
+	}
+	f := w.facts()
+	for _, m := range made {
+		if c := f.Chains[m.String()]; c == nil || c.Broken == nil {
+			t.Errorf("%s stands", m)
+		}
+	}
+	if wrong := w.wrong(); !slices.Contains(wrong, "ledger.pruned") {
+		t.Errorf("%q", wrong)
+	}
+}
+
+// Who may drop only what is older than what was dropped before prunes on, as far as that goes.
+func TestPruneEarlierCutoff(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	n := w.record(w.as("bob", bob), calls(5)...)
+	cutoff := w.now()
+	scope, _ := json.Marshal(map[string]any{"version": 1, "before_ms": cutoff.UnixMilli()})
+	eve := w.agent("eve", provenance.PurgeAction, string(scope))
+	w.record(w.as("bob", bob), calls(3)...)
+	tip := w.git("rev-parse", n.Ref())
+	c := w.facts().Chains[n.String()]
+	part := event.Pruning{
+		Before: envelope.Timestamp(w.now()), Dropped: 1, Last: c.Entries[6].ID, Kinds: map[string]uint64{"tool_call_completed": 1}, Of: n.String(),
+		Ranges: []event.Range{{7, 7}}, Reason: "x", Root: rootOf(t, c, 7), UpTo: 7,
+	}
+	w.state(w.sealer(), part) // the operator's, of a later one
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	p := w.plan(n, cutoff)
+	if p.New == 0 || p.Says.Dropped != p.New+1 {
+		t.Fatalf("%+v", p)
+	}
+	if _, err := w.as("eve", eve).Prune(ctx, w.facts(), "x", p); err != nil {
+		t.Fatal(err)
+	}
+	w.checkpoint()
+	if err := w.forget(); err != nil {
+		t.Fatal(err)
+	}
+	if wrong := w.wrong(); len(wrong) > 0 {
+		t.Errorf("%q", wrong)
+	}
+
+	// Each entry is held to who dropped it: hers do not reach as far as the operator's.
+	end := w.git("rev-parse", n.Ref())
+	w.git("update-ref", n.Ref(), tip)
+	for err := error(nil); err == nil; err = w.forget() {
+	}
+	if now := w.git("rev-parse", n.Ref()); now != end {
+		t.Errorf("%s, %s", now, end)
+	}
+}
+
+// Kinds that nobody can name all are counted together, and that count is held to what there was.
+func TestPruneManyKinds(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	k := w.as("bob", bob)
+	if _, err := audit.Append(ctx, k, false, calls(1)...); err != nil {
+		t.Fatal(err)
+	}
+	var many []event.Event
+	for i := range 1100 {
+		many = append(many, event.Event{Kind: fmt.Sprintf("x.me.k%d", i)})
+	}
+	if _, err := audit.Append(ctx, k, true, many...); err != nil {
+		t.Fatal(err)
+	}
+	n := w.record(k, calls(3)...)
+	tip := w.git("rev-parse", n.Ref())
+	p := w.prune(w.sealer(), n)
+	if len(p.Says.Kinds) != 1024 || p.Says.Kinds[event.Rest] < 70 {
+		t.Errorf("%d kinds, %d beside them", len(p.Says.Kinds), p.Says.Kinds[event.Rest])
+	}
+	if wrong := w.wrong(); len(wrong) > 0 {
+		t.Errorf("%q", wrong)
+	}
+	w.git("update-ref", n.Ref(), tip)
+	lie := p.Says
+	lie.Kinds = maps.Clone(lie.Kinds)
+	lie.Kinds[event.Rest]++
+	if err := lie.Counts(nil, p.Says.Kinds); err == nil {
+		t.Error("more records than there were are taken")
+	}
+	if err := w.forget(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reason that nobody could read is not signed.
+func TestPruneReasons(t *testing.T) {
+	w := newWorld(t)
+	bob := w.agent("bob", "", "")
+	n := w.record(w.as("bob", bob), calls(4)...)
+	p := w.plan(n, w.now())
+	for _, reason := range []string{strings.Repeat("a", event.MaxText+1), "a\x01b", "a\x1b[31m", "a\xffb"} {
+		if _, err := w.sealer().Prune(ctx, w.facts(), reason, p); !errors.Is(err, event.ErrInvalid) {
+			t.Errorf("%.10q: %v", reason, err)
+		}
+	}
+	if got := w.facts().Prunings(); len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What is said again of a ledger must be what others had seen of it, whoever once might have said it, and whatever hangs together in itself.
+func TestPruneAgainForged(t *testing.T) {
+	for name, row := range map[string]struct{ forge, seen, holds bool }{
+		"what was there":                {seen: true, holds: true},
+		"another history":               {forge: true, seen: true},
+		"another that nobody else knew": {forge: true, holds: true}, // who says it again answers for it
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			bob := w.agent("bob", "", "")
+			eve := w.agent("eve", provenance.PurgeAction, `{"version":1}`)
+			places, err := audit.Append(ctx, w.as("bob", bob), false, calls(6)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.seen {
+				w.checkpoint()
+			}
+			n, _ := ledger.ParseRef(ledger.Prefix + places[0].Ledger)
+			c := w.facts().Chains[n.String()]
+			if row.forge {
+				c.Entries[2].ID = envelope.Digest("sha256:" + strings.Repeat("3", 64))
+			}
+			says := event.Pruning{
+				Before: envelope.Timestamp(w.now()), Dropped: 4, Last: c.Entries[4].ID, Kinds: map[string]uint64{"tool_call_completed": 4}, Of: n.String(),
+				Ranges: []event.Range{{2, 5}}, Reason: "x", Root: rootOf(t, c, 5), UpTo: 5,
+			}
+			w.state(w.as("eve", eve), says) // nobody accountable sees it: it does not count
+			s := w.session()
+			tips, err := s.Tips(n.Ref())
+			if err != nil {
+				t.Fatal(err)
+			}
+			slots, err := ledger.Chain(s, tips[0].ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := 1; i < 5; i++ {
+				slots[i].Dropped = c.Entries[i].ID
+			}
+			tip, err := ledger.Prune(s, n, slots)
+			if err == nil {
+				err = s.Flush()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.git("update-ref", n.Ref(), tip.String())
+			f := w.facts()
+			p, said, err := f.PlanAgain(w.session(), n.String())
+			if (err == nil) != row.holds || err != nil && !errors.Is(err, provenance.ErrNotPrunable) {
+				t.Fatalf("%v", err)
+			}
+			if err != nil {
+				return
+			}
+			if len(said) != 1 || !slices.Equal(p.Says.Ranges, says.Ranges) || p.Says.Before != says.Before || p.Says.Root != says.Root {
+				t.Errorf("%+v, %+v", p.Says, said)
+			}
+			if _, err := w.as("eve", eve).Prune(ctx, f, "x", p); !errors.Is(err, provenance.ErrDenied) {
+				t.Errorf("an agent says it again: %v", err)
+			}
+			if _, err := w.sealer().Prune(ctx, f, "x", p); err != nil {
+				t.Fatal(err)
+			}
+			w.checkpoint()
+			if wrong := w.wrong(); len(wrong) > 0 {
+				t.Errorf("%q", wrong)
+			}
+		})
 	}
 }

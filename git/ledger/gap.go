@@ -17,8 +17,8 @@ import (
 // as 64 hexadecimal digits and a newline.
 const DroppedFile = "dropped"
 
-// MaxGap bounds the entries that one gap stands for; a longer stretch is several gaps. MaxDropped bounds those of all gaps of a chain: a few commits
-// that name one file could stand for any number.
+// MaxGap bounds the entries that one gap stands for; a longer stretch is several gaps. MaxDropped bounds those of all gaps that are read at once: a few
+// commits that name one file, under as many names as one likes, could stand for any number.
 const (
 	MaxGap     = 1 << 19
 	MaxDropped = 1 << 21
@@ -68,13 +68,28 @@ type Slot struct {
 }
 
 // Expand returns the places that the commits of a chain, oldest first, stand for: one each, but for gaps. A commit that calls
-// itself a gap and is none, or stands for more than may be dropped or for what another one does, stands for one entry, which can't be read then.
+// itself a gap and is none, or stands for what another one does, stands for one entry, which can't be read then; so do all where
+// they stand for more than may be dropped.
 func Expand(s *git.Session, commits []git.Commit) ([]Slot, error) {
+	return ExpandUpTo(s, commits, MaxDropped)
+}
+
+// ExpandUpTo is Expand where gaps may stand for so many dropped entries. Of more none is read.
+func ExpandUpTo(s *git.Session, commits []git.Commit, most int) ([]Slot, error) {
 	var gaps []string
 	for i := range commits {
 		if isGap(&commits[i]) {
 			gaps = append(gaps, commits[i].ID.String()+":"+DroppedFile)
 		}
+	}
+	lines := int64(0)
+	for size, err := range s.Sizes(slices.Values(gaps)) {
+		if err == nil { // else it is none
+			lines += size / gapLine
+		}
+	}
+	if lines > int64(most) {
+		gaps = nil
 	}
 	out := make([]Slot, 0, len(commits))
 	if len(gaps) == 0 {
@@ -84,12 +99,12 @@ func Expand(s *git.Session, commits []git.Commit) ([]Slot, error) {
 		return out, nil
 	}
 	var dropped [][]envelope.Digest
-	sum, seen := 0, map[oid.ID]bool{}
+	seen := map[oid.ID]bool{}
 	for o, err := range s.Objects(slices.Values(gaps), MaxGap*gapLine) {
 		var ids []envelope.Digest
-		if n := len(o.Data) / gapLine; err == nil && !seen[o.ID] && sum+n <= MaxDropped {
+		if err == nil && !seen[o.ID] {
 			ids, _ = ParseGap(o.Data)
-			sum, seen[o.ID] = sum+n, true
+			seen[o.ID] = true
 		}
 		dropped = append(dropped, ids)
 	}

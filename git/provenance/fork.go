@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -218,6 +219,18 @@ type Fork struct {
 	Seq         uint64 // of the first entry that differs
 	Here, There envelope.Digest
 	Decided     bool // an operator said that it goes the other way
+	apart       bool // what is here of the other way lacks the entries before it
+}
+
+// ErrApart says that a ledger can't go another way here: the entries before the fork were dropped here, and the other way has them not.
+var ErrApart = errors.New("the entries before the fork were dropped here, and the ledger can't go the other way without them")
+
+// Reaches returns why a ledger can't be moved to its other way here; nil where it can. The error is ErrApart.
+func (x *Fork) Reaches() error {
+	if x.apart {
+		return fmt.Errorf("%s from entry %d on: %w", x.Ledger, x.Seq, ErrApart)
+	}
+	return nil
 }
 
 // Forks returns the ledgers that went two ways, and of which nobody said that they go the way that they go here.
@@ -231,7 +244,9 @@ func (f *Facts) Forks() []Fork {
 			continue
 		}
 		here := ours.Entries[seq-1].ID
-		out = append(out, Fork{name, x.ref, e.Header.Seq, here, e.ID, f.way(x.chain.Name, e.Header.Seq, e.ID, here)})
+		root := f.commits[x.chain.Entries[0].Commit]
+		apart := x.chain.Entries[0].Header.Seq > 1 && len(root.Parents) == 0
+		out = append(out, Fork{name, x.ref, e.Header.Seq, here, e.ID, f.way(x.chain.Name, e.Header.Seq, e.ID, here), apart})
 	}
 	return out
 }
@@ -240,6 +255,14 @@ func (f *Facts) Forks() []Fork {
 func (k *Sealer) Resolve(ctx context.Context, x Fork, there bool, reason string) (envelope.Digest, error) {
 	if !k.Hand.Principal.Operator {
 		return "", fmt.Errorf("%w: %s is no operator", ErrDenied, k.Hand.Principal.Name)
+	}
+	if err := event.CheckReason(reason); err != nil {
+		return "", err
+	}
+	if there {
+		if err := x.Reaches(); err != nil {
+			return "", err
+		}
 	}
 	body := event.Resolution{Ledger: x.Ledger.String(), Seq: x.Seq, Keep: x.Here, Drop: x.There, Reason: reason}
 	if there {
@@ -257,8 +280,11 @@ func (k *Sealer) Resolve(ctx context.Context, x Fork, there bool, reason string)
 	return made[0].ID, nil
 }
 
-// Turn moves a forked ledger to its other way, and keeps the way that it leaves, as evidence.
+// Turn moves a forked ledger to its other way, and keeps the way that it leaves, as evidence. The error wraps [ErrApart] where that lacks what was before it.
 func Turn(s *git.Session, x Fork) error {
+	if err := x.Reaches(); err != nil {
+		return err
+	}
 	refs, err := s.Tips(x.Ledger.Ref(), x.Ref)
 	if err != nil {
 		return err

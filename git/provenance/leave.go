@@ -205,6 +205,7 @@ type Leave struct {
 	Name      string
 	KeyID     string
 	Elsewhere []Elsewhere
+	Pruned    []string // ledgers that lack entries which nobody else says were dropped, and would be broken by that
 }
 
 // Elsewhere is how far a ledger of another clone reaches here.
@@ -212,6 +213,27 @@ type Elsewhere struct {
 	Ledger string
 	Seq    uint64
 	Time   string // of its newest entry, as that says
+}
+
+// prunedBy returns the ledgers that hold only by what a key said that is not known to have been said before it was stolen.
+func (f *Facts) prunedBy(s *git.Session, keyID, stolen string) []string {
+	if stolen == "" {
+		return nil // what is here of it stands
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(f.gapped)) {
+		c := f.Chains[name]
+		if c == nil || c.Broken != nil {
+			continue
+		}
+		left := slices.DeleteFunc(f.counting(name), func(p *Pruning) bool {
+			return p.KeyID == keyID && p.Seq > f.safe(s, f.Chains[p.Ledger], stolen)
+		})
+		if len(unsaid(c, left)) > 0 {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // Leaves tells of the keys that next removes: what they signed in other clones, and is not here
@@ -248,6 +270,7 @@ func Leaves(ctx context.Context, s *git.Session, r *Root, next *trust.Root) ([]L
 				}
 				l.Elsewhere = append(l.Elsewhere, Elsewhere{c.Name, last.Header.Seq, last.Header.Time})
 			}
+			l.Pruned = f.prunedBy(s, l.KeyID, next.Former[i].Compromised)
 			out = append(out, l)
 		}
 	}

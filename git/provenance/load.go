@@ -62,11 +62,11 @@ type Facts struct {
 
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork
-	ways     []event.Resolution         // which operators said ledgers went
-	prunings []Pruning                  // what ledgers of grants say was dropped, by their order there
-	roots    map[string]envelope.Digest // see isOf
-	gapped   map[string][]int           // ledgers that lack dropped entries → which prunings say exactly that
-	dropped  map[*verdict.Chain]bool    // other ways of ledgers that count for nothing, as they said
+	ways     []event.Resolution                    // which operators said ledgers went
+	prunings []Pruning                             // what ledgers of grants say was dropped, by their order there
+	roots    map[string]map[uint64]envelope.Digest // see isOf
+	gapped   map[string]bool                       // ledgers that have dropped entries, as somebody who might says
+	dropped  map[*verdict.Chain]bool               // other ways of ledgers that count for nothing, as they said
 
 	former  []*capability.Authority // of repositories that this one replaces: their keys say what is theirs
 	overlay map[string]oid.ID       // refs as they are proposed to be
@@ -284,7 +284,7 @@ func newFacts(root *Root) *Facts {
 		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
 		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{}, Declined: map[envelope.Digest]Declined{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, bound: map[envelope.Digest]verdict.Named{}, commits: map[oid.ID]git.Commit{},
-		forkTips: map[string]oid.ID{}, gapped: map[string][]int{}, roots: map[string]envelope.Digest{}, Evidence: map[oid.ID][]Evidence{},
+		forkTips: map[string]oid.ID{}, gapped: map[string]bool{}, roots: map[string]map[uint64]envelope.Digest{}, Evidence: map[oid.ID][]Evidence{},
 	}
 }
 

@@ -1,6 +1,7 @@
 package provenance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,6 +140,7 @@ func (f *Facts) each(s *git.Session, c *verdict.Chain, slots []ledger.Slot, list
 type Plan struct {
 	Says  event.Pruning  // without its reason; of no ranges where nothing can be dropped that is here
 	New   uint64         // entries that are here and go
+	Again bool           // it says of nothing new that it was dropped: see [Facts.PlanAgain]
 	Stays map[string]int // older entries that stay, by why
 	Young int            // entries that are not known to be as old
 }
@@ -213,29 +215,45 @@ func (f *Facts) PlanPruning(s *git.Session, name string, before time.Time) (*Pla
 		return p, nil
 	}
 	if was, ok := f.PruningOf(name); ok {
-		p.Says.Before = max(p.Says.Before, was.Says.Before) // times have one form, and sort as texts
 		for k, n := range was.Says.Kinds {
 			p.Says.Kinds[k] += n
 		}
 	}
+	p.Says.Kinds = event.FewKinds(p.Says.Kinds)
 	p.Says.Ranges = rangesOf(len(drop), func(i int) bool { return drop[i] })
-	p.Says.Dropped = count(p.Says.Ranges)
-	p.Says.UpTo = p.Says.Ranges[len(p.Says.Ranges)-1][1]
-	p.Says.Last = c.Entries[p.Says.UpTo-1].ID
-	if p.Says.Dropped > ledger.MaxDropped {
-		return nil, fmt.Errorf("%w: a ledger keeps the identities of at most %d dropped entries, and %s would have %d", ErrNotPrunable, ledger.MaxDropped, name, p.Says.Dropped)
+	all := p.New
+	for other := range f.gapped {
+		all += f.Dropped(other)
+	}
+	if all > ledger.MaxDropped {
+		return nil, fmt.Errorf("%w: ledgers keep the identities of at most %d dropped entries, and with those of %s it would be %d", ErrNotPrunable, ledger.MaxDropped, name, all)
 	}
 	if len(p.Says.Ranges) > event.MaxRanges {
 		return nil, fmt.Errorf("%w: what stays of %s leaves more than %d gaps", ErrNotPrunable, name, event.MaxRanges)
 	}
-	p.Says.Root, err = rootOf(c.Entries[:p.Says.UpTo])
-	return p, err
+	return p, p.commit(c)
+}
+
+// commit fills in what follows from the ranges of a plan and the identities of the ledger.
+func (p *Plan) commit(c *verdict.Chain) error {
+	p.Says.Dropped = count(p.Says.Ranges)
+	p.Says.UpTo = p.Says.Ranges[len(p.Says.Ranges)-1][1]
+	p.Says.Last = c.Entries[p.Says.UpTo-1].ID
+	roots, err := rootsOf(c.Entries, []uint64{p.Says.UpTo})
+	p.Says.Root = roots[p.Says.UpTo]
+	return err
 }
 
 // Prune states, as the hand, that entries are dropped, as f planned it: all or none. Nothing is dropped by that: see [Facts.Forget].
 func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*Plan) ([]ledger.Appended, error) {
+	if err := event.CheckReason(reason); err != nil {
+		return nil, err
+	}
 	var items []Item
 	for _, p := range plans {
+		if p.Again && !k.Hand.Principal.Operator {
+			return nil, fmt.Errorf("%w: only operators say again what others dropped", ErrDenied)
+		}
 		q, err := purging(k.Hand.Signer.Public().ID(), p.Says.Before)
 		if err != nil {
 			return nil, err
@@ -261,16 +279,13 @@ func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*P
 // CheckDropped holds what a pruning drops of a ledger to the entries as they are here, or were: was are their places. All of them must be
 // in the ledger as f has it, and what goes of them must be what may be dropped. The error wraps ErrStays, or [ErrComesBack].
 func (f *Facts) CheckDropped(s *git.Session, c *verdict.Chain, was []ledger.Slot, says *event.Pruning) error {
-	before, err := time.Parse(time.RFC3339, says.Before)
-	if err != nil {
-		return err
-	}
 	if len(was) > len(c.Entries) {
 		return fmt.Errorf("%w: it has %d entries of %d", ErrStays, len(c.Entries), len(was))
 	}
-	goes := marked(len(c.Entries), says.Ranges)
+	goes := make([]bool, len(c.Entries))
+	mark(goes, says.Ranges)
+	until, parts := f.until(c, says.Ranges)
 	var list, same []int
-	all := true // the bodies of what it drops are here
 	for i, x := range was {
 		switch {
 		case x.Dropped != "" && x.Dropped != c.Entries[i].ID:
@@ -278,7 +293,9 @@ func (f *Facts) CheckDropped(s *git.Session, c *verdict.Chain, was []ledger.Slot
 		case x.Dropped != "" && !goes[i]:
 			return fmt.Errorf("%w: entry %d", ErrComesBack, i+1)
 		case x.Dropped != "":
-			all = false
+			for _, p := range parts {
+				p.whole = p.whole && !p.drops[i]
+			}
 		case goes[i]:
 			list = append(list, i)
 		case x.Commit != c.Entries[i].Commit:
@@ -300,11 +317,10 @@ func (f *Facts) CheckDropped(s *git.Session, c *verdict.Chain, was []ledger.Slot
 		}
 	}
 	slices.Reverse(list)
-	kinds := map[string]uint64{}
-	err = f.bodies(s, c, was, list, func(i int, b body) error {
+	err := f.bodies(s, c, was, list, func(i int, b body) error {
 		later(i)
-		for _, k := range b.kinds {
-			kinds[k]++
+		for _, p := range parts {
+			p.count(i, b.kinds)
 		}
 		why := b.stays
 		if why == "" {
@@ -313,31 +329,90 @@ func (f *Facts) CheckDropped(s *git.Session, c *verdict.Chain, was []ledger.Slot
 		switch {
 		case why != "":
 			return fmt.Errorf("%w: %s", ErrStays, why)
-		case !f.madeBefore(c, i, b.time, before):
-			return fmt.Errorf("%w: nobody accountable is known to have seen it before %s", ErrStays, says.Before)
+		case !f.madeBefore(c, i, b.time, until[i]):
+			return fmt.Errorf("%w: nobody accountable is known to have seen it before %s", ErrStays, envelope.Timestamp(until[i]))
 		case slices.ContainsFunc(b.heads, func(h envelope.Head) bool { return named[h.Ledger] < h.Seq }):
 			return fmt.Errorf("%w: no later entry says that its writer had seen as much", ErrStays)
 		}
 		return nil
 	})
-	if err == nil && all && len(was) >= int(says.UpTo) && !maps.Equal(kinds, says.Kinds) { //nolint:gosec // below the number of entries in memory
-		err = fmt.Errorf("%w: it counts other kinds than the entries have", ErrStays)
+	for _, p := range parts {
+		if err == nil && p.whole && uint64(len(was)) >= p.says.UpTo {
+			if why := p.says.Counts(p.least, p.most); why != nil {
+				err = fmt.Errorf("%w: %w", ErrStays, why)
+			}
+		}
 	}
 	return err
+}
+
+// part is one of the prunings by which a ledger lacks entries.
+type part struct {
+	says        *event.Pruning
+	drops, gone []bool // which entries it drops, and which of these others had dropped
+	whole       bool   // what all of them said is here
+	least, most map[string]uint64
+}
+
+func (p *part) count(i int, kinds []string) {
+	if !p.drops[i] {
+		return
+	}
+	for _, k := range kinds {
+		if p.most[k]++; !p.gone[i] {
+			p.least[k]++
+		}
+	}
+}
+
+// until returns up to when each entry of a ledger may be dropped that some ranges drop, as the prunings say that count, and those of them that
+// say the most.
+func (f *Facts) until(c *verdict.Chain, ranges []event.Range) ([]time.Time, []*part) {
+	until := make([]time.Time, len(c.Entries))
+	said := f.counting(c.Name)
+	slices.SortFunc(said, func(a, b *Pruning) int {
+		return cmp.Or(cmp.Compare(b.Says.Dropped, a.Says.Dropped), cmp.Compare(a.ID, b.ID))
+	})
+	var parts []*part
+	for _, p := range said {
+		before, err := time.Parse(time.RFC3339, p.Says.Before)
+		if err != nil || !within(p.Says.Ranges, ranges) {
+			continue
+		}
+		for _, r := range p.Says.Ranges {
+			for seq := r[0]; seq <= r[1]; seq++ {
+				if t := &until[seq-1]; t.Before(before) {
+					*t = before
+				}
+			}
+		}
+		most := true
+		for _, x := range parts {
+			if within(p.Says.Ranges, x.says.Ranges) {
+				if most = false; p.Says.Dropped < x.says.Dropped {
+					mark(x.gone, p.Says.Ranges)
+				}
+			}
+		}
+		if most {
+			x := &part{says: &p.Says, drops: make([]bool, len(until)), gone: make([]bool, len(until)), whole: true, least: map[string]uint64{}, most: map[string]uint64{}}
+			mark(x.drops, p.Says.Ranges)
+			parts = append(parts, x)
+		}
+	}
+	return until, parts
 }
 
 // ErrComesBack says that a ledger has entries that were dropped where it is to go.
 var ErrComesBack = errors.New("what was dropped would come back")
 
-// marked says of each of n places whether its number is in the ranges.
-func marked(n int, ranges []event.Range) []bool {
-	out := make([]bool, n)
+// mark notes the numbers in ranges among places, of which they may go beyond the end.
+func mark(places []bool, ranges []event.Range) {
 	for _, r := range ranges {
-		for seq := r[0]; seq <= min(r[1], uint64(n)); seq++ { //nolint:gosec // a length
-			out[seq-1] = true
+		for seq := r[0]; seq <= min(r[1], uint64(len(places))); seq++ {
+			places[seq-1] = true
 		}
 	}
-	return out
 }
 
 // same reports whether entries that stand elsewhere are those of a ledger.
@@ -345,14 +420,48 @@ func (f *Facts) same(s *git.Session, c *verdict.Chain, was []ledger.Slot, list [
 	return f.each(s, c, was, list, func(int, *envelope.Envelope) error { return nil })
 }
 
-// PruningOf returns the pruning that says which entries a ledger lacks, and counts; false where there is none.
+// PruningOf returns what prunings that count say of the entries that a ledger lacks; false where it lacks none, or some of which none says so.
 func (f *Facts) PruningOf(name string) (Pruning, bool) {
-	for _, i := range f.gapped[name] {
-		if f.prunings[i].Err == nil {
-			return f.prunings[i], true
+	c := f.Chains[name]
+	if !f.gapped[name] || c == nil {
+		return Pruning{}, false
+	}
+	said := f.counting(name)
+	said = slices.DeleteFunc(said, func(p *Pruning) bool { return !within(p.Says.Ranges, droppedOf(c)) })
+	if len(said) == 0 || len(unsaid(c, said)) > 0 {
+		return Pruning{}, false
+	}
+	most := slices.MaxFunc(said, func(a, b *Pruning) int {
+		return cmp.Or(cmp.Compare(a.Says.Dropped, b.Says.Dropped), cmp.Compare(b.ID, a.ID))
+	})
+	out := *most
+	out.Says.Ranges, out.Says.Kinds = droppedOf(c), kindsOf(said)
+	out.Says.Dropped, out.Says.UpTo = count(out.Says.Ranges), out.Says.Ranges[len(out.Says.Ranges)-1][1]
+	return out, true
+}
+
+// kindsOf is how many records of each kind were dropped at least, as prunings of a ledger say.
+func kindsOf(said []*Pruning) map[string]uint64 {
+	out := map[string]uint64{}
+	sum := func(m map[string]uint64) (n uint64) {
+		for _, x := range m {
+			n += x
+		}
+		return n
+	}
+	for _, p := range said {
+		_, rest := p.Says.Kinds[event.Rest]
+		if _, had := out[event.Rest]; rest || had { // which of them the other one counts as the rest is not known
+			if sum(p.Says.Kinds) > sum(out) {
+				out = maps.Clone(p.Says.Kinds)
+			}
+			continue
+		}
+		for k, n := range p.Says.Kinds {
+			out[k] = max(out[k], n)
 		}
 	}
-	return Pruning{}, false
+	return out
 }
 
 // Forget drops from this clone what a pruning says, once it is known here that all of it may be: the ledger, and what is known of it at remotes,
@@ -386,19 +495,19 @@ func (f *Facts) Forget(ctx context.Context, s *git.Session, p Pruning) error {
 		if err != nil {
 			return err
 		}
-		for i := range c.Entries {
-			if i >= len(was) || was[i].Commit != c.Entries[i].Commit {
-				return fmt.Errorf("%w: %s was changed meanwhile", ErrNoPruning, name)
-			}
-		}
-		if err := f.CheckDropped(s, c, was[:len(c.Entries)], &p.Says); err != nil {
-			return err
+		if len(was) < len(c.Entries) {
+			return fmt.Errorf("%w: %s was changed meanwhile", ErrNoPruning, name)
 		}
 		slots := slices.Clone(was)
 		for _, r := range p.Says.Ranges {
 			for seq := r[0]; seq <= r[1]; seq++ {
 				slots[seq-1].Dropped = c.Entries[seq-1].ID
 			}
+		}
+		says := p.Says
+		says.Ranges = rangesOf(len(c.Entries), func(i int) bool { return slots[i].Dropped != "" }) // with what is gone already
+		if err := f.CheckDropped(s, c, was[:len(c.Entries)], &says); err != nil {
+			return err
 		}
 		tip, err := ledger.Prune(s, name, slots)
 		if err != nil || tip == old {

@@ -128,7 +128,7 @@ func (f *Facts) latestWord() time.Time {
 	return f.latest
 }
 
-// times are when entries were made, by ledger: as operators say. Anybody else's is not earlier than the one before it, nor than
+// times are when entries were made, by ledger: as operators say, of a dropped one what the one before it says. Anybody else's is not earlier than the one before it, nor than
 // those of operators whose heads it or one before it names.
 func (f *Facts) times() map[string][]time.Time {
 	if f.timed != nil {
@@ -142,7 +142,9 @@ func (f *Facts) times() map[string][]time.Time {
 	for name, c := range f.Chains {
 		list := make([]time.Time, len(c.Entries))
 		for i, e := range c.Entries {
-			list[i] = e.Header.When()
+			if list[i] = e.Header.When(); e.Dropped && i > 0 { // what it said is gone: it was not before the entry before it
+				list[i] = list[i-1]
+			}
 			if e.Err == nil && c.Whole(i) && operator(e.KeyID) && list[i].After(f.latest) {
 				f.latest = list[i]
 			}

@@ -349,20 +349,27 @@ func (in *incoming) owners(grants map[string]oid.ID) (map[string]bool, error) {
 	return owners, nil
 }
 
-// fits takes the size of a ledger's new statements from the budget, and tells of it when it is too large for that.
+// bareEntry is what a commit counts for in which no statement is found, in bytes: it is one object in memory under each name that it stands under.
+const bareEntry = 1 << 10
+
+// fits takes the size of a ledger's new statements, and of what is left of those that were dropped, from the budget, and tells of it when it is too
+// large for that.
 func (in *incoming) fits(ref string, budget *int64) bool {
 	left := *budget
 	for size, err := range in.qs.Sizes(func(yield func(string) bool) {
 		at := in.there[under(ref)]
 		for parents, ok := in.fresh[at]; ok; parents, ok = in.fresh[at] {
-			if !yield(at.String()+":"+ledger.File) || len(parents) != 1 {
+			if !yield(at.String() + ":" + ledger.File) {
+				return
+			}
+			if ledger.Gapped([]git.Commit{in.commits[at]}) && !yield(at.String()+":"+ledger.DroppedFile) || len(parents) != 1 {
 				return
 			}
 			at = parents[0]
 		}
 	}) {
 		if err != nil {
-			break // it is damaged, which is told when it is read
+			size = bareEntry // it is damaged, which is told when it is read
 		}
 		if left -= size; left < 0 {
 			in.bad[ref] = true

@@ -25,6 +25,7 @@ type incoming struct {
 
 	fresh     map[oid.ID][]oid.ID   // commits of ledgers that we have not adopted, and their parents
 	commits   map[oid.ID]git.Commit // those
+	gaps      int                   // so many dropped entries may be read of what the remote has
 	along     map[string]*along     // ledgers that are no continuation of ours, by full name: how far they go along with it
 	keep      map[string]oid.ID     // tracking refs to be, by the name under at
 	moves     map[string]oid.ID     // refs of ours to be
@@ -79,7 +80,7 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &incoming{run: r, q: q, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, commits: map[oid.ID]git.Commit{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
+	in := &incoming{run: r, q: q, gaps: ledger.MaxDropped, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, commits: map[oid.ID]git.Commit{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
 	take := func(specs []string) error {
 		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
 	}

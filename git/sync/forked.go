@@ -59,8 +59,13 @@ func (in *incoming) compare(ref string) (*along, error) {
 	if a.ours, err = ledger.Expand(in.s, ours); err != nil {
 		return nil, err
 	}
-	if a.theirs, err = ledger.Expand(in.qs, theirs); err != nil {
+	if a.theirs, err = ledger.ExpandUpTo(in.qs, theirs, in.gaps); err != nil {
 		return nil, err
+	}
+	for _, x := range a.theirs {
+		if x.Dropped != "" {
+			in.gaps--
+		}
 	}
 	for a.begins && a.same < min(len(a.ours), len(a.theirs)) {
 		x, y := a.ours[a.same], a.theirs[a.same]

@@ -22,29 +22,18 @@ func (a *along) pruned() bool {
 	return false
 }
 
-// lacks reports whether all that was dropped of some entries was dropped of others, as far as both reach.
-func lacks(some, others []ledger.Slot) bool {
-	for i := range min(len(some), len(others)) {
-		if some[i].Dropped != "" && others[i].Dropped == "" {
-			return false
-		}
-	}
-	return true
-}
-
 // prune returns what becomes of a ledger of which entries were dropped there or here, if that holds: nothing that was dropped on either side
 // comes back, and what is new on either side stays.
 func (in *incoming) prune(ref string, a *along) (oid.ID, error) {
-	drops := a.ours // what is dropped, as far as it reaches
-	if lacks(a.ours, a.theirs) {
-		drops = a.theirs
+	slots := slices.Clone(a.ours)
+	for i := range a.same {
+		if slots[i].Dropped == "" {
+			slots[i].Dropped = a.theirs[i].Dropped
+		}
 	}
-	slots := slices.Clone(drops)
-	longer := a.ours
-	if len(a.theirs) > len(a.ours) {
-		longer = a.theirs
+	if len(a.theirs) > len(slots) {
+		slots = append(slots, a.theirs[len(slots):]...)
 	}
-	slots = append(slots, longer[len(slots):]...)
 	n, _ := isLedger(ref)
 	tip, err := ledger.Prune(in.qs, n, slots)
 	if err != nil {
@@ -89,22 +78,22 @@ func (in *incoming) take(ref string, to oid.ID, a *along) {
 			in.keep[name] = slots[n-1].Commit
 		}
 	}
-	if lacks(a.ours, a.theirs) {
-		return // what is here goes on from what is there
-	}
 	left := 0
 	for i := range a.same {
 		if a.ours[i].Dropped != "" && a.theirs[i].Dropped == "" {
 			left++
 		}
 	}
-	in.rep.warn(verdict.LedgerUnpruned, strings.TrimPrefix(ref, ledger.Prefix), "send it without them: covenant sync; where that is refused, who keeps "+in.shown+" lets refs/covenant/ledger/audit be replaced",
-		"%s still has %d entries that were dropped", in.shown, left)
-	if lacks(a.theirs, a.ours) {
-		in.pruned[ref] = in.there[name]
-	} else {
-		in.bad[ref] = true
+	if left == 0 {
+		return // what is here goes on from what is there
 	}
+	still := "1 entry that was"
+	if left > 1 {
+		still = fmt.Sprintf("%d entries that were", left)
+	}
+	in.rep.warn(verdict.LedgerUnpruned, strings.TrimPrefix(ref, ledger.Prefix), "send it without them: covenant sync; where that is refused, who keeps "+in.shown+" lets refs/covenant/ledger/audit be replaced",
+		"%s still has %s dropped", in.shown, still)
+	in.pruned[ref] = in.there[name]
 }
 
 // forget drops here what was dropped, as statements that have just come say. It reports whether anything was.

@@ -15,13 +15,14 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 type pruning struct {
 	before, reason, who string
 	ledgers             []string
-	dry, json           bool
+	again, dry, json    bool
 }
 
 // Pruned is what is dropped of one ledger, or would be, with --json.
@@ -40,7 +41,7 @@ type Pruned struct {
 func newPrune(env *cli.Env) *cobra.Command {
 	var o pruning
 	cmd := &cobra.Command{
-		Use:   "prune --before TIME --reason TEXT",
+		Use:   "prune {--before TIME | --again --ledger LEDGER} --reason TEXT",
 		Short: "Drop what old events say, and keep the proof that they were there",
 		Long: `Drop events from the ledgers of topic audit that were made before a time. Of each entry its
 identity is kept: what others had seen still resolves, checkpoints and proofs that were made
@@ -55,6 +56,10 @@ It takes audit.purge. An operator has that, or gives it, up to a time: "covenant
 grant --action audit.purge --scope '{"version":1,"before_ms":…}'". What an agent says is done
 when somebody accountable has seen it.
 
+What somebody dropped whose key was removed before others knew of it, or counts as stolen since
+before then, nobody who counts says any more. Where it was right, an operator says so again, of
+one ledger: --again. Nobody can look at what is gone: the operator answers for it.
+
 "covenant sync" takes it to others: each clone looks at what it has first, and drops nothing
 that stays. Git deletes the bytes when it collects what nothing leads to (git gc --prune=now).
 What backups, and clones that do not sync, have is theirs.`,
@@ -66,6 +71,7 @@ What backups, and clones that do not sync, have is theirs.`,
 	f.StringVar(&o.before, "before", "", "what was made before then: a time, a day, or 365d for a year ago")
 	f.StringVar(&o.reason, "reason", "", "why")
 	f.StringArrayVar(&o.ledgers, "ledger", nil, "only of this one, or of the writer whose name begins so; may be repeated")
+	f.BoolVar(&o.again, "again", false, "say again, as an operator, what somebody dropped of --ledger whose word counts no more")
 	f.BoolVar(&o.dry, "dry-run", false, "only say what would go, and what would stay")
 	f.StringVar(&o.who, "identity", "", "act as this principal: a name, or the path of a private key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per ledger")
@@ -73,22 +79,9 @@ What backups, and clones that do not sync, have is theirs.`,
 }
 
 func (o *pruning) run(ctx context.Context, env *cli.Env) error {
-	if o.before == "" {
-		return cli.Usage("--before says how old what is dropped must be")
-	}
-	if o.reason == "" && !o.dry {
-		return cli.Usage("--reason says why: it is all that people will find in the place of what is gone")
-	}
-	text, err := work.Ago("--before", o.before, env.Now())
+	text, before, err := o.check(env)
 	if err != nil {
 		return err
-	}
-	before, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return err
-	}
-	if before.After(env.Now()) {
-		return cli.Usage("--before %s is to come", text)
 	}
 	r, err := openRecord(ctx, env, "")
 	if err != nil {
@@ -100,7 +93,7 @@ func (o *pruning) run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	going := slices.DeleteFunc(slices.Clone(plans), func(p *provenance.Plan) bool { return p.New == 0 })
+	going := slices.DeleteFunc(slices.Clone(plans), func(p *provenance.Plan) bool { return p.New == 0 && !p.Again })
 	if o.dry || len(going) == 0 {
 		for _, p := range plans {
 			if err := o.print(env, p, Pruned{}); err != nil {
@@ -117,7 +110,7 @@ func (o *pruning) run(ctx context.Context, env *cli.Env) error {
 		return err
 	}
 	if k.Hand.Principal.Operator {
-		if err := r.Presence(r.facts.Root, k.Hand.Signer.Public(), fmt.Sprintf("drop what %s of before %s say", say.Count(len(going), "ledger"), text)); err != nil {
+		if err := r.Presence(r.facts.Root, k.Hand.Signer.Public(), o.act(going, text)); err != nil {
 			return err
 		}
 	}
@@ -147,6 +140,57 @@ func (o *pruning) run(ctx context.Context, env *cli.Env) error {
 	return nil
 }
 
+// check looks at what was asked, and returns the time before which what is dropped was made.
+func (o *pruning) check(env *cli.Env) (text string, before time.Time, err error) {
+	switch {
+	case o.again && (o.before != "" || len(o.ledgers) == 0):
+		return "", before, cli.Usage("--again is of what was dropped already, of a ledger: it takes --ledger, and no --before")
+	case !o.again && o.before == "":
+		return "", before, cli.Usage("--before says how old what is dropped must be")
+	case o.reason == "" && !o.dry:
+		return "", before, cli.Usage("--reason says why: it is all that people will find in the place of what is gone")
+	}
+	if err := checkReason(o.reason); err != nil || o.again {
+		return "", before, err
+	}
+	if text, err = work.Ago("--before", o.before, env.Now()); err != nil {
+		return "", before, err
+	}
+	if before, err = time.Parse(time.RFC3339, text); err == nil && before.After(env.Now()) {
+		err = cli.Usage("--before %s is to come", text)
+	}
+	return text, before, err
+}
+
+// checkReason refuses a reason that nobody could read in a statement.
+func checkReason(text string) error {
+	if event.CheckReason(text) != nil {
+		return cli.Usage("--reason has at most %d bytes of UTF-8, and no control characters but line feeds and tabs", event.MaxText)
+	}
+	return nil
+}
+
+// act says what who is asked for presence is to do.
+func (o *pruning) act(going []*provenance.Plan, text string) string {
+	if o.again {
+		return "answer for what others dropped of " + say.Count(len(going), "ledger")
+	}
+	return fmt.Sprintf("drop what %s of before %s say", say.Count(len(going), "ledger"), text)
+}
+
+// plan finds what can go of a ledger, or what is said again.
+func (o *pruning) plan(env *cli.Env, r *record, name string, before time.Time) (*provenance.Plan, error) {
+	if !o.again {
+		return r.facts.PlanPruning(r.Session, name, before)
+	}
+	p, said, err := r.facts.PlanAgain(r.Session, name)
+	for _, x := range said {
+		by, _ := r.facts.Authority.ByKey(x.KeyID)
+		env.Talk().Note("that %d entries of %s were dropped said %s, in %s of %s, and it counts for nothing: %v", x.Says.Dropped, name, say.Line(by.Name), x.ID.Short(), envelope.Timestamp(x.Time), x.Err)
+	}
+	return p, err
+}
+
 // plans finds what can go of the ledgers that are meant.
 func (o *pruning) plans(env *cli.Env, r *record, before time.Time) ([]*provenance.Plan, error) {
 	meant := func(name string) bool {
@@ -159,13 +203,17 @@ func (o *pruning) plans(env *cli.Env, r *record, before time.Time) ([]*provenanc
 		if !strings.HasPrefix(name, provenance.AuditTopic+"/") && !slices.Contains(o.ledgers, name) || !meant(name) {
 			continue
 		}
-		p, err := r.facts.PlanPruning(r.Session, name, before)
+		p, err := o.plan(env, r, name, before)
 		switch {
 		case errors.Is(err, provenance.ErrNotPrunable) && len(o.ledgers) == 0:
 			env.Talk().Warn("%v", err)
 			continue
 		case errors.Is(err, provenance.ErrNotPrunable):
-			return nil, cli.No(cli.Hint(err, "see what can be: covenant audit prune --before "+say.Shell(o.before)+" --dry-run"))
+			hint := "see what can be: covenant audit prune --before " + say.Shell(o.before) + " --dry-run"
+			if o.again {
+				hint = "see what is wrong: covenant audit verify"
+			}
+			return nil, cli.No(cli.Hint(err, hint))
 		case err != nil:
 			return nil, err
 		}
@@ -186,7 +234,11 @@ func (o *pruning) forget(ctx context.Context, env *cli.Env, r *record, ids map[s
 	done := map[string]bool{}
 	for _, p := range f.Pending() {
 		if err := f.Forget(ctx, r.Session, p); err != nil {
-			return nil, cli.Hint(fmt.Errorf("it is stated (%s), and %s was not pruned: %w", p.ID.Short(), p.Says.Of, err), "try again: covenant doctor --fix")
+			if ids[p.Says.Of] == p.ID {
+				return nil, cli.Hint(fmt.Errorf("it is stated (%s), and %s was not pruned: %w", p.ID.Short(), p.Says.Of, err), "try again: covenant doctor --fix")
+			}
+			env.Talk().Warn("somebody else says (%s) that entries of %s were dropped, and they stay: %v", p.ID.Short(), p.Says.Of, err)
+			continue
 		}
 		done[p.Says.Of] = true
 	}
@@ -204,14 +256,21 @@ func (o *pruning) print(env *cli.Env, p *provenance.Plan, out Pruned) error {
 	if o.json {
 		return env.JSON(out)
 	}
-	what := "would drop"
+	what, n := "would drop", p.New
+	if p.Again {
+		n = p.Says.Dropped
+	}
 	switch {
+	case p.Again && out.ID != "":
+		what = "says again that it lacks"
+	case p.Again:
+		what = "would say again that it lacks"
 	case out.Done:
 		what = "dropped"
 	case out.ID != "":
 		what = "is to drop"
 	}
-	if _, err := fmt.Fprintf(env.Out, "%s %s %s\n", say.Line(out.Ledger), what, entriesOf(int(p.New))); err != nil { //nolint:gosec // entries in memory
+	if _, err := fmt.Fprintf(env.Out, "%s %s %s\n", say.Line(out.Ledger), what, entriesOf(int(n))); err != nil { //nolint:gosec // entries in memory
 		return err
 	}
 	for _, why := range p.Stayed() {

@@ -61,6 +61,9 @@ func (o *resolving) run(ctx context.Context, env *cli.Env, args []string) error 
 	if o.keep != "" && o.keep != "here" && o.keep != "there" {
 		return cli.Usage("--keep takes here or there, not %q", o.keep)
 	}
+	if err := checkReason(o.reason); err != nil {
+		return err
+	}
 	w, err := openRecord(ctx, env, "")
 	if err != nil {
 		return err
@@ -95,6 +98,11 @@ func (o *resolving) run(ctx context.Context, env *cli.Env, args []string) error 
 		return cli.Hint(cli.Usage("which way does it go?"), "see both: git log --graph "+found[0].Ledger.Ref()+" "+found[0].Ref, "say it: --keep here, or --keep there")
 	}
 	x := found[0]
+	if o.keep == "there" {
+		if err := x.Reaches(); err != nil {
+			return cli.No(cli.Hint(err, "decide where they are: in a clone that has not dropped them"))
+		}
+	}
 	k, err := w.Sealer(f)
 	if err != nil {
 		return err

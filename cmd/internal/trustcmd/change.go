@@ -222,6 +222,10 @@ func (o *opened) warnOfLeaving(ctx context.Context, next *trust.Root) error {
 	told := false
 	remotes := o.w.Session.Repo().Config().Keys("remote.")
 	for _, l := range list {
+		for _, name := range l.Pruned {
+			t.Warn("nobody but %s's key %s says that entries of %s were dropped, and nobody had seen that before it was stolen: from version %d on the ledger counts as cut there", l.Name, l.KeyID, name, next.Version)
+			t.Hint("if it was right, say so again once the version is in force: covenant audit prune --again --ledger " + name + " --reason TEXT")
+		}
 		if len(l.Elsewhere) == 0 && len(remotes) == 0 {
 			continue // there is no sign of another clone
 		}
