@@ -64,6 +64,9 @@ type DerivedChange struct {
 	Ported bool             `json:"ported,omitempty"`
 	Or     *DerivedChange   `json:"or,omitempty"` // another way, where this one's signers may not
 
+	// Lacks says that content is not here, and can be fetched, to which sealed changes may have been applied to give what no way leads to.
+	Lacks bool `json:"lacks,omitempty"`
+
 	// Lines are those that nobody sealed, of a file of lines that no way leads to; none where that is not known.
 	Lines []provenance.Lines `json:"lines,omitempty"`
 }
@@ -116,6 +119,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	protected := !e.Side && w.Policy.Protects(ref)
 	took := make([]map[string]bool, len(d.Sources)) // source → what of it is in the commit, as key() names it
 	var uncovered []string
+	lacks := !protected || w.Policy.CoveredBy(trust.Patch)
 	lines := map[string][]provenance.Lines{}
 	allowed := map[string]bool{}
 	may := func(source, change int) bool {
@@ -141,6 +145,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		if way == nil {
 			path := string(d.Changes[i].Change.Path)
 			uncovered, lines[path] = append(uncovered, path), d.Changes[i].Lines
+			lacks = lacks && d.Changes[i].Lacks
 			continue
 		}
 		for _, s := range way {
@@ -149,6 +154,17 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			}
 			took[s.Source][key(d.Changes[i].Change.Path, s.From, s.To)] = true
 		}
+	}
+	if lacks && len(uncovered) > 0 && len(d.Over) == 0 {
+		f := Finding{
+			Code: DerivedHistory, Path: uncovered[0], Object: e.Commit.String(), Message: "sealed changes may have been applied to content that this clone lacks",
+			Hint: "git fetch --refetch --no-filter origin",
+		}
+		if !d.Cut.IsZero() {
+			f.Hint = "git fetch --unshallow"
+		}
+		r.Mode, r.Verdict, r.Findings = "", Unsealed, append(r.Findings, f)
+		return true
 	}
 	if len(uncovered) == len(d.Changes) && len(d.Over) == 0 && !(d.Merge && len(d.Changes) == 0) {
 		return false

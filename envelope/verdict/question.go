@@ -20,6 +20,7 @@ type Question struct {
 	Stands  func(c *Candidate, path string) bool       // likewise, or might when somebody accountable had seen the seal
 	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
+	Lacks   func(c *provenance.Raw) bool               // whether content that could cover such a change is not here
 	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
 	Has     func(path string, n Node) bool             // whether the commit has that at a path; no, where it is not known
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
@@ -104,7 +105,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			}
 		}
 		if dc.way(anySource) == nil {
-			dc.Lines = q.Lines(c)
+			dc.Lines, dc.Lacks = q.Lines(c), q.Lacks(c)
 		}
 		d.Changes = append(d.Changes, dc)
 	}

@@ -152,6 +152,12 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys
+	lacking := false
+	q.Lacks = func(r *prov.Raw) bool {
+		lacks := (!d.h.cut.IsZero() || s.Repo().Partial()) && p.lacks(r)
+		lacking = lacking || lacks
+		return lacks
+	}
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
 	for i := range v.Changes {
@@ -163,7 +169,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	if d.h.spent() && len(v.Changes) == 0 { // whether its maker chose anything is not known
 		v.Over = append(v.Over, ".")
 	}
-	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(v.Over) == 0 {
+	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(v.Over) == 0 && !lacking {
 		x.exam.Derived = nil
 		return nil
 	}

@@ -50,6 +50,7 @@ type ports struct {
 	foundSize int                             // bytes of those contents
 	ends      map[string]map[int]verdict.Node // where the way ends that a commit without a seal applied, by path and place
 	missing   bool                            // some content was asked for and is not here: it may come
+	absent    map[oid.ID]bool                 // such content
 	steps, of int                             // that are left; and for one commit
 	limits    portLimits
 }
@@ -57,7 +58,7 @@ type ports struct {
 func newPorts(s *git.Session, l portLimits) *ports {
 	l = l.orDefault()
 	return &ports{
-		s: s, texts: map[oid.ID][]byte{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
+		s: s, texts: map[oid.ID][]byte{}, absent: map[oid.ID]bool{}, deltas: map[[2]oid.ID]*prov.Delta{}, started: map[string][]verdict.Node{},
 		found: map[string][]verdict.Node{}, contents: map[oid.ID][]byte{}, ends: map[string]map[int]verdict.Node{}, steps: portSteps, of: l.of, limits: l,
 	}
 }
@@ -175,6 +176,33 @@ func (p *ports) begin(path string) []verdict.Node {
 		}
 		_, ok := p.text(n.ID)
 		return !ok
+	})
+}
+
+// lacks reports whether content is not here without which it can't be told whether sealed changes were applied to give a change: the content
+// on either side of it, or one that a sealed change begins with and the history had, or may have had before a shallow clone ends in it.
+func (p *ports) lacks(r *prov.Raw) bool {
+	if !p.d.offers.Modifies(r) {
+		return false
+	}
+	gone := func(id oid.ID) bool {
+		_, here := p.text(id)
+		return !here && p.absent[id]
+	}
+	if gone(r.Old) || gone(r.New) {
+		return true
+	}
+	stood := map[verdict.Node]bool{}
+	if past := p.d.h.paths[r.Path]; past != nil {
+		for _, k := range past.moved {
+			for _, m := range past.moves[k] {
+				stood[m.From], stood[m.To] = true, true
+			}
+		}
+	}
+	all := slices.SortedFunc(p.d.offers.Starts(r.Path, func(c *verdict.Candidate) bool { return p.d.may(c, r.Path) }), func(a, b verdict.Node) int { return a.ID.Compare(b.ID) })
+	return slices.ContainsFunc(all[:min(len(all), 4*maxStarts)], func(n verdict.Node) bool {
+		return !n.ID.IsZero() && verdict.IsText(n.Mode) && (!p.d.h.cut.IsZero() || stood[n]) && gone(n.ID)
 	})
 }
 
@@ -381,7 +409,9 @@ func (p *ports) text(id oid.ID) ([]byte, bool) {
 		return b, b != nil
 	}
 	o, err := p.s.Object(id.String(), prov.MaxPatchContent)
-	p.missing = p.missing || errors.Is(err, git.ErrMissing)
+	if errors.Is(err, git.ErrMissing) {
+		p.missing, p.absent[id] = true, true
+	}
 	b := o.Data
 	switch {
 	case err != nil || o.Kind != "blob":

@@ -267,7 +267,7 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	if sum.Undecided != "" {
 		hint := "install the newer one: https://github.com/open-covenant/covenant-git"
 		if sum.Undecided == cutHistory {
-			hint = "fetch the rest: git fetch --unshallow"
+			hint = "get what it lacks: " + sum.Mend
 		}
 		return cli.Hint(errors.New(sum.Undecided), hint)
 	}
@@ -342,7 +342,7 @@ func remembered(env *cli.Env, name string, f *provenance.Facts, out report.Encod
 const newerRelease = "a statement was written by a newer release; this one can't decide"
 
 // cutHistory is why there is no answer about a commit that may be derived.
-const cutHistory = "what a commit may be made of could have been used before, and the history of this clone ends too early to tell"
+const cutHistory = "what a commit is made of can't be told: this clone lacks history, or content of it"
 
 // judge hands all results to the encoder, but for the sum, which it returns.
 func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Report, format report.Format, out report.Encoder) (report.Summary, error) {
@@ -361,7 +361,7 @@ func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Rep
 				sum.Undecided = newerRelease
 			}
 			if f.Code == verdict.DerivedHistory {
-				sum.Undecided = cutHistory
+				sum.Undecided, sum.Mend = cutHistory, f.Hint
 			}
 		}
 		if err := out.Commit(look.commit(&r, &rep.Commits[i], format)); err != nil {

@@ -72,6 +72,7 @@ type Summary struct {
 
 	OK        bool
 	Undecided string            // why there is no answer; "" when there is one
+	Mend      string            // what to type for one, where that depends
 	Findings  []verdict.Finding // about the trust root; then nothing was judged
 }
 

@@ -63,7 +63,7 @@ var rules = map[verdict.Code]rule{
 	"policy.review":         {"policy", "too few other people approved the change that the commit is in, or somebody rejects it"},
 	"policy.coverage":       {"policy", "the policy wants a seal of the commit itself, or of all that it was made of, on this ref"},
 	"derived.uncovered":     {"derived-commits", "sealed changes cover other paths of this commit, and not this one"},
-	"derived.history":       {"derived-commits", "sealed changes would cover it, and a shallow clone ends the history in which they may have been used before; verify then exits 2"},
+	"derived.history":       {"derived-commits", "sealed changes would cover it, and a shallow clone ends the history in which they may have been used before, or lacks content that they may have been applied to, as a partial clone does; verify then exits 2"},
 	"derived.partial":       {"derived-commits", "the commit took some changes of a sealed one, and left these out"},
 	"ref.not-admitted":      {"protected-refs", "nobody with authority admitted that the ref is where it is"},
 	"ref.moved":             {"protected-refs", "the ref is not where its newest admission put it, or is gone"},
