@@ -9,7 +9,7 @@ import (
 
 // guardedAtHome says which of the places that a tool would write, or look at, is none of its business wherever it works: they are the user's, and decide about every
 // repository that is governed.
-func (b *bench) guardedAtHome(written []site, reads []string) string {
+func (b *bench) guardedAtHome(written []site, reads []agent.Named) string {
 	dirs := []guard{{b.in.ConfigDir, "the keys and settings of covenant"}}
 	for _, f := range agent.Settings(b.t.Home, "") {
 		dirs = append(dirs, guard{f, "settings by which agents are watched"})
@@ -29,10 +29,27 @@ func (b *bench) guardedAtHome(written []site, reads []string) string {
 			}
 		}
 	}
-	for _, p := range reads {
-		if at, err := follow(p, true); err == nil {
-			if _, ok := below(filepath.Join(b.in.ConfigDir, "keys"), at); ok {
+	return b.keysAmong(reads)
+}
+
+// keysAmong says which of the places that a tool names, or reads as a whole, has private keys.
+func (b *bench) keysAmong(reads []agent.Named) string {
+	keys := filepath.Join(b.in.ConfigDir, "keys")
+	places := []string{keys}
+	if real, err := follow(keys, true); err == nil && real != keys {
+		places = append(places, real)
+	}
+	for _, r := range reads {
+		at, err := follow(r.Path, true)
+		if err != nil {
+			continue
+		}
+		for _, k := range places {
+			if _, ok := below(k, at); ok {
 				return quoted(at) + " is among private keys"
+			}
+			if _, ok := below(at, k); ok && r.Whole {
+				return quoted(at) + " holds private keys, and may be read as a whole"
 			}
 		}
 	}

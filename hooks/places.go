@@ -101,7 +101,7 @@ func siteAt(p string) (site, error) {
 }
 
 // targets returns what a tool would write, and what it names and does not.
-func (b *bench) targets(dir string) (written []site, reads []string, err error) {
+func (b *bench) targets(dir string) (written []site, reads []agent.Named, err error) {
 	add := func(p string, bare bool) error {
 		if !filepath.IsAbs(p) {
 			p = dir + string(filepath.Separator) + p
@@ -128,11 +128,12 @@ func (b *bench) targets(dir string) (written []site, reads []string, err error) 
 			err = add(p, false)
 		case agent.MCP, agent.Other:
 			err = add(p, true)
-		default:
+		}
+		if b.e.Kind != agent.Edit {
 			if !filepath.IsAbs(p) {
 				p = filepath.Join(dir, p)
 			}
-			reads = append(reads, p)
+			reads = append(reads, agent.Named{Path: p, Whole: !agent.Lists(b.e.Tool)})
 		}
 		if err != nil {
 			return nil, nil, err
@@ -149,7 +150,27 @@ func (b *bench) targets(dir string) (written []site, reads []string, err error) 
 			}
 		}
 	}
-	return written, append(reads, b.out.Reads...), nil
+	for _, r := range b.out.Reads {
+		reads = append(reads, expanded(r)...)
+	}
+	return written, reads, nil
+}
+
+// expanded returns what a pattern stands for; where that is too much, the folder that all of it is in.
+func expanded(r agent.Named) []agent.Named {
+	if !r.Glob {
+		return []agent.Named{r}
+	}
+	found, err := spread(agent.Write{Path: r.Path, Glob: true})
+	if err != nil {
+		r.Path, r.Glob, r.Whole = filepath.Dir(r.Path[:strings.IndexAny(r.Path, "*?[")+1]), false, true
+		return []agent.Named{r}
+	}
+	out := make([]agent.Named, 0, len(found))
+	for _, p := range found {
+		out = append(out, agent.Named{Path: p, Whole: r.Whole})
+	}
+	return out
 }
 
 // spread returns the paths that a write is of: what a pattern stands for, what comes into a folder, and what is below one.
@@ -314,7 +335,7 @@ func below(dir, p string) (string, bool) {
 var free = []string{"COMMIT_EDITMSG", "MERGE_MSG", "SQUASH_MSG", "index.lock", "info/exclude", "HEAD.lock"}
 
 // guarded says which of the places that a tool would write, or look at, is none of its business.
-func (b *bench) guarded(written []site, reads []string) string {
+func (b *bench) guarded(written []site, reads []agent.Named) string {
 	repo := b.s.Repo()
 	work := b.workTree()
 	var dirs []guard

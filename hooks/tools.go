@@ -76,9 +76,6 @@ func RunAgent(ctx context.Context, in Input, t Tooling, e *agent.Event) (agent.R
 	return agent.Reply{}, b.tell()
 }
 
-// maxNamed is how many places that a command names are looked at for what it goes around.
-const maxNamed = 64
-
 // unled is an environment without what says which repository Git works in, and where it looks for one, since an agent's tool is not started by Git; and without
 // the ssh-agent, where keys of people are.
 func unled(env []string) []string {
@@ -131,7 +128,7 @@ func (b *bench) who(ctx context.Context) (*acting, error) {
 }
 
 // effects are what a tool would do, or did: the places that it writes, those in other work trees by the folder that these begin at, and what it looks at.
-func (b *bench) effects(ctx context.Context, dir string) (mine []site, others map[string][]site, reads []string, err error) {
+func (b *bench) effects(ctx context.Context, dir string) (mine []site, others map[string][]site, reads []agent.Named, err error) {
 	var alias func(string) (string, bool)
 	if b.s != nil {
 		config := b.s.Repo().Config()
@@ -152,7 +149,11 @@ func (b *bench) effects(ctx context.Context, dir string) (mine []site, others ma
 	}
 	mine, others = b.apart(written)
 	if len(b.out.Around) > 0 || len(b.out.As) > 0 { // it may be about a repository that is only named
-		for _, p := range slices.Concat(reads, b.e.Roots)[:min(len(reads)+len(b.e.Roots), maxNamed)] {
+		named := slices.Clone(b.e.Roots)
+		for _, r := range reads {
+			named = append(named, r.Path)
+		}
+		for _, p := range named[:min(len(named), maxSites)] {
 			if at, err := follow(p, true); err == nil {
 				t := treeOf(at)
 				if _, err := os.Stat(filepath.Join(at, "HEAD")); t == "" && err == nil {
@@ -203,7 +204,7 @@ func (b *bench) before(ctx context.Context, dir string) (agent.Reply, error) {
 }
 
 // judge decides in one repository. written are the places that the tool would write there.
-func (b *bench) judge(ctx context.Context, written []site, reads []string) (agent.Reply, error) {
+func (b *bench) judge(ctx context.Context, written []site, reads []agent.Named) (agent.Reply, error) {
 	paths := b.inTree(written)
 	if err := b.note(journal.Line{State: journal.Invoked, Events: b.invoked(paths)}); err != nil && b.e.Kind != agent.Read {
 		return agent.Reply{}, err
@@ -238,7 +239,7 @@ type question struct {
 }
 
 // decide returns why a tool must not run, "" where it may.
-func (b *bench) decide(ctx context.Context, written []site, paths, reads []string) (why string, hints []string, q *question) {
+func (b *bench) decide(ctx context.Context, written []site, paths []string, reads []agent.Named) (why string, hints []string, q *question) {
 	e := b.e
 	action := agent.Action(e.Tool)
 	q = &question{Query: capability.Query{Action: action, At: b.in.Now()}}

@@ -229,10 +229,17 @@ func (e *Event) check() error {
 // Effects is what the command of a shell would do, as far as that can be told without running it.
 type Effects struct {
 	Writes []Write
-	Reads  []string // absolute paths that it names, whatever for
+	Reads  []Named  // what it names, whatever for
 	Around []string // how it goes around the gate, a phrase each
 	Hidden []string // what of it could not be told, a phrase each
 	As     []string // identities that it chooses
+}
+
+// Named is a path that a command names.
+type Named struct {
+	Path  string // absolute
+	Glob  bool   // Path is a pattern of a shell
+	Whole bool   // it may read all that is there, also below it
 }
 
 // Write is a path that a command would write, remove or make.

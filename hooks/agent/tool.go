@@ -39,6 +39,11 @@ func kindOf(tool string) Kind {
 	return Other
 }
 
+// Lists reports whether a tool only tells which files there are.
+func Lists(tool string) bool {
+	return slices.Contains([]string{"file_search", "glob", "list", "list_dir", "list_directory", "ls"}, strings.TrimPrefix(strings.ToLower(tool), "functions."))
+}
+
 // Names of arguments.
 var (
 	pathNames    = []string{"file_path", "path", "filePath", "notebook_path", "target_file", "targetFile", "absolute_path", "filename", "file", "target_notebook"}

@@ -87,11 +87,7 @@ func (a *analysis) called(words []value, redirs []*syntax.Redirect) {
 		a.hidden("more commands than are read")
 		return
 	}
-	for _, v := range words[1:] {
-		if v.known && (strings.Contains(v.text, "/") || v.glob) {
-			a.reads(v)
-		}
-	}
+	a.mentioned(words[1:])
 	if name := words[0]; name.known && (a.functions[name.text] != nil || a.aliases[name.text] != nil) {
 		a.invoke(name.text, words[1:])
 		if a.knows(base(name.text)) {
@@ -127,6 +123,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	args := words[1:]
 	b := base(strings.TrimPrefix(name.text, "=")) // zsh finds =git on its PATH
 	g, interprets := interpreterOf(b)
+	a.folderReaders(b, args)
 	switch {
 	case b == "git":
 		a.git(args)
@@ -292,6 +289,9 @@ func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
 				tail = append(tail, w)
 			}
 			before := len(a.out.Writes)
+			if !slices.ContainsFunc(tail[:min(1, len(tail))], func(v value) bool { return slices.Contains(listers, base(v.text)) }) {
+				a.wholes(starts)
+			}
 			a.within(func() {
 				a.lost = a.lost || strings.HasSuffix(v.text, "dir") // it works in any folder below
 				a.run(tail, redirs)

@@ -147,6 +147,7 @@ func (a *analysis) subcommand(name string, args []value) {
 	if why := plumbing[name]; why != "" {
 		a.around("git " + name + ": " + why)
 	}
+	a.gitReads(name, args)
 	p, listed := gitPrograms[name]
 	if slices.Contains([]string{"diff", "log", "show", "whatchanged", "diff-tree", "range-diff"}, name) {
 		p.longs, p.writes = "output= output-indicator-new=", "output"

@@ -64,6 +64,7 @@ func (a *analysis) unknown(name string, args []value, in *input) {
 		a.mentions(clip(name), in.texts)
 	}
 	a.touches(literal(".")) // where it works
+	a.wholes(args)
 	for _, v := range args {
 		if v.known && strings.Contains(v.text, "git ") {
 			a.text(v.text) // some run their words

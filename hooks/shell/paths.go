@@ -194,11 +194,4 @@ func (a *analysis) writes(v value, w agent.Write) {
 	}
 }
 
-func (a *analysis) reads(v value) {
-	paths, _ := a.at(v)
-	for _, p := range paths {
-		if len(a.out.Reads) < maxItems {
-			a.out.Reads = append(a.out.Reads, p)
-		}
-	}
-}
+func (a *analysis) reads(v value) { a.takes(v, false) }

@@ -159,7 +159,11 @@ func (a *analysis) saidAll(list []*syntax.Stmt) *input {
 // pipe reads what one command hands another.
 func (a *analysis) pipe(c *syntax.BinaryCmd) {
 	said := a.said(c.X)
-	a.within(func() { a.stmt(c.X) })
+	if opens(c.Y) {
+		a.feeding(func() { a.within(func() { a.stmt(c.X) }) })
+	} else {
+		a.within(func() { a.stmt(c.X) })
+	}
 	before := a.input
 	a.input = said
 	a.perhaps(func() { a.stmt(c.Y) }) // some shells run the last of a pipe themselves
@@ -325,6 +329,14 @@ func interpreterOf(name string) (grammar, bool) {
 func (a *analysis) interpreter(name string, g grammar, args []value, redirs []*syntax.Redirect) {
 	in := a.stdin(redirs)
 	a.unknown(name, args, in)
+	for _, v := range args {
+		a.programText(v.text)
+	}
+	if in != nil {
+		for _, v := range in.texts {
+			a.programText(v.text)
+		}
+	}
 	g.early = !strings.Contains(name, "awk")
 	options, files := g.read(args)
 	awk := strings.HasSuffix(strings.TrimRight(name, "0123456789."), "awk")

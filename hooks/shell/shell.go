@@ -35,6 +35,7 @@ const (
 	maxPath   = 4096      // bytes of the name of a directory: no system takes more
 	maxLists  = 8         // values that $@ may have
 	maxItems  = 4096      // writes, reads
+	maxLooks  = 1 << 16   // places at which what is named may be, over all
 )
 
 // Why a text is not read at all.
@@ -46,7 +47,7 @@ const (
 
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
-	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}}
+	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}}
 	a.dirs = []string{path.Clean(in.Dir)}
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
@@ -62,7 +63,7 @@ func Effects(command string, in Surroundings) agent.Effects {
 	if a.carried != "" && len(a.out.Hidden) > 0 {
 		a.around("it hides what it runs, and a variable names " + a.carried)
 	}
-	for _, list := range []*[]string{&a.out.Around, &a.out.Hidden, &a.out.Reads, &a.out.As} {
+	for _, list := range []*[]string{&a.out.Around, &a.out.Hidden, &a.out.As} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
@@ -84,11 +85,14 @@ type analysis struct {
 	traps      []string
 	strayed    bool // it was somewhere that is not known
 	calls      int
-	input      *input              // what comes through a pipe
-	files      map[string][]value  // what it wrote
-	searched   bool                // something is hidden that may be meant by any part of the text
-	carried    string              // what is guarded and the value of a variable names
-	vars       map[string][]string // what variables may hold; nil: anything
+	input      *input               // what comes through a pipe
+	files      map[string][]value   // what it wrote
+	taken      map[agent.Named]bool // what it names and reads
+	looks      int                  // how many places those may be at
+	feeds      bool                 // what is printed may be names that something else opens
+	searched   bool                 // something is hidden that may be meant by any part of the text
+	carried    string               // what is guarded and the value of a variable names
+	vars       map[string][]string  // what variables may hold; nil: anything
 	depth      int
 	texts      int
 	moved      string // a variable by which a command finds settings elsewhere

@@ -272,10 +272,10 @@ func (a *analysis) inside(n syntax.Node) {
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.CmdSubst:
-			a.within(func() { a.stmts(n.Stmts) })
+			a.feeding(func() { a.within(func() { a.stmts(n.Stmts) }) })
 			return false
 		case *syntax.ProcSubst:
-			a.within(func() { a.stmts(n.Stmts) })
+			a.feeding(func() { a.within(func() { a.stmts(n.Stmts) }) })
 			return false
 		case *syntax.SglQuoted:
 			if strings.Contains(n.Value, "[$(") || strings.Contains(n.Value, "[`") {

@@ -1,0 +1,208 @@
+package shell
+
+import (
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/open-covenant/covenant-git/hooks/agent"
+)
+
+// What is read as a whole is a folder with all that is below it: what is given to a program that reads folders, or to one that is not known.
+// Every other word of a command only names what it names.
+
+// signs stand before a path in a word: --file=a, f=@a, x:a.
+const signs = "=@:,;"
+
+// named are the paths that a word may have in it: all of it, and what is behind one of the signs. What stands behind them as "/" is rather a sign itself
+// (cut -d/, PREFIX=/).
+func named(v value) []value {
+	if strings.HasPrefix(v.text, "file:") {
+		return []value{local(v)}
+	}
+	out := []value{v}
+	if end := strings.IndexAny(v.text, ":"); end > 0 && v.known && !v.glob {
+		out = append(out, literal(v.text[:end]))
+	}
+	if i := strings.Index(v.text, "file:"); i > 0 {
+		out = append(out, local(v.from(i)))
+	}
+	for i := range len(v.text) {
+		if rest := v.text[i+1:]; strings.IndexByte(signs, v.text[i]) >= 0 && rest != "" && strings.Trim(rest, "/") != "" {
+			out = append(out, v.from(i+1))
+			if end := strings.IndexAny(rest, ":;"); end > 0 && v.known && !v.glob {
+				out = append(out, literal(rest[:end]))
+			}
+		}
+		if len(out) > maxSays {
+			break
+		}
+	}
+	if strings.HasPrefix(v.text, "-") { // -C/a
+		out = slices.Delete(out, 0, 1)
+		if i := strings.IndexByte(v.text, '/'); i > 0 && strings.Trim(v.text[i:], "/") != "" {
+			out = append(out, v.from(i))
+		}
+	}
+	return out
+}
+
+// local is the path of a file: URL. Of one that stands for several it is the folder that these are in.
+func local(v value) value {
+	text := strings.TrimPrefix(v.text, "file:")
+	if rest, host := strings.CutPrefix(text, "//"); host {
+		text = rest[max(0, strings.IndexByte(rest, '/')):]
+	}
+	if i := strings.IndexAny(text, "{["); i >= 0 {
+		text = text[:strings.LastIndexByte(text[:i], '/')+1]
+	}
+	if plain, err := url.PathUnescape(text); err == nil {
+		text = plain
+	}
+	out := literal(text)
+	out.known = v.known
+	return out
+}
+
+// mentioned notes what the words of a command name.
+func (a *analysis) mentioned(words []value) {
+	for _, v := range words {
+		if a.looks > maxLooks {
+			return
+		}
+		if !v.known && strings.Contains(v.text, "covenant/keys") {
+			a.around("it names " + clip(v.text))
+		}
+		for _, p := range named(v) {
+			a.takes(p, false)
+		}
+	}
+}
+
+// wholes notes what is read as a whole.
+func (a *analysis) wholes(words []value) {
+	for _, v := range words {
+		if a.looks > maxLooks {
+			return
+		}
+		for _, p := range named(v) {
+			a.takes(p, true)
+		}
+	}
+}
+
+// takes notes that a word is a path that is named, or read as a whole.
+func (a *analysis) takes(v value, whole bool) {
+	if v.text == "" || a.looks > maxLooks {
+		return
+	}
+	if a.looks += 1 + len(a.dirs)*(1+len(a.links)); a.looks > maxLooks || len(a.taken) >= maxItems {
+		a.looks = maxLooks + 1
+		a.around("it names more files than are looked at")
+		return
+	}
+	paths, _ := a.at(v)
+	for _, p := range paths {
+		r := agent.Named{Path: path.Clean(p), Glob: v.glob, Whole: whole}
+		if v.glob {
+			r.Path = strings.TrimSuffix(p, v.text) + v.pattern
+		}
+		if a.taken[r] {
+			continue
+		}
+		a.taken[r] = true
+		a.out.Reads = append(a.out.Reads, r)
+	}
+}
+
+// quotedPath is a path in the text of a program in another language.
+var quotedPath = regexp.MustCompile("['\"`](~?/[^'\"`\n]+)['\"`]")
+
+// programText notes the paths that stand in quotes in the text of a program.
+func (a *analysis) programText(text string) {
+	for _, m := range quotedPath.FindAllStringSubmatch(text, maxItems) {
+		p := m[1]
+		if rest, home := strings.CutPrefix(p, "~"); home {
+			p = a.in.Home + rest
+		}
+		if strings.Trim(p, "/") != "" {
+			a.takes(literal(p), true)
+		}
+	}
+}
+
+// folderReaders reads the call of a program that is known to read folders, or of one that lists them for another.
+func (a *analysis) folderReaders(name string, args []value) {
+	_, ops := grammar{}.read(args)
+	switch name {
+	case "ack", "ag", "cp", "gcp", "gtar", "curl", "install", "mv", "pax", "rsync", "scp", "tar", "wget", "zip":
+		a.wholes(args)
+	case "egrep", "fgrep", "grep", "zgrep":
+		options, ops := grammar{takes: "ABCDdefm", longs: "after-context= before-context= color= context= dereference-recursive directories= exclude= exclude-dir= exclude-from= file= include= max-count= recursive regexp="}.read(args)
+		if how, _ := has(options, "d directories"); !given(options, "r R recursive dereference-recursive") && !slices.ContainsFunc(how, func(v value) bool { return v.text == "recurse" }) {
+			return
+		}
+		a.searches(ops, given(options, "e f regexp file"))
+	case "rg":
+		options, ops := grammar{takes: "ABCDEefgjmMrtT", longs: "file= files glob= regexp= type="}.read(args)
+		a.searches(ops, given(options, "e f regexp file files"))
+	case "diff":
+		a.wholes(ops)
+	case "du", "fd", "fdfind", "find", "ls", "tree":
+		if a.feeds {
+			if len(ops) == 0 {
+				ops = []value{literal(".")}
+			}
+			a.wholes(ops)
+		}
+	}
+}
+
+// gitReads reads what commands of Git take in that is in no repository.
+func (a *analysis) gitReads(name string, args []value) {
+	options, ops := gitPrograms[name].read(args)
+	switch name {
+	case "add", "archive", "diff", "hash-object", "stage":
+		a.wholes(args)
+	case "grep":
+		if given(options, "no-index") {
+			a.searches(ops, given(options, "e f"))
+		}
+	}
+}
+
+// searches reads what a search goes through: all but the pattern, or where it works.
+func (a *analysis) searches(ops []value, given bool) {
+	if !given {
+		ops = ops[min(1, len(ops)):]
+	}
+	if len(ops) == 0 {
+		ops = []value{literal(".")}
+	}
+	a.wholes(ops)
+}
+
+// feeding runs f where what is printed may be the names of files that something else opens.
+func (a *analysis) feeding(f func()) {
+	before := a.feeds
+	a.feeds = true
+	f()
+	a.feeds = before
+}
+
+// opens reports whether a statement may open the files that it is told of on its input.
+func opens(s *syntax.Stmt) bool {
+	call, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(call.Args) == 0 {
+		return true
+	}
+	name := path.Base(call.Args[0].Lit())
+	return name == "xargs" || !slices.Contains(readers, name) && name != "sort" && name != "uniq" && name != "less" && name != "sed" && !strings.HasSuffix(name, "awk")
+}
+
+// listers look at a folder, and read nothing of what is in it.
+var listers = []string{"basename", "chmod", "chown", "dirname", "du", "echo", "ls", "printf", "readlink", "realpath", "stat", "test", "touch"}
