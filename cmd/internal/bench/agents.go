@@ -48,36 +48,39 @@ func (b *bench) agents(files, entries int) error {
 	write := map[string]any{"tool_name": "Write", "tool_use_id": "t", "tool_input": map[string]any{"file_path": fileName(0), "content": "x\n"}}
 	command := map[string]any{"tool_name": "Bash", "tool_use_id": "t", "tool_input": map[string]any{"command": "go vet ./... && go test -count=1 ./... 2>&1 | tail -n 20 >" + fileName(1)}}
 	n := 0
+	edited := func() error {
+		n++
+		if err := os.WriteFile(filepath.Join(r.dir, fileName(0)), fmt.Append(nil, n, "\n"), 0o600); err != nil {
+			return err
+		}
+		return r.event("PostToolUse", "after-tool", write, "")
+	}
 	moments := []struct {
 		what string
 		bar  time.Duration
 		say  func() error
+
+		sealed bool
 	}{
 		{"session start", 25 * time.Millisecond, func() error {
 			return r.event("SessionStart", "session-start", map[string]any{"source": "startup"}, "You are coder")
-		}},
-		{"before a tool, an edit, warm", 10 * time.Millisecond, func() error { return r.event("PreToolUse", "before-tool", write, "") }},
-		{"before a tool, a command, warm", 10 * time.Millisecond, func() error { return r.event("PreToolUse", "before-tool", command, "") }},
+		}, false},
+		{"before a tool, an edit, warm", 10 * time.Millisecond, func() error { return r.event("PreToolUse", "before-tool", write, "") }, false},
+		{"before a tool, a command, warm", 10 * time.Millisecond, func() error { return r.event("PreToolUse", "before-tool", command, "") }, false},
 		{"before a tool, an edit, cold", 25 * time.Millisecond, func() error {
 			if err := os.RemoveAll(filepath.Join(r.dir, ".git", "covenant", "cache")); err != nil {
 				return err
 			}
 			return r.event("PreToolUse", "before-tool", write, "")
-		}},
-		{"after a tool, an edit", 0, func() error {
-			n++
-			if err := os.WriteFile(filepath.Join(r.dir, fileName(0)), fmt.Append(nil, n, "\n"), 0o600); err != nil {
-				return err
-			}
-			return r.event("PostToolUse", "after-tool", write, "")
-		}},
-		{"stop, after an edit", 20 * time.Millisecond, func() error { return r.event("Stop", "stop", map[string]any{"stop_hook_active": false}, "") }},
+		}, false},
+		{"after a tool, an edit", 0, edited, false},
+		{"stop, after an edit", 20 * time.Millisecond, func() error { return r.event("Stop", "stop", map[string]any{"stop_hook_active": false}, "") }, true},
 	}
-	for i, m := range moments {
+	for _, m := range moments {
 		var took []time.Duration
 		for range 15 {
-			if i == len(moments)-1 { // there is something to seal each time
-				if err := moments[i-1].say(); err != nil {
+			if m.sealed { // there is something to seal each time
+				if err := edited(); err != nil {
 					return err
 				}
 			}
