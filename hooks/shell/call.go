@@ -67,6 +67,9 @@ func (a *analysis) choices(w *syntax.Word) [][]value {
 			return a.positional
 		}
 	}
+	if lists := a.fields(w); len(lists) > 0 {
+		return lists
+	}
 	values := a.values(w)
 	if !slices.ContainsFunc(values, func(v value) bool { return v.choice }) {
 		return [][]value{values}
@@ -213,6 +216,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 			a.script(words, redirs)
 		}
 		a.gitWithin(args, false)
+		a.outputs(b, args)
 		a.unknown(b, args, a.stdin(redirs))
 	}
 }

@@ -47,7 +47,7 @@ const (
 
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
-	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}}
+	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}, arrays: map[string][][]value{}}
 	a.dirs = []string{path.Clean(in.Dir)}
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
@@ -93,6 +93,8 @@ type analysis struct {
 	searched   bool                 // something is hidden that may be meant by any part of the text
 	carried    string               // what is guarded and the value of a variable names
 	vars       map[string][]string  // what variables may hold; nil: anything
+	arrays     map[string][][]value // what arrays may hold; nil: anything
+	still      bool                 // values of variables are not split
 	depth      int
 	texts      int
 	moved      string // a variable by which a command finds settings elsewhere
@@ -175,13 +177,17 @@ func (a *analysis) assigned(n syntax.Node) {
 			if n.Name == nil || n.Naked && n.Value == nil {
 				break
 			}
-			if n.Append || n.Array != nil || n.Index != nil {
+			if n.Array != nil || n.Index != nil {
+				a.array(n)
+				break
+			}
+			if n.Append {
 				set(n.Name.Value, nil, false)
 				break
 			}
 			values, known := []string{""}, true
 			if n.Value != nil {
-				values, known = texts(a.values(n.Value))
+				values, known = texts(a.unsplit(n.Value))
 			}
 			set(n.Name.Value, values, known)
 		case *syntax.ParamExp:

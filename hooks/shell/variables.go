@@ -100,7 +100,7 @@ func (a *analysis) assign(s *syntax.Assign, lasting bool) {
 	values := []value{{known: true}}
 	if s.Value != nil {
 		a.inside(s.Value)
-		values = a.values(s.Value)
+		values = a.unsplit(s.Value)
 	}
 	if s.Name == nil || s.Naked && s.Value == nil {
 		return
@@ -183,7 +183,7 @@ func (a *analysis) clause(c *syntax.DeclClause) {
 			continue
 		}
 		a.assign(s, true)
-		for _, v := range a.values(s.Value) {
+		for _, v := range a.unsplit(s.Value) {
 			words = append(words, value{text: s.Name.Value + "=" + v.text, known: v.known && s.Index == nil && s.Array == nil && !s.Append, pattern: s.Name.Value + "=" + v.pattern})
 		}
 	}
