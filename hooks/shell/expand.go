@@ -251,3 +251,34 @@ func (a *analysis) olds() []string {
 	slices.Sort(out)
 	return slices.Compact(out)
 }
+
+// scratch is a folder of which only that it is in no work tree is known.
+const scratch = "/tmp"
+
+// printed returns what a substitution is, where that is known: a new scratch place, or where the shell is.
+func (a *analysis) printed(c *syntax.CmdSubst) []value {
+	if len(c.Stmts) != 1 || len(c.Stmts[0].Redirs) > 0 {
+		return []value{{}}
+	}
+	call, ok := c.Stmts[0].Cmd.(*syntax.CallExpr)
+	if !ok || len(call.Assigns) > 0 || len(call.Args) > 4 {
+		return []value{{}}
+	}
+	words := make([]string, 0, len(call.Args))
+	for _, w := range call.Args {
+		words = append(words, w.Lit())
+	}
+	switch _, moved := a.vars["TMPDIR"]; {
+	case len(words) == 0 || a.functions[words[0]] != nil:
+	case words[0] == "mktemp" && !moved && !slices.ContainsFunc(words[1:], func(s string) bool {
+		return s != "-d" && s != "-q" && s != "-qd" && s != "-dq" && !strings.HasPrefix(path.Clean(s), scratch+"/")
+	}):
+		return []value{literal(scratch + "/mktemp")}
+	case !a.still && !a.lost && (slices.Equal(words, []string{"pwd"}) || slices.Equal(words, []string{"git", "rev-parse", "--show-toplevel"})):
+		if len(words) > 1 {
+			a.opaque("where the work tree begins")
+		}
+		return literals(a.dirs)
+	}
+	return []value{{}}
+}

@@ -137,7 +137,6 @@ func (a *analysis) programText(text string) {
 
 // folderReaders reads the call of a program that is known to read folders, or of one that lists them for another.
 func (a *analysis) folderReaders(name string, args []value) {
-	_, ops := grammar{}.read(args)
 	switch name {
 	case "ack", "ag", "cp", "gcp", "gtar", "curl", "install", "mv", "pax", "rsync", "scp", "tar", "wget", "zip":
 		a.wholes(args)
@@ -151,9 +150,10 @@ func (a *analysis) folderReaders(name string, args []value) {
 		options, ops := grammar{takes: "ABCDEefgjmMrtT", longs: "file= files glob= regexp= type="}.read(args)
 		a.searches(ops, given(options, "e f regexp file files"))
 	case "diff":
-		a.wholes(ops)
+		a.wholes(operands(args))
 	case "du", "fd", "fdfind", "find", "ls", "tree":
 		if a.feeds {
+			ops := operands(args)
 			if len(ops) == 0 {
 				ops = []value{literal(".")}
 			}

@@ -47,18 +47,21 @@ const (
 
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
-	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}, arrays: map[string][][]value{}}
+	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}, arrays: map[string][][]value{}, made: map[string]bool{}}
 	a.dirs = []string{path.Clean(in.Dir)}
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
 	}
 	a.text(command)
 	a.trapped()
-	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0) {
+	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0 || a.calls == 0) {
 		a.around("it moves " + a.moved + ", where settings and keys are")
 	}
+	if a.skips != "" && (a.acts || len(a.out.Hidden) > 0) {
+		a.around("it sets " + a.skips + ", by which a manager of hooks leaves out those that it starts, ours among them")
+	}
 	if a.searched {
-		a.search(command)
+		a.look(command)
 	}
 	if a.carried != "" && len(a.out.Hidden) > 0 {
 		a.around("it hides what it runs, and a variable names " + a.carried)
@@ -97,8 +100,11 @@ type analysis struct {
 	still      bool                 // values of variables are not split
 	depth      int
 	texts      int
-	moved      string // a variable by which a command finds settings elsewhere
-	acts       bool   // something of Git's or of ours runs that does not only read
+	made       map[string]bool // folders
+	skips      string          // a variable by which a manager of hooks starts none
+	search     search          // what find finds
+	moved      string          // a variable by which a command finds settings elsewhere
+	acts       bool            // something of Git's or of ours runs that does not only read
 }
 
 func (a *analysis) around(phrase string) {

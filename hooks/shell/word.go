@@ -15,6 +15,7 @@ type value struct {
 	known   bool   // text is all of it
 	glob    bool   // it has signs that stand for other names
 	choice  bool   // it is one of those that a variable may hold
+	found   bool   // it is what a search finds there
 	pattern string // where glob: text, with those signs quoted that stand for themselves
 }
 
@@ -93,7 +94,7 @@ func cross(left, right []value) []value {
 	out := make([]value, 0, len(left)*len(right))
 	for _, l := range left {
 		for _, r := range right {
-			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.pattern + r.pattern})
+			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.found || r.found, l.pattern + r.pattern})
 		}
 	}
 	return out
@@ -142,6 +143,8 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 		return out
 	case *syntax.ProcSubst:
 		return []value{a.substituted(p)}
+	case *syntax.CmdSubst:
+		return a.printed(p)
 	case *syntax.ExtGlob:
 		return []value{{glob: true}}
 	}
@@ -193,6 +196,8 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 		return firsts(lists, 0)
 	}
 	switch {
+	case name == "TMPDIR":
+		return []value{literal(scratch)}
 	case name == "OLDPWD":
 		a.opaque("a directory that it was in before")
 		return literals(a.olds())

@@ -81,7 +81,7 @@ var programs = map[string]program{
 	"truncate":   {grammar: grammar{takes: "rs", longs: "io-blocks no-create reference= size="}, operands: every},
 	"uniq":       {grammar: grammar{takes: "fsw", longs: "all-repeated check-chars= count group ignore-case repeated skip-chars= skip-fields= unique zero-terminated"}, operands: second},
 	"unix2dos":   {operands: every},
-	"unlink":     {operands: every},
+	"unlink":     {},
 	"unzip":      {grammar: grammar{takes: "dIOPx"}, into: "d"},
 	"vi":         {operands: every, hides: "what an editor does"},
 	"vim":        {operands: every, hides: "what an editor does"},
@@ -129,6 +129,11 @@ func (a *analysis) writer(name string, args []value) bool {
 		}
 	case folders:
 		all(ops, agent.Write{Folder: true})
+		for _, v := range ops {
+			if paths, _ := a.at(v); name == "mkdir" && len(paths) == 1 && len(a.made) < maxItems {
+				a.made[path.Clean(paths[0])] = true
+			}
+		}
 	case first:
 		all(ops[:min(len(ops), 1)], agent.Write{})
 	case second:
@@ -138,7 +143,9 @@ func (a *analysis) writer(name string, args []value) bool {
 	}
 	switch name {
 	case "rm":
-		all(ops, agent.Write{Tree: given(options, "r R recursive")})
+		all(ops, agent.Write{Tree: given(options, "r R recursive"), Gone: true})
+	case "unlink":
+		all(ops, agent.Write{Gone: true})
 	case "chmod", "chown", "chgrp":
 		a.modes(name, args)
 	case "sed":
@@ -244,12 +251,15 @@ func (a *analysis) copies(name string, options []option, ops []value) {
 		}
 		target, ops = ops[len(ops)-1], ops[:len(ops)-1]
 	}
+	if paths, _ := a.at(target); len(paths) == 1 && a.made[path.Clean(paths[0])] && !target.glob {
+		target = literal(target.text + "/") // it comes into the folder
+	}
 	if strings.Contains(target.text, ":") && (name == "scp" || name == "rsync") {
 		return // elsewhere
 	}
 	into := make([]string, 0, len(ops))
 	for _, v := range ops {
-		if !v.known || v.glob { // any name comes into it
+		if !v.known || v.glob || v.found { // any name comes into it
 			into, tree = nil, true
 			break
 		}
