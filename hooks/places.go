@@ -273,7 +273,7 @@ func searched(roots []string, w agent.Write) ([]string, error) {
 			}
 			found := within != "" || matches(d.Name())
 			switch {
-			case d.IsDir() && d.Name() == ".git" && w.Spared:
+			case d.IsDir() && w.Spared && d.Name() == ".git" && filepath.Dir(p) == filepath.Clean(r):
 				return fs.SkipDir
 			case d.IsDir() && d.Name() == ".git" && len(w.Names) == 0:
 				out = append(out, p)

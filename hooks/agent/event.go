@@ -253,7 +253,7 @@ type Write struct {
 	Into []string
 	Gone bool // it is removed
 	// Found: by a search that begins at Path. Of what is there it is all, or what has a name that one of the patterns Names matches, and what is below that.
-	// Spared: Git's own is left out of it.
+	// Spared: the .git in Path is left out of it.
 	Found  bool
 	Names  []string
 	Spared bool

@@ -310,6 +310,7 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		if name == "xargs" || name == "parallel" {
+			a.folderReaders(b, append(args[i+1:len(args):len(args)], literal("."))) // what is read is followed by more
 			if !slices.Contains(readers, b) && !a.onlyReads(args[i:]) {
 				a.hidden("what the input adds to a command")
 			}

@@ -14,6 +14,7 @@ import (
 type search struct {
 	names  []string
 	spared bool
+	top    bool // spared only where it begins at "."
 }
 
 // find reads find(1): what it runs for each file, and what it deletes.
@@ -37,6 +38,9 @@ func (a *analysis) find(name string, args []value, redirs []*syntax.Redirect) {
 	for i := range starts {
 		starts[i].found = true
 	}
+	if slices.ContainsFunc(args, func(v value) bool { return v.text == "-L" || v.text == "-follow" || v.text == "--follow" }) {
+		a.hidden("where the links that find follows lead")
+	}
 	if name == "find" {
 		a.search = expression(args[i:])
 	} else {
@@ -55,6 +59,9 @@ func (a *analysis) find(name string, args []value, redirs []*syntax.Redirect) {
 			}
 		case "-exec", "-execdir", "-ok", "-okdir", "-x", "-X", "--exec", "--exec-batch":
 			tail := forEach(args[i+1:], starts)
+			if name != "find" && !slices.ContainsFunc(args[i+1:], func(v value) bool { return strings.Contains(v.text, "{") }) {
+				tail = append(tail, starts...)
+			}
 			if !slices.ContainsFunc(tail[:min(1, len(tail))], func(v value) bool { return slices.Contains(listers, base(v.text)) }) {
 				a.wholes(starts)
 			}
@@ -154,6 +161,7 @@ func expression(args []value) search {
 		s.names = nil
 	}
 	s.spared = spared
+	s.top = slices.ContainsFunc(args, func(v value) bool { return strings.HasPrefix(v.text, "./.git") })
 	return s
 }
 
@@ -170,12 +178,15 @@ func prunes(all []clause) bool {
 			if len(c.inner) == 1 && !c.not && prunes(c.inner[0]) {
 				return true
 			}
-			return false
+			if c.not || !slices.ContainsFunc(c.inner, func(all []clause) bool { return len(all) == 1 && all[0].ofGit() }) {
+				return false
+			}
+			git = true
 		case c.not:
 			return false
 		case c.test.text == "-prune":
 			prune = true
-		case c.test.text == "-name" && c.arg.known && c.arg.text == ".git", (c.test.text == "-path" || c.test.text == "-wholename") && gitPath(c.arg) && !strings.HasSuffix(c.arg.text, "/*"):
+		case c.ofGit():
 			git = true
 		case c.test.text == "-type" && c.arg.text == "d":
 		default:
@@ -185,9 +196,14 @@ func prunes(all []clause) bool {
 	return git && prune
 }
 
+// ofGit reports whether a test is true of the git directory.
+func (c clause) ofGit() bool {
+	return !c.not && (c.test.text == "-name" && c.arg.known && c.arg.text == ".git" || (c.test.text == "-path" || c.test.text == "-wholename") && gitPath(c.arg) && !strings.HasSuffix(c.arg.text, "/*"))
+}
+
 // gitPath reports whether a pattern of paths is of the git directory, at the beginning or anywhere.
 func gitPath(v value) bool {
-	return v.known && slices.Contains([]string{"./.git", "./.git*", "./.git/*", "*/.git", "*/.git*", "*/.git/*", "*.git*", ".git"}, v.text)
+	return v.known && slices.Contains([]string{"./.git", "./.git*", "./.git/*", "*/.git", "*/.git*", "*/.git/*", "*.git*"}, v.text)
 }
 
 // namesOf are the patterns of names that all that alternatives find have; false where one finds files of any name.

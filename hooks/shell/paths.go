@@ -186,7 +186,7 @@ func (a *analysis) writes(v value, w agent.Write) {
 		w.Folder = true
 	}
 	if v.found {
-		w.Found, w.Names, w.Spared = true, a.search.names, a.search.spared && (!w.Tree || len(a.search.names) > 0)
+		w.Found, w.Names, w.Spared = true, a.search.names, a.search.spared && (!w.Tree || len(a.search.names) > 0) && (!a.search.top || v.text == "." || v.text == "./")
 		w.Tree = true
 	}
 	for _, p := range paths {

@@ -252,7 +252,9 @@ func (a *analysis) iterates(it *syntax.WordIter) {
 	}
 	for _, w := range it.Items {
 		for _, v := range a.values(w) {
-			b.value = v
+			if b.value = v; v.glob {
+				a.wholes([]value{v}) // what the loop does with each is not told
+			}
 			a.binds(it.Name.Value, b)
 		}
 	}
