@@ -134,11 +134,18 @@ func (b *bench) targets(dir string) (written []site, reads []agent.Named, err er
 			if !filepath.IsAbs(p) {
 				p = filepath.Join(dir, p)
 			}
-			reads = append(reads, agent.Named{Path: p, Whole: !agent.Lists(b.e.Tool)})
+			whole := !agent.Lists(b.e.Tool)
+			if i := strings.IndexAny(p, "*?[{"); i >= 0 && whole { // some tools take patterns
+				reads = append(reads, agent.Named{Path: filepath.Dir(p[:i] + "x"), Whole: true})
+			}
+			reads = append(reads, agent.Named{Path: p, Whole: whole})
 		}
 		if err != nil {
 			return nil, nil, err
 		}
+	}
+	if b.e.Kind == agent.Read && len(b.e.Paths) == 0 && !agent.Lists(b.e.Tool) { // a search of where it works
+		reads = append(reads, agent.Named{Path: dir, Whole: true})
 	}
 	for _, w := range b.out.Writes {
 		places, err := spread(w)
