@@ -25,6 +25,7 @@ type site struct {
 	final string // where a link there leads; path where there is none
 	// bare: only what is guarded counts; it is a folder, or it is not known whether it is written.
 	bare bool
+	gone bool // it is removed
 }
 
 var (
@@ -102,7 +103,7 @@ func siteAt(p string) (site, error) {
 
 // targets returns what a tool would write, and what it names and does not.
 func (b *bench) targets(dir string) (written []site, reads []agent.Named, err error) {
-	add := func(p string, bare bool) error {
+	add := func(p string, bare, gone bool) error {
 		if !filepath.IsAbs(p) {
 			p = dir + string(filepath.Separator) + p
 		}
@@ -110,7 +111,7 @@ func (b *bench) targets(dir string) (written []site, reads []agent.Named, err er
 		if err != nil {
 			return err
 		}
-		if s.bare = bare; len(written) >= maxSites {
+		if s.bare, s.gone = bare, gone; len(written) >= maxSites {
 			return errSites
 		}
 		written = append(written, s)
@@ -125,27 +126,38 @@ func (b *bench) targets(dir string) (written []site, reads []agent.Named, err er
 		}
 		switch b.e.Kind {
 		case agent.Edit:
-			err = add(p, false)
+			err = add(p, false, false)
 		case agent.MCP, agent.Other:
-			err = add(p, true)
+			err = add(p, true, false)
 		}
 		if b.e.Kind != agent.Edit {
 			if !filepath.IsAbs(p) {
 				p = filepath.Join(dir, p)
 			}
-			reads = append(reads, agent.Named{Path: p, Whole: !agent.Lists(b.e.Tool)})
+			whole := !agent.Lists(b.e.Tool)
+			if i := strings.IndexAny(p, "*?[{"); i >= 0 && whole { // some tools take patterns
+				reads = append(reads, agent.Named{Path: filepath.Dir(p[:i] + "x"), Whole: true})
+			}
+			reads = append(reads, agent.Named{Path: p, Whole: whole})
 		}
 		if err != nil {
 			return nil, nil, err
 		}
 	}
+	if b.e.Kind == agent.Read && len(b.e.Paths) == 0 && !agent.Lists(b.e.Tool) { // a search of where it works
+		reads = append(reads, agent.Named{Path: dir, Whole: true})
+	}
 	for _, w := range b.out.Writes {
 		places, err := spread(w)
+		if errors.Is(err, errSites) && w.Found && (w.Spared || len(w.Names) > 0) {
+			b.out.Hidden = append(b.out.Hidden, "which files find comes upon") // none of them is Git's own
+			continue
+		}
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, p := range places {
-			if err := add(p, w.Folder); err != nil {
+			if err := add(p, w.Folder, w.Gone); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -188,7 +200,7 @@ func spread(w agent.Write) ([]string, error) {
 	if len(w.Into) > 0 {
 		var names []string
 		for _, r := range roots {
-			if info, err := os.Stat(r); err != nil || !info.IsDir() {
+			if info, err := os.Stat(r); (err != nil || !info.IsDir()) && !strings.HasSuffix(r, "/") {
 				names = append(names, r)
 				continue
 			}
@@ -199,6 +211,9 @@ func spread(w agent.Write) ([]string, error) {
 		if roots = names; len(roots) > maxSites {
 			return nil, errSites
 		}
+	}
+	if w.Found {
+		return searched(roots, w)
 	}
 	var out []string
 	for _, r := range roots {
@@ -235,6 +250,61 @@ func spread(w agent.Write) ([]string, error) {
 			return nil, err
 		}
 		if len(out) == n {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// searched returns what find comes upon. Git's own objects are not looked at one by one: their folder stands for them, where one may have such a name.
+func searched(roots []string, w agent.Write) ([]string, error) {
+	var out []string
+	matches := func(name string) bool {
+		return len(w.Names) == 0 || slices.ContainsFunc(w.Names, func(pattern string) bool {
+			ok, err := filepath.Match(strings.ToLower(strings.ReplaceAll(pattern, "[!", "[^")), strings.ToLower(name))
+			return ok || err != nil
+		})
+	}
+	for _, r := range roots {
+		before := len(out)
+		within, n := "", 0 // a folder that was found
+		err := filepath.WalkDir(r, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil //nolint:nilerr // what can't be read can't be found either
+			}
+			if n++; n > maxWalked {
+				return errSites
+			}
+			if _, below := below(within, p); within == "" || !below {
+				within = ""
+			}
+			found := within != "" || matches(d.Name())
+			switch {
+			case d.IsDir() && w.Spared && d.Name() == ".git" && filepath.Dir(p) == filepath.Clean(r):
+				return fs.SkipDir
+			case d.IsDir() && d.Name() == ".git" && len(w.Names) == 0:
+				out = append(out, p)
+				return fs.SkipDir
+			case d.IsDir() && d.Name() == "objects" && filepath.Base(filepath.Dir(p)) == ".git":
+				if found || matches("0a") || matches(strings.Repeat("0a", 19)) || matches("pack") || matches("pack-"+strings.Repeat("0a", 20)+".pack") || matches("pack-"+strings.Repeat("0a", 20)+".idx") {
+					out = append(out, p)
+				}
+				return fs.SkipDir
+			case found && d.IsDir() && within == "" && p != r:
+				within = p
+			}
+			if found && !d.IsDir() {
+				out = append(out, p)
+			}
+			if len(out) > maxSites {
+				return errSites
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if len(out) == before && len(w.Names) == 0 && !w.Spared {
 			out = append(out, r)
 		}
 	}
@@ -308,13 +378,22 @@ func (b *bench) inTree(written []site) []string {
 		return nil
 	}
 	var out []string
+	b.removed = map[string]bool{}
+	gits := b.gitDirs()
 	for _, s := range written {
 		if s.bare {
 			continue
 		}
 		for _, p := range []string{s.path, s.final} {
+			if slices.ContainsFunc(gits, func(g string) bool { _, in := below(g, p); return in }) {
+				continue // in no commit
+			}
 			if rel, ok := below(work, p); ok && rel != "." && treeOf(filepath.Dir(p)) == work {
-				out = append(out, filepath.ToSlash(rel))
+				rel = filepath.ToSlash(rel)
+				if gone, again := b.removed[rel]; !again || gone {
+					b.removed[rel] = s.gone
+				}
+				out = append(out, rel)
 			}
 		}
 	}
@@ -347,12 +426,7 @@ func (b *bench) guarded(written []site, reads []agent.Named) string {
 			dirs = append(dirs, guard{filepath.Clean(hp), "hooks"})
 		}
 	}
-	gits := []string{repo.GitDir(), repo.CommonDir()}
-	for _, g := range gits {
-		if real, err := follow(g, true); err == nil && !slices.Contains(gits, real) {
-			gits = append(gits, real)
-		}
-	}
+	gits := b.gitDirs()
 	for _, s := range written {
 		for _, p := range []string{s.path, s.final} {
 			for _, g := range gits {
@@ -372,6 +446,17 @@ func (b *bench) guarded(written []site, reads []agent.Named) string {
 		return why
 	}
 	return b.guardedAtHome(written, reads)
+}
+
+// gitDirs are the repository's own folders, by every name.
+func (b *bench) gitDirs() []string {
+	gits := []string{b.s.Repo().GitDir(), b.s.Repo().CommonDir()}
+	for _, g := range gits {
+		if real, err := follow(g, true); err == nil && !slices.Contains(gits, real) {
+			gits = append(gits, real)
+		}
+	}
+	return gits
 }
 
 func quoted(p string) string { return "\"" + oneLine(strings.ToValidUTF8(p, "\uFFFD")) + "\"" }

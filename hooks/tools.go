@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,7 +43,9 @@ type bench struct {
 	acting *acting
 	why    error
 	out    agent.Effects // of a shell's command
-	clean  *redaction.Redactor
+	// removed says of paths of the work tree whether they are only removed.
+	removed map[string]bool
+	clean   *redaction.Redactor
 }
 
 // RunAgent does what is to do at a moment of an agent's, and returns what it is told. Where no repository is governed it does
@@ -247,7 +250,11 @@ func (b *bench) decide(ctx context.Context, written []site, paths []string, read
 		return "it goes around the gate: " + strings.Join(b.out.Around[:min(len(b.out.Around), 4)], "; "), []string{"no grant allows this; do it without that, or ask a person to do it"}, q
 	}
 	if why := b.guarded(written, reads); why != "" {
-		return why, []string{"no grant allows this; ask a person to do it"}, q
+		hints := []string{"no grant allows this; ask a person to do it"}
+		if slices.ContainsFunc(b.out.Writes, func(w agent.Write) bool { return w.Found && !w.Spared && len(w.Names) == 0 }) {
+			hints = append(hints, "say that find leaves Git's own out: find . -path ./.git -prune -o …; or which names it looks for: -name '*.log'")
+		}
+		return why, hints, q
 	}
 	tools := b.root.Policy.AgentTools()
 	if tools.RefuseHidden() && len(b.out.Hidden) > 0 {
@@ -323,18 +330,34 @@ func changes(paths []string) []pluginapi.Change {
 	return out
 }
 
-// committed leaves out the paths that Git ignores and does not track: no commit has them.
+// committed leaves out what no commit would have: the paths that Git ignores and does not track, and those that are removed and are neither there nor in the index.
 func (b *bench) committed(ctx context.Context, paths []string) []string {
 	repo, err := git.Open(ctx, git.Options{Dir: b.s.Repo().WorkTree(), Env: b.in.Env, Memory: provenance.MemoryFor(b.in.ConfigDir, b.in.lookup)})
 	if err != nil {
 		return paths
 	}
-	out, err := repo.Run(ctx, strings.NewReader(strings.Join(paths, "\x00")+"\x00"), "check-ignore", "-z", "--stdin")
-	if err != nil {
-		return paths // none is
+	left := paths
+	if out, err := repo.Run(ctx, strings.NewReader(strings.Join(paths, "\x00")+"\x00"), "check-ignore", "-z", "--stdin"); err == nil { // else none is
+		ignored := strings.Split(string(out), "\x00")
+		left = slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return slices.Contains(ignored, p) })
 	}
-	ignored := strings.Split(string(out), "\x00")
-	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return slices.Contains(ignored, p) })
+	var absent []string
+	for _, p := range left {
+		if _, err := os.Lstat(filepath.Join(b.workTree(), filepath.FromSlash(p))); b.removed[p] && errors.Is(err, fs.ErrNotExist) {
+			absent = append(absent, p)
+		}
+	}
+	if len(absent) == 0 {
+		return left
+	}
+	out, err := repo.Run(ctx, nil, slices.Concat([]string{"--literal-pathspecs", "ls-files", "-z", "--"}, absent)...)
+	if err != nil {
+		return left
+	}
+	tracked := strings.Split(string(out), "\x00")
+	return slices.DeleteFunc(slices.Clone(left), func(p string) bool {
+		return slices.Contains(absent, p) && !slices.ContainsFunc(tracked, func(t string) bool { return t == p || strings.HasPrefix(t, p+"/") })
+	})
 }
 
 // record writes the refusal into the ledger of who acts, where its key is here, and returns what to do about it.

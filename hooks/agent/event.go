@@ -251,6 +251,12 @@ type Write struct {
 	Folder bool
 	// Into are the names that come to be in Path where that is a folder; else Path itself is written.
 	Into []string
+	Gone bool // it is removed
+	// Found: by a search that begins at Path. Of what is there it is all, or what has a name that one of the patterns Names matches, and what is below that.
+	// Spared: the .git in Path is left out of it.
+	Found  bool
+	Names  []string
+	Spared bool
 }
 
 // IsMoment reports whether a command line may name this moment.

@@ -67,6 +67,9 @@ func (a *analysis) choices(w *syntax.Word) [][]value {
 			return a.positional
 		}
 	}
+	if lists := a.fields(w); len(lists) > 0 {
+		return lists
+	}
 	values := a.values(w)
 	if !slices.ContainsFunc(values, func(v value) bool { return v.choice }) {
 		return [][]value{values}
@@ -201,7 +204,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 		}
 		a.run(rest, redirs)
 	case b == "find" || b == "fd" || b == "fdfind":
-		a.find(args, redirs)
+		a.find(b, args, redirs)
 	case slices.Contains(wrappers, b):
 		a.wrapped(b, args, redirs)
 	case interprets:
@@ -213,6 +216,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 			a.script(words, redirs)
 		}
 		a.gitWithin(args, false)
+		a.outputs(b, args)
 		a.unknown(b, args, a.stdin(redirs))
 	}
 }
@@ -248,56 +252,6 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 		for _, v := range args {
 			if isNoVerify(v.text) {
 				a.around("--no-verify")
-			}
-		}
-	}
-}
-
-// find reads find(1): what it runs for each file, and what it deletes.
-func (a *analysis) find(args []value, redirs []*syntax.Redirect) {
-	var starts []value
-	for i := 0; i < len(args); i++ {
-		v := args[i]
-		if strings.HasPrefix(v.text, "-") || v.text == "(" || v.text == "!" {
-			break
-		}
-		starts = append(starts, v)
-	}
-	if len(starts) == 0 {
-		starts = []value{literal(".")}
-	}
-	for i, v := range args {
-		switch v.text {
-		case "-delete":
-			for _, s := range starts {
-				a.writes(s, agent.Write{Tree: true})
-			}
-		case "-fprint", "-fprint0", "-fls", "-fprintf":
-			if i+1 < len(args) {
-				a.writes(args[i+1], agent.Write{})
-			}
-		case "-exec", "-execdir", "-ok", "-okdir", "-x", "-X", "--exec", "--exec-batch":
-			var tail []value
-			for _, w := range args[i+1:] {
-				if w.text == ";" || w.text == "+" {
-					break
-				}
-				if strings.Contains(w.text, "{}") {
-					tail = append(tail, starts...)
-					continue
-				}
-				tail = append(tail, w)
-			}
-			before := len(a.out.Writes)
-			if !slices.ContainsFunc(tail[:min(1, len(tail))], func(v value) bool { return slices.Contains(listers, base(v.text)) }) {
-				a.wholes(starts)
-			}
-			a.within(func() {
-				a.lost = a.lost || strings.HasSuffix(v.text, "dir") // it works in any folder below
-				a.run(tail, redirs)
-			})
-			for j := before; j < len(a.out.Writes); j++ {
-				a.out.Writes[j].Tree = true
 			}
 		}
 	}
@@ -356,9 +310,8 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		if name == "xargs" || name == "parallel" {
-			if slices.Contains(readers, b) {
-				a.opaque("what the input adds to a command")
-			} else {
+			a.folderReaders(b, append(args[i+1:len(args):len(args)], literal("."))) // what is read is followed by more
+			if !slices.Contains(readers, b) && !a.onlyReads(args[i:]) {
 				a.hidden("what the input adds to a command")
 			}
 			if in != nil {

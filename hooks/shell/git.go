@@ -124,7 +124,7 @@ var gitPrograms = map[string]struct {
 	"diagnose":       {program{grammar: grammar{takes: "os", longs: "mode= output-directory= suffix="}, into: "o output-directory"}, ""},
 	"difftool":       {program{grammar: grammar{takes: "tx", longs: "extcmd= tool="}, runs: "x extcmd"}, ""},
 	"fast-export":    {program{grammar: grammar{longs: "export-marks= import-marks="}, writes: "export-marks"}, ""},
-	"format-patch":   {program{grammar: grammar{takes: "o", longs: "output= output-directory="}, writes: "output", into: "o output-directory"}, ""},
+	"format-patch":   {program{grammar: grammar{takes: "o", longs: "output= output-directory= stdout"}, writes: "output", into: "o output-directory"}, ""},
 	"grep":           {program{grammar: grammar{takes: "ABCefm", may: "O", longs: "open-files-in-pager"}, runs: "O open-files-in-pager"}, "e"},
 	"init":           {program{grammar: grammar{takes: "b", longs: "initial-branch= object-format= ref-format= separate-git-dir= shared template="}, operands: folders}, ""},
 	"ls-remote":      {program{grammar: grammar{takes: "o", longs: "exec= server-option= sort= upload-pack="}, runs: "exec upload-pack"}, ""},
@@ -209,6 +209,10 @@ func (a *analysis) subcommand(name string, args []value) {
 	case "for-each-repo":
 		_, words := grammar{longs: "config=", early: true}.read(args)
 		a.git(words)
+	case "format-patch":
+		if folders, _ := has(options, "o output-directory"); !given(options, "output stdout") {
+			a.numbered(append(folders, literal(".")), "/0001-.patch")
+		}
 	case "bundle":
 		if len(operands) > 1 && operands[0].text == "create" {
 			a.writes(operands[1], agent.Write{})

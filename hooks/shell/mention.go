@@ -88,8 +88,8 @@ func (a *analysis) touches(v value) {
 	}
 }
 
-// search looks in a command that hides something for what is guarded.
-func (a *analysis) search(command string) {
+// look looks in a command that hides something for what is guarded.
+func (a *analysis) look(command string) {
 	if n := names(command); n != "" {
 		a.around("it hides what it runs, and names " + n)
 	}

@@ -132,11 +132,12 @@ func (a *analysis) cd(args []value) {
 	case v.text == "-" && v.known || v.text != "" && strings.Trim(v.text, "+-0123456789") == "":
 		a.back()
 	case !v.known || v.glob || v.text == "":
-		a.lost = true
+		a.lost, a.away = true, true
 	default:
 		relative := !strings.HasPrefix(v.text, "/") && !strings.HasPrefix(v.text, ".")
 		a.reads(v)
 		a.dirs, _ = a.at(v)
+		a.away = a.away && !strings.HasPrefix(v.text, "/")
 		a.lost = a.lost && !strings.HasPrefix(v.text, "/") || relative && a.cdpath
 		if slices.ContainsFunc(a.dirs, func(d string) bool { return len(d) > maxPath }) {
 			a.dirs, a.lost = nil, true
@@ -146,13 +147,13 @@ func (a *analysis) cd(args []value) {
 
 // passes notes where the shell is: it may come back, and a trap may run there.
 func (a *analysis) passes() {
-	p := place{a.seen, a.strayed}.or(a.place)
+	p := place{a.seen, a.strayed, false}.or(a.place)
 	a.seen, a.strayed = p.dirs, p.lost
 }
 
 // back reads a return to a directory: one that it was in, or one that it was in before the command.
 func (a *analysis) back() {
-	a.place = a.or(place{a.seen, true})
+	a.place = a.or(place{a.seen, true, false})
 }
 
 // devices take what is written and keep none of it. Not all below /dev is one: /dev/shm is a folder.
@@ -180,6 +181,13 @@ func (a *analysis) writes(v value, w agent.Write) {
 	paths, certain := a.at(v)
 	if !certain {
 		a.hidden("which file is written")
+	}
+	if a.away && !strings.HasPrefix(v.text, "/") { // only what is guarded counts
+		w.Folder = true
+	}
+	if v.found {
+		w.Found, w.Names, w.Spared = true, a.search.names, a.search.spared && (!w.Tree || len(a.search.names) > 0) && (!a.search.top || v.text == "." || v.text == "./")
+		w.Tree = true
 	}
 	for _, p := range paths {
 		if len(a.out.Writes) >= maxItems {

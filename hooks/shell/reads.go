@@ -137,10 +137,35 @@ func (a *analysis) programText(text string) {
 
 // folderReaders reads the call of a program that is known to read folders, or of one that lists them for another.
 func (a *analysis) folderReaders(name string, args []value) {
-	_, ops := grammar{}.read(args)
 	switch name {
-	case "ack", "ag", "cp", "gcp", "gtar", "curl", "install", "mv", "pax", "rsync", "scp", "tar", "wget", "zip":
+	case "ack", "ag", "pax", "zip":
 		a.wholes(args)
+	case "cp", "gcp", "install", "rsync", "scp":
+		options, ops := programs[strings.TrimPrefix(name, "g")].read(args)
+		if name == "rsync" || name == "scp" || !given(options, "t target-directory") {
+			ops = ops[:max(0, len(ops)-1)] // it is written
+		}
+		a.wholes(ops)
+	case "curl", "wget":
+		for _, v := range args {
+			if i := strings.Index(v.text, "file:"); i >= 0 {
+				a.takes(local(v.from(i)), true) // it may stand for several
+			}
+		}
+	case "gtar", "tar":
+		options, ops := programs["tar"].read(bundled(args))
+		if given(options, "x extract get t list d diff compare") && !given(options, "c create r append u update A catenate concatenate") {
+			return
+		}
+		a.within(func() {
+			dirs, _ := has(options, "C directory")
+			for i, v := range dirs {
+				if a.cd([]value{v}); i > 0 { // which operand is where is not told
+					a.wholes(dirs)
+				}
+			}
+			a.wholes(ops)
+		})
 	case "egrep", "fgrep", "grep", "zgrep":
 		options, ops := grammar{takes: "ABCDdefm", longs: "after-context= before-context= color= context= dereference-recursive directories= exclude= exclude-dir= exclude-from= file= include= max-count= recursive regexp="}.read(args)
 		if how, _ := has(options, "d directories"); !given(options, "r R recursive dereference-recursive") && !slices.ContainsFunc(how, func(v value) bool { return v.text == "recurse" }) {
@@ -151,9 +176,10 @@ func (a *analysis) folderReaders(name string, args []value) {
 		options, ops := grammar{takes: "ABCDEefgjmMrtT", longs: "file= files glob= regexp= type="}.read(args)
 		a.searches(ops, given(options, "e f regexp file files"))
 	case "diff":
-		a.wholes(ops)
+		a.wholes(operands(args))
 	case "du", "fd", "fdfind", "find", "ls", "tree":
 		if a.feeds {
+			ops := operands(args)
 			if len(ops) == 0 {
 				ops = []value{literal(".")}
 			}

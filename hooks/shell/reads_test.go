@@ -23,13 +23,13 @@ func TestWholes(t *testing.T) {
 	for _, command := range []string{
 		`cp -r ~/.config /tmp/c`, `rsync -a ~/.config/ /tmp/c/`, `tar cf /tmp/t ~/.config`, `tar cf /tmp/t -C ~/.config .`, `tar cf - --directory=$HOME/.config .`, `zip -r /tmp/z.zip ~/.config`, `grep -r "" ~/.config`, `grep -rn x ~/.config`, `grep -R -e x -- ~/.config`, `rg x ~/.config`, `cd ~/.config && rg x`, `cd ~/.config && grep -r x`, `cd && cp -r .config /tmp/c`, `cd; tar cf /tmp/t .config`,
 		`find ~/.config -type f -exec cat {} +`, `find ~/.config -exec cp {} /tmp ';'`, `find ~/.config -type f | xargs cat`, `find ~/.config -type f | grep keys | xargs cat`, `find ~/.config -type f | while read f; do cat "$f"; done`, `cat $(find ~/.config -type f)`, `for f in $(find ~/.config -type f); do cat $f; done`, `cd ~/.config && find . -type f | cpio -o`, `find ~/.config -type f | tar cf /tmp/t -T -`,
-		`scp -r ~/.config x:`, `git grep --no-index "" ~/.config`, `git -C ~/.config grep --no-index x`, `git diff --no-index /dev/null ~/.config`, `diff -r /tmp ~/.config`, `7z a /tmp/x ~/.config`, `sudo cp -r ~/.config /tmp/c`, `bash -c 'cp -r ~/.config /tmp/c'`, `python3 -c "import shutil; shutil.copytree('/h/.config','/tmp/c')"`, "python3 - <<'E'\nimport os\nos.listdir(os.path.expanduser('~/.config'))\nE", `docker run -v ~/.config:/c x`, `docker run -v $HOME/.config:/c x`, `foo --dir=$HOME/.config`, `foo -C$HOME/.config`, `env -C / cp -r h/.config /tmp/c`, `xargs -a x cp -r ~/.config`,
+		`scp -r ~/.config x:`, `git grep --no-index "" ~/.config`, `git -C ~/.config grep --no-index x`, `git diff --no-index /dev/null ~/.config`, `diff -r /tmp ~/.config`, `7z a /tmp/x ~/.config`, `sudo cp -r ~/.config /tmp/c`, `bash -c 'cp -r ~/.config /tmp/c'`, `python3 -c "import shutil; shutil.copytree('/h/.config','/tmp/c')"`, "python3 - <<'E'\nimport os\nos.listdir(os.path.expanduser('~/.config'))\nE", `docker run -v ~/.config:/c x`, `docker run -v $HOME/.config:/c x`, `foo --dir=$HOME/.config`, `foo -C$HOME/.config`, `env -C / cp -r h/.config /tmp/c`, `xargs -a x cp -r ~/.config`, `tar c ~/.config`, `tar -C / -c h/.config`, `tar -cf t -C / x -C ~/.config .`, `cp -t /tmp -r ~/.config`, `rsync -a ~/.config x:`, `curl "file://$HOME/.config/{a,b}"`,
 	} {
 		if _, whole := read(command, "/h/.config"); !whole {
 			t.Errorf("%s reads only %+v", command, effects(command).Reads)
 		}
 	}
-	for _, command := range []string{`ls -la ~/.config`, `du -sh ~/.config`, `stat ~/.config`, `cd ~/.config`, `cd ~/.config && ls`, `test -d ~/.config`, `[ -d ~/.config ]`, `find ~/.config -name x`, `find ~/.config -name x | head`, `ls ~/.config | grep x`, `echo ~/.config`, `grep x ~/.config`, `mkdir -p ~/.config`, `grep -r ~/.config src`, `find ~/.config -exec stat {} +`, `tree ~/.config`, `realpath ~/.config`} {
+	for _, command := range []string{`ls -la ~/.config`, `du -sh ~/.config`, `stat ~/.config`, `cd ~/.config`, `cd ~/.config && ls`, `test -d ~/.config`, `[ -d ~/.config ]`, `find ~/.config -name x`, `find ~/.config -name x | head`, `ls ~/.config | grep x`, `echo ~/.config`, `grep x ~/.config`, `mkdir -p ~/.config`, `grep -r ~/.config src`, `find ~/.config -exec stat {} +`, `cp src/x ~/.config`, `cp -t ~/.config x`, `scp x:a ~/.config`, `rsync x:a ~/.config`, `tar xf x -C ~/.config`, `tar tf x`, `install x ~/.config`, `wget -P ~/.config http://x/a`, `curl --output-dir ~/.config -O http://x/a`, `tree ~/.config`, `realpath ~/.config`} {
 		if _, whole := read(command, "/h/.config"); whole {
 			t.Errorf("%s is taken to read it as a whole", command)
 		}
@@ -56,6 +56,9 @@ func TestNamed(t *testing.T) {
 	}
 	if _, whole := read(`curl "file://$HOME/.conf{i}g/covenant/keys/ada"`, "/h"); !whole {
 		t.Error("a URL that stands for several does not read the folder")
+	}
+	if got := effects(`for d in ~/.conf*; do cp -r $d /tmp; done`).Reads; !slices.ContainsFunc(got, func(n agent.Named) bool { return n.Glob && n.Whole && n.Path == "/h/.conf*" }) {
+		t.Errorf("the pattern of a loop is lost: %+v", got)
 	}
 	if got := effects(`cat ~/.config/covenant/k*/ada`).Reads; !slices.ContainsFunc(got, func(n agent.Named) bool { return n.Glob && n.Path == "/h/.config/covenant/k*/ada" }) {
 		t.Errorf("a pattern is lost: %+v", got)

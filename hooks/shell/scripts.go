@@ -328,6 +328,14 @@ func interpreterOf(name string) (grammar, bool) {
 // interpreter reads the call of a program that is given another program.
 func (a *analysis) interpreter(name string, g grammar, args []value, redirs []*syntax.Redirect) {
 	in := a.stdin(redirs)
+	if text, rest, ok := ownText(name, g, args, in); ok && onlyLooks(name, text) && !slices.ContainsFunc(rest, func(v value) bool { return strings.ContainsAny(v.text, "|<>") }) {
+		a.programText(text)
+		a.wholes(rest)
+		if slices.ContainsFunc(rest, func(v value) bool { return !v.known }) {
+			a.opaque("what " + name + " reads")
+		}
+		return
+	}
 	a.unknown(name, args, in)
 	for _, v := range args {
 		a.programText(v.text)

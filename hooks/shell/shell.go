@@ -47,18 +47,21 @@ const (
 
 // Effects tells what a command would do.
 func Effects(command string, in Surroundings) agent.Effects {
-	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}}
+	a := &analysis{in: in, vars: map[string][]string{}, functions: map[string][]*syntax.Stmt{}, aliases: map[string][]string{}, running: map[string]int{}, substs: map[*syntax.ProcSubst]value{}, files: map[string][]value{}, taken: map[agent.Named]bool{}, arrays: map[string][][]value{}, made: map[string]bool{}}
 	a.dirs = []string{path.Clean(in.Dir)}
 	if in.Dir == "" {
 		a.dirs, a.lost = nil, true
 	}
 	a.text(command)
 	a.trapped()
-	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0) {
+	if a.moved != "" && (a.acts || len(a.out.Hidden) > 0 || a.calls == 0) {
 		a.around("it moves " + a.moved + ", where settings and keys are")
 	}
+	if a.skips != "" && (a.acts || len(a.out.Hidden) > 0) {
+		a.around("it sets " + a.skips + ", by which a manager of hooks leaves out those that it starts, ours among them")
+	}
 	if a.searched {
-		a.search(command)
+		a.look(command)
 	}
 	if a.carried != "" && len(a.out.Hidden) > 0 {
 		a.around("it hides what it runs, and a variable names " + a.carried)
@@ -93,10 +96,15 @@ type analysis struct {
 	searched   bool                 // something is hidden that may be meant by any part of the text
 	carried    string               // what is guarded and the value of a variable names
 	vars       map[string][]string  // what variables may hold; nil: anything
+	arrays     map[string][][]value // what arrays may hold; nil: anything
+	still      bool                 // values of variables are not split
 	depth      int
 	texts      int
-	moved      string // a variable by which a command finds settings elsewhere
-	acts       bool   // something of Git's or of ours runs that does not only read
+	made       map[string]bool // folders
+	skips      string          // a variable by which a manager of hooks starts none
+	search     search          // what find finds
+	moved      string          // a variable by which a command finds settings elsewhere
+	acts       bool            // something of Git's or of ours runs that does not only read
 }
 
 func (a *analysis) around(phrase string) {
@@ -175,13 +183,17 @@ func (a *analysis) assigned(n syntax.Node) {
 			if n.Name == nil || n.Naked && n.Value == nil {
 				break
 			}
-			if n.Append || n.Array != nil || n.Index != nil {
+			if n.Array != nil || n.Index != nil {
+				a.array(n)
+				break
+			}
+			if n.Append {
 				set(n.Name.Value, nil, false)
 				break
 			}
 			values, known := []string{""}, true
 			if n.Value != nil {
-				values, known = texts(a.values(n.Value))
+				values, known = texts(a.unsplit(n.Value))
 			}
 			set(n.Name.Value, values, known)
 		case *syntax.ParamExp:

@@ -11,8 +11,11 @@ import (
 
 // gateless are variables by which hooks are turned off, or Git is given another repository or configuration; GIT_CONFIG* are, too.
 var gateless = []string{
-	"GIT_COMMON_DIR", "GIT_DIR", "GIT_EXEC_PATH", "GIT_NAMESPACE", "GIT_NOTES_REF", "GIT_TEMPLATE_DIR", "HUSKY", "HUSKY_SKIP_HOOKS", "LEFTHOOK", "LEFTHOOK_EXCLUDE", "PRE_COMMIT_ALLOW_NO_CONFIG", "SKIP",
+	"GIT_COMMON_DIR", "GIT_DIR", "GIT_EXEC_PATH", "GIT_NAMESPACE", "GIT_NOTES_REF", "GIT_TEMPLATE_DIR",
 }
+
+// managers are variables by which managers of hooks leave hooks out: ours, where they start those.
+var managers = []string{"HUSKY", "HUSKY_SKIP_HOOKS", "LEFTHOOK", "LEFTHOOK_EXCLUDE", "PRE_COMMIT_ALLOW_NO_CONFIG", "SKIP"}
 
 // A binding is what happens to a variable.
 type binding struct {
@@ -50,9 +53,9 @@ func (a *analysis) binds(name string, b binding) {
 		if name == "HOME" && !b.gone && v.known && v.text == a.in.Home {
 			return
 		}
-		if a.moved = name; b.lasting {
-			a.around("it moves " + name + ", where settings and keys are")
-		}
+		a.moved = name
+	case slices.Contains(managers, name) && !b.gone:
+		a.skips = name
 	case name == "GIT_WORK_TREE":
 		a.reads(v)
 		a.writes(v, agent.Write{Folder: true})
@@ -100,7 +103,7 @@ func (a *analysis) assign(s *syntax.Assign, lasting bool) {
 	values := []value{{known: true}}
 	if s.Value != nil {
 		a.inside(s.Value)
-		values = a.values(s.Value)
+		values = a.unsplit(s.Value)
 	}
 	if s.Name == nil || s.Naked && s.Value == nil {
 		return
@@ -183,7 +186,7 @@ func (a *analysis) clause(c *syntax.DeclClause) {
 			continue
 		}
 		a.assign(s, true)
-		for _, v := range a.values(s.Value) {
+		for _, v := range a.unsplit(s.Value) {
 			words = append(words, value{text: s.Name.Value + "=" + v.text, known: v.known && s.Index == nil && s.Array == nil && !s.Append, pattern: s.Name.Value + "=" + v.pattern})
 		}
 	}

@@ -7,14 +7,21 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// A place is where a command may run: in one of the directories, or, where lost says so, anywhere.
+// A place is where a command may run: in one of the directories, or, where lost says so, anywhere; where away says so in none of them, as far as is known.
 type place struct {
 	dirs []string
 	lost bool
+	away bool
 }
 
 func (p place) or(q place) place {
-	out := place{slices.Clone(p.dirs), p.lost || q.lost}
+	out := place{slices.Clone(p.dirs), p.lost || q.lost, p.away && q.away}
+	switch {
+	case len(p.dirs) == 0 && !p.lost: // nothing runs there
+		out.away = q.away
+	case len(q.dirs) == 0 && !q.lost:
+		out.away = p.away
+	}
 	for _, d := range q.dirs {
 		if !slices.Contains(out.dirs, d) {
 			out.dirs = append(out.dirs, d)
@@ -232,7 +239,7 @@ func (a *analysis) perhapsGiven(args []value) {
 // trapped reads traps again: they run wherever the shell is then.
 func (a *analysis) trapped() {
 	for i := 0; i < len(a.traps); i++ {
-		a.place = a.or(place{a.seen, a.strayed})
+		a.place = a.or(place{a.seen, a.strayed, false})
 		a.given(literal(a.traps[i]), "what a trap runs")
 	}
 }
@@ -245,7 +252,9 @@ func (a *analysis) iterates(it *syntax.WordIter) {
 	}
 	for _, w := range it.Items {
 		for _, v := range a.values(w) {
-			b.value = v
+			if b.value = v; v.glob {
+				a.wholes([]value{v}) // what the loop does with each is not told
+			}
 			a.binds(it.Name.Value, b)
 		}
 	}

@@ -15,11 +15,29 @@ type value struct {
 	known   bool   // text is all of it
 	glob    bool   // it has signs that stand for other names
 	choice  bool   // it is one of those that a variable may hold
+	found   bool   // it is what a search finds there
 	pattern string // where glob: text, with those signs quoted that stand for themselves
 }
 
-// values returns what a word may be: several where braces or variables say so. What is not known has the parts that are.
+// values returns what a word may be: several where braces, arrays or variables say so. What is not known has the parts that are.
 func (a *analysis) values(w *syntax.Word) []value {
+	if w != nil && len(w.Parts) <= maxParts {
+		if lists := a.fields(w); lists != nil {
+			return slices.Concat(lists...)
+		}
+	}
+	return a.word(w)
+}
+
+// unsplit is values where no value of a variable is split, as in an assignment.
+func (a *analysis) unsplit(w *syntax.Word) []value {
+	before := a.still
+	a.still = true
+	defer func() { a.still = before }()
+	return a.word(w)
+}
+
+func (a *analysis) word(w *syntax.Word) []value {
 	if w == nil {
 		return []value{{known: true}}
 	}
@@ -35,12 +53,16 @@ func (a *analysis) values(w *syntax.Word) []value {
 	if split := (&syntax.Word{Parts: append([]syntax.WordPart(nil), w.Parts...)}); syntax.SplitBraces(split) {
 		w = split
 	}
-	out := a.parts(w.Parts, true)
-	for i, v := range out {
-		if v.known && (v.text == "~" || strings.HasPrefix(v.text, "~/")) && unquotedTilde(w) && a.in.Home != "" {
-			out[i].text, out[i].pattern = a.in.Home+v.text[1:], a.in.Home+v.pattern[1:]
-		} else if strings.HasPrefix(v.text, "~") && unquotedTilde(w) && v.text != "~" && !strings.HasPrefix(v.text, "~/") {
-			out[i].known = false
+	found := a.parts(w.Parts, true)
+	if !unquotedTilde(w) {
+		return found
+	}
+	out := make([]value, 0, len(found))
+	for _, v := range found {
+		if strings.HasPrefix(v.text, "~") {
+			out = append(out, a.tilde(v)...)
+		} else {
+			out = append(out, v)
 		}
 	}
 	return out
@@ -72,7 +94,7 @@ func cross(left, right []value) []value {
 	out := make([]value, 0, len(left)*len(right))
 	for _, l := range left {
 		for _, r := range right {
-			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.pattern + r.pattern})
+			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.found || r.found, l.pattern + r.pattern})
 		}
 	}
 	return out
@@ -121,6 +143,8 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 		return out
 	case *syntax.ProcSubst:
 		return []value{a.substituted(p)}
+	case *syntax.CmdSubst:
+		return a.printed(p)
 	case *syntax.ExtGlob:
 		return []value{{glob: true}}
 	}
@@ -129,6 +153,14 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 
 // param returns what a variable may hold, where it is given its values in the command itself.
 func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
+	if p.Param != nil && p.Exp != nil && !p.Excl && !p.Length && p.Index == nil {
+		if out, read := a.edited(p); read {
+			return out
+		}
+	}
+	if p.Param != nil && p.Index != nil && p.Exp == nil && p.Repl == nil && p.Slice == nil && !p.Excl && !p.Length {
+		return a.indexed(p, unquoted)
+	}
 	if p.Param == nil || p.Excl || p.Length || p.Width || p.IsSet || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Exp != nil || p.Names != 0 || p.Flags != nil || p.NestedParam != nil {
 		return []value{{}}
 	}
@@ -150,7 +182,7 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 	if values := a.vars[name]; len(values) > 0 {
 		out := make([]value, 0, len(values))
 		for _, s := range values {
-			if _, split := a.vars["IFS"]; unquoted && (split || strings.ContainsAny(s, " \t\n*?[")) { // it may be split, or stand for other names
+			if _, split := a.vars["IFS"]; unquoted && !a.still && (split || strings.ContainsAny(s, " \t\n*?[")) { // it may be split, or stand for other names
 				return []value{{text: s}}
 			}
 			out = append(out, literal(s))
@@ -160,17 +192,69 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 	if _, set := a.vars[name]; set {
 		return []value{{}}
 	}
+	if lists := a.arrays[name]; len(lists) > 0 {
+		return firsts(lists, 0)
+	}
 	switch {
+	case name == "TMPDIR":
+		return []value{literal(scratch)}
+	case name == "OLDPWD":
+		a.opaque("a directory that it was in before")
+		return literals(a.olds())
 	case name == "HOME" && a.in.Home != "":
 		return []value{literal(a.in.Home)}
 	case name == "PWD" && !a.lost && len(a.dirs) > 0:
-		out := make([]value, 0, len(a.dirs))
-		for _, d := range a.dirs {
-			out = append(out, literal(d))
-		}
-		return chosen(out)
+		return literals(a.dirs)
 	}
 	return []value{{}}
+}
+
+// indexed returns what an element of an array may be, or all of them joined.
+func (a *analysis) indexed(p *syntax.ParamExp, unquoted bool) []value {
+	lists := a.arrays[p.Param.Value]
+	if n, err := strconv.Atoi(indexOf(p)); err == nil && n >= 0 {
+		return firsts(lists, n)
+	}
+	if !elements(p) || len(lists) == 0 {
+		return []value{{}}
+	}
+	var out []value
+	for _, list := range lists {
+		words, known := make([]string, 0, len(list)), true
+		for _, v := range list {
+			words, known = append(words, v.text), known && v.known
+		}
+		if _, split := a.vars["IFS"]; split && indexOf(p) == "*" {
+			known = false
+		}
+		v := literal(strings.Join(words, " "))
+		v.known = known && !unquoted
+		out = append(out, v)
+	}
+	return chosen(out)
+}
+
+// firsts are the nth elements of lists.
+func firsts(lists [][]value, n int) []value {
+	var out []value
+	for _, list := range lists {
+		if n < len(list) {
+			out = append(out, list[n])
+		}
+	}
+	if out == nil {
+		return []value{{}}
+	}
+	return chosen(out)
+}
+
+// literals are texts of which there is one at a time.
+func literals(texts []string) []value {
+	out := make([]value, 0, len(texts))
+	for _, s := range texts {
+		out = append(out, literal(s))
+	}
+	return chosen(out)
 }
 
 // chosen marks values of which there is one at a time.

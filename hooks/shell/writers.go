@@ -33,7 +33,7 @@ var programs = map[string]program{
 	"chmod":      {},
 	"chown":      {},
 	"cp":         {grammar: grammar{takes: "St", longs: "archive attributes-only backup copy-contents dereference force link no-clobber no-dereference no-preserve= no-target-directory one-file-system parents preserve recursive reflink remove-destination sparse= strip-trailing-slashes suffix= symbolic-link target-directory= update verbose"}},
-	"csplit":     {grammar: grammar{takes: "bfn"}, hides: "the name of what is written"},
+	"csplit":     {grammar: grammar{takes: "bfn", longs: "digits= elide-empty-files keep-files prefix= quiet silent suffix-format= suppress-matched"}},
 	"curl":       {grammar: grammar{takes: "AbcCdDeEFhHKmoPQrtTuUwxXyYz", longs: "alt-svc= config= cookie= cookie-jar= data= data-binary= dump-header= etag-save= fail form= header= hsts= insecure json= libcurl= location max-time= output= output-dir= proxy= remote-header-name remote-name remote-name-all request= retry= show-error silent stderr= trace= trace-ascii= upload-file= url= user= user-agent= write-out="}, writes: "o output D dump-header c cookie-jar alt-svc etag-save hsts libcurl stderr trace trace-ascii", into: "output-dir"},
 	"dd":         {},
 	"dos2unix":   {operands: every},
@@ -71,7 +71,7 @@ var programs = map[string]program{
 	"shred":      {grammar: grammar{takes: "ns", longs: "exact force iterations= random-source= remove size= verbose zero"}, operands: every},
 	"shuf":       {grammar: grammar{takes: "ino", longs: "echo head-count= input-range= output= random-source= repeat zero-terminated"}, writes: "o output"},
 	"sort":       {grammar: grammar{takes: "kotST", longs: "batch-size= buffer-size= check compress-program= debug dictionary-order field-separator= files0-from= general-numeric-sort human-numeric-sort ignore-case ignore-leading-blanks ignore-nonprinting key= merge month-sort numeric-sort output= parallel= random-sort random-source= reverse sort= stable temporary-directory= unique version-sort zero-terminated"}, writes: "o output", runs: "compress-program"},
-	"split":      {grammar: grammar{takes: "abClnt", longs: "additional-suffix= bytes= elide-empty-files filter= hex-suffixes line-bytes= lines= number= numeric-suffixes separator= suffix-length= unbuffered verbose"}, runs: "filter", hides: "the name of what is written"},
+	"split":      {grammar: grammar{takes: "abClnt", longs: "additional-suffix= bytes= elide-empty-files filter= hex-suffixes line-bytes= lines= number= numeric-suffixes separator= suffix-length= unbuffered verbose"}, runs: "filter"},
 	"sponge":     {operands: every},
 	"ssh-keygen": {grammar: grammar{takes: "abCDEFfGgIJjKMmNnOPRrSsTtUVWYZz"}, writes: "f"},
 	"tar":        {grammar: grammar{takes: tarTakes, longs: "append bzip2 catenate checkpoint= checkpoint-action= concatenate create delete directory= exclude= exclude-from= extract file= files-from= get gzip index-file= info-script= list listed-incremental= new-volume-script= no-recursion one-top-level owner= remove-files rmt-command= rsh-command= strip-components= to-command= transform= update use-compress-program= verbose volno-file= wildcards xform= xz zstd"}, runs: "F I info-script new-volume-script rmt-command rsh-command to-command use-compress-program", writes: "g index-file listed-incremental volno-file"},
@@ -81,7 +81,7 @@ var programs = map[string]program{
 	"truncate":   {grammar: grammar{takes: "rs", longs: "io-blocks no-create reference= size="}, operands: every},
 	"uniq":       {grammar: grammar{takes: "fsw", longs: "all-repeated check-chars= count group ignore-case repeated skip-chars= skip-fields= unique zero-terminated"}, operands: second},
 	"unix2dos":   {operands: every},
-	"unlink":     {operands: every},
+	"unlink":     {},
 	"unzip":      {grammar: grammar{takes: "dIOPx"}, into: "d"},
 	"vi":         {operands: every, hides: "what an editor does"},
 	"vim":        {operands: every, hides: "what an editor does"},
@@ -129,6 +129,11 @@ func (a *analysis) writer(name string, args []value) bool {
 		}
 	case folders:
 		all(ops, agent.Write{Folder: true})
+		for _, v := range ops {
+			if paths, _ := a.at(v); name == "mkdir" && len(paths) == 1 && len(a.made) < maxItems {
+				a.made[path.Clean(paths[0])] = true
+			}
+		}
 	case first:
 		all(ops[:min(len(ops), 1)], agent.Write{})
 	case second:
@@ -138,11 +143,18 @@ func (a *analysis) writer(name string, args []value) bool {
 	}
 	switch name {
 	case "rm":
-		all(ops, agent.Write{Tree: given(options, "r R recursive")})
+		all(ops, agent.Write{Tree: given(options, "r R recursive"), Gone: true})
+	case "unlink":
+		all(ops, agent.Write{Gone: true})
 	case "chmod", "chown", "chgrp":
 		a.modes(name, args)
 	case "sed":
 		a.sed(args)
+	case "split":
+		a.numbered(append(ops, literal("x"))[min(1, len(ops)):], "aa")
+	case "csplit":
+		prefixes, _ := has(options, "f prefix")
+		a.numbered(append(prefixes, literal("xx")), "00")
 	case "cp", "mv", "install", "ln", "link", "scp", "rsync":
 		a.copies(name, options, ops)
 	case "dd":
@@ -239,12 +251,15 @@ func (a *analysis) copies(name string, options []option, ops []value) {
 		}
 		target, ops = ops[len(ops)-1], ops[:len(ops)-1]
 	}
+	if paths, _ := a.at(target); len(paths) == 1 && a.made[path.Clean(paths[0])] && !target.glob {
+		target = literal(target.text + "/") // it comes into the folder
+	}
 	if strings.Contains(target.text, ":") && (name == "scp" || name == "rsync") {
 		return // elsewhere
 	}
 	into := make([]string, 0, len(ops))
 	for _, v := range ops {
-		if !v.known || v.glob { // any name comes into it
+		if !v.known || v.glob || v.found { // any name comes into it
 			into, tree = nil, true
 			break
 		}
