@@ -285,7 +285,11 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
 	}
-	kept := snap.exams(o.Among)
+	var among map[oid.ID]bool
+	if o.Among != nil {
+		among = o.Among()
+	}
+	kept := snap.exams(among)
 	if kept == nil {
 		return nil
 	}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -53,61 +53,39 @@ func (c *Cache) load(name string) *snapshot {
 	return &s
 }
 
-// ahead bounds how many exams are read before it is known which are wanted.
-const ahead = 2048
-
-// exams returns what is remembered of some commits, in the order of the span, and of all where among is nil. It uses all processors, and
-// reads while among finds out. It is nil where anything is not as it was stored.
-func (s *snapshot) exams(among func() map[oid.ID]bool) []keptExam {
-	all := make([]keptExam, len(s.lines))
-	read := make([]bool, len(s.lines))
-	one := func(i int) {
-		name, text, _ := bytes.Cut(s.lines[i], []byte(" "))
-		read[i] = json.Unmarshal(text, &all[i]) == nil && all[i].Exam.Commit.String() == string(name)
-	}
-	want := make([]int, 0, len(s.lines))
-	if among == nil {
-		for i := range s.lines {
-			want = append(want, i)
-		}
-	} else {
-		var known atomic.Bool
-		var early sync.WaitGroup
-		early.Go(func() {
-			for i := 0; i < min(len(s.lines), ahead) && !known.Load(); i++ {
-				one(i)
-			}
-		})
-		names := make(map[string]bool)
-		for id, in := range among() {
+// exams returns what is remembered of some commits, in the order of the span, and of all where among is nil. It uses all processors.
+// It is nil where anything is not as it was stored.
+func (s *snapshot) exams(among map[oid.ID]bool) []keptExam {
+	lines := s.lines
+	if among != nil {
+		names := make(map[string]bool, len(among))
+		for id, in := range among {
 			names[id.String()] = in
 		}
-		known.Store(true)
-		early.Wait()
-		for i, line := range s.lines {
-			if name, _, _ := bytes.Cut(line, []byte(" ")); names[string(name)] {
-				want = append(want, i)
-			}
-		}
-	}
-	n := max(1, min(runtime.GOMAXPROCS(0), len(want)/16))
-	var wg sync.WaitGroup
-	for k := range n {
-		wg.Go(func() {
-			for _, i := range want[k*len(want)/n : (k+1)*len(want)/n] {
-				if !read[i] {
-					one(i)
-				}
-			}
+		lines = slices.DeleteFunc(slices.Clone(lines), func(line []byte) bool {
+			name, _, _ := bytes.Cut(line, []byte(" "))
+			return !names[string(name)]
 		})
 	}
-	wg.Wait()
-	out := make([]keptExam, 0, len(want))
-	for _, i := range want {
-		if !read[i] {
-			return nil
+	out := make([]keptExam, len(lines))
+	read := func(from, to int) bool {
+		for i := from; i < to; i++ {
+			name, text, _ := bytes.Cut(lines[i], []byte(" "))
+			if json.Unmarshal(text, &out[i]) != nil || out[i].Exam.Commit.String() != string(name) {
+				return false
+			}
 		}
-		out = append(out, all[i])
+		return true
+	}
+	n := max(1, min(runtime.GOMAXPROCS(0), len(lines)/16))
+	good := make([]bool, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { good[i] = read(i*len(lines)/n, (i+1)*len(lines)/n) })
+	}
+	wg.Wait()
+	if slices.Contains(good, false) {
+		return nil
 	}
 	return out
 }

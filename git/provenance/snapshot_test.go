@@ -35,11 +35,11 @@ func TestSnapshot(t *testing.T) {
 	if s == nil || s.Question != "q" || len(s.exams(nil)) != 40 {
 		t.Fatalf("%+v", s)
 	}
-	some := s.exams(func() map[oid.ID]bool { return map[oid.ID]bool{ids[30]: true, ids[2]: true, ids[3]: false} })
+	some := s.exams(map[oid.ID]bool{ids[30]: true, ids[2]: true, ids[3]: false})
 	if len(some) != 2 || some[0].Exam.Commit != ids[2] || some[1].Subject != "s30" || some[1].When != 30 {
 		t.Errorf("%+v", some)
 	}
-	if none := s.exams(func() map[oid.ID]bool { return map[oid.ID]bool{} }); none == nil || len(none) != 0 {
+	if none := s.exams(map[oid.ID]bool{}); none == nil || len(none) != 0 {
 		t.Errorf("%+v", none)
 	}
 	if put(body[:bytes.LastIndexByte(body, '\n')]) != nil {
