@@ -451,6 +451,11 @@ func (b *bench) guarded(written []site, reads []agent.Named) string {
 // gitDirs are the repository's own folders, by every name.
 func (b *bench) gitDirs() []string {
 	gits := []string{b.s.Repo().GitDir(), b.s.Repo().CommonDir()}
+	if work := b.workTree(); work != "" { // of a linked work tree, a file
+		if at := filepath.Join(work, ".git"); !slices.Contains(gits, at) {
+			gits = append(gits, at)
+		}
+	}
 	for _, g := range gits {
 		if real, err := follow(g, true); err == nil && !slices.Contains(gits, real) {
 			gits = append(gits, real)

@@ -28,6 +28,8 @@ type fetcher struct {
 	remote string
 	asked  map[string]bool // revisions that were fetched
 	round  int             // of deepening
+
+	refetched bool // what a partial clone left out
 }
 
 // fetchArgs are common to all fetches: exactly the refspecs that are named, and no
@@ -133,7 +135,7 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	var shallow *provenance.ShallowError
 	switch {
 	case errors.As(err, &unknown):
-	case errors.As(err, &shallow):
+	case errors.As(err, &shallow), errors.Is(err, errCut):
 	default:
 		return false, nil
 	}
@@ -145,7 +147,23 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	if unknown != nil {
 		return f.revision(w, unknown.Rev, revs)
 	}
-	return f.deepen(w, revs)
+	if again, err := f.deepen(w, revs); again || err != nil || shallow != nil {
+		return again, err
+	}
+	return f.whole(w)
+}
+
+// whole fetches, once, what a partial clone left out.
+func (f *fetcher) whole(w *work.Work) (bool, error) {
+	if !w.Session.Repo().Partial() || f.refetched {
+		return false, nil
+	}
+	f.refetched = true
+	from := f.name(w)
+	if err := f.run(w, nil, "", "--refetch", "--no-filter", from); err != nil {
+		return false, cli.Hint(fmt.Errorf("fetch what was left out: %w", err), "fetch it by hand: git fetch --refetch --no-filter "+say.Shell(from))
+	}
+	return true, nil
 }
 
 // revision fetches a revision that is not here: a commit by its name, or a branch of

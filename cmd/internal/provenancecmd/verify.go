@@ -2,6 +2,7 @@ package provenancecmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type verifyOptions struct {
 	root, ref, format, output, remote, source string
 	tips, from                                string
 	paths                                     []string
+
+	settled bool // with fetch: nothing more can be brought
 }
 
 // formats are the names of all forms, the two that are printed line by line first.
@@ -161,20 +164,39 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 			return err
 		}
 		for {
-			err := verifyOnce(ctx, env, o, revs)
+			err := verifyHeld(ctx, env, o, revs)
 			again, ferr := f.mend(err, revs)
-			if ferr != nil {
+			switch {
+			case ferr != nil:
 				return ferr
-			}
-			if !again {
+			case again:
+			case errors.Is(err, errCut): // nothing brings it: so it is said
+				o.settled = true
+			default:
 				return err
 			}
 		}
 	})
 }
 
+// verifyHeld is verifyOnce, and prints nothing where it returns errCut.
+func verifyHeld(ctx context.Context, env *cli.Env, o verifyOptions, revs []string) error {
+	if o.settled {
+		return verifyOnce(ctx, env, o, revs)
+	}
+	var out bytes.Buffer
+	held := *env
+	held.Out = &out
+	err := verifyOnce(ctx, &held, o, revs)
+	if errors.Is(err, errCut) {
+		return err
+	}
+	_, werr := out.WriteTo(env.Out)
+	return cmp.Or(err, werr)
+}
+
 // verifyOnce verifies what is here. Where it returns an error that [fetcher.mend]
-// knows, nothing was printed yet.
+// knows, nothing was printed yet, or it is errCut.
 func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []string) error {
 	open := work.Open
 	if o.noCache || o.deep {
@@ -254,6 +276,9 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	sum, err := judge(env, w, span, rep, format, out)
 	if err != nil {
 		return err
+	}
+	if o.fetch && !o.settled && sum.Undecided == cutHistory {
+		return errCut
 	}
 	if o.tips != "" {
 		if err := remembered(env, o.tips, rep.Facts, out, &sum); err != nil {
@@ -340,6 +365,9 @@ func remembered(env *cli.Env, name string, f *provenance.Facts, out report.Encod
 
 // newerRelease is why there may be no answer although all was looked at.
 const newerRelease = "a statement was written by a newer release; this one can't decide"
+
+// errCut says that history, or content, which this clone lacks would decide, and may be fetched.
+var errCut = errors.New(cutHistory)
 
 // cutHistory is why there is no answer about a commit that may be derived.
 const cutHistory = "what a commit is made of can't be told: this clone lacks history, or content of it"
