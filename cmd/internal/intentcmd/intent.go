@@ -85,6 +85,7 @@ func act(ctx context.Context, env *cli.Env, who string) (*desk, error) {
 		return nil, err
 	}
 	w.Explicit = who
+	w.Session.Warm() // what is written follows what was, which is in a pack as a rule
 	d := &desk{Work: w}
 	if d.sealer, err = w.Writer(); err == nil {
 		if d.sealer.Root.Policy != nil && len(d.sealer.Root.Policy.Plugins) > 0 {
