@@ -121,6 +121,23 @@ func (s *Session) HeadRef() (string, error) {
 	return strings.TrimSuffix(string(out), "\n"), nil
 }
 
+// Abbreviated returns the objects whose names begin with a prefix of at least four hexadecimal digits.
+func (s *Session) Abbreviated(prefix string) ([]oid.ID, error) {
+	out, err := s.repo.Run(s.ctx, nil, "rev-parse", "--disambiguate="+prefix)
+	if err != nil {
+		return nil, err
+	}
+	var ids []oid.ID
+	for name := range strings.FieldsSeq(string(out)) {
+		id, err := oid.Parse(name)
+		if err != nil {
+			return nil, fmt.Errorf("git rev-parse: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
 // Head returns the name of what HEAD is at; zero where its branch does not exist yet. It costs no child where refs are plain files.
 func (s *Session) Head() (oid.ID, error) {
 	ref, err := s.HeadRef()

@@ -229,7 +229,10 @@ func (in *Input) protected(ctx context.Context, s *git.Session, a *acting, q *ca
 // new one, and does not put it back. Its last trace is in the log of HEAD.
 func renamed(s *git.Session) (ref string, was oid.ID) {
 	ref, err := s.HeadRef()
-	if refs, terr := s.Tips(ref); err != nil || terr != nil || ref == "" || len(refs) > 0 {
+	if err != nil || ref == "" {
+		return "", was
+	}
+	if refs, err := s.Tips(ref); err != nil || len(refs) > 0 {
 		return "", was
 	}
 	b, err := os.ReadFile(filepath.Join(s.Repo().GitDir(), "logs", "HEAD"))

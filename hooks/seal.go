@@ -88,7 +88,11 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		}
 		k.Again = true // that it has no seal was just seen, under the lock
 	} else if in.Moment == "post-rewrite" { // of an amend, the commit was judged as it came to be
-		if ids = slices.DeleteFunc(ids, k.RefusedLately); len(ids) == 0 {
+		refused, err := k.RefusedLately()
+		if err != nil {
+			return nil, err
+		}
+		if ids = slices.DeleteFunc(ids, func(id oid.ID) bool { return refused[id] }); len(ids) == 0 {
 			return nil, nil
 		}
 	}

@@ -172,12 +172,13 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	return false, nil
 }
 
-// RefusedLately reports whether the newest entries of the hand's own ledger say that this commit was refused.
-func (k *Sealer) RefusedLately(commit oid.ID) bool {
+// RefusedLately returns the commits of which the newest entries of the hand's own ledger say that they were refused.
+func (k *Sealer) RefusedLately() (map[oid.ID]bool, error) {
 	found, err := k.newest()
 	if err != nil {
-		return false
+		return nil, err
 	}
+	out := map[oid.ID]bool{}
 	mine := k.Hand.Signer.Public()
 	for _, data := range found {
 		env, err := ledger.ParseBlob(data)
@@ -185,11 +186,11 @@ func (k *Sealer) RefusedLately(commit oid.ID) bool {
 			continue
 		}
 		st, _, err := openEnvelope(env, k.Root.ID, func(id string) (envelope.Key, bool) { return mine, id == mine.ID() })
-		if err == nil && st.decision != nil && !st.decision.Allowed && st.decision.Commit == commit {
-			return true
+		if err == nil && st.decision != nil && !st.decision.Allowed {
+			out[st.decision.Commit] = true
 		}
 	}
-	return false
+	return out, nil
 }
 
 // newest returns the envelopes at the end of the hand's own ledger.

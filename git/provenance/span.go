@@ -235,17 +235,14 @@ func abbreviated(s *git.Session, name string) ([]string, error) {
 	if len(name) < abbreviates || strings.Trim(name, "0123456789abcdefABCDEF") != "" {
 		return nil, nil
 	}
-	out, err := s.Repo().Run(context.Background(), nil, "rev-parse", "--disambiguate="+name)
-	if err != nil {
-		return nil, err
-	}
+	objects, err := s.Abbreviated(name)
 	var ids []string
-	for id := range strings.FieldsSeq(string(out)) {
-		if _, err := s.Commit(id + "^{commit}"); err == nil && len(ids) < 4 {
-			ids = append(ids, id)
+	for _, id := range objects {
+		if _, err := s.Commit(id.String() + "^{commit}"); err == nil && len(ids) < 4 {
+			ids = append(ids, id.String())
 		}
 	}
-	return ids, nil
+	return ids, err
 }
 
 // suffix returns where what follows a name in a revision begins, by gitrevisions(7).
@@ -327,6 +324,9 @@ func VerifyOne(ctx context.Context, s *git.Session, c git.Commit, name string, o
 	rep, r, err := one(narrow, o)
 	if err != nil || r.Verdict.OK() {
 		return rep, r, err
+	}
+	if o.Cache == nil { // else it may be what was remembered, which is not all
+		o.Facts = rep.Facts
 	}
 	o.Only = map[oid.ID]bool{c.ID: true}
 	for i, sp := range narrow.around(ctx, s, &c, rep.Facts) {

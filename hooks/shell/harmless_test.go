@@ -59,7 +59,7 @@ func TestFinds(t *testing.T) {
 // TestScratch: a place that is new, or whose name is not known, is not the project's.
 func TestScratch(t *testing.T) {
 	for command, not := range map[string]string{
-		`D=$(mktemp -d) && git init -q "$D" && cd "$D" && echo x > f && git add f && git commit -qm x`: "/w/f", `cd "$(mktemp -d)" && echo x > f`: "/w/f", `D=$(mktemp -d /tmp/a.XXX); cd "$D" && echo x > f`: "/w/f", `cd "$D" && echo x > f`: "/w/f", `rm -rf "$TMPDIR/f"`: "/w/f",
+		`D=$(mktemp -d) && git init -q "$D" && cd "$D" && echo x > f && git add f && git commit -qm x`: "/w/f", `cd "$(mktemp -d)" && echo x > f`: "/w/f", `D=$(mktemp -d /tmp/a.XXXXXX); cd "$D" && echo x > f`: "/w/f", `cd "$D" && echo x > f`: "/w/f", `rm -rf "$TMPDIR/f"`: "/w/f",
 	} {
 		for _, w := range effects(command).Writes {
 			if path.Clean(w.Path) == not && !w.Folder {
@@ -67,7 +67,7 @@ func TestScratch(t *testing.T) {
 			}
 		}
 	}
-	for command, want := range map[string]string{`cd "$D"; echo x > f`: "/w/f", `D=$(mktemp -d src/XXX); cd "$D" || cd /w && echo x > f`: "/w/f", `cd "$(pwd)" && echo x > f`: "/w/f", `cd "$(git rev-parse --show-toplevel)" && echo x > f`: "/w/f", `D=$(mktemp -d); cd "$D" && cd /w && echo x > f`: "/w/f", `cd "$D" && cd /w && echo x > f`: "/w/f", `(cd "$D"); echo x > f`: "/w/f"} {
+	for command, want := range map[string]string{`cd "$D"; echo x > f`: "/w/f", `D=$(mktemp -d src/XXXXXX); cd "$D" || cd /w && echo x > f`: "/w/f", `cd "$(pwd)" && echo x > f`: "/w/f", `cd "$(git rev-parse --show-toplevel)" && echo x > f`: "/w/f", `D=$(mktemp -d); cd "$D" && cd /w && echo x > f`: "/w/f", `cd "$D" && cd /w && echo x > f`: "/w/f", `(cd "$D"); echo x > f`: "/w/f"} {
 		if !slices.ContainsFunc(effects(command).Writes, func(w agent.Write) bool { return path.Clean(w.Path) == want && !w.Folder }) {
 			t.Errorf("%s writes %+v", command, effects(command).Writes)
 		}

@@ -142,11 +142,11 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 	}
 	opts := w.Looking(pin)
 	opts.Among = func() map[oid.ID]bool {
-		among := map[oid.ID]bool{}
+		out := map[oid.ID]bool{}
 		for id := range groups {
-			among[id] = true
+			out[id] = true
 		}
-		return among
+		return out
 	}
 	results, err := w.Makers(span, opts)
 	if err != nil {
@@ -162,7 +162,7 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 		if err != nil {
 			return work.Explain(err)
 		}
-		st, err := showcmd.Of(ctx, w, pin, c, rev)
+		st, err := showcmd.Of(ctx, w, pin, c, rev, facts)
 		if err != nil {
 			return err
 		}

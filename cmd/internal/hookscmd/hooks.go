@@ -140,7 +140,11 @@ func doInstall(ctx context.Context, r *git.Repo, o install.Options) (install.Rep
 // UninstallFor takes the hooks of a repository out, and those in settings of agents that this clone wrote for its project.
 func UninstallFor(ctx context.Context, env *cli.Env, r *git.Repo) error {
 	for _, p := range settings.Installed(hooks.SettingsState(r)) {
-		if _, err := r.Run(ctx, nil, "ls-files", "--error-unmatch", "--", p.File()); err == nil {
+		tracked, err := r.Run(ctx, nil, "ls-files", "-z", "--", p.File())
+		if err != nil {
+			return err
+		}
+		if len(tracked) > 0 {
 			env.Talk().Note("%s is in the repository, for everybody, and stays; without governance here it refuses tools: covenant hooks uninstall --agent %s", say.Name(p.File()), p.Agent)
 			continue
 		}

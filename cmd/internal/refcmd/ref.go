@@ -115,22 +115,16 @@ func runAdmit(ctx context.Context, env *cli.Env, who, old string, asJSON bool, n
 	}
 	defer w.Close()
 	w.Explicit = who
-	h, unknown := refOf(w.Session, name)
-	if unknown != nil && h.Ref == "" {
-		return work.Explain(unknown)
-	}
 	unlock, err := w.Session.Repo().Lock(ctx) // what is admitted goes on from what is there
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	f, err := provenance.LoadRefs(ctx, w.Session, pin, []provenance.Head{h})
-	if err == nil && unknown != nil && !began(f, h.Ref) {
-		err = unknown
-	}
+	f, heads, err := load(ctx, w, pin, name)
 	if err != nil {
-		return work.Explain(err)
+		return err
 	}
+	h := heads[0]
 	k, err := w.Sealer(f)
 	if err != nil {
 		return err
@@ -238,17 +232,11 @@ func runLog(ctx context.Context, env *cli.Env, asJSON bool, name string) error {
 		return err
 	}
 	defer w.Close()
-	h, unknown := refOf(w.Session, name)
-	if unknown != nil && h.Ref == "" {
-		return work.Explain(unknown)
-	}
-	f, err := provenance.LoadRefs(ctx, w.Session, pin, []provenance.Head{h})
-	if err == nil && unknown != nil && !began(f, h.Ref) {
-		err = unknown
-	}
+	f, heads, err := load(ctx, w, pin, name)
 	if err != nil {
-		return work.Explain(err)
+		return err
 	}
+	h := heads[0]
 	world := f.World()
 	world.Authority = w.Ask(f.Root, f.Authority)
 	steps := slices.Clone(f.Line(h.Ref).Steps)
@@ -303,7 +291,8 @@ func newVerify(env *cli.Env) *cobra.Command {
 		Use:   "verify [REF]...",
 		Short: "Tell for protected refs whether each is where its newest admission put it",
 		Long: `Tell for protected refs, by default all that are here, whether each is where its
-newest admission put it. Commits are not judged: "covenant verify REF" does both.
+newest admission put it. One that was somewhere and is gone is told as well: in a clone, which need
+not have each branch of its remote, as a note. Commits are not judged: "covenant verify REF" does both.
 The exit code is 1 when one is not.`,
 		Example: "  covenant ref verify\n  covenant ref verify origin/main --json",
 		Args:    cobra.ArbitraryArgs,
@@ -328,18 +317,9 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 		return err
 	}
 	defer w.Close()
-	heads, unknown, err := find(w, pin, names)
+	f, heads, err := load(ctx, w, pin, names...)
 	if err != nil {
-		return work.Explain(err)
-	}
-	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
-	for ref, was := range unknown {
-		if err == nil && !began(f, ref) {
-			err = was
-		}
-	}
-	if err != nil {
-		return work.Explain(err)
+		return err
 	}
 	if len(names) == 0 {
 		if heads, err = withGone(ctx, w, f, heads); err != nil {
@@ -372,37 +352,47 @@ func runVerify(ctx context.Context, env *cli.Env, root string, asJSON bool, args
 	return nil
 }
 
-// began reports whether a ref was ever somewhere, as governance or an admission has it.
-func began(f *provenance.Facts, ref string) bool {
-	l := f.Line(ref)
-	return len(l.Steps)+len(l.Since) > 0
-}
-
-// find returns the refs that were named, or all that the policy protects and are here; and of those that were named and are no revision, the
-// error.
-func find(w *work.Work, pin envelope.Digest, names []string) (heads []provenance.Head, unknown map[string]error, err error) {
-	unknown = map[string]error{}
+// load reads the histories of the refs that are named, or, where none is, of all that the policy protects and are here. What is no revision may be a
+// branch that is gone: if it was ever somewhere, as governance or an admission has it.
+func load(ctx context.Context, w *work.Work, pin envelope.Digest, names ...string) (*provenance.Facts, []provenance.Head, error) {
+	var heads []provenance.Head
+	var unknown []error // of the head beside it
 	for _, n := range names {
 		h, err := refOf(w.Session, n)
 		if err != nil && h.Ref == "" {
-			return nil, nil, err
+			return nil, nil, work.Explain(err)
 		}
-		if err != nil {
-			unknown[h.Ref] = err
+		heads, unknown = append(heads, h), append(unknown, err)
+	}
+	var err error
+	if len(names) == 0 {
+		if heads, err = protected(w, pin); err != nil {
+			return nil, nil, work.Explain(err)
 		}
-		heads = append(heads, h)
 	}
-	if len(heads) > 0 {
-		return heads, unknown, nil
+	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
+	if err != nil {
+		return nil, nil, work.Explain(err)
 	}
+	for i, err := range unknown {
+		if l := f.Line(heads[i].Ref); err != nil && len(l.Steps)+len(l.Since) == 0 {
+			return nil, nil, work.Explain(err)
+		}
+	}
+	return f, heads, nil
+}
+
+// protected returns the refs that the policy protects and are here.
+func protected(w *work.Work, pin envelope.Digest) ([]provenance.Head, error) {
 	r, err := provenance.OpenRoot(w.Session, pin)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	refs, err := w.Session.Refs()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	var heads []provenance.Head
 	for _, ref := range refs {
 		if !r.Policy.Protects(ref.Name) {
 			continue
@@ -413,7 +403,7 @@ func find(w *work.Work, pin envelope.Digest, names []string) (heads []provenance
 		}
 		heads = append(heads, h)
 	}
-	return heads, nil, nil
+	return heads, nil
 }
 
 // withGone adds protected refs that were somewhere, as governance or an admission has it, and are not here. A clone need not have each branch that its remote has, so

@@ -68,7 +68,7 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	if len(args) > 0 {
 		name = args[len(args)-1]
 	}
-	st, err := Of(ctx, w, pin, c, name)
+	st, err := Of(ctx, w, pin, c, name, nil)
 	if err != nil {
 		return err
 	}
@@ -96,9 +96,11 @@ type Story struct {
 }
 
 // Of judges a commit as part of what it is part of, and gathers its story; name is what it was named by. What can't be read of what is around it is
-// told, and is no error of the commit's.
-func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, name string) (*Story, error) {
-	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, w.Looking(pin))
+// told, and is no error of the commit's. facts were loaded before with this pin; nil: they are.
+func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, name string, facts *provenance.Facts) (*Story, error) {
+	opts := w.Looking(pin)
+	opts.Facts = facts
+	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, opts)
 	if err != nil {
 		return nil, work.Explain(err)
 	}

@@ -6,14 +6,6 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// orRef is where a ref is to be made again, where that is known.
-func orRef(at string) string {
-	if at == "" {
-		return " COMMIT"
-	}
-	return at
-}
-
 // HintMoved has the findings of a ref that is not where it was admitted say what to type: admit it where it only went on, else
 // look for what others admitted.
 func (w *Work) HintMoved(r *verdict.RefState) {
@@ -27,11 +19,11 @@ func (w *Work) HintMoved(r *verdict.RefState) {
 			continue
 		}
 		if r.Head.IsZero() {
-			at := ""
+			at := "COMMIT"
 			if len(r.Ends) == 1 {
-				at = " " + r.Ends[0].String()
+				at = r.Ends[0].String()
 			}
-			f.Hint = "make it again: git update-ref " + say.Shell(r.Ref) + orRef(at) + "; who may admits that it is gone: covenant ref admit " + say.Shell(r.Ref) + "; or somebody did: covenant sync"
+			f.Hint = "make it again: git update-ref " + say.Shell(r.Ref) + " " + at + "; who may admits that it is gone: covenant ref admit " + say.Shell(r.Ref) + "; or somebody did: covenant sync"
 			continue
 		}
 		if len(r.Ends) == 0 || r.Ends[0].IsZero() {
