@@ -15,6 +15,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks/agent"
 )
 
@@ -24,6 +25,8 @@ type Failure struct {
 	Moment string `json:"moment"`
 	Reason string `json:"reason"`
 	Time   string `json:"time"`
+	// Refused: it was no failure. Nobody vouches for it unasked, also where the refusal could not be recorded.
+	Refused bool `json:"refused,omitempty"`
 }
 
 func failuresFile(r *git.Repo) string { return filepath.Join(r.StateDir(), "unsealed") }
@@ -33,8 +36,9 @@ func (in *Input) failed(r *git.Repo, ids []oid.ID, reason error) error {
 	if err := os.MkdirAll(r.StateDir(), 0o777); err == nil { //nolint:gosec // as Git makes its own; umask applies
 		if f, err := os.OpenFile(failuresFile(r), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666); err == nil { //nolint:gosec // likewise
 			enc := json.NewEncoder(f)
+			refused := errors.Is(reason, ErrUntold) || errors.Is(reason, provenance.ErrDenied)
 			for _, id := range ids {
-				_ = enc.Encode(Failure{id, in.Moment, reason.Error(), in.Now().UTC().Format(time.RFC3339)})
+				_ = enc.Encode(Failure{id, in.Moment, reason.Error(), in.Now().UTC().Format(time.RFC3339), refused})
 			}
 			_ = f.Close()
 		}

@@ -124,7 +124,11 @@ func before(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest)
 		}
 	}
 	if d.Allowed && a.root.Policy.AgentTools().RefuseUnrecorded() {
-		if u, err := in.untold(ctx, s, a.root.Policy, a.principal, func() ([][]prov.Raw, error) { return diffs, nil }); err != nil {
+		w, err := in.watching(s, a.root.Policy, a.principal)
+		if err != nil {
+			return nil, err
+		}
+		if u, err := w.untold(ctx, func() ([][]prov.Raw, error) { return diffs, nil }); err != nil {
 			return nil, err
 		} else if !u.empty() {
 			return nil, refuseUntold(u)

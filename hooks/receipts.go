@@ -44,12 +44,19 @@ func (b *bench) journal() journal.Journal {
 	return journal.Of(b.s.Repo().StateDir(), at)
 }
 
+func (b *bench) above() []string {
+	if b.t.Above == nil {
+		return nil
+	}
+	return b.t.Above()
+}
+
 // note adds a line to the journal of the session.
 func (b *bench) note(l journal.Line) error {
 	e := b.e
 	l.At, l.Session, l.Sub, l.Call, l.Tool, l.Kind = b.in.Now().UnixMilli(), e.Agent+"/"+e.Session, e.Sub, e.Call, e.Tool, string(e.Kind)
 	if l.State == journal.Invoked || l.State == journal.Returned {
-		l.Above = b.t.Above
+		l.Above = b.above()
 	}
 	intent := ""
 	if len(l.Events) > 0 {

@@ -27,8 +27,8 @@ type Tooling struct {
 	Shell func(command, dir, home string, alias func(string) (string, bool)) agent.Effects
 	Home  string // the user's
 	Bin   string // where our programs stand
-	// Above are names of the processes that we were started by, the nearest first, which no others ever have. None: they are not known.
-	Above []string
+	// Above names the processes that we were started by, the nearest first, by what no others ever are called. nil, or none: they are not known.
+	Above func() []string
 }
 
 // bench is one moment of an agent's in one repository.

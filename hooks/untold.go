@@ -58,30 +58,42 @@ func (u *untold) Error() string {
 // Unwrap returns ErrUntold.
 func (u *untold) Unwrap() error { return ErrUntold }
 
-// untold finds what an agent's commit changes without that a call of a tool tells of it; diffs are its differences from each parent. Where no hook of an agent was ever
-// called, and none was installed, nothing is said unless the policy wants receipts.
-func (in *Input) untold(ctx context.Context, s *git.Session, policy *trust.Policy, p *capability.Principal, diffs func() ([][]prov.Raw, error)) (*untold, error) {
-	u := &untold{}
+// watched is what calls of an agent's tools told, read once.
+type watched struct {
+	b    *bench
+	told journal.Receipts
+	gone []string // settings that our hooks were taken out of
+	on   bool     // what no call tells of is asked for
+}
+
+// watching reads what calls told. Where no hook of an agent was ever called, and none was installed, nothing is asked for unless the policy wants receipts.
+func (in *Input) watching(s *git.Session, policy *trust.Policy, p *capability.Principal) (*watched, error) {
+	w := &watched{b: &bench{in: in, e: &agent.Event{}, s: s}}
 	if p.Kind != string(trust.Agent) {
+		return w, nil
+	}
+	var installed bool
+	w.gone, installed = takenOut(s.Repo())
+	if w.on = policy.AgentTools().RefuseUnrecorded() || installed || w.b.journal().Any(); !w.on {
+		return w, nil
+	}
+	var err error
+	if w.told, err = w.b.journal().Receipts(in.Now()); w.told.Since == 0 {
+		w.told.Since = 1 // nobody told of anything: so of nothing of this
+	}
+	return w, err
+}
+
+// untold finds what a commit changes without that a call of a tool tells of it; diffs are its differences from each parent.
+func (w *watched) untold(ctx context.Context, diffs func() ([][]prov.Raw, error)) (*untold, error) {
+	u := &untold{gone: w.gone}
+	if !w.on {
 		return u, nil
 	}
-	b := &bench{in: in, e: &agent.Event{}, s: s}
-	gone, installed := takenOut(s.Repo())
-	if u.gone = gone; !policy.AgentTools().RefuseUnrecorded() && !installed && !b.journal().Any() {
-		return u, nil // nobody uses hooks of agents here
-	}
-	r, err := b.journal().Receipts(in.Now())
-	if err != nil {
-		return nil, err
-	}
-	if r.Since == 0 {
-		r.Since = 1 // nobody told of anything: so of nothing of this
-	}
 	list, err := diffs()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		u.changes, err = w.b.unexplained(ctx, &w.told, list)
 	}
-	u.changes, err = b.unexplained(ctx, &r, list)
 	return u, err
 }
 
@@ -90,6 +102,10 @@ func (in *Input) untold(ctx context.Context, s *git.Session, policy *trust.Polic
 func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, ref string, commits []git.Commit) ([]git.Commit, *untold, error) {
 	if k.Hand.Principal.Kind != string(trust.Agent) {
 		return commits, nil, nil
+	}
+	w, err := in.watching(k.Session, k.Root.Policy, k.Hand.Principal)
+	if err != nil {
+		return nil, nil, err
 	}
 	var rest []git.Commit
 	var lacking *untold
@@ -101,7 +117,7 @@ func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, ref string
 				continue
 			}
 		}
-		u, err := in.untold(ctx, k.Session, k.Root.Policy, k.Hand.Principal, func() ([][]prov.Raw, error) { return diffsOf(k.Session, c) })
+		u, err := w.untold(ctx, func() ([][]prov.Raw, error) { return provenance.DiffsBy(k.Session, c.Tree, c.Parents) })
 		if err != nil {
 			return nil, nil, err
 		}
@@ -111,7 +127,10 @@ func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, ref string
 				lacking = &untold{gone: u.gone}
 			}
 			lacking.commits, lacking.changes = append(lacking.commits, c.ID), append(lacking.changes, u.changes...)
-			_ = k.Deny(ctx, capability.Commit, ref, c, capability.Decision{Reason: clip(u.Error())}) // so nobody vouches for it unasked
+			var denied *provenance.DeniedError // so nobody vouches for it unasked; what is remembered for doctor says it, too
+			if err := k.Deny(ctx, capability.Commit, ref, c, capability.Decision{Reason: clip(u.Error())}); errors.As(err, &denied) && denied.Entry == "" {
+				in.say("that commit %s is refused could not be recorded", c.ID.Short())
+			}
 		} else {
 			rest = append(rest, c)
 		}
@@ -123,30 +142,6 @@ func (in *Input) receipted(ctx context.Context, k *provenance.Sealer, ref string
 		}
 	}
 	return rest, lacking, nil
-}
-
-// diffsOf are the differences of a commit from each of its parents.
-func diffsOf(s *git.Session, c git.Commit) ([][]prov.Raw, error) {
-	from := []oid.ID{{}}
-	if len(c.Parents) > 0 {
-		from = from[:0]
-	}
-	for _, p := range c.Parents {
-		parent, err := s.Commit(p.String())
-		if err != nil {
-			return nil, err
-		}
-		from = append(from, parent.Tree)
-	}
-	var out [][]prov.Raw
-	for _, tree := range from {
-		list, err := s.Diff(tree, c.Tree)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, provenance.RawChanges(list))
-	}
-	return out, nil
 }
 
 // takenOut names the settings that our hooks were installed into and that do not have them any more, and reports whether any were
@@ -167,7 +162,7 @@ func takenOut(r *git.Repo) (gone []string, installed bool) {
 			continue // another work tree's
 		}
 		installed = true
-		text, err := os.ReadFile(kept.File)
+		text, err := settingsOf(kept.File)
 		sum := sha256.Sum256(text)
 		if err != nil || hex.EncodeToString(sum[:]) != kept.SHA256 && (filepath.Ext(kept.File) != ".json" || !says(string(text), "covenant-agent-hook "+kept.Agent+" before-tool")) {
 			gone = append(gone, kept.File)
@@ -175,6 +170,23 @@ func takenOut(r *git.Repo) (gone []string, installed bool) {
 	}
 	slices.Sort(gone)
 	return gone, installed
+}
+
+// maxSettings bounds settings in bytes; ours are far below it.
+const maxSettings = 4 << 20
+
+var errNoSettings = errors.New("it is no file, or too large to be settings")
+
+// settingsOf reads settings of an agent, which the work tree has: anything may stand there.
+func settingsOf(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxSettings) {
+		err = errNoSettings
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file) //nolint:gosec // of the project
 }
 
 // says reports whether settings in JSON have a text, and not in a comment.

@@ -86,7 +86,7 @@ func run(name string, moment agent.Moment) (out agent.Output) {
 		g.Timeout = patience / 2
 		return &gate.Asker{Authority: a, Gate: g, Context: ctx}
 	}
-	t := hooks.Tooling{Shell: analyse, Bin: filepath.Dir(exe), Above: above()}
+	t := hooks.Tooling{Shell: analyse, Bin: filepath.Dir(exe), Above: above}
 	t.Home, _ = os.UserHomeDir()
 	r, err := hooks.RunAgent(ctx, in, t, e)
 	if err != nil {

@@ -47,6 +47,16 @@ func sizes(s *git.Session, touched []pluginapi.Change, diffs [][]prov.Raw) error
 
 // TouchedBy returns what a commit of this tree with these parents changes, sizes included.
 func TouchedBy(s *git.Session, tree oid.ID, parents []oid.ID) ([]pluginapi.Change, error) {
+	diffs, err := DiffsBy(s, tree, parents)
+	if err != nil {
+		return nil, err
+	}
+	touched := prov.Touched(diffs)
+	return touched, sizes(s, touched, diffs)
+}
+
+// DiffsBy returns the differences of a commit of this tree from each of these parents; of one without any, from nothing.
+func DiffsBy(s *git.Session, tree oid.ID, parents []oid.ID) ([][]prov.Raw, error) {
 	pairs := []git.TreePair{{New: tree}}
 	if len(parents) > 0 {
 		pairs = pairs[:0]
@@ -65,8 +75,7 @@ func TouchedBy(s *git.Session, tree oid.ID, parents []oid.ID) ([]pluginapi.Chang
 		}
 		diffs = append(diffs, RawChanges(list))
 	}
-	touched := prov.Touched(diffs)
-	return touched, sizes(s, touched, diffs)
+	return diffs, nil
 }
 
 // Touched returns what checkers are asked about; sizes are looked up where a grant needs them.

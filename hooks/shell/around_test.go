@@ -187,3 +187,23 @@ func TestWriteOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestStartedOtherwise: what a command of Git's or of ours does is found behind options, and behind variables that are named and not read.
+func TestStartedOtherwise(t *testing.T) {
+	for _, command := range []string{
+		`X="git commit --no-verify -qm past src; true" git --config-env=diff.external=X diff`, `X="git commit --no-verify; true" git --config-env core.editor=X commit`, `X=y git --config-env=core.hooksPath=X commit -m x`, `X=y git --config-env=alias.c=X c`, `X=y git --config-env=remote.o.mirror=X push o`,
+		`covenant hooks --agent claude-code uninstall`, `covenant --agent claude-code hooks uninstall`, `covenant hooks uninstall`, `covenant hooks --strict=false install`, `covenant hooks exec --agent generic stop`, `covenant hooks --agent generic exec stop`, `covenant --x identity use ada`, `covenant identity --worktree use ada`, `covenant disable`, `covenant --refs disable`, `covenant-hook post-commit`, `covenant-agent-hook codex stop`,
+		`GIT_NAMESPACE=x git commit -m x`, `GIT_TEMPLATE_DIR=x git commit -m x`, `PRE_COMMIT_ALLOW_NO_CONFIG=1 git commit -m x`, `HUSKY_SKIP_HOOKS=1 git commit -m x`, `LEFTHOOK_EXCLUDE=all git commit -m x`,
+	} {
+		if got := effects(command); len(got.Around) == 0 {
+			t.Errorf("%s passes: %+v", command, got)
+		}
+	}
+	for _, command := range []string{
+		`X=y git --config-env=http.extraHeader=X fetch`, `covenant hooks status`, `covenant hooks status --agent codex`, `covenant audit append -m 'hooks install'`, `covenant identity show coder`, `covenant-hook version`, `a[1+2]=x; echo "${a[@]}"`, `a[i+1]=x; a[0]=y`,
+	} {
+		if got := effects(command); len(got.Around) > 0 {
+			t.Errorf("%s is refused: %v", command, got.Around)
+		}
+	}
+}

@@ -390,11 +390,20 @@ func (a *analysis) covenant(args []value) {
 		}
 	}
 	a.acts = true
-	two := strings.Join(names[:min(2, len(names))], " ")
-	switch {
-	case two == "hooks uninstall" || two == "hooks install" || two == "identity use" || len(names) > 0 && names[0] == "disable":
-		a.around("covenant " + two + " is for people")
-	case two == "hooks exec" || two == "hooks run" || len(names) > 1 && (names[0] == "agent-hook" || names[0] == "hook") && names[1] != "version":
-		a.around("covenant " + two + " is for agents and Git to start")
+	// What follows an option may be its argument, and the command stand behind: then any word may be it.
+	first := 0
+	if len(args) > 0 && strings.HasPrefix(args[0].text, "-") {
+		first = len(names) - 1
+	}
+	for i := 0; i <= first && i < len(names); i++ {
+		then := func(words ...string) bool {
+			return slices.ContainsFunc(names[i+1:], func(n string) bool { return slices.Contains(words, n) })
+		}
+		switch name := names[i]; {
+		case name == "disable", name == "hooks" && then("install", "uninstall"), name == "identity" && then("use"):
+			a.around("covenant " + name + " is for people, where it changes something")
+		case name == "hooks" && then("exec", "run"), (name == "agent-hook" || name == "hook") && i+1 < len(names) && names[i+1] != "version":
+			a.around("covenant " + name + " is for agents and Git to start")
+		}
 	}
 }

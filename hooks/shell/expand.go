@@ -156,9 +156,12 @@ func (a *analysis) array(s *syntax.Assign) {
 			a.arrays[name] = nil
 		}
 	case s.Index != nil && s.Value != nil:
-		w, _ := s.Index.(*syntax.Word)
-		n, err := strconv.Atoi(w.Lit())
-		if w == nil || err != nil || n < 0 || n >= maxSays {
+		w, is := s.Index.(*syntax.Word)
+		n, err := 0, error(nil)
+		if is {
+			n, err = strconv.Atoi(w.Lit())
+		}
+		if !is || err != nil || n < 0 || n >= maxSays {
 			a.arrays[name] = nil
 			return
 		}

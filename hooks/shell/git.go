@@ -46,9 +46,10 @@ func (a *analysis) git(args []value) {
 				a.config(next())
 			case option == "--config-env":
 				key, _, _ := strings.Cut(given().text, "=")
-				if gateKey(key) || strings.HasPrefix(strings.ToLower(key), "alias.") || strings.HasPrefix(strings.ToLower(key), "remote.") {
+				if gateKey(key) || strings.HasPrefix(strings.ToLower(key), "remote.") {
 					a.around("git --config-env " + key)
 				}
+				a.setting(key, value{}) // to what a variable has, which is not read
 			case option == "--git-dir":
 				elsewhere = true
 				a.reads(given())

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"mvdan.cc/sh/v3/syntax"
 
@@ -120,11 +121,11 @@ func (a *analysis) takes(v value, whole bool) {
 }
 
 // quotedPath is a path in the text of a program in another language.
-var quotedPath = regexp.MustCompile("['\"`](~?/[^'\"`\n]+)['\"`]")
+var quotedPath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("['\"`](~?/[^'\"`\n]+)['\"`]") })
 
 // programText notes the paths that stand in quotes in the text of a program.
 func (a *analysis) programText(text string) {
-	for _, m := range quotedPath.FindAllStringSubmatch(text, maxItems) {
+	for _, m := range quotedPath().FindAllStringSubmatch(text, maxItems) {
 		p := m[1]
 		if rest, home := strings.CutPrefix(p, "~"); home {
 			p = a.in.Home + rest

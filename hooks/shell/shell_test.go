@@ -124,7 +124,7 @@ func TestIdentities(t *testing.T) {
 
 // FuzzEffects: no command makes it fail, and what is appended behind a command does not take back what that one does.
 func FuzzEffects(f *testing.F) {
-	for _, s := range []string{"git commit -n", "echo x > a", "cd a && rm b", "bash -c 'git commit -n'", "f() { :; }", "x=$(a)", "echo $'\\x41'", "{a,b}", "cat <<E\nx\nE", "env -S 'a b'", "find . -exec rm {} ;", "case a in b) c;; esac", "()00", "declare -x a=b", "a | sh", "echo a > b; sh b", "f() { cd a; }; f b", "ln -s a b; echo > b", "sed 's/a/b/w c'", "tar xfC a b", "env -uX a", "${a:=b}", "((a=1))", "for a in b; do c; done", "git fetch a b:c", "printf '%s' a | sh"} {
+	for _, s := range []string{"a[1+2]=x", "a[0]=x", "git commit -n", "echo x > a", "cd a && rm b", "bash -c 'git commit -n'", "f() { :; }", "x=$(a)", "echo $'\\x41'", "{a,b}", "cat <<E\nx\nE", "env -S 'a b'", "find . -exec rm {} ;", "case a in b) c;; esac", "()00", "declare -x a=b", "a | sh", "echo a > b; sh b", "f() { cd a; }; f b", "ln -s a b; echo > b", "sed 's/a/b/w c'", "tar xfC a b", "env -uX a", "${a:=b}", "((a=1))", "for a in b; do c; done", "git fetch a b:c", "printf '%s' a | sh"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -128,6 +128,12 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 			}})
 			continue
 		}
+		if x.Refused {
+			out = append(out, ailment{Finding: verdict.Finding{
+				Code: verdict.SealBypassed, Object: x.Commit.String(), Message: "the gate refused it, which is not on record, and it stands: " + x.Reason, Hint: "covenant show " + x.Commit.Short(),
+			}})
+			continue
+		}
 		out = append(out, ailment{
 			Finding: verdict.Finding{Code: hookFailed, Object: x.Commit.String(), Message: x.Moment + " could not seal it: " + x.Reason, Hint: "covenant provenance seal " + x.Commit.Short()},
 			mend: func() error {
