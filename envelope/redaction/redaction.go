@@ -188,25 +188,27 @@ func resolve(spans []span, from int) []span {
 
 const markOpen = "[redacted:"
 
-// Unmarked returns what stands in text[from:to] beside marks: what is secret in a text that was redacted before, since a mark is none. A
-// mark that the part cuts through is one.
-func Unmarked(text string, from, to int) []string {
-	var out []string
+// Unmarked returns what tells what stands in a part of a text beside marks: what is secret in a text that was redacted before, since a mark is none. A
+// mark that the part cuts through is one. The marks are found once.
+func Unmarked(text string) func(from, to int) []string {
 	marks, _ := findMarks(text, true)
-	for _, m := range append(marks, span{start: to, end: to}) {
-		if m.end <= from && m.start < to {
-			continue
-		}
-		for part := range strings.SplitSeq(text[from:max(from, min(m.start, to))], markOpen) {
-			if part != "" {
-				out = append(out, part)
+	return func(from, to int) []string {
+		var out []string
+		first, _ := slices.BinarySearchFunc(marks, from, func(m span, from int) int { return cmp.Compare(m.end, from+1) }) // that ends behind it
+		for i := first; from < to; i++ {
+			end, next := to, to
+			if i < len(marks) && marks[i].start < to {
+				end, next = marks[i].start, marks[i].end
 			}
+			for part := range strings.SplitSeq(text[from:max(from, end)], markOpen) {
+				if part != "" {
+					out = append(out, part)
+				}
+			}
+			from = next
 		}
-		if from = m.end; from >= to {
-			break
-		}
+		return out
 	}
-	return out
 }
 
 // parseMark returns the length of the mark that s begins with, 0 if it begins with none; partial tells

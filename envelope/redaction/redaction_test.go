@@ -233,7 +233,7 @@ func TestUnmarked(t *testing.T) {
 		{len(text) - 3, len(text), nil},
 		{0, 0, nil},
 	} {
-		if got := redaction.Unmarked(text, c.from, c.to); !slices.Equal(got, c.want) {
+		if got := redaction.Unmarked(text)(c.from, c.to); !slices.Equal(got, c.want) {
 			t.Errorf("%d to %d: %q, want %q", c.from, c.to, got, c.want)
 		}
 	}

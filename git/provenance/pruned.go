@@ -47,12 +47,14 @@ func (f *Facts) expand(s *git.Session) error {
 		most     uint64
 		operator bool
 	}
-	said := map[string]gapped{}
+	said := map[string]struct{ operators, most uint64 }{} // how far
 	for i := range f.prunings {
 		if p := &f.prunings[i]; f.mightPrune(p) {
 			x := said[p.Says.Of]
-			by, _ := f.Authority.ByKey(p.KeyID)
-			x.most, x.operator = max(x.most, p.Says.UpTo), x.operator || by.Operator
+			if by, _ := f.Authority.ByKey(p.KeyID); by.Operator {
+				x.operators = max(x.operators, p.Says.UpTo)
+			}
+			x.most = max(x.most, p.Says.UpTo)
 			said[p.Says.Of] = x
 		}
 	}
@@ -71,32 +73,48 @@ func (f *Facts) expand(s *git.Session) error {
 			continue
 		}
 		x, ok := said[name]
-		if x.chain, x.commits, x.first = c, commits, i; ok {
-			list = append(list, x)
+		if !ok {
+			f.cut(c, i, "entries", "no statement that counts says that they were dropped")
 			continue
 		}
-		f.cut(c, i, "entries", "no statement that counts says that they were dropped")
+		if x.operators > 0 {
+			list = append(list, gapped{c, commits, i, x.operators, true})
+		}
+		if x.most > x.operators { // what others say beyond that has their rank
+			list = append(list, gapped{c, commits, i, x.most, false})
+		}
 	}
 	slices.SortStableFunc(list, func(a, b gapped) int {
-		if a.operator != b.operator {
-			return map[bool]int{true: -1, false: 1}[a.operator]
+		switch {
+		case a.operator && !b.operator:
+			return -1
+		case b.operator && !a.operator:
+			return 1
 		}
 		return cmp.Compare(a.most, b.most)
 	})
 	left := ledger.MaxDropped
+	unread := map[string]gapped{}
 	for _, x := range list {
+		c := x.chain
+		if f.gapped[c.Name] {
+			continue // read as far as operators say, which is all of it
+		}
 		slots, err := ledger.ExpandUpTo(s, x.commits, int(min(uint64(left), x.most))) //nolint:gosec // bounded by left
 		if err != nil {
 			return err
 		}
-		c := x.chain
 		c.Entries = entriesAt(slots)
 		if n := count(droppedOf(c)); n > 0 {
 			left -= int(n) //nolint:gosec // entries in memory
 			f.gapped[c.Name] = true
+			delete(unread, c.Name)
 		} else {
-			f.cut(c, x.first, "entries", "more than who says so says, or more than can be read")
+			unread[c.Name] = x
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(unread)) {
+		f.cut(unread[name].chain, unread[name].first, "entries", "more than who says so says, or more than can be read")
 	}
 	return nil
 }

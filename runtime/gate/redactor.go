@@ -169,12 +169,19 @@ func (r *Redactors) read(b []byte, texts []string) ([]Secret, error) {
 			return nil, fmt.Errorf("%w: %s: %w", ErrRedactor, p.Name, err)
 		}
 		for j, list := range s.Found {
+			if len(list) == 0 {
+				continue
+			}
+			unmarked := redaction.Unmarked(texts[j])
 			for _, at := range list {
-				for _, text := range redaction.Unmarked(texts[j], at.Start, at.End) {
+				for _, text := range unmarked(at.Start, at.End) {
 					if len(text) >= redaction.MinSecret && !seen[text] {
 						seen[text] = true
 						out = append(out, Secret{text, p.Name + "/" + at.Rule})
 					}
+				}
+				if len(out) > redaction.MaxSecrets { // more than anybody looks for
+					return nil, fmt.Errorf("%w: %s: %w", ErrRedactor, p.Name, redaction.ErrSecrets)
 				}
 			}
 		}
