@@ -95,6 +95,12 @@ func (b *bench) governs() string {
 		list := t.Granted[:min(len(t.Granted), 8)]
 		out = append(out, "; tools without a grant of "+strings.Join(list, ", "))
 	}
+	if t.GrantedNetwork() {
+		out = append(out, "; to reach hosts, but loopback, without a grant of network.connect")
+	}
+	if t.HasSecrets() {
+		out = append(out, "; to read "+strings.Join(t.Secrets[:min(len(t.Secrets), 8)], ", ")+" without a grant of secret.read")
+	}
 	if t.RefuseHidden() {
 		out = append(out, "; commands that hide what they run")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/redaction"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks/agent"
@@ -262,7 +263,8 @@ func (b *bench) decide(ctx context.Context, written []site, paths []string, read
 			[]string{"write names of files and commands out, one command at a time"}, q
 	}
 	governed := action == "" && tools.Govern("tool.call.x") || action != "" && tools.Govern(action)
-	if len(paths) == 0 && !governed && len(b.out.As) == 0 {
+	secrets, reach := b.secrets(reads), b.reach(ctx)
+	if len(paths) == 0 && !governed && len(b.out.As) == 0 && len(secrets) == 0 && reach.none() {
 		return "", nil, nil
 	}
 	a, err := b.who(ctx)
@@ -285,6 +287,15 @@ func (b *bench) decide(ctx context.Context, written []site, paths []string, read
 		if d := a.may(q.Query, b.asker(a)); !d.Allowed {
 			q.decision, q.asked = d, true
 			return fmt.Sprintf("%s is not allowed to %s: %s", action, a.principal.Name, d.Reason), nil, q
+		}
+	}
+	for _, more := range []question{readsOf(secrets, q.Query), reach.asked(a, b.asker(a), q.Query)} {
+		if more.Action == "" {
+			continue
+		}
+		if d := a.may(more.Query, b.asker(a)); !d.Allowed {
+			more.decision, more.asked = d, true
+			return fmt.Sprintf("%s is not allowed to %s: %s", more.Action, a.principal.Name, d.Reason), reach.hints(&more), &more
 		}
 	}
 	if len(paths) == 0 {
@@ -313,9 +324,7 @@ func (b *bench) decide(ctx context.Context, written []site, paths []string, read
 }
 
 // asker is who decides: in this process, where the policy pins no plugins, as before a commit.
-func (b *bench) asker(a *acting) interface {
-	Decide(capability.Query) capability.Decision
-} {
+func (b *bench) asker(a *acting) verdict.Asker {
 	if p := b.root.Policy; p != nil && len(p.Plugins) > 0 {
 		return a.asker
 	}
@@ -374,6 +383,9 @@ func (b *bench) record(ctx context.Context, why string, hints []string, q *quest
 		c := capability.Check{
 			Action: q.Action, Checkers: q.decision.Checkers, Grants: []envelope.Digest{}, Intent: q.Intent, KeyID: hand.Signer.Public().ID(), Reason: b.redacted(denied.Reason), Ref: q.Ref,
 			Refused: q.decision.Refused,
+		}
+		if q.Action == capability.Connect || q.Action == capability.ReadSecret {
+			c.Resource = q.Resource
 		}
 		if c.Checkers == nil {
 			c.Checkers = []string{}

@@ -27,11 +27,14 @@ const (
 const (
 	Commit = "repo.commit" // make commits, and seal them when they are made
 	Vouch  = "repo.vouch"  // seal commits after the fact, or commits of others
-	Push   = "repo.push"   // admit that a protected branch moves forward
-	Rewind = "repo.rewind" // admit that a protected ref goes back, or elsewhere
-	Tag    = "repo.tag"    // admit tags
-	Ref    = "repo.ref"    // admit that a protected ref is made or deleted
-	Review = "repo.review" // tell of reviews that were given on a forge
+
+	Connect    = "network.connect" // reach hosts, which the request has as "hosts"
+	ReadSecret = "secret.read"     // read files that are secret, which the request has as "paths"
+	Push       = "repo.push"       // admit that a protected branch moves forward
+	Rewind     = "repo.rewind"     // admit that a protected ref goes back, or elsewhere
+	Tag        = "repo.tag"        // admit tags
+	Ref        = "repo.ref"        // admit that a protected ref is made or deleted
+	Review     = "repo.review"     // tell of reviews that were given on a forge
 )
 
 // repoActions are the actions on the repository that a grant may name.

@@ -55,7 +55,7 @@ func both(inner, outer *Scope) func(yield func(string, values) bool) {
 	}
 }
 
-func patterned(field string) bool { return field == "paths" || field == "refs" }
+func patterned(field string) bool { return field == "paths" || field == "refs" || field == "hosts" }
 
 // within reports whether what a field of the inner scope allows is allowed by that of the outer one.
 func within(field string, inner, outer any) bool {

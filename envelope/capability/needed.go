@@ -55,6 +55,9 @@ func Narrowest(action string, resource map[string]any) (Scope, error) {
 	for _, f := range namespaces[Namespace(action)] {
 		if v, ok := resource[f]; ok {
 			fields[f] = v
+			if names, ok := v.([]any); ok && patterned(f) {
+				fields[f] = exactly(names)
+			}
 		}
 	}
 	if v, ok := resource["role"]; ok && Namespace(action) == "intent" {
@@ -92,6 +95,17 @@ func Narrowest(action string, resource map[string]any) (Scope, error) {
 	return s, nil
 }
 
+// exactly makes patterns of names.
+func exactly(names []any) []any {
+	out := slices.Clone(names)
+	for i, n := range out {
+		if name, ok := n.(string); ok {
+			out[i] = escape(name)
+		}
+	}
+	return out
+}
+
 // Flags returns a scope as the words of a command line that say it to the commands grant, delegate and request; none where it narrows nothing.
 func (s *Scope) Flags() []string {
 	var out []string
@@ -104,7 +118,7 @@ func (s *Scope) Flags() []string {
 	for _, list := range []struct {
 		flag   string
 		values []string
-	}{{"path", s.Paths}, {"ref", s.Refs}, {"mode", s.Modes}} {
+	}{{"path", s.Paths}, {"ref", s.Refs}, {"mode", s.Modes}, {"host", s.Hosts}} {
 		if add(list.flag, list.values...); len(list.values) > 0 {
 			said++
 		}

@@ -89,6 +89,14 @@ func TestNeeded(t *testing.T) {
 		t.Errorf("%q %v", s.Flags(), err)
 	}
 
+	for flags, q := range map[string]*Query{
+		`--host a.b --host \[x\]`: {Action: Connect, Resource: map[string]any{"hosts": []any{"a.b", "[x]"}}}, "": {Action: Connect}, `--path .env --path ~/a\*`: {Action: ReadSecret, Resource: map[string]any{"paths": []any{".env", "~/a*"}}},
+	} {
+		if s, err := Needed(q, 50); err != nil || strings.Join(s.Flags(), " ") != flags || refuses(&s, q) != "" {
+			t.Errorf("%+v: %q %v", q, s.Flags(), err)
+		}
+	}
+
 	for _, q := range []*Query{
 		{Action: "repo.comit"},
 		{Action: "memory.write", Resource: map[string]any{"apply": false}},

@@ -23,7 +23,7 @@ type Scope struct {
 	Version int `json:"version"` // 1
 
 	// repo.*
-	Paths    []string `json:"paths,omitzero"`     // patterns; every changed path matches one
+	Paths    []string `json:"paths,omitzero"`     // patterns; every changed path matches one; of secret.*, every file that is read
 	Refs     []string `json:"refs,omitzero"`      // patterns of full ref names; the ref matches one
 	MaxFiles *int64   `json:"max_files,omitzero"` // changed paths
 	MaxBytes *int64   `json:"max_bytes,omitzero"` // of all new content together
@@ -36,6 +36,9 @@ type Scope struct {
 	// tool.*
 	Tool      string     `json:"tool,omitzero"`      // the <name> of tool.call.<name>
 	Arguments *Arguments `json:"arguments,omitzero"` // of the call
+
+	// network.*; of secret.* it is Paths
+	Hosts []string `json:"hosts,omitzero"` // patterns of names of hosts; every host matches one
 
 	// memory.*
 	Tiers    []string `json:"tiers,omitzero"` // of working, episodic, longterm
@@ -98,6 +101,8 @@ var namespaces = map[string][]string{
 	"audit":    {"window", "before_ms", "include_integrity"},
 	"peers":    {"peer_pubkey_b58", "token_prefix", "self", "force", "before_ms"},
 	"identity": {"peer_pubkey_b58", "token_prefix", "self", "force", "before_ms"},
+	"network":  {"hosts"},
+	"secret":   {"paths"},
 	"chain":    {"limit", "mint", "cluster", "batch_id", "payer_pubkey_b58", "resource"},
 }
 
@@ -174,7 +179,7 @@ func (s *Scope) Validate(action string) error {
 		}
 	}
 	size := 0
-	for _, list := range [][]string{s.Paths, s.Refs} {
+	for _, list := range [][]string{s.Paths, s.Refs, s.Hosts} {
 		for _, p := range list {
 			size += len(p)
 		}
@@ -190,6 +195,11 @@ func (s *Scope) Validate(action string) error {
 	for _, r := range s.Refs {
 		if !strings.HasPrefix(r, "refs/") && !strings.HasPrefix(r, "*") {
 			return bad("ref %q: patterns are of full names, such as refs/heads/main", r)
+		}
+	}
+	for _, h := range s.Hosts {
+		if h != strings.ToLower(h) || strings.ContainsAny(h, "/@ ") || strings.Count(h, ":") == 1 {
+			return bad("host %q: patterns are of names in small letters, without a port, such as *.example.com", h)
 		}
 	}
 	for _, m := range s.Modes {
@@ -366,6 +376,10 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 		} else if !sameJSON(got, s.Arguments.Allow) {
 			err = errors.New("they are not exactly those it allows")
 		}
+	case "hosts":
+		err = allMatch(s.Hosts, r.Resource[f])
+	case "paths":
+		err = allMatch(s.Paths, r.Resource[f])
 	case "roles":
 		got, ok := r.Resource["role"].(string)
 		switch {
@@ -418,6 +432,24 @@ func (s *Scope) refusesField(f string, r *pluginapi.Request) string {
 		return f + ": " + err.Error()
 	}
 	return ""
+}
+
+// allMatch holds a list of names in a request against the patterns of a scope.
+func allMatch(patterns []string, said any) error {
+	names, ok := said.([]any)
+	if !ok {
+		return errAbsent
+	}
+	for _, n := range names {
+		name, ok := n.(string)
+		if !ok {
+			return errAbsent
+		}
+		if !pattern.Any(patterns, name) {
+			return fmt.Errorf("%q is none of its %s", name, strings.Join(patterns, ", "))
+		}
+	}
+	return nil
 }
 
 func number(v any) (int64, bool) {

@@ -75,11 +75,16 @@ type Policy struct {
 type Tools struct {
 	Granted    []string `json:"granted,omitempty"`    // actions tool.call.<name>, or tool.call.*, that take a grant, sorted
 	Hidden     string   `json:"hidden,omitempty"`     // Refuse: a shell command that hides what it runs or writes is refused; absent: it passes
+	Network    string   `json:"network,omitempty"`    // Granted: what would reach a host takes a grant of network.connect; absent: it passes
+	Secrets    []string `json:"secrets,omitempty"`    // patterns of paths in the work tree, or of ~/ and paths below the home: to read one takes a grant of secret.read, sorted
 	Unrecorded string   `json:"unrecorded,omitempty"` // Refuse: agents' commits of changes that no call of a tool tells of are refused; absent: they are told
 }
 
-// Refuse is what Tools may say of what cannot be told.
-const Refuse = "refuse"
+// What Tools may say of what cannot be told, and of what takes a grant.
+const (
+	Refuse  = "refuse"
+	Granted = "granted"
+)
 
 // Govern reports whether a call of a tool takes a grant of its action.
 func (t *Tools) Govern(action string) bool {
@@ -88,6 +93,15 @@ func (t *Tools) Govern(action string) bool {
 		return g == action || all && strings.HasPrefix(action, prefix)
 	})
 }
+
+// GrantedNetwork reports whether what would reach a host takes a grant.
+func (t *Tools) GrantedNetwork() bool { return t != nil && t.Network == Granted }
+
+// Secret reports whether a file is one that takes a grant to be read. It is named by its path in the work tree, or by ~/ and its path below the home.
+func (t *Tools) Secret(name string) bool { return t != nil && pattern.Any(t.Secrets, name) }
+
+// HasSecrets reports whether there are such files.
+func (t *Tools) HasSecrets() bool { return t != nil && len(t.Secrets) > 0 }
 
 // RefuseHidden reports whether a command that hides what it does is refused.
 func (t *Tools) RefuseHidden() bool { return t != nil && t.Hidden == Refuse }
@@ -113,8 +127,14 @@ func (p *Policy) checkTools() error {
 			return badPolicy("tools.%s: %.40q is not %q", name, said, Refuse)
 		}
 	}
-	if len(t.Granted) == 0 && t.Hidden == "" && t.Unrecorded == "" {
+	if t.Network != "" && t.Network != Granted {
+		return badPolicy("tools.network: %.40q is not %q", t.Network, Granted)
+	}
+	if len(t.Granted) == 0 && len(t.Secrets) == 0 && t.Hidden == "" && t.Network == "" && t.Unrecorded == "" {
 		return badPolicy("tools demands nothing")
+	}
+	if err := list("tools.secrets", t.Secrets, maxNames, pattern.Check); err != nil {
+		return err
 	}
 	return list("tools.granted", t.Granted, maxNames, func(s string) error {
 		if err := validAction(s); err != nil {

@@ -152,6 +152,7 @@ func TestDocument(t *testing.T) {
 func TestTools(t *testing.T) {
 	for text, ok := range map[string]bool{
 		`{"version":1,"tools":{"granted":["tool.call.*"]}}`: true, `{"version":1,"tools":{"granted":["tool.call.bash","tool.call.mcp__x__y"],"hidden":"refuse","unrecorded":"refuse"}}`: true,
+		`{"version":1,"tools":{"network":"granted","secrets":["**/.env","~/.aws/**"]}}`: true, `{"version":1,"tools":{"network":"refuse"}}`: false, `{"version":1,"tools":{"secrets":["/etc/x"]}}`: false, `{"version":1,"tools":{"secrets":["b","a"]}}`: false, `{"version":1,"tools":{"secrets":[]}}`: false,
 		`{"version":1,"tools":{}}`: false, `{"version":1,"tools":{"granted":[]}}`: false, `{"version":1,"tools":{"granted":["bash"]}}`: false, `{"version":1,"tools":{"granted":["repo.commit"]}}`: false,
 		`{"version":1,"tools":{"granted":["tool.call.b","tool.call.b"]}}`: false, `{"version":1,"tools":{"hidden":"pass"}}`: false, `{"version":1,"tools":{"unrecorded":""}}`: false, `{"version":1,"tools":{"more":1}}`: false,
 	} {

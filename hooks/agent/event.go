@@ -233,6 +233,10 @@ type Effects struct {
 	Around []string // how it goes around the gate, a phrase each
 	Hidden []string // what of it could not be told, a phrase each
 	As     []string // identities that it chooses
+
+	Hosts   []string // that it would reach and names, as [URLHost] does
+	Remotes []Remote // that it would reach, as Git's configuration names them
+	Online  []string // what of it reaches hosts that it does not name, a phrase each
 }
 
 // Named is a path that a command names.
@@ -240,6 +244,7 @@ type Named struct {
 	Path  string // absolute
 	Glob  bool   // Path is a pattern of a shell
 	Whole bool   // it may read all that is there, also below it
+	Idle  bool   // what names it does not read what is in it
 }
 
 // Write is a path that a command would write, remove or make.

@@ -90,7 +90,7 @@ func (a *analysis) called(words []value, redirs []*syntax.Redirect) {
 		a.hidden("more commands than are read")
 		return
 	}
-	a.mentioned(words[1:])
+	a.mentioned(words)
 	if name := words[0]; name.known && (a.functions[name.text] != nil || a.aliases[name.text] != nil) {
 		a.invoke(name.text, words[1:])
 		if a.knows(base(name.text)) {
@@ -127,6 +127,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	b := base(strings.TrimPrefix(name.text, "=")) // zsh finds =git on its PATH
 	g, interprets := interpreterOf(b)
 	a.folderReaders(b, args)
+	a.connects(b, args)
 	switch {
 	case b == "git":
 		a.git(args)

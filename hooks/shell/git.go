@@ -184,15 +184,19 @@ func (a *analysis) subcommand(name string, args []value) {
 		a.notes(options, operands)
 	case "fetch", "pull", "push", "send-pack":
 		a.transfer(name, args)
+	case "archive", "imap-send", "lfs", "ls-remote", "p4", "send-email", "svn":
+		a.gitConnects(name, options, operands)
 	case "remote":
 		options, names := grammar{takes: "mt", longs: "mirror master= track="}.read(args)
 		if len(names) > 0 && names[0].text == "add" && given(options, "mirror") {
 			a.around("git remote add --mirror: it takes the record away")
 		}
+		a.gitConnects(name, options, names)
 	case "init", "clone":
 		if name == "init" && given(options, "template separate-git-dir") {
 			a.around("git init with other hooks, or another git directory")
 		}
+		a.gitConnects(name, options, operands)
 		settings, _ := has(options, "c config")
 		for _, v := range settings {
 			a.config(v)
@@ -203,6 +207,7 @@ func (a *analysis) subcommand(name string, args []value) {
 			a.run(args[i+1:], nil)
 		}
 	case "submodule":
+		a.gitConnects(name, options, operands)
 		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "foreach" }); i >= 0 {
 			_, words := grammar{early: true}.read(args[i+1:])
 			a.joined(words, "what git submodule runs")

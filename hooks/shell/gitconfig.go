@@ -33,6 +33,7 @@ func (a *analysis) config(v value) {
 // setting reads a variable that gets a value: an alias, a remote, or one that names a program.
 func (a *analysis) setting(key string, v value) {
 	a.remote(key, v)
+	a.gitSetting(key, v)
 	key = strings.ToLower(key)
 	last := key[strings.LastIndexByte(key, '.')+1:]
 	switch {

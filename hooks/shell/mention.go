@@ -60,7 +60,9 @@ func (a *analysis) mentions(who string, words []value) {
 // unknown reads the call of a program of which it is not known what it does with its words, and with what it is given to read.
 func (a *analysis) unknown(name string, args []value, in *input) {
 	a.mentions(clip(name), args)
+	a.spoken(args)
 	if in != nil {
+		a.spoken(in.texts)
 		a.mentions(clip(name), in.texts)
 	}
 	a.touches(literal(".")) // where it works

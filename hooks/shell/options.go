@@ -86,7 +86,7 @@ func (g grammar) long(name string) (names []string, takes bool) {
 
 // from is what a word says from its nth byte on.
 func (v value) from(n int) value {
-	out := value{text: v.text[n:], known: v.known, glob: v.glob, pattern: escapeGlob(v.text[n:])}
+	out := value{text: v.text[n:], known: v.known, glob: v.glob, sure: max(0, v.sure-n), pattern: escapeGlob(v.text[n:])}
 	if v.glob {
 		out.pattern = strings.TrimPrefix(v.pattern, escapeGlob(v.text[:n]))
 	}

@@ -11,6 +11,7 @@ import (
 )
 
 func (a *analysis) redirects(list []*syntax.Redirect) {
+	a.sockets(list)
 	for _, r := range list {
 		if r.Word != nil {
 			a.inside(r.Word)

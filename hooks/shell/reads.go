@@ -69,9 +69,36 @@ func local(v value) value {
 	return out
 }
 
-// mentioned notes what the words of a command name.
+// idle are programs that read nothing of what is in the files that they name.
+var idle = append(strings.Fields("fd fdfind find mkdir rm rmdir unlink"), listers...)
+
+// idlers says which words of a command name files of which it reads nothing that is in them.
+func idlers(words []value) func(i int) bool {
+	name := base(words[0].text)
+	given := func(prefixes ...string) bool {
+		return slices.ContainsFunc(words[1:], func(v value) bool {
+			return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(v.text, p) })
+		})
+	}
+	only := 0
+	switch {
+	case slices.Contains(idle, name), name == "git" && len(words) > 1 && slices.Contains([]string{"check-ignore", "ls-files", "rm", "status"}, words[1].text):
+		return func(int) bool { return true }
+	case slices.Contains([]string{"cp", "gcp", "install", "ln", "mv"}, name) && !given("-t", "--target"):
+		only = len(words) - 1 // it is written
+	case slices.Contains([]string{"ack", "ag", "egrep", "fgrep", "grep", "rg"}, name) && !given("-e", "-f", "--regexp", "--file"):
+		only = slices.IndexFunc(words, func(v value) bool { return v.text != words[0].text && !strings.HasPrefix(v.text, "-") }) // the pattern
+	}
+	return func(i int) bool { return i > 0 && i == only }
+}
+
+// mentioned notes what the words of a command name, the first of which is its own name.
 func (a *analysis) mentioned(words []value) {
-	for _, v := range words {
+	idle := idlers(words)
+	for i, v := range words {
+		if i == 0 {
+			continue
+		}
 		if a.looks > maxLooks {
 			return
 		}
@@ -79,7 +106,7 @@ func (a *analysis) mentioned(words []value) {
 			a.around("it names " + clip(v.text))
 		}
 		for _, p := range named(v) {
-			a.takes(p, false)
+			a.names(p, idle(i))
 		}
 	}
 }
@@ -96,8 +123,13 @@ func (a *analysis) wholes(words []value) {
 	}
 }
 
-// takes notes that a word is a path that is named, or read as a whole.
-func (a *analysis) takes(v value, whole bool) {
+// names notes that a word is a path that is named. idle: of what is in it nothing is read.
+func (a *analysis) names(v value, idle bool) { a.noted(v, agent.Named{Idle: idle}) }
+
+// takes notes that a word is a path that is read, or read as a whole.
+func (a *analysis) takes(v value, whole bool) { a.noted(v, agent.Named{Whole: whole}) }
+
+func (a *analysis) noted(v value, r agent.Named) {
 	if v.text == "" || a.looks > maxLooks {
 		return
 	}
@@ -108,7 +140,7 @@ func (a *analysis) takes(v value, whole bool) {
 	}
 	paths, _ := a.at(v)
 	for _, p := range paths {
-		r := agent.Named{Path: path.Clean(p), Glob: v.glob, Whole: whole}
+		r.Path, r.Glob = path.Clean(p), v.glob
 		if v.glob {
 			r.Path = strings.TrimSuffix(p, v.text) + v.pattern
 		}

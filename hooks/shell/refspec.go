@@ -49,6 +49,7 @@ func (a *analysis) transfer(name string, args []value) {
 		g.takes = "o"
 	}
 	options, specs := g.read(args)
+	a.gitConnects(name, options, specs)
 	if name != "fetch" && name != "pull" && given(options, "mirror prune") {
 		a.around("git " + name + " --mirror or --prune takes the record away elsewhere")
 	}

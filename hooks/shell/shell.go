@@ -66,7 +66,7 @@ func Effects(command string, in Surroundings) agent.Effects {
 	if a.carried != "" && len(a.out.Hidden) > 0 {
 		a.around("it hides what it runs, and a variable names " + a.carried)
 	}
-	for _, list := range []*[]string{&a.out.Around, &a.out.Hidden, &a.out.As} {
+	for _, list := range []*[]string{&a.out.Around, &a.out.Hidden, &a.out.As, &a.out.Hosts, &a.out.Online} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}

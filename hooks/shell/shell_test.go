@@ -124,14 +124,21 @@ func TestIdentities(t *testing.T) {
 
 // FuzzEffects: no command makes it fail, and what is appended behind a command does not take back what that one does.
 func FuzzEffects(f *testing.F) {
-	for _, s := range []string{"a[1+2]=x", "a[0]=x", "git commit -n", "echo x > a", "cd a && rm b", "bash -c 'git commit -n'", "f() { :; }", "x=$(a)", "echo $'\\x41'", "{a,b}", "cat <<E\nx\nE", "env -S 'a b'", "find . -exec rm {} ;", "case a in b) c;; esac", "()00", "declare -x a=b", "a | sh", "echo a > b; sh b", "f() { cd a; }; f b", "ln -s a b; echo > b", "sed 's/a/b/w c'", "tar xfC a b", "env -uX a", "${a:=b}", "((a=1))", "for a in b; do c; done", "git fetch a b:c", "printf '%s' a | sh"} {
+	for _, s := range []string{"a[1+2]=x", "a[0]=x", "git commit -n", "echo x > a", "cd a && rm b", "bash -c 'git commit -n'", "f() { :; }", "x=$(a)", "echo $'\\x41'", "{a,b}", "cat <<E\nx\nE", "env -S 'a b'", "find . -exec rm {} ;", "case a in b) c;; esac", "()00", "declare -x a=b", "a | sh", "echo a > b; sh b", "f() { cd a; }; f b", "ln -s a b; echo > b", "sed 's/a/b/w c'", "tar xfC a b", "env -uX a", "${a:=b}", "((a=1))", "for a in b; do c; done", "git fetch a b:c", "curl [x", "curl a@", "ssh -p", "echo >/dev/tcp/a/1", "scp [::1]:a b", "curl $X/y://", "git clone a:b", "nc -l", "curl HTTP://A:1/", "printf '%s' a | sh"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if len(s) > 4096 {
 			return
 		}
-		effects(s)
+		for _, host := range effects(s).Hosts {
+			if host == "" || host != agent.HostName(host) || strings.Contains(host, "/") {
+				t.Errorf("%q reaches %q", s, host)
+			}
+		}
+		if also := effects("curl https://reached.example\n" + s); !slices.Contains(also.Hosts, "reached.example") && !slices.Contains(also.Hidden, "it is not in the language of bash") && !slices.Contains(also.Online, "more hosts than are counted") {
+			t.Errorf("%q behind it hides a host", s)
+		}
 		both := effects("git commit --no-verify\n" + s)
 		if len(both.Around) == 0 && !slices.Contains(both.Hidden, "it is not in the language of bash") {
 			t.Errorf("%q behind it hides --no-verify", s)

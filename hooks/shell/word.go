@@ -16,6 +16,7 @@ type value struct {
 	glob    bool   // it has signs that stand for other names
 	choice  bool   // it is one of those that a variable may hold
 	found   bool   // it is what a search finds there
+	sure    int    // where it is not known: how many bytes of text surely begin it
 	pattern string // where glob: text, with those signs quoted that stand for themselves
 }
 
@@ -94,7 +95,11 @@ func cross(left, right []value) []value {
 	out := make([]value, 0, len(left)*len(right))
 	for _, l := range left {
 		for _, r := range right {
-			out = append(out, value{l.text + r.text, l.known && r.known, l.glob || r.glob, l.choice || r.choice, l.found || r.found, l.pattern + r.pattern})
+			v := value{text: l.text + r.text, known: l.known && r.known, glob: l.glob || r.glob, choice: l.choice || r.choice, found: l.found || r.found, sure: l.sure, pattern: l.pattern + r.pattern}
+			if l.known {
+				v.sure = len(l.text) + r.sure
+			}
+			out = append(out, v)
 		}
 	}
 	return out

@@ -36,7 +36,7 @@ allows it. Grants end by expiry or revocation, and take what was handed on along
 // scopeFlags say what a grant is of.
 type scopeFlags struct {
 	action, scope, notBefore, expires string
-	paths, refs, modes                []string
+	paths, refs, modes, hosts         []string
 	maxFiles, maxBytes                int64
 	intent                            string
 	delegable                         int
@@ -48,6 +48,7 @@ func (o *scopeFlags) bind(cmd *cobra.Command) {
 	f.StringArrayVar(&o.paths, "path", nil, "pattern of paths it is limited to, such as 'src/**'; may be repeated")
 	f.StringArrayVar(&o.refs, "ref", nil, "pattern of full ref names it is limited to, such as 'refs/heads/agent/*'; may be repeated")
 	f.StringArrayVar(&o.modes, "mode", nil, "file mode that a changed path may have, such as 100644; may be repeated")
+	f.StringArrayVar(&o.hosts, "host", nil, "pattern of names of hosts that network.connect is limited to, such as '*.example.com'; may be repeated")
 	f.Int64Var(&o.maxFiles, "max-files", -1, "how many files one commit may change")
 	f.Int64Var(&o.maxBytes, "max-bytes", -1, "how many bytes of new content one commit may bring")
 	f.StringVar(&o.intent, "intent", "", "the intent it is for")
@@ -79,6 +80,7 @@ func (o *scopeFlags) parse(env *cli.Env) (g capability.Grant, err error) {
 		{"path", o.paths != nil, s.Paths != nil, func() { s.Paths = o.paths }},
 		{"ref", o.refs != nil, s.Refs != nil, func() { s.Refs = o.refs }},
 		{"mode", o.modes != nil, s.Modes != nil, func() { s.Modes = o.modes }},
+		{"host", o.hosts != nil, s.Hosts != nil, func() { s.Hosts = o.hosts }},
 		{"intent", o.intent != "", s.Intent != "", func() { s.Intent = o.intent }},
 		{"max-files", o.maxFiles >= 0, s.MaxFiles != nil, func() { s.MaxFiles = &o.maxFiles }},
 		{"max-bytes", o.maxBytes >= 0, s.MaxBytes != nil, func() { s.MaxBytes = &o.maxBytes }},

@@ -101,6 +101,7 @@ func fromRequest(c *court, text string, o *scopeFlags, changed func(string) bool
 	g := capability.Grant{Action: w.Action, Scope: w.Scope, Expires: w.Expires, NotBefore: said.NotBefore, Delegable: w.Delegable}
 	for flag, take := range map[string]func(){
 		"path": func() { g.Scope.Paths = said.Scope.Paths }, "ref": func() { g.Scope.Refs = said.Scope.Refs }, "mode": func() { g.Scope.Modes = said.Scope.Modes },
+		"host":   func() { g.Scope.Hosts = said.Scope.Hosts },
 		"intent": func() { g.Scope.Intent = said.Scope.Intent }, "max-files": func() { g.Scope.MaxFiles = said.Scope.MaxFiles }, "max-bytes": func() { g.Scope.MaxBytes = said.Scope.MaxBytes },
 		"expires": func() { g.Expires = said.Expires }, "delegable": func() { g.Delegable = said.Delegable },
 	} {

@@ -57,7 +57,7 @@ func capped[T any](list []T, x T, limit int, more *int) []T {
 
 // words say what a field of a scope means.
 var words = map[string]string{
-	"paths": "paths", "refs": "refs", "max_files": "at most so many files:", "max_bytes": "at most so many bytes:", "modes": "file modes", "intent": "for the intent",
+	"paths": "paths", "refs": "refs", "max_files": "at most so many files:", "max_bytes": "at most so many bytes:", "modes": "file modes", "intent": "for the intent", "hosts": "hosts",
 	"tool": "the tool", "arguments": "exactly the arguments", "tiers": "tiers", "record_id": "the record", "apply": "may change something:", "before_ms": "older than (ms)",
 	"peer_pubkey_b58": "the peer", "task_id": "the task", "lease_id": "the lease", "duplicate_risk": "repetitions:", "window": "at most so many entries:",
 	"include_integrity": "with integrity:", "token_prefix": "tokens that begin with", "self": "its own:", "force": "by force:", "limit": "at most",
