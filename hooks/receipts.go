@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -198,7 +199,8 @@ func (b *bench) returned(dir string, written []site) error {
 			told["sha256"], told["bytes"] = f.SHA256, len(text)
 		}
 		if ranges := b.lines(dir, work, p, text); len(ranges) > 0 {
-			told["lines"] = words(ranges)
+			told["lines"] = words(spans(ranges))
+			put(told, "line_hashes", b.lineHashes(ranges, text))
 		}
 		if len(l.Events) <= 64 {
 			l.Events = append(l.Events, event.Event{Kind: "file_written", Data: told})
@@ -245,9 +247,12 @@ func fileAt(work, path string) (journal.File, []byte) {
 	return f, text
 }
 
-// lines returns which lines of a file an edit put in, as they are after it: "3-5", from 1.
-func (b *bench) lines(dir, work, path string, text []byte) []string {
-	var out []string
+// lineRange is some lines of a file, from 1; the last is one of them.
+type lineRange struct{ from, to int }
+
+// lines returns which lines of a file an edit put in, as they are after it, sorted.
+func (b *bench) lines(dir, work, path string, text []byte) []lineRange {
+	var out []lineRange
 	for _, c := range b.e.Edits {
 		at := c.Path
 		if !filepath.IsAbs(at) {
@@ -262,7 +267,7 @@ func (b *bench) lines(dir, work, path string, text []byte) []string {
 			continue
 		}
 		if c.Whole {
-			return []string{span(1, bytes.Count(text, []byte("\n"))+trailing(text))}
+			return []lineRange{{1, max(1, bytes.Count(text, []byte("\n"))+trailing(text))}}
 		}
 		part := []byte(strings.TrimSuffix(c.Text, "\n"))
 		i := bytes.Index(text, part)
@@ -270,10 +275,33 @@ func (b *bench) lines(dir, work, path string, text []byte) []string {
 			continue
 		}
 		from := bytes.Count(text[:i], []byte("\n")) + 1
-		out = append(out, span(from, from+bytes.Count(part, []byte("\n"))))
+		out = append(out, lineRange{from, from + bytes.Count(part, []byte("\n"))})
 	}
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b lineRange) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	return slices.Compact(out)
+}
+
+// lineHashes says the lines of some ranges, one range after the other; "" where they are too many. What is redacted in them is
+// redacted first.
+func (b *bench) lineHashes(ranges []lineRange, text []byte) string {
+	x := b.redactor()
+	if x == nil {
+		return ""
+	}
+	lines := slices.Collect(bytes.Lines(text))
+	var out strings.Builder
+	for _, r := range ranges {
+		if r.to > len(lines) || out.Len()/event.HashSize+r.to-r.from >= event.MaxHashed {
+			return ""
+		}
+		part := string(bytes.Join(lines[r.from-1:r.to], nil))
+		clean, _ := x.Redact(part)
+		if strings.Count(clean, "\n") != strings.Count(part, "\n") {
+			return ""
+		}
+		out.WriteString(event.LineHashes([]byte(clean)))
+	}
+	return out.String()
 }
 
 func trailing(text []byte) int {
@@ -283,11 +311,17 @@ func trailing(text []byte) int {
 	return 0
 }
 
-func span(from, to int) string {
-	if to <= from {
-		return fmt.Sprint(from)
+// spans writes ranges as "3" or "3-5".
+func spans(ranges []lineRange) []string {
+	out := make([]string, 0, len(ranges))
+	for _, r := range ranges {
+		if r.to <= r.from {
+			out = append(out, fmt.Sprint(r.from))
+		} else {
+			out = append(out, fmt.Sprintf("%d-%d", r.from, r.to))
+		}
 	}
-	return fmt.Sprintf("%d-%d", from, to)
+	return out
 }
 
 // tell notes what is said of a session and of no call.

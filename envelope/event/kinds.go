@@ -132,7 +132,7 @@ var Kinds = []Kind{
 	}},
 	{Name: "external_payment_settled", About: "somebody was paid elsewhere", Fields: []Field{must("provider", Word), must("reference", Word), must("amount", Word), may("asset", Word)}},
 	{Name: "file_written", About: "an agent wrote a file outside of a commit", Fields: []Field{
-		must("path", Text), may("sha256", Hash), may("bytes", Count), may("tool", Word), may("call", Word), may("agent", Word), may("lines", Words),
+		must("path", Text), may("sha256", Hash), may("bytes", Count), may("tool", Word), may("call", Word), may("agent", Word), may("lines", Words), may("line_hashes", Text),
 	}},
 	{Name: "intent_dispatched", About: "an agent was given work, and how that ended", Fields: []Field{must("agent", Word), may("result_sha256", Hash), may("duration_ms", Count), may("reason", Text)}, Outcome: true},
 	{Name: "intent_ignored", About: "an ignore rule kept work from being given", Ends: Ignored, Fields: []Field{must("rule", Text)}},

@@ -19,13 +19,14 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 type options struct {
 	json, space   bool
-	trace         bool
+	trace, calls  bool
 	claims        string
 	root          string
 	lines         []string
@@ -65,9 +66,13 @@ which commit a line is from; -L, -w, -M and -C are handed to it.
 
 Agent tools write down which lines were an agent's, in the Agent Trace format: nobody
 signs that. With --claims it is shown beside who sealed the line, and decides nothing.
-With --agent-trace the file is printed as such a record, for tools that read it.`,
+With --agent-trace the file is printed as such a record, for tools that read it.
+
+What the hooks of agents recorded tells more, and is signed: with --calls the call of a tool is
+named that put a line in, with its session and model, also where a person committed it.`,
 		Example: `  covenant blame src/main.go
   covenant blame -L 10,20 -w src/main.go
+  covenant blame --calls src/main.go
   covenant blame --claims .agent-trace/traces.jsonl src/main.go
   covenant blame v1.2 src/main.go --json | jq -r 'select(.verdict!="sealed")|.line'`,
 		Args: cobra.RangeArgs(1, 2),
@@ -80,6 +85,7 @@ With --agent-trace the file is printed as such a record, for tools that read it.
 	f.CountVarP(&o.moved, "moved", "M", "find lines that were moved or copied within the file")
 	f.CountVarP(&o.copied, "copied", "C", "find lines from other files of the same commit; twice and thrice look further")
 	f.BoolVar(&o.trace, "agent-trace", false, "print one record of the Agent Trace format for the file")
+	f.BoolVar(&o.calls, "calls", false, "name the call of an agent's tool that put a line in, as the agent's hooks recorded it")
 	f.StringVar(&o.claims, "claims", "", "show what Agent Trace records in this file (one on each line; - for standard input) say of each line, too")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
 	return cmd
@@ -97,6 +103,7 @@ type Line struct {
 	Principals []verdict.Principal `json:"principals,omitempty"`
 	// RewrittenBy is who amended, rebased or picked what they made, and sealed the commit that the line is of.
 	RewrittenBy *verdict.Principal `json:"rewrittenBy,omitempty"`
+	Call        *work.Call         `json:"call,omitempty"`  // that put it in, with --calls
 	Claim       string             `json:"claim,omitempty"` // what an Agent Trace record says, with --claims
 	Text        string             `json:"text"`
 }
@@ -189,15 +196,27 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if judgeErr != nil && len(lines) > 0 {
 		return judgeErr
 	}
+	call := func(*verdict.Result, *blamed) *work.Call { return nil }
+	if o.calls || o.trace {
+		paths := map[string]bool{}
+		for i := range lines {
+			paths[lines[i].path] = true
+		}
+		calls, err := w.Calls(pin, paths)
+		if err != nil {
+			return err
+		}
+		call = func(r *verdict.Result, l *blamed) *work.Call { return work.CallOf(calls.At(r, l.path, l.origin)) }
+	}
 	if o.trace {
 		tip, err := w.Session.Commit(span.Tips[0].String())
 		if err != nil {
 			return err
 		}
-		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal) {
+		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
 			made, _ := makers(&r, l.path, l.origin)
-			return &r, made
+			return &r, made, call(&r, l)
 		}))
 	}
 	lineEnv := *env
@@ -207,9 +226,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		l := lines[i]
 		r := results[l.commit]
 		made, rewrote := makers(&r, l.path, l.origin)
-		claim := said.of(&l)
+		claim, put := said.of(&l), call(&r, &l)
 		if o.json {
-			line := Line{RewrittenBy: rewrote, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
+			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
 			if len(made) == 1 {
 				line.Principal = &made[0]
 			} else {
@@ -217,7 +236,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			}
 			err = lineEnv.JSON(line)
 		} else {
-			err = print(&lineEnv, l, &r, made, rewrote, claim)
+			err = print(&lineEnv, l, &r, made, rewrote, put, claim)
 		}
 		if err != nil {
 			return err
@@ -255,7 +274,7 @@ func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
 	return err == nil && len(out) > 0
 }
 
-func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, rewrote *verdict.Principal, claim string) error {
+func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, rewrote *verdict.Principal, put *work.Call, claim string) error {
 	who := "-"
 	for i := range made {
 		if i == 0 {
@@ -267,6 +286,9 @@ func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, 
 	if rewrote != nil {
 		who += ", rewritten by " + say.Line(rewrote.Name)
 	}
+	if put != nil {
+		who += " [" + put.Say() + "]"
+	}
 	if claim != "" {
 		who += " [claimed: " + say.Line(claim) + "]"
 	}
@@ -277,35 +299,6 @@ func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, 
 	}
 	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Line(l.text))
 	return err
-}
-
-// unquote undoes how Git quotes a path with odd bytes (core.quotePath in git-config(1)).
-func unquote(name string) string {
-	if !strings.HasPrefix(name, `"`) {
-		return name
-	}
-	out := make([]byte, 0, len(name))
-	for i := 1; i < len(name)-1; i++ {
-		if name[i] != '\\' {
-			out = append(out, name[i])
-			continue
-		}
-		i++
-		if at := strings.IndexByte(`abtnvfr"\`, name[i]); at >= 0 {
-			out = append(out, "\a\b\t\n\v\f\r\"\\"[at])
-			continue
-		}
-		if i+3 > len(name)-1 {
-			return name
-		}
-		n, err := strconv.ParseUint(name[i:i+3], 8, 8)
-		if err != nil {
-			return name
-		}
-		out = append(out, byte(n))
-		i += 2
-	}
-	return string(out)
 }
 
 // parse reads git blame --porcelain: of each line a header that starts with the commit, where that is told first other headers, and
@@ -327,7 +320,7 @@ func parse(b []byte) ([]blamed, error) {
 		}
 		if !at.commit.IsZero() {
 			if name, ok := bytes.CutPrefix(line, []byte("filename ")); ok {
-				paths[at.commit] = unquote(string(name))
+				paths[at.commit] = git.Unquote(string(name))
 			}
 			continue
 		}

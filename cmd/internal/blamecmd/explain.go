@@ -5,12 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -78,15 +76,10 @@ type Was struct {
 
 // Write is a call of an agent's tool that wrote the file, as its hooks recorded it.
 type Write struct {
-	Entry     string `json:"entry"`
-	Principal string `json:"principal"` // whose record it is
-	Session   string `json:"session,omitempty"`
-	Tool      string `json:"tool,omitempty"`
-	Call      string `json:"call,omitempty"`
-	Time      string `json:"time"`
-	Lines     string `json:"lines,omitempty"` // that it put in
-	Left      bool   `json:"left"`            // it left the file as the commit has it
-	Put       bool   `json:"put,omitempty"`   // and these lines are among those that it put in
+	work.Call
+	Lines string `json:"lines,omitempty"` // that it put in, as the file was then
+	Left  bool   `json:"left"`            // it left the file as the commit has it
+	Put   bool   `json:"put,omitempty"`   // these lines are among those that it put in
 }
 
 // Limits of what is told.
@@ -202,7 +195,7 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 	return nil
 }
 
-// written finds the calls that left a file as a commit has it, those first that put the lines in; where none did, those that wrote it before that.
+// written finds the calls that put lines in, as a commit has them; where none did, those that left its file as the commit has it, and those that wrote it before that.
 func written(w *work.Work, f *provenance.Facts, c *git.Commit, r *verdict.Result, path string, lines []Was) ([]Write, error) {
 	o, err := w.Session.Object(c.ID.String()+":"+path, 0)
 	digest := ""
@@ -212,57 +205,40 @@ func written(w *work.Work, f *provenance.Facts, c *git.Commit, r *verdict.Result
 	} else if large := (*git.TooLargeError)(nil); !errors.Is(err, git.ErrMissing) && !errors.As(err, &large) {
 		return nil, work.Explain(err)
 	}
-	filter := audit.Filter{Kinds: []string{"file_written"}}
+	var filter audit.Filter
 	if sealed := r.Seal; sealed != nil && sealed.Seal != nil { // by one clock with what its hooks recorded; what a commit says of its time anybody chooses
-		at := sealed.Seal.Predicate.Entry.When()
-		filter.Since, filter.Until = at.Add(-longAgo), at.Add(time.Minute)
+		filter.Since = sealed.Seal.Predicate.Entry.When().Add(-longAgo)
 	}
-	var left, others []Write
-	for e, err := range audit.Backwards(w.Session, f, filter) {
-		if err != nil {
-			return nil, work.Explain(err)
-		}
-		if e.Err != nil || e.Get("path") != path {
-			continue
-		}
-		x := Write{
-			Entry: string(e.ID), Principal: e.KeyID, Session: e.Session, Tool: e.Get("tool"), Call: e.Get("call"), Time: envelope.Timestamp(e.At),
-			Left: digest != "" && e.Get("sha256") == digest,
-		}
-		if e.Principal != nil {
-			x.Principal = e.Principal.Name
-		}
-		var ranges []string
-		for _, d := range e.Data {
-			if d.Name == "lines" {
-				_ = json.Unmarshal(d.Value, &ranges) // its kind was held to it
-			}
-		}
-		x.Lines = strings.Join(ranges, ",")
-		if !x.Left {
-			if r.Seal != nil { // else it is not known when that was
-				others = append(others, x)
-			}
-			continue
-		}
-		x.Put = slices.ContainsFunc(lines, func(l Was) bool { return among(ranges, l.Origin) })
-		left = append(left, x)
+	list, err := audit.Writes(w.Session, f, filter, func(p string) bool { return p == path })
+	if err != nil {
+		return nil, work.Explain(err)
 	}
-	if put := slices.DeleteFunc(slices.Clone(left), func(x Write) bool { return !x.Put }); len(put) > 0 {
-		return put[:min(len(put), maxWritten)], nil
+	calls := make([]*audit.Written, 0, len(list))
+	for i := range list {
+		calls = append(calls, &list[i])
 	}
-	all := append(left, others...)
-	return all[:min(len(all), maxWritten)], nil
-}
-
-// among reports whether a line is in ranges as hooks record them: "3" or "3-7".
-func among(ranges []string, line int) bool {
-	return slices.ContainsFunc(ranges, func(r string) bool {
-		from, to, _ := strings.Cut(r, "-")
-		a, err := strconv.Atoi(from)
-		b, berr := strconv.Atoi(cmp.Or(to, from))
-		return err == nil && berr == nil && a <= line && line <= b
-	})
+	calls = work.Before(calls, r)
+	var put []*audit.Written
+	for i, call := range audit.PutIn(calls, o.Data) {
+		if call != nil && !slices.Contains(put, call) && slices.ContainsFunc(lines, func(l Was) bool { return l.Origin == i+1 }) {
+			put = append(put, call)
+		}
+	}
+	var chosen []*audit.Written
+	switch {
+	case len(put) > 0:
+		chosen = put
+	default:
+		chosen = slices.DeleteFunc(slices.Clone(calls), func(x *audit.Written) bool { return !x.Left(digest) })
+		if r.Seal != nil { // else it is not known when that was
+			chosen = append(chosen, slices.DeleteFunc(slices.Clone(calls), func(x *audit.Written) bool { return x.Left(digest) })...)
+		}
+	}
+	out := make([]Write, 0, min(len(chosen), maxWritten))
+	for _, x := range chosen[:min(len(chosen), maxWritten)] {
+		out = append(out, Write{Call: *work.CallOf(x), Lines: x.Lines(), Left: x.Left(digest), Put: len(put) > 0})
+	}
+	return out, nil
 }
 
 func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
@@ -289,6 +265,9 @@ func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
 		text := "a call of " + say.Line(cmp.Or(wr.Tool, "a tool"))
 		if wr.Session != "" {
 			text += " in session " + say.Line(wr.Session)
+		}
+		if wr.Model != "" {
+			text += " of " + say.Line(wr.Model)
 		}
 		text += ", at " + wr.Time + ", as " + say.Line(wr.Principal) + " recorded"
 		switch {

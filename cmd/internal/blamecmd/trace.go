@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 )
 
@@ -68,6 +69,7 @@ type attribution struct {
 	Verdict     verdict.Verdict `json:"verdict"`
 	Principals  []string        `json:"principals"`
 	Accountable []string        `json:"accountable"`
+	Call        *work.Call      `json:"call,omitempty"` // of an agent's tool, that put them in
 }
 
 // kindOf says in the words of the format who made a line; whoever is named where the commit does not verify made nothing.
@@ -90,25 +92,38 @@ func kindOf(r *verdict.Result, made []verdict.Principal) string {
 }
 
 // trace makes a record of a file: its identity is a digest of what it is of, so that it is the same whenever it is made.
-func trace(path, revision, when string, lines []blamed, result func(*blamed) (*verdict.Result, []verdict.Principal)) *record {
-	byKind := map[string][]lineRange{}
+func trace(path, revision, when string, lines []blamed, result func(*blamed) (*verdict.Result, []verdict.Principal, *work.Call)) *record {
+	byWhom := map[contributor][]lineRange{}
+	var whom []contributor
 	var all []any
 	var last *attribution
 	for i := range lines {
 		l := &lines[i]
-		r, made := result(l)
+		r, made, call := result(l)
 		kind := kindOf(r, made)
-		list := byKind[kind]
+		by := contributor{Type: kind}
+		switch {
+		case call == nil || kind == "unknown":
+			call = nil
+		case kind == "human": // who sealed what an agent's tool put in
+			by.Type = "mixed"
+		default:
+			by.Model = call.Model
+		}
+		list := byWhom[by]
 		if n := len(list); n > 0 && list[n-1].End == l.number-1 {
 			list[n-1].End = l.number
 		} else {
-			byKind[kind] = append(list, lineRange{Start: l.number, End: l.number})
+			byWhom[by] = append(list, lineRange{Start: l.number, End: l.number})
+			if len(list) == 0 {
+				whom = append(whom, by)
+			}
 		}
-		if last != nil && last.Commit == l.commit.String() && last.End == l.number-1 {
+		if last != nil && last.Commit == l.commit.String() && last.End == l.number-1 && same(last.Call, call) {
 			last.End = l.number
 			continue
 		}
-		last = &attribution{Start: l.number, End: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Principals: []string{}, Accountable: []string{}}
+		last = &attribution{Start: l.number, End: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Principals: []string{}, Accountable: []string{}, Call: call}
 		if kind != "unknown" {
 			for _, p := range made {
 				last.Principals, last.Accountable = append(last.Principals, p.Name), append(last.Accountable, p.Accountable)
@@ -117,16 +132,20 @@ func trace(path, revision, when string, lines []blamed, result func(*blamed) (*v
 		all = append(all, last)
 	}
 	f := traced{Path: path, Conversations: []conversation{}}
-	for _, kind := range []string{"human", "ai", "mixed", "unknown"} {
-		if ranges := byKind[kind]; len(ranges) > 0 {
-			f.Conversations = append(f.Conversations, conversation{Contributor: &contributor{Type: kind}, Ranges: ranges})
-		}
+	kinds := []string{"human", "ai", "mixed", "unknown"}
+	slices.SortFunc(whom, func(a, b contributor) int {
+		return cmp.Or(cmp.Compare(slices.Index(kinds, a.Type), slices.Index(kinds, b.Type)), cmp.Compare(a.Model, b.Model))
+	})
+	for _, by := range whom {
+		f.Conversations = append(f.Conversations, conversation{Contributor: &by, Ranges: byWhom[by]})
 	}
 	return &record{
 		Version: traceVersion, ID: identity(revision, path), Timestamp: when, VCS: &vcs{"git", revision}, Tool: &tool{Name: "covenant"}, Files: []traced{f},
 		Metadata: map[string][]any{"covenant": all},
 	}
 }
+
+func same(a, b *work.Call) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
 
 // identity is a UUID of version 8 (RFC 9562).
 func identity(revision, path string) string {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -65,12 +66,12 @@ func TestTraceOfOurs(t *testing.T) {
 		l.number = i + 1
 		lines = append(lines, l)
 	}
-	r := trace("src/a.go", "1111111111111111111111111111111111111111", "2026-01-01T00:00:00Z", lines, func(l *blamed) (*verdict.Result, []verdict.Principal) {
+	r := trace("src/a.go", "1111111111111111111111111111111111111111", "2026-01-01T00:00:00Z", lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 		v := verdict.Sealed
 		if l.number == 5 {
 			v = verdict.Invalid
 		}
-		return &verdict.Result{Verdict: v}, made[l.number-1]
+		return &verdict.Result{Verdict: v}, made[l.number-1], nil
 	})
 	b, err := json.Marshal(r)
 	if err != nil {

@@ -30,6 +30,9 @@ type Share struct {
 	Files       int64    `json:"files"`                 // files of a commit, binary ones among them, which have no lines
 	Rewritten   int64    `json:"rewritten"`             // lines of those added that others amended, rebased or picked
 	RewrittenBy []string `json:"rewrittenBy,omitempty"` // who did, sorted
+	// With --calls: lines of those added that calls of agents' tools put in, and of these by each model that is known.
+	Put    *int64           `json:"put,omitempty"`
+	Models map[string]int64 `json:"models,omitempty"`
 }
 
 // A file is what one commit does to one path.
@@ -39,7 +42,7 @@ type file struct {
 	added, deleted int64
 }
 
-func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error {
+func lines(ctx context.Context, env *cli.Env, revs []string, asJSON, calls bool) error {
 	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {
 		return err
@@ -67,11 +70,17 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON bool) error 
 	if err != nil {
 		return err
 	}
-	return print(env, tally(results, files), asJSON)
+	var put map[spot]map[string]int64
+	if calls {
+		if put, err = putIn(ctx, w, pin, span, results); err != nil {
+			return err
+		}
+	}
+	return print(env, tally(results, files, put), asJSON)
 }
 
 // tally adds up who made how much.
-func tally(results map[oid.ID]verdict.Result, files []file) []Share {
+func tally(results map[oid.ID]verdict.Result, files []file, put map[spot]map[string]int64) []Share {
 	shares := map[string]*Share{}
 	seen := map[string]map[oid.ID]bool{}
 	all := Share{Type: "summary", Principals: []string{}, Accountable: []string{}}
@@ -89,6 +98,9 @@ func tally(results map[oid.ID]verdict.Result, files []file) []Share {
 		commits[f.commit] = true
 		for _, x := range []*Share{s, &all} {
 			x.Added, x.Deleted, x.Files = x.Added+f.added, x.Deleted+f.deleted, x.Files+1
+			if put != nil {
+				x.add(put[spot{f.commit, f.path}])
+			}
 			if rewrote != "" {
 				x.Rewritten, x.RewrittenBy = x.Rewritten+f.added, unique(append(x.RewrittenBy, rewrote))
 			}
@@ -111,6 +123,21 @@ func tally(results map[oid.ID]verdict.Result, files []file) []Share {
 		all.Kind = "mixed"
 	}
 	return append(out, all)
+}
+
+// add counts lines that were put in, by models.
+func (s *Share) add(models map[string]int64) {
+	if s.Put == nil {
+		s.Put = new(int64)
+	}
+	for m, n := range models {
+		if *s.Put += n; m != "" {
+			if s.Models == nil {
+				s.Models = map[string]int64{}
+			}
+			s.Models[m] += n
+		}
+	}
 }
 
 func unique(list []string) []string {
@@ -229,6 +256,9 @@ func print(env *cli.Env, shares []Share, asJSON bool) error {
 		}
 		if len(s.RewrittenBy) > 0 {
 			who += fmt.Sprintf("; %+d rewritten by %s", s.Rewritten, strings.Join(s.RewrittenBy, ", "))
+		}
+		if s.Put != nil && *s.Put > 0 {
+			who += "; " + byModels(*s.Put, s.Models)
 		}
 		share := ""
 		if all.Added > 0 {

@@ -70,7 +70,7 @@ func TestTally(t *testing.T) {
 		id(two):   {Verdict: verdict.Invalid, Principal: &ada},
 		id(three): {Verdict: verdict.Sealed, Principal: &ada, Rewritten: true, Made: []verdict.Made{{Path: "a", By: []verdict.Principal{coder}}, {Path: "both", By: []verdict.Principal{coder}, Part: true}}},
 	}
-	got := tally(results, []file{{id(one), "a", 5, 0}, {id(one), "both", 3, 1}, {id(two), "a", 2, 2}, {id(three), "a", 7, 0}, {id(three), "both", 4, 0}, {id(three), "own", 1, 0}})
+	got := tally(results, []file{{id(one), "a", 5, 0}, {id(one), "both", 3, 1}, {id(two), "a", 2, 2}, {id(three), "a", 7, 0}, {id(three), "both", 4, 0}, {id(three), "own", 1, 0}}, nil)
 	want := []Share{
 		{Type: "lines", Principals: []string{"coder"}, Accountable: []string{"ada"}, Kind: "agent", Commits: 2, Added: 12, Files: 2, Rewritten: 7, RewrittenBy: []string{"ada"}},
 		{Type: "lines", Principals: []string{"ada", "coder"}, Accountable: []string{"ada"}, Kind: "mixed", Commits: 2, Added: 7, Deleted: 1, Files: 2, Rewritten: 4, RewrittenBy: []string{"ada"}},
@@ -88,4 +88,43 @@ func TestTally(t *testing.T) {
 			t.Errorf("%+v, want %+v", g, w)
 		}
 	}
+}
+
+// TestStretches: the lines that a commit added are told apart from what stands in them.
+func TestStretches(t *testing.T) {
+	out := "\x01" + one + "\n\ndiff --git a/a b/a\nindex 1..2 100644\n--- a/a\n+++ b/a\n@@ -1,2 +1,3 @@ func\n-x\n-y\n+@@ -9 +9 @@\n++++ b/z\n+c\n@@ -9 +10,0 @@\n-+++ b/z\n\\ No newline at end of file\n" +
+		"diff --git \"a/sp \\303\\244\" \"b/sp \\303\\244\"\nnew file mode 100644\n--- /dev/null\n+++ \"b/sp \\303\\244\"\t\n@@ -0,0 +1 @@\n+a\n\\ No newline at end of file\ndiff --git a/gone b/gone\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n" +
+		"\x01" + two + "\n\ndiff --git a/bin b/bin\nBinary files a/bin and b/bin differ\n"
+	got, err := stretches([]byte(out))
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%+v %v", got, err)
+	}
+	for at, list := range got {
+		want := map[string]stretch{"a": {1, 3}, "sp ä": {1, 1}}[at.path]
+		if at.commit.String() != one || len(list) != 1 || list[0] != want {
+			t.Errorf("%+v: %+v, want %+v", at, list, want)
+		}
+	}
+	for _, bad := range []string{"\x01xyz\n", "@@ -1 +1 @@\n", "\x01" + one + "\n+++ b/a\n@@ -1 1 @@\n", "\x01" + one + "\n+++ b/a\n@@ -1 +-1 @@\n"} {
+		if _, err := stretches([]byte(bad)); err == nil {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}
+
+func FuzzStretches(f *testing.F) {
+	f.Add([]byte("\x01" + one + "\n\n--- a/a\n+++ b/a\n@@ -1 +1 @@\n-a\n+b\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := stretches(b)
+		if err != nil {
+			return
+		}
+		for at, list := range got {
+			for _, s := range list {
+				if at.path == "" || at.commit.IsZero() || s.count < 1 || s.from < 0 {
+					t.Errorf("%+v: %+v", at, s)
+				}
+			}
+		}
+	})
 }

@@ -14,7 +14,7 @@ import (
 
 // New returns the command.
 func New(env *cli.Env) *cobra.Command {
-	var storage, asJSON bool
+	var storage, asJSON, calls bool
 	cmd := &cobra.Command{
 		Use:   "stats [REV | A..B]...",
 		Short: "Count whose lines a range brought, or what Covenant keeps in this repository",
@@ -24,15 +24,22 @@ what each of its paths was made of. Human, agent, mixed and unknown are told apa
 commit that does not verify is nobody's. What was moved is not counted; a merge counts
 for nothing itself.
 
+What the hooks of agents recorded is counted with --calls: how many of the added lines were
+put in by a call of an agent's tool, and by which model, where the agent says.
+
 With --storage, count the refs, ledger entries, objects and bytes on disk that Covenant
 keeps and that no branch, tag or remote needs.`,
 		Example: `  covenant stats main..HEAD
   covenant stats v1.2..v1.3 --json | jq 'select(.kind=="agent")'
+  covenant stats --calls v1.2..v1.3
   covenant stats --storage`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if storage && len(args) > 0 {
 				return cli.Usage("--storage counts all of it, no range")
+			}
+			if storage && calls {
+				return cli.Usage("--storage counts no lines, and --calls does")
 			}
 			if storage {
 				return run(cmd.Context(), env, asJSON)
@@ -41,10 +48,11 @@ keeps and that no branch, tag or remote needs.`,
 			if err != nil {
 				return err
 			}
-			return lines(cmd.Context(), env, revs, asJSON)
+			return lines(cmd.Context(), env, revs, asJSON, calls)
 		},
 	}
 	cmd.Flags().BoolVar(&storage, "storage", false, "refs, objects and bytes")
+	cmd.Flags().BoolVar(&calls, "calls", false, "count what calls of agents' tools put in, too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per line")
 	return cmd
 }

@@ -1,6 +1,10 @@
-package blamecmd
+package git_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/open-covenant/covenant-git/git"
+)
 
 // Names come back as bytes, however odd: what is looked up in a seal is the path itself.
 func TestUnquote(t *testing.T) {
@@ -12,7 +16,7 @@ func TestUnquote(t *testing.T) {
 		`"\303\251"`:         "\u00e9",
 		`"broken\9"`:         `"broken\9"`,
 	} {
-		if got := unquote(quoted); got != want {
+		if got := git.Unquote(quoted); got != want {
 			t.Errorf("%s is %q, not %q", quoted, got, want)
 		}
 	}
