@@ -191,7 +191,7 @@ func (in *Input) run(ctx context.Context, m moment) ([]provenance.Made, error) {
 }
 
 // stored are the settings that no command line and no environment changes for a hook: they say what is held to what.
-var stored = []string{provenance.PinKey, provenance.RejectedKey, StrictKey, "covenant.plugin."}
+var stored = []string{provenance.PinKey, provenance.RejectedKey, StrictKey, TranscriptsKey, "covenant.plugin."}
 
 // unanswered makes a refusal of an error where strict says so.
 func (m *moment) unanswered(err error, strict bool) error {

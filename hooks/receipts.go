@@ -335,7 +335,21 @@ func (b *bench) tell() error {
 	case agent.SubagentStop:
 		return b.note(journal.Line{State: journal.Over, Events: b.ended()})
 	}
-	return b.note(journal.Line{State: journal.Over})
+	return b.note(journal.Line{State: journal.Over, Events: b.said()})
+}
+
+// said is that a person said something, and not what.
+func (b *bench) said() []event.Event {
+	if b.e.Moment != agent.Prompt {
+		return nil
+	}
+	data := map[string]any{"agent": b.e.Agent}
+	put(data, "turn", b.e.Turn)
+	if b.e.Said != "" {
+		put(data, "sha256", b.digest([]byte(b.e.Said)))
+		data["bytes"] = len(b.e.Said)
+	}
+	return []event.Event{{Kind: "prompt_submitted", Data: data}}
 }
 
 func (b *bench) began() []event.Event {
@@ -391,7 +405,11 @@ func (b *bench) stop(ctx context.Context) error {
 			}
 		}
 	}
-	return b.seal(ctx)
+	kept, err := b.keep()
+	if err == nil && len(kept) > 0 {
+		err = b.note(journal.Line{State: journal.Told, Events: kept})
+	}
+	return errors.Join(err, b.seal(ctx))
 }
 
 // seal takes the journal of the session into the ledger of who acts, as one segment. Where nobody acts whose key is here it stays.

@@ -151,6 +151,7 @@ var Kinds = []Kind{
 	{Name: "operator_token_rotation_rejected", About: "somebody wanted to replace an operator's token and may not", Ends: Denied, Fields: []Field{must("reason", Text)}, Must: true},
 	{Name: "peer_revoked", About: "a peer was shut out", Fields: []Field{must("peer", Word), may("reason", Text)}},
 	{Name: "peer_self_revoke_blocked", About: "a peer wanted to shut itself out", Ends: Denied, Fields: []Field{must("peer", Word)}, Must: true},
+	{Name: "prompt_submitted", About: "a person said something to an agent", Fields: []Field{may("sha256", Hash), may("bytes", Count), may("agent", Word), may("turn", Word)}},
 	{Name: "ref_refused", About: "a push was refused, by a clone before it or by a server", Ends: Denied, Fields: []Field{
 		must("ref", Text), must("moment", Word), must("reason", Text), may("old", Object), may("new", Object), may("remote", Text),
 	}, Must: true},
@@ -168,4 +169,5 @@ var Kinds = []Kind{
 	{Name: "tool_invoked", About: "a tool is about to be called", Fields: []Field{
 		must("tool", Word), may("arguments_sha256", Hash), may("call", Word), may("agent", Word), may("turn", Word), may("class", Word), may("paths", Words), may("hidden", Words),
 	}},
+	{Name: "transcript_kept", About: "what was said in an agent's session was kept in one clone", Fields: []Field{must("sha256", Hash), must("blob", Object), may("bytes", Count), may("left_out", Count), may("agent", Word)}},
 }

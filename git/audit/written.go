@@ -24,7 +24,14 @@ type Written struct {
 	Path                       string
 	SHA256                     string // in hexadecimal, of what the call left; "" where that is not known
 	Ranges                     []LineRange
+	Heard                      Heard  // before that, in the session
 	hashes                     string // of the lines of the ranges, one range after the other
+}
+
+// Heard is what is known of what a person had said to an agent when it made a call, and of what was said in the session.
+type Heard struct {
+	SHA256     string // in hexadecimal, of the last prompt, after redaction; "" where none is known
+	Transcript string // the object that has what was said, in the clone in which it was kept last; "" for none
 }
 
 // LineRange is some lines of a file, from 1; the last is one of them.
@@ -43,21 +50,41 @@ func ParseLineRange(s string) (LineRange, bool) {
 
 // Writes reads which calls of agents' tools wrote files, the last first. Of the filter its kinds are not looked at.
 func Writes(s *git.Session, f *provenance.Facts, filter Filter, wanted func(path string) bool) ([]Written, error) {
-	filter.Kinds = []string{"file_written", "session_started", "session_ended"}
+	filter.Kinds = []string{"file_written", "prompt_submitted", "session_started", "session_ended", "transcript_kept"}
 	var out []Written
-	waiting := map[string][]int{} // of sessions whose model was not said yet
+	type pending struct{ model, prompt []int } // calls of a session of which it was not said yet
+	waiting := map[string]*pending{}
+	transcripts := map[string]string{} // that were kept last, by session
 	for e, err := range Backwards(s, f, filter) {
 		if err != nil {
 			return nil, err
 		}
-		switch session := e.KeyID + "\x00" + e.Session; {
-		case e.Err != nil:
+		if e.Err != nil {
+			continue
+		}
+		own := e.KeyID + "\x00" + e.Session
+		whole, _, _ := strings.Cut(own, "/") // what a person says to an agent is said to its sub-agents
+		for _, name := range []string{own, whole} {
+			if waiting[name] == nil {
+				waiting[name] = &pending{}
+			}
+		}
+		switch {
+		case e.Kind == "transcript_kept":
+			if transcripts[whole] == "" {
+				transcripts[whole] = e.Get("blob")
+			}
+		case e.Kind == "prompt_submitted":
+			for _, i := range waiting[whole].prompt {
+				out[i].Heard.SHA256 = e.Get("sha256")
+			}
+			waiting[whole].prompt = nil
 		case e.Kind != "file_written":
 			if model := e.Get("model"); model != "" {
-				for _, i := range waiting[session] {
+				for _, i := range waiting[own].model {
 					out[i].Model = model
 				}
-				delete(waiting, session)
+				waiting[own].model = nil
 			}
 		case wanted == nil || wanted(e.Get("path")):
 			w := Written{Entry: e.ID, By: e.KeyID, Agent: e.Get("agent"), Session: e.Session, Tool: e.Get("tool"), Call: e.Get("call"), At: e.At, Path: e.Get("path"), SHA256: e.Get("sha256"), hashes: e.Get("line_hashes")}
@@ -74,7 +101,8 @@ func Writes(s *git.Session, f *provenance.Facts, filter Filter, wanted func(path
 					}
 				}
 			}
-			waiting[session] = append(waiting[session], len(out))
+			w.Heard.Transcript = transcripts[whole]
+			waiting[own].model, waiting[whole].prompt = append(waiting[own].model, len(out)), append(waiting[whole].prompt, len(out))
 			out = append(out, w)
 		}
 	}

@@ -43,7 +43,7 @@ var (
 func decodeClaude(p payload, e *Event) error {
 	if err := p.texts(map[*string][]string{
 		&e.Name: {"hook_event_name"}, &e.Session: {"session_id"}, &e.Turn: {"turn_id", "prompt_id"}, &e.Call: {"tool_use_id"}, &e.Sub: {"agent_id"}, &e.SubKind: {"agent_type"}, &e.Cwd: {"cwd"},
-		&e.Source: {"source", "reason", "trigger"}, &e.Model: {"model"}, &e.Version: {"version"},
+		&e.Source: {"source", "reason", "trigger"}, &e.Model: {"model"}, &e.Version: {"version"}, &e.Transcript: {"transcript_path"},
 	}); err != nil {
 		return err
 	}
@@ -55,7 +55,15 @@ func decodeClaude(p payload, e *Event) error {
 		return err
 	}
 	e.Failed = e.Name == "PostToolUseFailure"
+	e.said(p)
 	return e.tool(p, "tool_name", "tool_input", "tool_response", "tool_output", "tool_result")
+}
+
+// said reads what a person said, where that is a text.
+func (e *Event) said(p payload) {
+	if e.Moment == Prompt {
+		e.Said, _ = p.text("prompt")
+	}
 }
 
 // tool reads the call of a tool.
@@ -158,10 +166,11 @@ func encodeGemini(e *Event, r Reply) Output {
 func decodeCursor(p payload, e *Event) error {
 	if err := p.texts(map[*string][]string{
 		&e.Name: {"hook_event_name"}, &e.Session: {"conversation_id", "session_id"}, &e.Turn: {"generation_id"}, &e.Call: {"tool_use_id"}, &e.Cwd: {"cwd"},
-		&e.Model: {"model"}, &e.Version: {"cursor_version"}, &e.Source: {"source", "reason", "status"}, &e.Sub: {"subagent_id"}, &e.SubKind: {"subagent_type"},
+		&e.Model: {"model"}, &e.Version: {"cursor_version"}, &e.Source: {"source", "reason", "status"}, &e.Sub: {"subagent_id"}, &e.SubKind: {"subagent_type"}, &e.Transcript: {"transcript_path"},
 	}); err != nil {
 		return err
 	}
+	e.said(p)
 	if e.Name == "" {
 		return bad("it does not say hook_event_name")
 	}
@@ -230,10 +239,11 @@ func decodeCopilot(p payload, e *Event) error {
 		return decodeClaude(p, e)
 	}
 	if err := p.texts(map[*string][]string{
-		&e.Name: {"hookEventName"}, &e.Session: {"sessionId"}, &e.Cwd: {"cwd"}, &e.Source: {"source", "reason", "stopReason"}, &e.Call: {"toolCallId", "toolUseId"}, &e.Sub: {"agentId"}, &e.SubKind: {"agentName"},
+		&e.Name: {"hookEventName"}, &e.Session: {"sessionId"}, &e.Cwd: {"cwd"}, &e.Source: {"source", "reason", "stopReason"}, &e.Call: {"toolCallId", "toolUseId"}, &e.Sub: {"agentId"}, &e.SubKind: {"agentName"}, &e.Transcript: {"transcriptPath"},
 	}); err != nil {
 		return err
 	}
+	e.said(p)
 	var err error
 	if e.Active, err = p.flag("stopHookActive"); err != nil {
 		return err
@@ -280,7 +290,7 @@ func encodePlain(e *Event, r Reply) Output {
 
 // genericFields are all that a generic payload may have.
 var genericFields = []string{
-	"version", "event", "agent", "session", "turn", "call", "subagent", "tool", "kind", "paths", "command", "cwd", "arguments", "result", "failed", "source", "active", "model", "usage",
+	"version", "event", "agent", "session", "turn", "call", "subagent", "tool", "kind", "paths", "command", "cwd", "arguments", "result", "failed", "source", "active", "model", "usage", "prompt", "transcript",
 }
 
 // decodeGeneric reads the documented form for any other tool. It is strict: a field that is not known is refused.
@@ -296,10 +306,11 @@ func decodeGeneric(p payload, e *Event) error {
 	var event, kind, tool string
 	if err := p.texts(map[*string][]string{
 		&event: {"event"}, &e.SubKind: nil, &e.Session: {"session"}, &e.Turn: {"turn"}, &e.Call: {"call"}, &e.Sub: {"subagent"}, &tool: {"tool"}, &kind: {"kind"}, &e.Cwd: {"cwd"},
-		&e.Source: {"source"}, &e.Model: {"model"},
+		&e.Source: {"source"}, &e.Model: {"model"}, &e.Transcript: {"transcript"},
 	}); err != nil {
 		return err
 	}
+	e.said(p)
 	name, err := p.text("agent")
 	if err != nil {
 		return err

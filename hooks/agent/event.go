@@ -81,8 +81,11 @@ type Event struct {
 	Active  bool     // at a stop: the agent goes on since a hook asked for it; it must not be asked again
 	Model   string
 	Version string // of the agent
-	Failed  bool   // after a tool
-	Usage   Usage
+	Said    string // by a person, at a prompt
+	// Transcript is the file in which the agent keeps what was said in the session; "" where it does not say.
+	Transcript string
+	Failed     bool // after a tool
+	Usage      Usage
 
 	Arguments json.RawMessage // as they stood, without white space around
 	Result    json.RawMessage
@@ -197,6 +200,9 @@ func (e *Event) check() error {
 		if s != "" && !line(s, maxWord) {
 			return bad("its %s is no line of at most %d bytes", what, maxWord)
 		}
+	}
+	if why := wrongPath(e.Transcript); e.Transcript != "" && why != "" {
+		return bad("transcript %.80q: %s", e.Transcript, why)
 	}
 	if e.Moment != BeforeTool && e.Moment != AfterTool {
 		return nil

@@ -79,7 +79,10 @@ type Write struct {
 	work.Call
 	Lines string `json:"lines,omitempty"` // that it put in, as the file was then
 	Left  bool   `json:"left"`            // it left the file as the commit has it
-	Put   bool   `json:"put,omitempty"`   // these lines are among those that it put in
+	// What a person had said before that in the session: the SHA-256 of it, in hexadecimal, after redaction. Transcript is the object that has what was said, where this clone kept it.
+	Prompt     string `json:"prompt,omitempty"`
+	Transcript string `json:"transcript,omitempty"`
+	Put        bool   `json:"put,omitempty"` // these lines are among those that it put in
 }
 
 // Limits of what is told.
@@ -236,7 +239,13 @@ func written(w *work.Work, f *provenance.Facts, c *git.Commit, r *verdict.Result
 	}
 	out := make([]Write, 0, min(len(chosen), maxWritten))
 	for _, x := range chosen[:min(len(chosen), maxWritten)] {
-		out = append(out, Write{Call: *work.CallOf(x), Lines: x.Lines(), Left: x.Left(digest), Put: len(put) > 0})
+		here := ""
+		if x.Heard.Transcript != "" {
+			if _, err := w.Session.Object(x.Heard.Transcript, 0); err == nil {
+				here = x.Heard.Transcript
+			}
+		}
+		out = append(out, Write{Prompt: x.Heard.SHA256, Transcript: here, Call: *work.CallOf(x), Lines: x.Lines(), Left: x.Left(digest), Put: len(put) > 0})
 	}
 	return out, nil
 }
@@ -277,6 +286,12 @@ func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
 			lines = append(lines, "written:     so the file was left by "+text+" ("+envelope.Digest(wr.Entry).Short()+")")
 		default:
 			lines = append(lines, "written:     before that, the file was written by "+text+" ("+envelope.Digest(wr.Entry).Short()+")")
+		}
+		if wr.Prompt != "" {
+			lines = append(lines, "asked:       by a prompt whose SHA-256, after redaction, is "+wr.Prompt)
+		}
+		if wr.Transcript != "" {
+			lines = append(lines, "transcript:  git cat-file blob "+wr.Transcript)
 		}
 	}
 	return st.Tell(env, lines...)

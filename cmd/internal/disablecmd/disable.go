@@ -17,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks"
 )
 
 // New returns the command.
@@ -33,7 +34,7 @@ given. Your private keys are not in the repository and are not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, refs) },
 	}
-	cmd.Flags().BoolVar(&refs, "refs", false, "also delete this clone's copy of the record: refs/covenant/*, refs/covenant-fork/*, refs/covenant-remote/* and refs/notes/covenant")
+	cmd.Flags().BoolVar(&refs, "refs", false, "also delete this clone's copy of the record: refs/covenant/*, refs/covenant-fork/*, refs/covenant-remote/*, refs/covenant-transcript/* and refs/notes/covenant")
 	return cmd
 }
 
@@ -110,7 +111,7 @@ func worktrees(ctx context.Context, r *git.Repo) error {
 }
 
 func deleteRefs(s *git.Session) error {
-	list, err := s.Refs("refs/covenant/", provenance.ForkPrefix, provenance.RemotePrefix, notes.Ref)
+	list, err := s.Refs("refs/covenant/", provenance.ForkPrefix, provenance.RemotePrefix, hooks.TranscriptPrefix, notes.Ref)
 	if err != nil {
 		return err
 	}
