@@ -18,6 +18,10 @@ type Edge struct {
 	From   Node `json:"from,omitzero"`
 	To     Node `json:"to,omitzero"`
 	Source int  `json:"source"` // whose it is
+
+	// Behind is, of a merge that has just what joining both its sides gives, what the side that the edge does not begin at had changed: whoever joined them
+	// brought nothing of it, and so it must be covered itself.
+	Behind *DerivedChange `json:"behind,omitempty"`
 }
 
 // Derivation is where the changes of a commit without a seal may come from: sealed
@@ -39,9 +43,18 @@ func (d *Derivation) Weight() int {
 	}
 	n := len(d.Sources)
 	for i := range d.Changes {
-		n += len(d.Changes[i].Edges)
+		d.Changes[i].walk(func(Edge) { n++ })
 	}
 	return n
+}
+
+// walk visits all edges of a change, also those behind merges.
+func (c *DerivedChange) walk(f func(Edge)) {
+	for _, e := range c.Edges {
+		if f(e); e.Behind != nil {
+			e.Behind.walk(f)
+		}
+	}
 }
 
 // OfAny reports whether one of the sealed commits that it may come from is like that.
@@ -98,7 +111,8 @@ type Cover struct {
 	Time      string   // its signer's claim
 	Here      bool     // the commit is in this clone
 	Took      int      // of its changes
-	Paths     []string // of those
+	Paths     []string // of those; not where it is a merge that has just what joining both its sides gives
+	Joined    bool     // it is such a merge at all that was taken of it: whoever made it brought nothing of that
 	Left      []string // paths of changes that were not taken
 	Ported    bool     // to content that others had changed meanwhile
 	Made      []Made   // by others than the principal, who had rewritten that; only where it was asked for
@@ -215,10 +229,18 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		ported := false
 		for j := range d.Changes {
 			p := d.Changes[j].Change.Path
-			if slices.ContainsFunc(d.Changes[j].Edges, func(x Edge) bool { return x.Source == i && took[i][key(p, x.From, x.To)] }) {
+			brings, own := false, false
+			d.Changes[j].walk(func(x Edge) {
+				if x.Source == i && took[i][key(p, x.From, x.To)] {
+					brings, own = true, own || x.Behind == nil
+				}
+			})
+			if brings {
 				brought = append(brought, d.Changes[j].Change)
-				paths = append(paths, string(p))
 				ported = ported || d.Changes[j].Ported
+			}
+			if own {
+				paths = append(paths, string(p))
 			}
 		}
 		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
@@ -227,7 +249,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			r.Mode = mode
 		}
 		who, _ := w.Principal(s.KeyID)
-		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Ported: ported}
+		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Joined: len(paths) == 0, Ported: ported}
 		c.Made = s.Origins.made(w, s.KeyID)
 		c.Rewritten = len(c.Made) > 0 && !s.Origins.Reseal
 		for _, x := range s.All {
@@ -238,7 +260,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		if len(c.Left) > 0 {
 			r.Warnings = append(r.Warnings, Finding{Code: DerivedPartial, Object: s.Commit.String(), Message: "only a part of " + s.Commit.Short() + " was taken; left out: " + someOf(c.Left)})
 			if protected && !w.Policy.CoveredBy(trust.Partial) {
-				findings = append(findings, Finding{Code: PolicyCoverage, Object: s.Commit.String(), Message: "a part of a sealed commit is not enough on " + ref, Hint: "covenant policy show"})
+				findings = append(findings, Finding{Code: PolicyCoverage, Object: s.Commit.String(), Message: "a part of a sealed commit is not enough on " + ref, Hint: fmt.Sprintf(wants, trust.Partial, e.Commit.Short())})
 			}
 		}
 		r.Covers = append(r.Covers, c)
@@ -278,6 +300,9 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	made, most := map[string]int{}, 0 // who made most of it speaks for it
 	for i := range r.Covers {
 		c := &r.Covers[i]
+		if c.Joined {
+			continue
+		}
 		if made[c.Principal.Name] += c.Took; made[c.Principal.Name] > most {
 			most, r.Principal = made[c.Principal.Name], &c.Principal
 		}
@@ -290,7 +315,7 @@ func key(path []byte, from, to Node) string {
 	return from.Mode + from.ID.String() + " " + to.Mode + to.ID.String() + " " + string(path)
 }
 
-// way returns the shortest way from the old side to the new one over allowed edges, nil when there is none.
+// way returns the shortest way from the old side to the new one over allowed edges, and after it the ways behind its merges; nil when there is none.
 func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
 	at := map[Node][]int{}
 	for i, e := range c.Edges {
@@ -304,7 +329,7 @@ func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
 		}
 		for _, i := range at[n] {
 			e := c.Edges[i]
-			if _, seen := came[e.To]; seen || !allowed(e.Source) {
+			if _, seen := came[e.To]; seen || !allowed(e.Source) || e.Behind != nil && e.Behind.way(allowed) == nil {
 				continue
 			}
 			came[e.To] = i
@@ -317,6 +342,11 @@ func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
 				way = append(way, c.Edges[i])
 			}
 			slices.Reverse(way)
+			for _, e := range way {
+				if e.Behind != nil {
+					way = append(way, e.Behind.way(allowed)...)
+				}
+			}
 			return way
 		}
 	}

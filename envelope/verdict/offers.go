@@ -194,6 +194,22 @@ func (o *Offers) Ends(path string) iter.Seq[Node] {
 	}
 }
 
+// Before are the nodes from which sealed changes lead a path to a node, that one not among them.
+func (o *Offers) Before(path string, to Node) []Node {
+	w := o.byPath[path]
+	if w == nil {
+		return nil
+	}
+	var out []Node
+	for n := range reach(to, Node{}, w.to, func(i int) Node { return w.list[i].From }) {
+		if n != to && n != (Node{}) {
+			out = append(out, n)
+		}
+	}
+	slices.SortFunc(out, func(a, b Node) int { return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Mode, b.Mode)) })
+	return out
+}
+
 // Leads reports whether a sealed change leads a path to a node.
 func (o *Offers) Leads(path string, to Node) bool {
 	w := o.byPath[path]

@@ -16,13 +16,17 @@ type Question struct {
 	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
 	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
 	Usable  func(path string, x Offer) bool
-	Now     func(c *Candidate, path string) bool       // its signer may bring the path now
-	Stands  func(c *Candidate, path string) bool       // likewise, or might when somebody accountable had seen the seal
-	Ported  func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
-	Lines   func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
-	Lacks   func(c *provenance.Raw) bool               // whether content that could cover such a change is not here
-	Here    func(oid.ID) bool                          // whether a sealed commit is in this clone
-	Has     func(path string, n Node) bool             // whether the commit has that at a path; no, where it is not known
+	Now     func(c *Candidate, path string) bool // its signer may bring the path now
+	Stands  func(c *Candidate, path string) bool // likewise, or might when somebody accountable had seen the seal
+	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed.
+	Joined func(path string, x Offer, other Node) (Move, bool)
+	// Sided is Usable for what such a side had changed: whoever joined them knew it.
+	Sided  func(path string, x Offer) bool
+	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
+	Lines  func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
+	Lacks  func(c *provenance.Raw) bool               // whether content that could cover such a change is not here
+	Here   func(oid.ID) bool                          // whether a sealed commit is in this clone
+	Has    func(path string, n Node) bool             // whether the commit has that at a path; no, where it is not known
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
 }
@@ -78,13 +82,13 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			dc.Change.Path = []byte(c.Path)
 		}
 		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
-			dc.Edges = o.edges(c.Path, Move{dc.From, dc.To}, q.Usable, source)
+			dc.Edges = o.edges(q, &dc, q.Usable, source, 0)
 			now := func(i int) bool { return q.Now(seals[i], c.Path) }
 			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
 				var other *DerivedChange
 				for port := range q.Ported(c) {
 					moved := DerivedChange{Change: dc.Change, From: port.From, To: port.To, Ported: true}
-					if moved.Edges = o.edges(c.Path, port.Move, port.Usable, source); moved.way(anySource) == nil {
+					if moved.Edges = o.edges(q, &moved, port.Usable, source, 0); moved.way(anySource) == nil {
 						continue
 					}
 					sure := moved.way(now) != nil
@@ -133,11 +137,15 @@ func (o *Offers) Derive(q *Question) *Derivation {
 
 func anySource(int) bool { return true }
 
-// edges are the usable ones that lie on a way, with their sources.
-func (o *Offers) edges(path string, way Move, usable func(string, Offer) bool, source func(Offer) (int, bool)) []Edge {
+// maxBehind is how many merges may stand behind one another.
+const maxBehind = 8
+
+// edges are the usable ones that lie on the way of a change, with their sources.
+func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer) bool, source func(Offer) (int, bool), depth int) []Edge {
 	var out []Edge
 	of := map[string]int{}
-	for _, x := range o.byPath[path].between(way.From, way.To) {
+	path := string(c.Change.Path)
+	for _, x := range o.byPath[path].between(c.From, c.To) {
 		if of[x.Seal.KeyID] == maxOfWay {
 			continue
 		}
@@ -145,11 +153,37 @@ func (o *Offers) edges(path string, way Move, usable func(string, Offer) bool, s
 		if !usable(path, x) {
 			continue
 		}
-		if n, ok := source(x); ok {
-			out = append(out, Edge{x.From, x.To, n})
+		n, ok := source(x)
+		if !ok {
+			continue
 		}
+		e := Edge{From: x.From, To: x.To, Source: n}
+		if other, two := x.other(path); two {
+			if side, joined := q.Joined(path, x, other); joined {
+				if depth == maxBehind {
+					continue
+				}
+				e.Behind = &DerivedChange{Change: c.Change, From: side.From, To: side.To}
+				e.Behind.Edges = o.edges(q, e.Behind, q.Sided, source, depth+1)
+			}
+		}
+		out = append(out, e)
 	}
 	return out
+}
+
+// other returns what stands at a path on the other side of a merge of two, which has there what neither side has.
+func (x *Offer) other(path string) (Node, bool) {
+	lists := x.Seal.Seal.Predicate.Changes
+	if len(lists) != 2 || x.aside {
+		return Node{}, false
+	}
+	list := lists[1-x.list]
+	i := slices.IndexFunc(list, func(c provenance.Change) bool { return c.PathBytes() == path })
+	if i < 0 {
+		return Node{}, false
+	}
+	return node(list[i].OldMode, list[i].Old), true
 }
 
 // taken reports whether a merge has at a path what one of its parents has.
@@ -183,7 +217,7 @@ func (d *Derivation) prefer() {
 	}
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
-			slices.SortStableFunc(c.Edges, func(a, b Edge) int {
+			c.sort(func(a, b Edge) int {
 				x, y := &d.Sources[a.Source], &d.Sources[b.Source]
 				return cmp.Or(cmp.Compare(part(a.Source), part(b.Source)), cmp.Compare(y.Time, x.Time), cmp.Compare(x.ID, y.ID))
 			})
@@ -199,9 +233,16 @@ func (d *Derivation) within() []map[string]bool {
 	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
-		for _, e := range c.Edges {
-			in[e.Source][key(c.Change.Path, e.From, e.To)] = true
-		}
+		c.walk(func(e Edge) { in[e.Source][key(c.Change.Path, e.From, e.To)] = true })
 	}
 	return in
+}
+
+func (c *DerivedChange) sort(by func(a, b Edge) int) {
+	slices.SortStableFunc(c.Edges, by)
+	for _, e := range c.Edges {
+		if e.Behind != nil {
+			e.Behind.sort(by)
+		}
+	}
 }

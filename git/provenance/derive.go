@@ -147,8 +147,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		}
 	}
 	counts, past := d.pasts(c)
-	q.Usable = d.usable(c, q.Changes, x.exam.Side, counts, past)
+	q.Usable, q.Sided = d.usable(c, q.Changes, x.exam.Side, counts, past)
 	p := d.porting(s)
+	q.Joined = p.sides
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys
@@ -256,29 +257,30 @@ func (d *deriver) pasts(c *git.Commit) (counts, past func(place int) bool) {
 	return counts, past
 }
 
-// usable tells which offers may cover a commit's changes, whoever may bring them.
-func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) func(string, verdict.Offer) bool {
+// usable tells which offers may cover a commit's changes, whoever may bring them; and sided which may cover what a merge joined that covers one.
+func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) (usable, sided func(string, verdict.Offer) bool) {
 	h := d.h
 	place := h.index[c.ID]
 	from := map[string]verdict.Node{}
 	for i := range changes {
 		from[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
 	}
-	return func(path string, o verdict.Offer) bool {
+	sided = func(path string, o verdict.Offer) bool {
 		id := o.Seal.Seal.Commit()
-		at, known := h.index[id]
 		switch {
-		case !h.take(1), id == c.ID, d.before[id], h.before[id], known && past(at), d.refused(o.Seal):
+		case !h.take(1), id == c.ID, d.before[id], h.before[id], d.refused(o.Seal):
 			return false
 		case !side && !d.may(o.Seal, path):
 			return false
 		}
 		list, ok := d.enters(o.Seal)
-		if !ok || slices.ContainsFunc(list, func(at int) bool { return h.reaches(at, place) }) { // it came after it
-			return false
-		}
-		return d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
+		return ok && !slices.ContainsFunc(list, func(at int) bool { return h.reaches(at, place) }) // else it came after it
 	}
+	usable = func(path string, o verdict.Offer) bool {
+		at, known := h.index[o.Seal.Seal.Commit()]
+		return !(known && past(at)) && sided(path, o) && d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
+	}
+	return usable, sided
 }
 
 // refused reports whether the gate of a seal's own signer refused its commit.
@@ -448,9 +450,10 @@ func (d *deriver) tookBack(s *git.Session, first, second, now *prov.Raw, sides [
 
 // waits reports whether content that is not here, and may come without a ref moving, could cover what nothing covers of a commit that was just looked at.
 func (d *deriver) waits(e *verdict.Exam) bool {
-	missing := d.ports != nil && d.ports.missing
-	if missing {
-		d.ports.missing = false
+	if d.ports == nil {
+		return false
 	}
-	return missing && !e.Derived.Covered()
+	missing, unsure := d.ports.missing, d.ports.unsure
+	d.ports.missing, d.ports.unsure = false, false
+	return unsure || missing && !e.Derived.Covered()
 }

@@ -49,6 +49,7 @@ type ports struct {
 	contents  map[oid.ID][]byte               // of those
 	foundSize int                             // bytes of those contents
 	ends      map[string]map[int]verdict.Node // where the way ends that a commit without a seal applied, by path and place
+	unsure    bool                            // whether a merge joined its sides could not be told, and what it takes may come
 	missing   bool                            // some content was asked for and is not here: it may come
 	absent    map[oid.ID]bool                 // such content
 	steps, of int                             // that are left; and for one commit
@@ -345,6 +346,53 @@ func (p *ports) joins(ours, theirs, now *prov.Raw) bool {
 	first, fine := p.text(ours.New)
 	second, whole := p.text(theirs.New)
 	return ok && fine && whole && p.joinsTo(base, first, second, now.New)
+}
+
+// sides tells whether a merge that somebody sealed has at a path just what joining both its sides gives, and what the side had changed that an offer does not begin at and
+// that ends at a node: from what both came from. What that is is found by taking back from the merge what either side has of it. Where that side's end is not here it is what the merge
+// made of the other one, made of where sealed changes begin that lead there: it must give just the object that the seal names. Where nothing is found whoever merged is taken to have chosen.
+func (p *ports) sides(path string, x verdict.Offer, other verdict.Node) (verdict.Move, bool) {
+	mode := other.Mode
+	switch {
+	case !verdict.IsText(x.From.Mode) || !verdict.IsText(x.To.Mode) || !verdict.IsText(other.Mode):
+		return verdict.Move{}, false
+	case x.From.Mode == other.Mode && x.To.Mode != other.Mode:
+		return verdict.Move{}, false
+	case x.From.Mode != other.Mode && x.To.Mode == other.Mode:
+		mode = x.From.Mode
+	}
+	change := p.delta(x.From.ID, x.To.ID)
+	if change == nil {
+		p.unsure = p.unsure || p.absent[x.From.ID] || p.absent[x.To.ID]
+		return verdict.Move{}, false
+	}
+	first, _ := p.text(x.From.ID)
+	if second, here := p.text(other.ID); here {
+		back, again := p.delta(x.To.ID, x.From.ID), p.delta(x.To.ID, other.ID)
+		if back == nil || again == nil {
+			return verdict.Move{}, false
+		}
+		base, ok := prov.Merge(back, again)
+		if !ok || !p.take(len(base)/64) || !p.joinsTo(base, first, second, x.To.ID) {
+			return verdict.Move{}, false
+		}
+		return verdict.Move{From: verdict.Node{Mode: mode, ID: x.To.ID.Format().Hash("blob", base)}, To: other}, true
+	}
+	before := p.d.offers.Before(path, other)
+	for _, from := range before[:min(len(before), maxStarts)] {
+		start, here := p.text(from.ID)
+		apart := p.delta(x.From.ID, from.ID)
+		if !here || from.Mode != mode || apart == nil {
+			continue
+		}
+		end, ok := prov.Merge(apart, change)
+		if !ok || !p.take(len(end)/64) || other.ID.Format().Hash("blob", end) != other.ID || !p.joinsTo(start, first, end, x.To.ID) {
+			continue
+		}
+		return verdict.Move{From: from, To: other}, true
+	}
+	p.unsure = true
+	return verdict.Move{}, false
 }
 
 // joinsTo reports whether two sides, joined, give some content.

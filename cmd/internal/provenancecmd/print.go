@@ -36,13 +36,14 @@ type CoverLine struct {
 	Took      int               `json:"took"`             // of its changes
 	Left      []string          `json:"left"`             // paths of those that were not taken
 	Present   bool              `json:"present"`          // the commit is in this clone
+	Joined    bool              `json:"joined,omitempty"` // it is a merge that has just what joining both its sides gives: its maker brought nothing of that
 	Ported    bool              `json:"ported,omitempty"` // applied to content that others had changed meanwhile
 }
 
 func covers(list []verdict.Cover) []CoverLine {
 	var out []CoverLine
 	for _, c := range list {
-		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Ported: c.Ported}
+		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Joined: c.Joined, Ported: c.Ported}
 		if l.Left == nil {
 			l.Left = []string{}
 		}
@@ -54,6 +55,9 @@ func covers(list []verdict.Cover) []CoverLine {
 // MadeOf says in words what a derived commit took from a sealed one.
 func MadeOf(c *verdict.Cover) string {
 	s := fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), Who(&c.Principal), c.Took, c.Took+len(c.Left))
+	if c.Joined {
+		s = fmt.Sprintf("joined in %s by %s", c.Commit.Short(), Who(&c.Principal))
+	}
 	if c.Mode == "vouch" {
 		s += " (vouched)"
 	}
