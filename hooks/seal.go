@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -118,8 +116,8 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if expired := root.Expired(in.Now()); err == nil && expired != nil {
 		in.say("%v: what is sealed verifies when an operator renewed it: covenant trust set --expires 365d", expired)
 	}
-	if err == nil && in.Moment == "post-commit" && len(commits) == 1 {
-		in.picked(s, commits[0].ID)
+	if err == nil && len(commits) == 1 {
+		in.sources(ctx, s, &commits[0])
 	}
 	if err == nil {
 		err = in.link(ctx, k)
@@ -128,31 +126,6 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		err = errors.Join(lacking, err)
 	}
 	return made, err
-}
-
-// picked notes what a commit was picked from, as git cherry-pick leaves it while it commits. A rebase picks too, and says
-// itself what became of what.
-func (in *Input) picked(s *git.Session, id oid.ID) {
-	if rebasing(s.Repo()) {
-		return
-	}
-	b, err := os.ReadFile(filepath.Join(s.Repo().GitDir(), "CHERRY_PICK_HEAD")) //nolint:gosec // Git's own file
-	if err != nil || len(b) > 256 {
-		return
-	}
-	if from, err := oid.Parse(strings.TrimSpace(string(b))); err == nil && from != id && from.Format() == id.Format() {
-		in.pairs, in.Args = []prov.Rewrite{{New: id, Old: from}}, []string{prov.CherryPick}
-	}
-}
-
-// rebasing reports whether git rebase is at work, by either of its machines.
-func rebasing(r *git.Repo) bool {
-	for _, name := range []string{"rebase-merge", "rebase-apply/rebasing"} { // git am leaves other files in rebase-apply
-		if _, err := os.Stat(filepath.Join(r.GitDir(), filepath.FromSlash(name))); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // link records what commits came to be out of.

@@ -77,6 +77,37 @@ func (d *Delta) Came() []Lines {
 	return out
 }
 
+// Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them; own are the others. A line that has no letter and no digit is as the
+// one before it.
+func (d *Delta) Brought(step *Delta) (own []Lines, shared int) {
+	had := map[string]bool{}
+	for _, h := range step.hunks {
+		for _, l := range step.now[h.at:h.end] {
+			had[strings.TrimRight(string(l), "\r\n")] = true
+		}
+	}
+	for _, h := range d.hunks {
+		theirs := false
+		for i, l := range d.now[h.at:h.end] {
+			line := strings.TrimRight(string(l), "\r\n")
+			if speaks(line) {
+				theirs = had[line]
+			} else {
+				theirs = theirs && had[line]
+			}
+			switch at := h.at + i + 1; {
+			case theirs:
+				shared++
+			case len(own) > 0 && own[len(own)-1].End == at-1:
+				own[len(own)-1].End = at
+			default:
+				own = append(own, Lines{at, at})
+			}
+		}
+	}
+	return own, shared
+}
+
 // Edits is how many lines went and came.
 func (d *Delta) Edits() int {
 	n := 0

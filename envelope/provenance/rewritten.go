@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -11,15 +12,22 @@ import (
 // amend, a rebase, a filter. It says who rewrote, beside the seals that say who made them; it lends nobody anything.
 const Rewritten = "commit.rewritten/v1"
 
-// CherryPick is the command of a rewriting that leaves the old commit where it was.
-const CherryPick = "cherry-pick"
+// Commands of rewritings that leave the old commits where they were: a pick, a squash, a patch from a mail, and a commit of what a reset had taken back.
+const (
+	CherryPick = "cherry-pick"
+	Squash     = "squash"
+	Mail       = "am"
+	Reset      = "reset"
+)
 
 // Reseal is the command of a rewriting that was none: who vouched for a commit, such as a merge that a server made, names the sealed
 // commits that it is derived of, whose makers remain those of its lines.
 const Reseal = "reseal"
 
 // Replaces reports whether a rewriting puts the new commit in the old one's place.
-func Replaces(command string) bool { return command != CherryPick && command != Reseal }
+func Replaces(command string) bool {
+	return !slices.Contains([]string{CherryPick, Mail, Reseal, Reset, Squash}, command)
+}
 
 // Rewriting is its body.
 type Rewriting struct {

@@ -144,6 +144,17 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, out *verdict.Origins
 			}
 		}
 	}
+	for _, list := range edges { // what the rewriter sealed on the way to it, and others before, is theirs
+		slices.SortStableFunc(list, func(a, b verdict.Edge) int {
+			own := func(e verdict.Edge) int {
+				if out.Sources[e.Source].KeyID == out.By {
+					return 1
+				}
+				return 0
+			}
+			return own(a) - own(b)
+		})
+	}
 	return edges
 }
 
@@ -202,6 +213,31 @@ func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath 
 		}
 	}
 	if out.Sources == nil {
+		return o.shared(r, edges, starts, out)
+	}
+	return out
+}
+
+// shared finds whose lines a change has in part where no way can be applied, as after a conflict: those of a way that brought most of them.
+func (o *originals) shared(r *prov.Raw, edges []verdict.Edge, starts map[verdict.Node]bool, out *verdict.OriginPath) *verdict.OriginPath {
+	change, most := o.ports.delta(r.Old, r.New), 0
+	for _, start := range some(starts) {
+		ways := waysFrom(start, edges)
+		for _, end := range some(ways) {
+			if end.ID.IsZero() || !verdict.IsText(end.Mode) || !start.ID.IsZero() && !verdict.IsText(start.Mode) {
+				continue
+			}
+			step := o.ports.delta(start.ID, end.ID)
+			if step == nil || !o.ports.take(step.Work()+change.Work()) {
+				continue
+			}
+			if own, n := change.Brought(step); n > most {
+				most = n
+				out.Sources, out.Part, out.Own = ways[end], len(own) > 0, own
+			}
+		}
+	}
+	if most == 0 {
 		return nil
 	}
 	return out
