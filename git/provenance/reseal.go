@@ -52,10 +52,11 @@ func (k *Sealer) Reseal(ctx context.Context, ref string, list []Remake) ([]Made,
 	for some := range slices.Chunk(pairs, prov.MaxRewrites) {
 		items = append(items, Item{Type: prov.Rewritten, Body: prov.Rewriting{Command: prov.Reseal, Pairs: some}, Subject: fmt.Sprintf("commit.rewritten %s %d", prov.Reseal, len(some))})
 	}
-	if len(items) > 0 {
-		if _, err := k.Record(ctx, prov.Topic, items...); err != nil {
-			return nil, err
+	return k.sealAfter(ctx, prov.Vouching, ref, commits, func() error {
+		if len(items) == 0 {
+			return nil
 		}
-	}
-	return k.Seal(ctx, prov.Vouching, ref, commits)
+		_, err := k.Record(ctx, prov.Topic, items...)
+		return err
+	})
 }

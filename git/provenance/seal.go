@@ -79,6 +79,11 @@ type draft struct {
 // recorded, and the error is a *DeniedError; where somebody gave no answer it wraps [ErrUnanswered],
 // and nothing is held against the commit.
 func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit) ([]Made, error) {
+	return k.sealAfter(ctx, mode, ref, commits, func() error { return nil })
+}
+
+// sealAfter is Seal; first is done when all of it is allowed, and before anything is sealed.
+func (k *Sealer) sealAfter(ctx context.Context, mode prov.Mode, ref string, commits []git.Commit, first func() error) ([]Made, error) {
 	drafts := make([]draft, 0, len(commits))
 	for _, c := range commits {
 		if !k.Again {
@@ -120,6 +125,9 @@ func (k *Sealer) Seal(ctx context.Context, mode prov.Mode, ref string, commits [
 		if drafts[i].answer = d; !d.Allowed {
 			return nil, k.deny(ctx, mode, &drafts[i])
 		}
+	}
+	if err := first(); err != nil {
+		return nil, err
 	}
 	var made []Made
 	err := k.update(ctx, prov.Topic, func(tx *ledger.Tx, name ledger.Name, moved []envelope.Head) error {

@@ -182,14 +182,40 @@ func reviewed(s *git.Session, rev string) (here, ref string, err error) {
 		ref, err = s.HeadRef()
 		return ref, ref, err
 	}
-	rest, tracking := strings.CutPrefix(here, "refs/remotes/")
-	if !tracking {
+	if !strings.HasPrefix(here, "refs/remotes/") {
 		return here, here, nil
 	}
-	if _, branch, ok := strings.Cut(rest, "/"); ok && branch != "HEAD" {
-		return here, "refs/heads/" + branch, nil
+	return here, trackedBy(s.Repo().Config(), here), nil
+}
+
+// trackedBy returns the branch that a remote-tracking branch is of, "" where that is not told: as the fetch refspecs of the remotes say, since a remote's name may have slashes; of a
+// remote that is gone, what follows the first one.
+func trackedBy(config git.Config, here string) string {
+	best, ref := 0, ""
+	for _, key := range config.Keys("remote.") {
+		if !strings.HasSuffix(strings.ToLower(key), ".fetch") {
+			continue
+		}
+		for _, spec := range config.All(key) {
+			from, to, ok := strings.Cut(strings.TrimPrefix(spec, "+"), ":")
+			before, after, pattern := strings.Cut(to, "*")
+			switch name, begins := strings.CutPrefix(here, before); {
+			case !ok || len(before) <= best:
+			case !pattern && to == here:
+				best, ref = len(to), from
+			case pattern && begins && strings.HasSuffix(name, after):
+				best, ref = len(before), strings.Replace(from, "*", strings.TrimSuffix(name, after), 1)
+			}
+		}
 	}
-	return here, "", nil
+	if ref == "" {
+		_, branch, _ := strings.Cut(strings.TrimPrefix(here, "refs/remotes/"), "/")
+		ref = "refs/heads/" + branch
+	}
+	if !strings.HasPrefix(ref, "refs/") || ref == "refs/heads/" || ref == "refs/heads/HEAD" {
+		return ""
+	}
+	return ref
 }
 
 // named splits a revision into the ref it begins with, by its full name, or HEAD, and what follows. The ref is "" where it begins

@@ -88,9 +88,8 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	found, err := provenance.RootDigest(w.Session)
 	switch {
 	case err == nil:
-		if o.operator != "" || o.key != "" || o.expires != "" {
-			return cli.Hint(cli.Usage("this repository is governed already: init only joins it, and makes no operator"),
-				"join it: covenant init --root DIGEST", "its operators add another: covenant trust add NAME --key PUB --operator")
+		if err := o.joins(); err != nil {
+			return err
 		}
 		pinned, err := join(ctx, w, o, found)
 		if err != nil {
@@ -109,6 +108,9 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 		if pinned, ok := w.Session.Repo().Config().Get(provenance.PinKey); ok {
 			return cli.Hint(fmt.Errorf("this clone pins trust root %s, which is not here", pinned),
 				"fetch it from a remote that has it: covenant sync REMOTE", "or give the pin up: git config --unset covenant.root")
+		}
+		if err := rival(w, o); err != nil {
+			return err
 		}
 		if err := establish(ctx, w, o, &made); err != nil {
 			return err
@@ -139,6 +141,27 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 	}
 	_, err = fmt.Fprintf(env.Out, "%s by %s (%s)\ntrust root %s\n", p.Good("governed"), made.Operator, made.Key, made.Root)
 	return err
+}
+
+// rival refuses to found a repository where somebody says that it is governed already, and it is not known here.
+func rival(w *work.Work, o options) error {
+	if named := w.Env.Value("COVENANT_ROOT"); named != "" {
+		return cli.Hint(fmt.Errorf("COVENANT_ROOT names trust root %s, which is not here, and this would found another", say.Line(named)), "fetch it from a remote that has it: covenant init --remote REMOTE", "or unset COVENANT_ROOT")
+	}
+	if named := advised(w); named != "" && !o.noFetch {
+		return cli.Hint(fmt.Errorf("the file .covenant names trust root %s, which no remote of this clone has, and this would found another", say.Line(named)),
+			"join it where it is: covenant init --remote REMOTE", "found a repository of your own all the same: covenant init --no-fetch")
+	}
+	return nil
+}
+
+// joins refuses what only a founder says.
+func (o *options) joins() error {
+	if o.operator == "" && o.key == "" && o.expires == "" {
+		return nil
+	}
+	return cli.Hint(cli.Usage("this repository is governed already: init only joins it, and makes no operator"),
+		"join it: covenant init --root DIGEST", "its operators add another: covenant trust add NAME --key PUB --operator")
 }
 
 // establish writes version 1.

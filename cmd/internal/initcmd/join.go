@@ -68,6 +68,9 @@ func joinRemote(ctx context.Context, w *work.Work, o options) (envelope.Digest, 
 		return "", err
 	}
 	remote, found, err := governed(ctx, w, o, want)
+	if err == nil && found != nil {
+		err = o.joins()
+	}
 	if err != nil || found == nil {
 		return "", err
 	}

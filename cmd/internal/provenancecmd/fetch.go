@@ -133,9 +133,10 @@ func wholeRange(ctx context.Context, w *work.Work, span provenance.Span) error {
 func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	var unknown *provenance.RevisionError
 	var shallow *provenance.ShallowError
+	partial := errors.Is(err, provenance.ErrPartial)
 	switch {
 	case errors.As(err, &unknown):
-	case errors.As(err, &shallow), errors.Is(err, errCut):
+	case errors.As(err, &shallow), errors.Is(err, errCut), partial:
 	default:
 		return false, nil
 	}
@@ -146,6 +147,9 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	defer w.Close()
 	if unknown != nil {
 		return f.revision(w, unknown.Rev, revs)
+	}
+	if partial {
+		return f.whole(w)
 	}
 	if again, err := f.deepen(w, revs); again || err != nil || shallow != nil {
 		return again, err
@@ -260,15 +264,22 @@ func ends(revs []string) []string {
 	return out
 }
 
-// offerFetch adds to an error about something that is not here that it can be fetched.
-func offerFetch(err error) error {
+// offerFetch adds to an error about something that is not here that it can be fetched, by the command that was typed.
+func offerFetch(env *cli.Env, err error) error {
+	words := []string{"covenant", "verify", "--fetch"}
+	if len(env.Args) > 0 && env.Args[0] == "verify" {
+		for _, a := range env.Args[1:] {
+			words = append(words, say.Shell(a))
+		}
+	}
+	again := strings.Join(words, " ")
 	var unknown *provenance.RevisionError
 	var shallow *provenance.ShallowError
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &shallow), errors.Is(err, provenance.ErrRootMissing):
-		return cli.Hint(err, "let it fetch what it needs: covenant verify --fetch")
+		return cli.Hint(err, "let it fetch what it needs: "+again)
 	case errors.Is(err, provenance.ErrNotGoverned):
-		return cli.Hint(err, "in a clone of a governed repository, let it fetch what it needs: covenant verify --fetch")
+		return cli.Hint(err, "in a clone of a governed repository, let it fetch what it needs: "+again)
 	}
 	return err
 }

@@ -4,8 +4,10 @@ package showcmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,10 +82,14 @@ func run(ctx context.Context, env *cli.Env, root string, asJSON bool, args []str
 	} else {
 		err = st.Tell(env)
 	}
-	if err == nil && !st.Result.Verdict.OK() {
-		return cli.No(nil)
+	if err != nil || st.Result.Verdict.OK() {
+		return err
 	}
-	return err
+	if i := slices.IndexFunc(st.Result.Findings, func(f verdict.Finding) bool { return f.Code == verdict.DerivedHistory }); i >= 0 { // what this clone lacks would decide
+		f := st.Result.Findings[i]
+		return cli.Hint(errors.New(f.Message), "get what it lacks: "+f.Hint)
+	}
+	return cli.No(nil)
 }
 
 // Story is what is known of one commit.
@@ -211,8 +217,13 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 // maxOrigins is how many commits are told that one came to be out of.
 const maxOrigins = 50
 
-// origins tells what a commit came to be out of, who made that, and who rewrote it.
+// origins tells what a commit came to be out of, who made that, and who rewrote it; and of what was rewritten before the same.
 func (t *teller) origins(f *provenance.Facts, id oid.ID, indent string) {
+	left := maxOrigins
+	t.chain(f, id, indent, map[oid.ID]bool{id: true}, &left)
+}
+
+func (t *teller) chain(f *provenance.Facts, id oid.ID, indent string, seen map[oid.ID]bool, left *int) {
 	name := func(keyID string) string {
 		if p, ok := f.Authority.ByKey(keyID); ok {
 			return provenancecmd.Who(&verdict.Principal{Name: p.Name, Kind: p.Kind, Accountable: p.Accountable})
@@ -220,9 +231,10 @@ func (t *teller) origins(f *provenance.Facts, id oid.ID, indent string) {
 		return say.Line(keyID)
 	}
 	list := f.Rewritten[id]
+	var behind []oid.ID
 	for i, o := range list {
-		if i == maxOrigins {
-			t.say("%srewritten:   and from %d more", indent, len(list)-maxOrigins)
+		if *left--; *left < 0 {
+			t.say("%srewritten:   and from %d more", indent, len(list)-i)
 			return
 		}
 		made := ", which nobody sealed"
@@ -233,6 +245,12 @@ func (t *teller) origins(f *provenance.Facts, id oid.ID, indent string) {
 			}
 		}
 		t.say("%srewritten:   from %s%s; %s by %s", indent, o.Commit.Short(), made, say.Line(o.Command), name(o.By))
+		if !seen[o.Commit] {
+			seen[o.Commit], behind = true, append(behind, o.Commit)
+		}
+	}
+	for _, old := range behind {
+		t.chain(f, old, indent+"  ", seen, left)
 	}
 }
 

@@ -263,7 +263,7 @@ func Explain(err error) error {
 	case errors.Is(err, provenance.ErrNotGoverned):
 		return cli.Hint(err, "govern it with: covenant init", "in a clone of a governed repository the same command joins it")
 	case errors.Is(err, provenance.ErrRootMissing):
-		return cli.Hint(err, "fetch it: covenant sync")
+		return cli.Hint(err, "fetch it: git fetch --no-filter origin 'refs/covenant/*:refs/covenant/*' 'refs/notes/covenant:refs/notes/covenant'")
 	case errors.Is(err, provenance.ErrNotPinned):
 		return cli.Hint(err, "compare that digest with one from somebody you trust, then: covenant init --root DIGEST", "without hooks, to verify alone: git config covenant.root DIGEST")
 	case errors.Is(err, provenance.ErrRootMismatch):
