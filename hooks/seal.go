@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/identity"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git"
@@ -31,7 +30,6 @@ func after(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) 
 	in.refs = provenance.RefsAhead(s)
 	s.Warm()
 	s.WarmDiff()
-	identity.Ahead()
 	ids, err := in.commits(ctx, s)
 	if err != nil || len(ids) == 0 {
 		return nil, err

@@ -35,7 +35,7 @@ type options struct {
 
 // blame are the arguments of git blame.
 func (o *options) blame() []string {
-	args := []string{"-c", "blame.ignoreRevsFile=", "-c", "blame.markIgnoredLines=false", "-c", "blame.markUnblamableLines=false", "blame", "--porcelain"}
+	args := []string{"blame", "--porcelain", "--ignore-revs-file=", "--no-textconv"} // what is configured would give lines to others, and run programs
 	for _, l := range o.lines {
 		args = append(args, "-L"+l)
 	}

@@ -63,6 +63,7 @@ var forTests = []string{"envelope/vectors", "git/gittest"}
 var doors = map[string][]string{
 	"github.com/go-git":                {"git/gogit"},
 	"github.com/ProtonMail/go-crypto":  {"envelope/identity/openpgp"},
+	"github.com/cloudflare/circl":      {"envelope/identity"},
 	"github.com/hiddeco/sshsig":        {"envelope/identity"},
 	"golang.org/x/crypto/ssh":          {"envelope/identity"},
 	"github.com/gowebpki/jcs":          {"envelope/canonical"},
