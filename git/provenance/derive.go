@@ -34,8 +34,8 @@ type deriver struct {
 	allowed     map[sealedPath]bool // by may
 	allowedNow  map[sealedPath]bool // by mayNow
 	entered     map[origin]entry
-	sights      map[[2]string][]reached // by saw: of a ledger and another one
-	behindOf    *verdict.Candidate      // likewise, of behind
+	sights      sights             // by saw
+	behindOf    *verdict.Candidate // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -56,7 +56,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, sights: map[[2]string][]reached{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, sights: sights{},
 	}
 }
 

@@ -129,37 +129,9 @@ func (d *deriver) parents(at origin) ([]oid.ID, *verdict.Candidate) {
 	return out, by
 }
 
-// reached is up to which entry another ledger was seen, from an index of one's own on.
-type reached struct {
-	index int
-	upTo  uint64
-}
-
 // saw returns up to which entry the writer of a ledger had seen another one, as it stands here, at an index of its own.
 func (d *deriver) saw(ledger string, index int, other string) uint64 {
-	key := [2]string{ledger, other}
-	list, known := d.sights[key]
-	if c := d.f.Chains[ledger]; !known && c != nil {
-		if !d.h.take(len(c.Entries)) {
-			return 0
-		}
-		for i := range c.Entries {
-			for _, h := range c.Entries[i].Header.Heads {
-				if h.Ledger != other || len(list) > 0 && h.Seq <= list[len(list)-1].upTo {
-					continue
-				}
-				if id, ok := d.w.At(h.Ledger, h.Seq); ok && id == h.ID {
-					list = append(list, reached{i, h.Seq})
-				}
-			}
-		}
-		d.sights[key] = list
-	}
-	n, _ := slices.BinarySearchFunc(list, index, func(r reached, at int) int { return cmp.Or(cmp.Compare(r.index, at), -1) })
-	if n == 0 {
-		return 0
-	}
-	return list[n-1].upTo
+	return d.sights.upTo(d.f, ledger, index, other, d.h.take)
 }
 
 // rooted reports whether a seal is of a person or an automation of the trust root.

@@ -86,6 +86,8 @@ type Origin struct {
 	Commit  oid.ID // it may be gone
 	By      string // key id of who rewrote it
 	Command string // Git's word for it
+	Ledger  string // in which that is said
+	Index   int    // where in it, from 0
 }
 
 // Load reads trust root and ledgers.

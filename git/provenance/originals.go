@@ -24,11 +24,13 @@ type originals struct {
 	w     *verdict.World
 	ports *ports
 	exams map[*verdict.Candidate]*verdict.ExamSeal // nil: it tells nothing
+	seen  sights
+	s     *git.Session
 }
 
 func (f *Facts) originals(s *git.Session, w *verdict.World) *originals {
 	return &originals{
-		f: f, w: w, exams: map[*verdict.Candidate]*verdict.ExamSeal{},
+		f: f, w: w, exams: map[*verdict.Candidate]*verdict.ExamSeal{}, seen: sights{}, s: s,
 		ports: newPorts(s, portLimits{}),
 	}
 }
@@ -79,8 +81,10 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	if len(said) == 0 {
 		return nil
 	}
-	out := &verdict.Origins{By: by, Reseal: !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
-	byPath := o.edges(changes, o.behind(id, by), out)
+	vouched := slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool { return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching })
+	out := &verdict.Origins{By: by, Reseal: vouched && !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
+	old, told := o.behind(id, by)
+	byPath := o.edges(changes, old, told, out)
 	others := func(s int) bool { return out.Sources[s].KeyID != by }
 	for i := range changes {
 		r := &changes[i]
@@ -94,10 +98,10 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	return out
 }
 
-// behind returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those.
-func (o *originals) behind(id oid.ID, by string) []oid.ID {
+// behind returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those; and who said so first of each.
+func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]Origin) {
 	seen := map[oid.ID]bool{id: true}
-	var out []oid.ID
+	told = map[oid.ID]Origin{}
 	signed := func(id oid.ID, keyID string) bool {
 		return slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool { return x.Seal != nil && x.KeyID == keyID })
 	}
@@ -106,16 +110,17 @@ func (o *originals) behind(id oid.ID, by string) []oid.ID {
 			if seen[x.Commit] || len(out) == maxOriginals || todo[0] == id && x.By != by || todo[0] != id && !signed(todo[0], x.By) {
 				continue
 			}
-			seen[x.Commit] = true
+			seen[x.Commit], told[x.Commit] = true, x
 			out, todo = append(out, x.Commit), append(todo, x.Commit)
 		}
 	}
-	return out
+	return out, told
 }
 
 // edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. The seal of who rewrote
-// a commit tells not whose its changes were: those it was made of do.
-func (o *originals) edges(changes []prov.Raw, old []oid.ID, out *verdict.Origins) map[string][]verdict.Edge {
+// a commit tells not whose its changes were: those it was made of do. Nor does a seal that whoever rewrote it had not seen then, or that says other parents or another tree than its commit has,
+// where that is here.
+func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Origin, out *verdict.Origins) map[string][]verdict.Edge {
 	wanted := map[string]bool{}
 	for i := range changes {
 		wanted[changes[i].Path] = true
@@ -128,6 +133,10 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, out *verdict.Origins
 			if x.Err != nil || x.Seal == nil || slices.ContainsFunc(o.f.Rewritten[id], func(r Origin) bool { return r.By == x.KeyID }) {
 				continue
 			}
+			by := told[id]
+			if !o.f.told(&by, x, o.seen, o.ports.take) || o.lies(x) {
+				continue
+			}
 			e := o.exam(x)
 			if e == nil {
 				continue
@@ -135,6 +144,9 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, out *verdict.Origins
 			at := len(out.Sources)
 			out.Sources = append(out.Sources, verdict.OriginSource{Commit: id, ID: x.ID, KeyID: x.KeyID, Claimed: e.Claimed})
 			for _, list := range x.Seal.Predicate.Changes {
+				if !o.ports.take(len(list) + 1) {
+					break
+				}
 				for j := range list {
 					r := verdict.RawOf(&list[j])
 					if wanted[r.Path] {
@@ -156,6 +168,12 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, out *verdict.Origins
 		})
 	}
 	return edges
+}
+
+// lies reports whether a seal says another tree or other parents than its commit has, where that is in this clone.
+func (o *originals) lies(x *verdict.Candidate) bool {
+	c, err := o.s.Commit(x.Seal.Commit().String())
+	return err == nil && (c.Tree != x.Seal.Tree() || !slices.Equal(c.Parents, x.Seal.Predicate.Parents))
 }
 
 // exam looks at a seal without its commit; nil where anything is wrong with it.

@@ -10,6 +10,7 @@ import (
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -191,6 +192,41 @@ func TestOriginals(t *testing.T) {
 			p.rewrote("coder", "amend", id, of)
 			return id
 		}, "src/n by alice but for [{2 2}]"},
+		{"who seals an old one after it was rewritten", func(p *press) oid.ID {
+			of := p.sealed("alice", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.sealed("alice", "src/n=1\n2")
+			p.rewrote("alice", "amend", id, of)
+			p.git("switch", "-q", "--detach", of.String())
+			p.lies("coder")
+			p.on("main")
+			return id
+		}, ""},
+		{"who sealed an old one as if it were the new one", func(p *press) oid.ID {
+			base := p.parse(p.git("rev-parse", "HEAD"))
+			of := p.put("src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.put("src/n=1\n2")
+			k := p.sealer(p.session(), "coder")
+			c, err := k.Session.Commit(id.String())
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			c.ID, c.Parents = of, []oid.ID{base}
+			if _, err := k.Seal(context.Background(), prov.Witness, "refs/heads/main", []git.Commit{c}); err != nil {
+				p.t.Fatal(err)
+			}
+			p.seal("alice", prov.Witness, "HEAD")
+			p.rewrote("alice", "amend", id, of)
+			return id
+		}, ""},
+		{"who brought it calls it a reseal", func(p *press) oid.ID {
+			of := p.sealed("alice", "src/n=1")
+			p.git("reset", "-q", "--soft", "HEAD~1")
+			id := p.staged("coder")
+			p.rewrote("coder", prov.Reseal, id, of)
+			return id
+		}, "src/n by alice"},
 		{"a circle", func(p *press) oid.ID {
 			of := p.sealed("coder", "src/n=1")
 			id := p.again("amend", []oid.ID{of})

@@ -469,7 +469,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			f.Checked[e.ID] = Checked{Check: *st.checked, Header: e.Header}
 		case st.rewriting != nil && r.chain.Whole(r.i):
 			for _, pair := range st.rewriting.Pairs {
-				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command})
+				f.Rewritten[pair.New] = append(f.Rewritten[pair.New], Origin{Commit: pair.Old, By: e.KeyID, Command: st.rewriting.Command, Ledger: r.chain.Name, Index: r.i})
 			}
 		case st.signed != nil && r.chain.Whole(r.i):
 			f.Checkpoints = append(f.Checkpoints, Checkpoint{Place: r.place(), Checkpoint: *st.signed})

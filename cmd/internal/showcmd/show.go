@@ -239,7 +239,7 @@ func (t *teller) chain(f *provenance.Facts, id oid.ID, indent string, seen map[o
 		}
 		made := ", which nobody sealed"
 		for j := range f.Seals[o.Commit] {
-			if s := &f.Seals[o.Commit][j]; s.Err == nil && s.Seal != nil {
+			if s := &f.Seals[o.Commit][j]; s.Err == nil && s.Seal != nil && f.Told(&o, s) {
 				made = ", sealed by " + name(s.KeyID)
 				break
 			}
