@@ -211,6 +211,8 @@ func (e Exam) judge(w *World, now time.Time) Result {
 				r.Warnings = append(r.Warnings, counts.lapsed(w, now)...)
 				r.Made = e.Origins.made(w, counts.KeyID)
 				r.Rewritten = len(r.Made) > 0 && !e.Origins.Reseal
+				made := byPath(r.Made)
+				r.Besides = len(made) > 0 && slices.ContainsFunc(e.Touched, func(c pluginapi.Change) bool { return made[string(c.Path)] == nil })
 			}
 		}
 	}
