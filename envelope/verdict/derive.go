@@ -289,7 +289,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		if r.Verdict == Unsealed && (len(uncovered) > 0 || len(d.Changes) == 0) {
 			r.Findings = append([]Finding{{
 				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it, and sealed changes do not cover all of it",
-				Hint: "covenant provenance seal " + e.Commit.Short(),
+				Hint: e.findOut(),
 			}}, r.Findings...)
 		}
 		return true

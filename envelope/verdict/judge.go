@@ -197,7 +197,7 @@ func (e Exam) judge(w *World, now time.Time) Result {
 		if r.Verdict == Unsealed {
 			r.Findings = append([]Finding{{
 				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it",
-				Hint: "covenant provenance seal " + e.Commit.Short(),
+				Hint: e.findOut(),
 			}}, r.Findings...)
 		}
 		r.Findings = append(r.Findings, e.Deep...)
@@ -211,10 +211,18 @@ func (e Exam) judge(w *World, now time.Time) Result {
 				r.Warnings = append(r.Warnings, counts.lapsed(w, now)...)
 				r.Made = e.Origins.made(w, counts.KeyID)
 				r.Rewritten = len(r.Made) > 0 && !e.Origins.Reseal
+				made := byPath(r.Made)
+				r.Besides = len(made) > 0 && slices.ContainsFunc(e.Touched, func(c pluginapi.Change) bool { return made[string(c.Path)] == nil })
 			}
 		}
 	}
 	return r
+}
+
+// findOut is what to do about a commit that nobody known made: whoever vouches for it first answers for it.
+func (e *Exam) findOut() string {
+	id := e.Commit.Short()
+	return "find out who made it: git show " + id + "; if it is right, who may vouch for it: covenant provenance seal " + id
 }
 
 // seen is who saw a seal first: an operator who made it did.

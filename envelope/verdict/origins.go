@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -51,33 +52,126 @@ func madeAt(list []Made, path string) *Made {
 	return nil
 }
 
-// Makers returns who made a path of a derived commit, each once, by name: who sealed what it was made of, or whose that was before it was
-// rewritten, with who rewrote it where that one changed something there, too. rewrote is who rewrote it last, nil where nobody did.
-func (r *Result) Makers(path string) (made []Principal, rewrote *Principal) {
-	add := func(who Principal) {
-		if !slices.ContainsFunc(made, func(p Principal) bool { return p.Name == who.Name }) {
-			made = append(made, who)
+// A Share is who made a path of a commit.
+type Share struct {
+	Path    string
+	By      []Principal // each once, by name
+	Part    bool        // who sealed what others had made changed something there, too
+	Rewrote *Principal  // who rewrote what others had made, the last one; nil where nobody did
+}
+
+// add takes in what a seal says: that its signer made the path, or others whose changes it has.
+func (s *Share) add(signer *Principal, m *Made, rewritten bool) {
+	if m != nil {
+		for _, p := range m.By {
+			s.By = withName(s.By, p)
+		}
+		s.Part = s.Part || m.Part
+		if rewritten {
+			s.Rewrote = signer
 		}
 	}
-	for i := range r.Covers {
-		c := &r.Covers[i]
-		if !slices.Contains(c.Paths, path) {
-			continue
-		}
-		m := madeAt(c.Made, path)
-		if m == nil || m.Part {
-			add(c.Principal)
-		}
-		if m != nil {
-			for _, p := range m.By {
-				add(p)
+	if m == nil || m.Part {
+		s.By = withName(s.By, *signer)
+	}
+}
+
+func withName(list []Principal, who Principal) []Principal {
+	if slices.ContainsFunc(list, func(p Principal) bool { return p.Name == who.Name }) {
+		return list
+	}
+	return append(list, who)
+}
+
+// Makers returns who made a path of a commit, each once, by name: who sealed it or, of a derived one, what it was made of, or whose that was
+// before it was rewritten, with who rewrote it where that one changed something there, too. rewrote is who rewrote it last, nil where nobody
+// did. A commit that does not verify is nobody's.
+func (r *Result) Makers(path string) (made []Principal, rewrote *Principal) {
+	var s Share
+	switch {
+	case r.Verdict == Derived:
+		for i := range r.Covers {
+			if c := &r.Covers[i]; slices.Contains(c.Paths, path) {
+				s.add(&c.Principal, madeAt(c.Made, path), c.Rewritten)
 			}
-			if c.Rewritten {
-				rewrote = &c.Principal
+		}
+	case r.answered():
+		s.add(r.Principal, r.MadeAt(path), r.Rewritten)
+	}
+	return s.By, s.Rewrote
+}
+
+// answered reports whether somebody answers for the commit itself.
+func (r *Result) answered() bool {
+	return r.Principal != nil && r.Verdict != Derived && r.Verdict != Before && r.Verdict.OK()
+}
+
+// Shares tells what [Result.Makers] does, of a derived commit for all paths that somebody made, of another for those that others than who sealed
+// it made. They are in the order of their paths.
+func (r *Result) Shares() []Share {
+	var out []Share
+	at := map[string]int{}
+	add := func(path string, signer *Principal, m *Made, rewritten bool) {
+		i, known := at[path]
+		if !known {
+			i = len(out)
+			at[path], out = i, append(out, Share{Path: path})
+		}
+		out[i].add(signer, m, rewritten)
+	}
+	switch {
+	case r.Verdict == Derived:
+		for i := range r.Covers {
+			c := &r.Covers[i]
+			made := byPath(c.Made)
+			for _, path := range c.Paths {
+				add(path, &c.Principal, made[path], c.Rewritten)
 			}
 		}
+	case r.answered():
+		for i := range r.Made {
+			add(r.Made[i].Path, r.Principal, &r.Made[i], r.Rewritten)
+		}
+	}
+	slices.SortFunc(out, func(a, b Share) int { return cmp.Compare(a.Path, b.Path) })
+	return out
+}
+
+func byPath(list []Made) map[string]*Made {
+	out := make(map[string]*Made, len(list))
+	for i := range list {
+		out[list[i].Path] = &list[i]
+	}
+	return out
+}
+
+// Everybody returns who made anything of a commit, whoever made most paths first, and who rewrote what others had made, each once, by name.
+func (r *Result) Everybody() (made, rewrote []Principal) {
+	paths := map[string]int{}
+	for _, s := range r.Shares() {
+		for _, p := range s.By {
+			made = withName(made, p)
+			paths[p.Name]++
+		}
+		if s.Rewrote != nil {
+			rewrote = withName(rewrote, *s.Rewrote)
+		}
+	}
+	slices.SortStableFunc(made, func(a, b Principal) int { return cmp.Compare(paths[b.Name], paths[a.Name]) })
+	if r.answered() && (len(r.Made) == 0 || r.Besides) {
+		made = withName(made, *r.Principal)
 	}
 	return made, rewrote
+}
+
+// Everybody returns who made anything of what a derived commit took, each once, by name. It is nobody where the cover is joined.
+func (c *Cover) Everybody() []Principal {
+	var s Share
+	made := byPath(c.Made)
+	for _, path := range c.Paths {
+		s.add(&c.Principal, made[path], c.Rewritten)
+	}
+	return s.By
 }
 
 // Brought reports whether a line of the path, counted from 1, came by others than who sealed the commit.

@@ -129,6 +129,7 @@ type Result struct {
 	Principal  *Principal
 	Made       []Made          // by others than the principal, of a sealed commit; only where that was asked for
 	Rewritten  bool            // the principal rewrote what they made
+	Besides    bool            // where others made something: the principal changed other paths, too
 	SealID     envelope.Digest // of the seal that counts, or of the first that was refused
 	Seal       *Candidate      // that seal; nil when only an exam of it was remembered
 	Unattended bool

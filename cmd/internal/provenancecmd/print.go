@@ -21,10 +21,20 @@ type CommitLine struct {
 	Principal  *verdict.Principal `json:"principal,omitempty"`
 	Envelope   string             `json:"envelope,omitempty"`
 	Unattended bool               `json:"unattended,omitempty"`
-	Covers     []CoverLine        `json:"covers,omitempty"`   // the sealed commits that a derived one is made of
-	Formerly   string             `json:"formerly,omitempty"` // log only: who sealed it in a repository that this one replaces
-	Findings   []verdict.Finding  `json:"findings"`
-	Warnings   []verdict.Finding  `json:"warnings"`
+	Covers     []CoverLine        `json:"covers,omitempty"` // the sealed commits that a derived one is made of
+	// Made is who made what by path, of a derived commit and where others than who sealed it made something.
+	Made        []MadeLine          `json:"made,omitempty"`
+	RewrittenBy []verdict.Principal `json:"rewrittenBy,omitempty"` // who rewrote what others had made
+	Formerly    string              `json:"formerly,omitempty"`    // log only: who sealed it in a repository that this one replaces
+	Findings    []verdict.Finding   `json:"findings"`
+	Warnings    []verdict.Finding   `json:"warnings"`
+}
+
+// MadeLine is who made a path.
+type MadeLine struct {
+	Path       string              `json:"path"`
+	Principals []verdict.Principal `json:"principals"`
+	Part       bool                `json:"part,omitempty"` // who rewrote what others had made changed something there, too
 }
 
 // CoverLine is a sealed commit that a derived one took changes from.
@@ -33,17 +43,18 @@ type CoverLine struct {
 	Envelope  string            `json:"envelope"`
 	Principal verdict.Principal `json:"principal"`
 	Mode      string            `json:"mode"`
-	Took      int               `json:"took"`             // of its changes
-	Left      []string          `json:"left"`             // paths of those that were not taken
-	Present   bool              `json:"present"`          // the commit is in this clone
-	Joined    bool              `json:"joined,omitempty"` // it is a merge that has just what joining both its sides gives: its maker brought nothing of that
-	Ported    bool              `json:"ported,omitempty"` // applied to content that others had changed meanwhile
+	Took      int               `json:"took"`                // of its changes
+	Left      []string          `json:"left"`                // paths of those that were not taken
+	Present   bool              `json:"present"`             // the commit is in this clone
+	Joined    bool              `json:"joined,omitempty"`    // it is a merge that has just what joining both its sides gives: its maker brought nothing of that
+	Ported    bool              `json:"ported,omitempty"`    // applied to content that others had changed meanwhile
+	Rewritten bool              `json:"rewritten,omitempty"` // its principal rewrote what others had made: Made of the commit has those
 }
 
 func covers(list []verdict.Cover) []CoverLine {
 	var out []CoverLine
 	for _, c := range list {
-		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Joined: c.Joined, Ported: c.Ported}
+		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Joined: c.Joined, Ported: c.Ported, Rewritten: c.Rewritten}
 		if l.Left == nil {
 			l.Left = []string{}
 		}
@@ -54,7 +65,7 @@ func covers(list []verdict.Cover) []CoverLine {
 
 // MadeOf says in words what a derived commit took from a sealed one.
 func MadeOf(c *verdict.Cover) string {
-	s := fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), Who(&c.Principal), c.Took, c.Took+len(c.Left))
+	s := fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), report.CoverBy(c), c.Took, c.Took+len(c.Left))
 	if c.Joined {
 		s = fmt.Sprintf("joined in %s by %s", c.Commit.Short(), Who(&c.Principal))
 	}
@@ -156,6 +167,10 @@ func Line(r *verdict.Result) CommitLine {
 		Type: "commit", Commit: r.Commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Coverage: r.Coverage, Principal: r.Principal,
 		Unattended: r.Unattended, Envelope: string(r.SealID), Covers: covers(r.Covers), Findings: r.Findings, Warnings: r.Warnings,
 	}
+	for _, m := range r.Shares() {
+		l.Made = append(l.Made, MadeLine{Path: m.Path, Principals: m.By, Part: m.Part})
+	}
+	_, l.RewrittenBy = r.Everybody()
 	if l.Findings == nil {
 		l.Findings = []verdict.Finding{}
 	}
@@ -264,6 +279,11 @@ func (l *lines) printResult(r report.Commit) error {
 	}
 	if _, err := fmt.Fprintf(env.Out, "%s %s%s  %s\n", word, r.Result.Commit.Short(), who, say.Line(r.Subject)); err != nil {
 		return err
+	}
+	if made := report.Made(r.Result); made != "" {
+		if _, err := fmt.Fprintf(env.Out, "         %s\n", made); err != nil {
+			return err
+		}
 	}
 	for i := range r.Covers {
 		if _, err := fmt.Fprintf(env.Out, "         %s\n", MadeOf(&r.Covers[i])); err != nil {

@@ -18,8 +18,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
-	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -229,79 +227,4 @@ func admitter(r *verdict.RefState, f *provenance.Facts) string {
 		return p.Name
 	}
 	return r.Newest.KeyID
-}
-
-// A looker finds what people want to see beside a verdict.
-type looker struct {
-	session *git.Session
-	facts   *provenance.Facts
-	trees   map[oid.ID]oid.ID
-}
-
-func (l *looker) commit(r *verdict.Result, c *git.Commit, f report.Format) report.Commit {
-	out := report.Commit{Result: r, Subject: c.Subject}
-	if r.Verdict == verdict.Before {
-		return out
-	}
-	if f.Paths {
-		out.Paths = l.paths(c)
-	}
-	if f.Seals && r.Seal != nil && r.Seal.Seal != nil {
-		out.Grants = []report.Grant{}
-		for _, id := range r.Seal.Seal.Predicate.Grants {
-			g := report.Grant{ID: id.Short()}
-			if given, ok := l.facts.Grants[id]; ok {
-				if p, ok := l.facts.Authority.ByKey(given.KeyID); ok {
-					g.By = p.Name
-				}
-			}
-			out.Grants = append(out.Grants, g)
-		}
-	}
-	return out
-}
-
-// paths returns what a commit changes itself: of a merge, what differs from every
-// parent. It is empty where a tree is missing, which is a finding of its own.
-func (l *looker) paths(c *git.Commit) []string {
-	parents := c.Parents
-	if len(parents) == 0 {
-		parents = []oid.ID{{}}
-	}
-	var out []string
-	differs := map[string]int{}
-	for i, p := range parents {
-		tree, err := l.tree(p)
-		if err != nil {
-			return nil
-		}
-		changes, err := l.session.Diff(tree, c.Tree)
-		if err != nil {
-			return nil
-		}
-		for _, x := range changes {
-			if differs[x.Path]++; differs[x.Path] == len(parents) && i == len(parents)-1 {
-				out = append(out, x.Path)
-			}
-		}
-	}
-	return out
-}
-
-func (l *looker) tree(id oid.ID) (oid.ID, error) {
-	if id.IsZero() {
-		return oid.ID{}, nil
-	}
-	if t, ok := l.trees[id]; ok {
-		return t, nil
-	}
-	c, err := l.session.Commit(id.String())
-	if err != nil {
-		return oid.ID{}, err
-	}
-	if l.trees == nil || len(l.trees) > 1<<16 {
-		l.trees = map[oid.ID]oid.ID{}
-	}
-	l.trees[id] = c.Tree
-	return c.Tree, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/git/sync"
@@ -232,6 +233,7 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 			return work.Explain(err)
 		}
 	}
+	opts.Origins = true
 	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache || format.Seals || o.tips != "")
 	session, told := w.Session, []verdict.Finding(nil)
 	if o.from != "" {
@@ -273,7 +275,7 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		}
 		return cli.No(nil)
 	}
-	sum, err := judge(env, w, span, rep, format, out)
+	sum, err := judge(env, w, session, span, rep, format, out)
 	if err != nil {
 		return err
 	}
@@ -373,11 +375,11 @@ var errCut = errors.New(cutHistory)
 const cutHistory = "what a commit is made of can't be told: this clone lacks history, or content of it"
 
 // judge hands all results to the encoder, but for the sum, which it returns.
-func judge(env *cli.Env, w *work.Work, span provenance.Span, rep *provenance.Report, format report.Format, out report.Encoder) (report.Summary, error) {
+func judge(env *cli.Env, w *work.Work, session *git.Session, span provenance.Span, rep *provenance.Report, format report.Format, out report.Encoder) (report.Summary, error) {
 	sum := report.Summary{OK: true}
 	bar := env.Talk().Progress("verifying", len(rep.Commits))
 	defer bar.Done()
-	look := looker{session: w.Session, facts: rep.Facts}
+	look := looker{session: session, report: rep, talk: env.Talk()}
 	i := 0
 	for r, err := range rep.Results {
 		if err != nil {

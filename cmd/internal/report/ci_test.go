@@ -40,7 +40,7 @@ func TestGitHub(t *testing.T) {
 	for _, s := range hostile {
 		out := string(write(t, "github", s, nil))
 		// A line for each commit that is judged, 12 annotations, and the sum.
-		got := commands(t, out, 4+5+7+1)
+		got := commands(t, out, 6+5+7+1)
 		if len(got) != 12 {
 			t.Errorf("%.40q: %d commands", s, len(got))
 		}
@@ -184,7 +184,7 @@ func TestJUnit(t *testing.T) {
 		if err := xml.Unmarshal(out, &x); err != nil {
 			t.Fatal(err)
 		}
-		if x.Tests != 8 || x.Failures != 4 || len(x.Suites) != 1 || len(x.Suites[0].Cases) != 8 {
+		if x.Tests != 10 || x.Failures != 4 || len(x.Suites) != 1 || len(x.Suites[0].Cases) != 10 {
 			t.Errorf("%.40q: %d tests, %d failures", s, x.Tests, x.Failures)
 		}
 	}

@@ -75,6 +75,9 @@ func (g *github) Commit(c Commit) error {
 	if name := who(c.Principal); name != "" {
 		line += " " + name
 	}
+	if made := Made(c.Result); made != "" {
+		line += ", " + made
+	}
 	g.plain(line + "  " + c.Subject)
 	level := levelError
 	if c.Verdict.OK() {

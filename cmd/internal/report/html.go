@@ -46,10 +46,15 @@ type page struct {
 	w                    io.Writer
 	run                  Run
 	found, commits, rest bytes.Buffer
+	covers, runs, said   bytes.Buffer
 	last                 lastChanges
+	words                legend
+	more                 int // runs and reviews that no commit has
 }
 
-func newHTML(w io.Writer, run Run) Encoder { return &page{w: w, run: run} }
+func newHTML(w io.Writer, run Run) Encoder {
+	return &page{w: w, run: run, last: newLastChanges(run), words: legend{}}
+}
 
 // esc makes s the text of an element.
 func esc(s string) string { return html.EscapeString(say.Line(s)) }
@@ -69,6 +74,7 @@ func (p *page) finding(bad bool, at string, f verdict.Finding) {
 
 func (p *page) Commit(c Commit) error {
 	p.last.add(c)
+	p.words.add(c)
 	for _, f := range c.Findings {
 		p.finding(!c.Verdict.OK(), short(c), f)
 	}
@@ -82,13 +88,17 @@ func (p *page) Commit(c Commit) error {
 	if !c.Verdict.OK() {
 		class = "no"
 	}
-	name, accountable := principal(c.Principal)
+	name, accountable := principals(c)
 	mode := string(c.Mode)
 	if c.Unattended {
 		mode += " (unattended)"
 	}
 	_, _ = fmt.Fprintf(&p.commits, "<tr><td><code>%s</code></td><td>%s</td><td class=\"%s\">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>\n",
 		esc(short(c)), esc(c.Subject), class, esc(string(c.Verdict)), esc(name), esc(accountable), esc(mode), esc(c.Coverage))
+	rows(&p.covers, coverRows(c))
+	rows(&p.runs, runRows(c))
+	rows(&p.said, reviewRows(c))
+	p.more += c.More
 	return nil
 }
 
@@ -112,8 +122,8 @@ func (p *page) End(s Summary) error {
 		p.finding(true, "trust root", f)
 	}
 	for _, x := range p.last.list() {
-		_, _ = fmt.Fprintf(&p.rest, "<tr><td><code>%s</code></td><td><code>%s</code></td><td>%s</td><td>%s</td></tr>\n",
-			esc(say.Name(x.path)), esc(x.commit), esc(x.who), esc(x.authority))
+		_, _ = fmt.Fprintf(&p.rest, "<tr><td><code>%s</code></td><td><code>%s</code></td><td>%s</td><td>%s</td><td>%s</td></tr>\n",
+			esc(say.Name(x.path)), esc(x.commit), esc(x.who), esc(x.authority), esc(x.proof))
 	}
 	class, head := "no", "Refused"
 	switch {
@@ -128,7 +138,16 @@ func (p *page) End(s Summary) error {
 	out.printf("<h1 class=\"%s\">%s</h1>\n<p>%s.</p>\n", class, esc(head), esc(s.Counts()))
 	out.table("Findings", &p.found, "", "code", "in", "path", "what is wrong", "what to do")
 	out.table("Commits", &p.commits, "commit", "subject", "verdict", "who", "accountable", "mode", "coverage")
-	out.table("Files: who changed them last, and on whose authority", &p.rest, "file", "commit", "who", "authority")
+	out.table("Files: who changed them last, and on whose authority", &p.rest, "file", "commit", "who", "authority", "evidence")
+	out.table(madeOf.title, &p.covers, madeOf.columns...)
+	out.table(evidence.title, &p.runs, evidence.columns...)
+	out.table(reviews.title, &p.said, reviews.columns...)
+	if p.more > 0 {
+		out.printf("<p>%d more runs and reviews are not shown: <code>covenant evidence list</code>, <code>covenant review list</code></p>\n", p.more)
+	}
+	out.printf("<h2>Words</h2>\n<ul>\n")
+	p.words.tell(func(word, meaning string) { out.printf("<li><b>%s</b>: %s</li>\n", esc(word), esc(meaning)) })
+	out.printf("<li>What a code of an error or a warning means, and what to do: <a href=\"%s\">findings</a></li>\n</ul>\n", findingsPage)
 	out.printf("<footer><p>Held to the trust root <code>%s</code>, pinned by %s.", esc(p.run.Root), esc(p.run.Pinned))
 	if p.run.Ref != "" {
 		out.printf(" Judged for <code>%s</code>.", esc(p.run.Ref))
@@ -136,6 +155,16 @@ func (p *page) End(s Summary) error {
 	out.printf(" Revisions: <code>%s</code>. Verified %s by covenant %s.</p></footer>\n</body>\n</html>\n",
 		esc(strings.Join(p.run.Revisions, " ")), esc(p.run.Now.UTC().Format(time.RFC3339)), esc(p.run.Version))
 	return out.err
+}
+
+func rows(b *bytes.Buffer, rows [][]cell) {
+	for _, row := range rows {
+		b.WriteString("<tr>")
+		for _, c := range row {
+			b.WriteString("<td>" + c.html() + "</td>")
+		}
+		b.WriteString("</tr>\n")
+	}
 }
 
 func (s *sticky) table(title string, rows *bytes.Buffer, columns ...string) {

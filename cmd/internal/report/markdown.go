@@ -26,9 +26,14 @@ type markdown struct {
 	run   Run
 	limit int
 
-	errors, warnings, commits, files section
-	last                             lastChanges
+	errors, warnings, commits, covers, files, runs, reviews section
+	last                                                    lastChanges
+	words                                                   legend
+	more                                                    int // runs and reviews that no commit has
 }
+
+// around is how many characters are left for what is around the lists: heads, the legend, the trust root.
+const around = 6144
 
 // A section is a list that stops growing at its limit, and counts what did not fit.
 type section struct {
@@ -49,12 +54,13 @@ func (s *section) add(item string) {
 }
 
 func newMarkdown(w io.Writer, run Run) Encoder {
-	m := &markdown{w: w, run: run, limit: run.Limit}
+	m := &markdown{w: w, run: run, limit: run.Limit, last: newLastChanges(run), words: legend{}}
 	if m.limit <= 0 {
 		m.limit = maxComment
 	}
-	share := max(0, m.limit-4096) // what is around the lists
-	m.errors.limit, m.warnings.limit, m.commits.limit, m.files.limit = share*3/10, share/10, share*3/10, share*3/10
+	share := max(0, m.limit-around) / 100
+	m.errors.limit, m.warnings.limit, m.commits.limit, m.files.limit = share*20, share*10, share*20, share*25
+	m.covers.limit, m.runs.limit, m.reviews.limit = share*15, share*5, share*5
 	return m
 }
 
@@ -83,6 +89,17 @@ func code(s string, n int) string {
 	return b.String()
 }
 
+func (s *section) rows(rows [][]cell) {
+	for _, row := range rows {
+		var b strings.Builder
+		for _, c := range row {
+			b.WriteString("| " + c.markdown() + " ")
+		}
+		b.WriteString("|\n")
+		s.add(b.String())
+	}
+}
+
 func (m *markdown) finding(list *section, at string, f verdict.Finding) {
 	var b strings.Builder
 	b.WriteString("- " + code(string(f.Code), maxCell))
@@ -101,6 +118,7 @@ func (m *markdown) finding(list *section, at string, f verdict.Finding) {
 
 func (m *markdown) Commit(c Commit) error {
 	m.last.add(c)
+	m.words.add(c)
 	for _, f := range c.Findings {
 		list := &m.errors
 		if c.Verdict.OK() {
@@ -118,13 +136,17 @@ func (m *markdown) Commit(c Commit) error {
 	if !c.Verdict.OK() {
 		mark = "❌"
 	}
-	name, accountable := principal(c.Principal)
+	name, accountable := principals(c)
 	mode := string(c.Mode)
 	if c.Unattended {
 		mode += " (unattended)"
 	}
 	m.commits.add(fmt.Sprintf("| %s | %s | %s %s | %s | %s | %s | %s |\n", code(short(c), maxCell), code(c.Subject, maxCell), mark, c.Verdict,
 		code(name, maxCell), code(accountable, maxCell), mode, c.Coverage))
+	m.covers.rows(coverRows(c))
+	m.runs.rows(runRows(c))
+	m.reviews.rows(reviewRows(c))
+	m.more += c.More
 	return nil
 }
 
@@ -152,7 +174,7 @@ func (m *markdown) End(s Summary) error {
 		m.finding(&m.errors, "trust root", f)
 	}
 	for _, x := range m.last.list() {
-		m.files.add(fmt.Sprintf("| %s | %s | %s | %s |\n", code(x.path, maxLine), code(x.commit, maxCell), code(x.who, maxCell), code(x.authority, maxLine)))
+		m.files.add(fmt.Sprintf("| %s | %s | %s | %s | %s |\n", code(x.path, maxLine), code(x.commit, maxCell), code(x.who, maxCell), code(x.authority, maxLine), code(x.proof, maxLine)))
 	}
 	out := sticky{w: m.w}
 	head := map[string]string{"ok": "✅ Every commit passes", "refused": "❌ Refused", "no answer": "❔ No answer"}[s.answer()]
@@ -162,13 +184,25 @@ func (m *markdown) End(s Summary) error {
 	}
 	m.section(&out, "Errors", "", "errors", &m.errors)
 	m.section(&out, "Commits", "| commit | subject | verdict | who | accountable | mode | coverage |\n|---|---|---|---|---|---|---|\n", "commits", &m.commits)
-	m.section(&out, "Files: who changed them last, and on whose authority", "| file | commit | who | authority |\n|---|---|---|---|\n", "files", &m.files)
+	m.section(&out, "Files: who changed them last, and on whose authority", "| file | commit | who | authority | evidence |\n|---|---|---|---|---|\n", "files", &m.files)
+	for _, t := range []struct {
+		table
+		rows *section
+	}{{madeOf, &m.covers}, {evidence, &m.runs}, {reviews, &m.reviews}} {
+		m.section(&out, t.title, t.head(), t.things, t.rows)
+	}
+	if m.more > 0 {
+		out.printf("\n%d more runs and reviews are not shown: `covenant evidence list`, `covenant review list`\n", m.more)
+	}
 	m.section(&out, "Warnings: they do not change the verdict", "", "warnings", &m.warnings)
 	out.printf("\nHeld to the trust root %s, pinned by %s", code(m.run.Root, maxLine), code(m.run.Pinned, maxCell))
 	if m.run.Ref != "" {
 		out.printf("; judged for %s", code(m.run.Ref, maxLine))
 	}
 	out.printf(".\n")
+	out.printf("\n### Words\n\n")
+	m.words.tell(func(word, meaning string) { out.printf("- **%s**: %s\n", word, meaning) })
+	out.printf("- What a code of an error or a warning means, and what to do: [findings](%s)\n", findingsPage)
 	return out.err
 }
 
@@ -180,77 +214,4 @@ func (m *markdown) section(out *sticky, title, head, things string, s *section) 
 	if s.dropped > 0 {
 		out.printf("\n%d more %s are not shown, since a report has at most %d characters. All of them: `covenant verify`\n", s.dropped, things, m.limit)
 	}
-}
-
-// principal returns the name of who sealed, with the kind where it is no human, and of
-// the human who answers for it.
-func principal(p *verdict.Principal) (name, accountable string) {
-	if p == nil {
-		return "", ""
-	}
-	name = p.Name
-	if p.Kind != "human" {
-		name += " (" + p.Kind + ")"
-	}
-	return name, p.Accountable
-}
-
-// A change tells who changed a path last.
-type change struct{ path, commit, who, authority string }
-
-// lastChanges finds the last change of each path; the zero value is ready.
-type lastChanges struct {
-	at   map[string]int
-	rows []change
-}
-
-func (l *lastChanges) add(c Commit) {
-	if c.Verdict == verdict.Before {
-		return
-	}
-	if l.at == nil {
-		l.at = map[string]int{}
-	}
-	name := who(c.Principal)
-	if name == "" {
-		name = "nobody known here"
-	}
-	x := change{commit: short(c), who: name, authority: authority(c)}
-	for _, p := range c.Paths {
-		x.path = p
-		if i, ok := l.at[p]; ok {
-			l.rows[i] = x
-			continue
-		}
-		l.at[p] = len(l.rows)
-		l.rows = append(l.rows, x)
-	}
-}
-
-func (l *lastChanges) list() []change { return l.rows }
-
-// authority says by what right a commit was made: the grants its seal relies on, or
-// that an operator made it.
-func authority(c Commit) string {
-	switch {
-	case !c.Verdict.OK():
-		return "none: " + string(c.Verdict)
-	case c.Verdict == verdict.Exempt:
-		return "exempt by the policy"
-	case c.Verdict == verdict.Derived:
-		return "that of the sealed commits it is made of"
-	case c.Grants == nil:
-		return "not known here"
-	case len(c.Grants) == 0:
-		return "operator, by the trust root"
-	}
-	var parts []string
-	for _, g := range c.Grants {
-		by := g.By
-		if by == "" {
-			by = "somebody unknown"
-		}
-		parts = append(parts, g.ID+" by "+by)
-	}
-	return "grant " + strings.Join(parts, ", then ")
 }

@@ -29,6 +29,7 @@ type shape struct {
 	attrs    []string
 	outside  string   // text that is in no code element, head or footer
 	codes    []string // text of code elements
+	links    []string // where they lead
 }
 
 func shapeOf(t testing.TB, page []byte) shape {
@@ -46,6 +47,9 @@ func shapeOf(t testing.TB, page []byte) shape {
 			s.elements[n.Data]++
 			for _, a := range n.Attr {
 				s.attrs = append(s.attrs, n.Data+" "+a.Key)
+				if n.Data == "a" && a.Key == "href" {
+					s.links = append(s.links, a.Val)
+				}
 			}
 			if n.Data == "code" {
 				code = true
@@ -86,13 +90,13 @@ func rendered(t testing.TB, page []byte) []byte {
 
 func roomy(r *Run) { r.Limit = maxSummary }
 
-const maxSummary = 1 << 18 // characters
+const maxSummary = 1 << 20 // characters
 
 // TestMarkdown: whatever the texts are, the document has the same elements and the
 // same words outside of code, and code says what was meant.
 func TestMarkdown(t *testing.T) {
 	want := shapeOf(t, rendered(t, write(t, "markdown", "plain", roomy)))
-	if want.elements["table"] != 2 || want.elements["a"] != 0 || want.elements["tr"] != 2+4+2 {
+	if want.elements["table"] != 5 || want.elements["a"] != 1 || want.elements["tr"] != 5+6+2+2+2+2 {
 		t.Fatalf("the document has %v", want.elements)
 	}
 	for _, s := range hostile {
@@ -101,6 +105,9 @@ func TestMarkdown(t *testing.T) {
 		if fmt.Sprint(got.elements) != fmt.Sprint(want.elements) || fmt.Sprint(got.attrs) != fmt.Sprint(want.attrs) {
 			t.Errorf("%.40q: elements %v, attributes %v; want %v, %v\n%.3000s", s, got.elements, got.attrs, want.elements, want.attrs, page)
 			continue
+		}
+		if !slices.Equal(got.links, []string{findingsPage}) {
+			t.Errorf("%.40q: it links to %q", s, got.links)
 		}
 		if got.outside != want.outside {
 			t.Errorf("%.40q: outside of code it says\n%.1000s\nwant\n%s", s, got.outside, want.outside)
@@ -142,9 +149,11 @@ func TestMarkdownLimit(t *testing.T) {
 		run := testRun("x")
 		run.Limit = limit
 		e := newMarkdown(&b, run)
+		long := strings.Repeat("|", 1000)
+		proof, said := []Ran{{Name: long, Result: long, By: long, Time: long}}, []Review{{Verdict: long, By: long, Account: long, Ref: long, State: "open"}}
 		for i := range 3000 {
-			r := &verdict.Result{Commit: id(t, i), Verdict: verdict.Unsealed, Findings: []verdict.Finding{testFinding(strings.Repeat("|", 1000))}}
-			if err := e.Commit(Commit{Result: r, Subject: strings.Repeat("ä", 1000), Paths: []string{fmt.Sprint("p", i)}}); err != nil {
+			r := &verdict.Result{Commit: id(t, i), Verdict: verdict.Unsealed, Findings: []verdict.Finding{testFinding(long)}, Covers: []verdict.Cover{{Commit: id(t, i), Principal: verdict.Principal{Name: long}}}}
+			if err := e.Commit(Commit{Result: r, Subject: strings.Repeat("ä", 1000), Paths: []string{fmt.Sprint("p", i)}, Evidence: proof, Reviews: said}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -155,10 +164,10 @@ func TestMarkdownLimit(t *testing.T) {
 		if limit == 0 {
 			limit = maxComment
 		}
-		if n := utf8.RuneCountInString(out); n > max(limit, 4096) {
+		if n := utf8.RuneCountInString(out); n > max(limit, around) {
 			t.Errorf("%d characters, the limit is %d", n, limit)
 		}
-		for _, want := range []string{"## Covenant: ❌ Refused", "3000 unsealed", "more errors are not shown", "more commits are not shown", "more files are not shown", "Held to the trust root `sha256:0"} {
+		for _, want := range []string{"## Covenant: ❌ Refused", "3000 unsealed", "more errors are not shown", "more commits are not shown", "more files are not shown", "more covers are not shown", "more runs are not shown", "more reviews are not shown", "Held to the trust root `sha256:0"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("with limit %d it does not say %q", limit, want)
 			}
@@ -168,9 +177,10 @@ func TestMarkdownLimit(t *testing.T) {
 
 // TestLastChange: of each file the newest change in the range is told.
 func TestLastChange(t *testing.T) {
-	var l lastChanges
+	l := newLastChanges(Run{})
 	ada := &verdict.Principal{Name: "ada", Kind: "human", Accountable: "ada"}
 	coder := &verdict.Principal{Name: "coder", Kind: "agent", Accountable: "ada"}
+	helper := verdict.Principal{Name: "helper", Kind: "agent", Accountable: "ada"}
 	add := func(n int, v verdict.Verdict, p *verdict.Principal, grants []Grant, paths ...string) {
 		l.add(Commit{Result: &verdict.Result{Commit: id(t, n), Verdict: v, Principal: p}, Grants: grants, Paths: paths})
 	}
@@ -181,16 +191,78 @@ func TestLastChange(t *testing.T) {
 	add(4, verdict.Exempt, ada, nil, "d")
 	add(5, verdict.Derived, nil, nil, "e")
 	add(6, verdict.Sealed, ada, nil, "f")
+	l.add(Commit{Result: &verdict.Result{Commit: id(t, 7), Verdict: verdict.Derived, Principal: coder, Covers: []verdict.Cover{
+		{Principal: *coder, Paths: []string{"g"}},
+		{Principal: helper, Paths: []string{"h"}},
+		{Principal: *ada, Paths: []string{"i"}, Made: []verdict.Made{{Path: "i", By: []verdict.Principal{helper}, Part: true}}, Rewritten: true},
+		{Principal: *ada, Joined: true},
+	}}, Covered: [][]Grant{{{"g1", "ada"}}, {{"g2", "ada"}}, {}, {}}, Paths: []string{"g", "h", "i", "j", "f"}})
+	made := []verdict.Made{{Path: "k", By: []verdict.Principal{*coder}}}
+	l.add(Commit{Result: &verdict.Result{Commit: id(t, 8), Verdict: verdict.Sealed, Principal: ada, Made: made, Rewritten: true, Besides: true}, Grants: []Grant{}, Paths: []string{"k", "l"}})
+	made = []verdict.Made{{Path: "m", By: []verdict.Principal{*coder}}}
+	l.add(Commit{Result: &verdict.Result{Commit: id(t, 9), Verdict: verdict.Sealed, Principal: ada, Made: made}, Grants: []Grant{}, Paths: []string{"m"}})
 	var got []string
 	for _, x := range l.list() {
 		got = append(got, x.path+" "+x.who+" "+x.authority)
 	}
 	want := []string{
 		"a ada operator, by the trust root", "b coder (agent of ada) grant g1 by ada, then g2 by lead", "c nobody known here none: unsealed", "d ada exempt by the policy",
-		"e nobody known here that of the sealed commits it is made of", "f ada not known here",
+		"e nobody: what joining its sides gives that of the sealed commits it is made of", "f ada not known here",
+		"g coder (agent of ada) grant g1 by ada", "h helper (agent of ada) grant g2 by ada", "i helper (agent of ada), ada, rewritten by ada operator, by the trust root",
+		"j nobody: what joining its sides gives that of the sealed commits it is made of",
+		"k coder (agent of ada), rewritten by ada operator, by the trust root", "l ada operator, by the trust root", "m coder (agent of ada), sealed by ada operator, by the trust root",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestProof: of each signer the last word counts, and what was run on the one commit that was asked about is told of all files.
+func TestProof(t *testing.T) {
+	run := func(name, result, by string) Ran { return Ran{Name: name, Result: result, By: by} }
+	say := func(verdict, by, account, state string) Review {
+		return Review{Verdict: verdict, By: by, Account: account, State: state}
+	}
+	l := newLastChanges(Run{Tips: []Tip{{Commit: id(t, 1).String()}}, Except: []string{"base"}})
+	whole := say("approve", "fay", "", "open")
+	whole.Base = "base"
+	sealed := func(n int) *verdict.Result { return &verdict.Result{Commit: id(t, n), Verdict: verdict.Sealed} }
+	l.add(Commit{Result: sealed(0), Paths: []string{"a"}, Evidence: []Ran{run("lint", "passed", "ci")}})
+	l.add(Commit{
+		Result: sealed(1), Paths: []string{"b"},
+		Evidence: []Ran{run("test", "failed", "ci"), run("test", "passed", "ci"), run("test", "passed", "coder")},
+		Reviews: []Review{
+			say("approve", "ben", "", "open"), say("comment", "ben", "", "open"), say("approve", "eve", "", "open"), say("withdraw", "eve", "", "open"),
+			say("approve", "bot", "carl", "used"), say("approve", "dan", "", "stale"), say("request", "ada", "", "open"), whole,
+		},
+	})
+	const runs = "test failed (ci), test passed (coder), "
+	var got []string
+	for _, x := range l.list() {
+		got = append(got, x.proof)
+	}
+	if want := []string{"lint passed (ci); at 000000000000: " + runs + "approved by fay", runs + "approved by ben, approved by carl, approved by fay"}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// TestLegend: the words that occur are explained, and no others.
+func TestLegend(t *testing.T) {
+	l := legend{}
+	l.add(Commit{Result: &verdict.Result{Verdict: verdict.Before, Coverage: "own"}})
+	l.add(Commit{
+		Result: &verdict.Result{Verdict: verdict.Sealed, Mode: "vouch", Coverage: "own", Unattended: true, Principal: &verdict.Principal{Name: "ada", Kind: "human", Accountable: "ada"}},
+		Grants: []Grant{}, Reviews: []Review{{State: "stale"}},
+	})
+	var got []string
+	l.tell(func(word, _ string) { got = append(got, word) })
+	if want := strings.Fields("sealed vouch unattended own operator stale"); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, g := range glossary {
+		if len(g.meaning) > 120 {
+			t.Errorf("%s takes %d characters", g.word, len(g.meaning))
+		}
 	}
 }
 
@@ -198,21 +270,21 @@ func TestLastChange(t *testing.T) {
 // of which runs or loads anything, and its policy allows its own style only.
 func TestHTML(t *testing.T) {
 	want := shapeOf(t, write(t, "html", "plain", nil))
-	allowed := strings.Fields("html head meta title style body h1 h2 p div table thead tbody tr th td code footer")
+	allowed := strings.Fields("html head meta title style body h1 h2 p div table thead tbody tr th td code footer ul li b a")
 	for e := range want.elements {
 		if !slices.Contains(allowed, e) {
 			t.Errorf("the page has an element %s", e)
 		}
 	}
 	for _, a := range want.attrs {
-		if strings.Contains(a, " on") || strings.HasSuffix(a, " src") || strings.HasSuffix(a, " href") || strings.HasSuffix(a, " style") {
+		if strings.Contains(a, " on") || strings.HasSuffix(a, " src") || strings.HasSuffix(a, " href") && a != "a href" || strings.HasSuffix(a, " style") {
 			t.Errorf("the page has an attribute %s", a)
 		}
 	}
 	for _, s := range hostile {
 		got := shapeOf(t, write(t, "html", s, nil))
-		if fmt.Sprint(got.elements) != fmt.Sprint(want.elements) || fmt.Sprint(got.attrs) != fmt.Sprint(want.attrs) {
-			t.Errorf("%.40q: %v, %v", s, got.elements, got.attrs)
+		if fmt.Sprint(got.elements) != fmt.Sprint(want.elements) || fmt.Sprint(got.attrs) != fmt.Sprint(want.attrs) || !slices.Equal(got.links, []string{findingsPage}) {
+			t.Errorf("%.40q: %v, %v, %v", s, got.elements, got.attrs, got.links)
 		}
 	}
 	page := string(write(t, "html", "plain", nil))

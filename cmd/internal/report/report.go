@@ -53,8 +53,13 @@ type Tip struct{ Commit, Tree string }
 type Commit struct {
 	*verdict.Result
 	Subject string
-	Paths   []string // what it changes itself; empty where it can't be known, or nobody asked
-	Grants  []Grant  // what its seal relies on, the operator's first; empty, not nil, for an operator; nil: not known
+	Paths   []string  // what it changes itself; empty where it can't be known, or nobody asked
+	Grants  []Grant   // what its seal relies on, the operator's first; empty, not nil, for an operator; nil: not known
+	Covered [][]Grant // likewise what the seal of each of its covers relies on
+
+	Evidence []Ran    // that is about its tree, the newest first
+	Reviews  []Review // of the change that leads to it
+	More     int      // of both, which are not here
 }
 
 // A Grant is one that a seal relies on, and who gave it.
@@ -88,7 +93,7 @@ type Encoder interface {
 type Format struct {
 	Name  string
 	Paths bool // its encoder wants [Commit.Paths]
-	Seals bool // its encoder wants [Commit.Grants]
+	Seals bool // its encoder wants what seals rely on, evidence and reviews
 	New   func(io.Writer, Run) Encoder
 }
 

@@ -111,10 +111,24 @@ func write(t testing.TB, name string, s string, change func(*Run)) []byte {
 		}
 		check(e.Commit(Commit{Result: r, Subject: s, Paths: []string{s, s + "x"}, Grants: []Grant{{ID: "0123456789ab", By: s}}}))
 	}
+	who := verdict.Principal{Name: s, Kind: s, Accountable: s + "2", Key: s}
+	made := []verdict.Made{{Path: s, By: []verdict.Principal{{Name: s + "3", Kind: "human", Accountable: s + "3"}}, Part: true}}
+	for i, r := range []*verdict.Result{
+		{Verdict: verdict.Derived, Mode: provenance.Vouching, Coverage: "blob", Principal: &who, Covers: []verdict.Cover{
+			{Commit: id(t, 8), Seal: s, Principal: who, Mode: provenance.Witness, Took: 1, Paths: []string{s}, Made: made, Rewritten: true}, {Commit: id(t, 9), Principal: who, Joined: true},
+		}},
+		{Verdict: verdict.Sealed, Mode: provenance.Witness, Coverage: "own", Principal: &who, Made: made, Rewritten: true},
+	} {
+		r.Commit = id(t, 6+i)
+		check(e.Commit(Commit{
+			Result: r, Subject: s, Paths: []string{s}, Grants: []Grant{{ID: s, By: s}}, Covered: [][]Grant{{{ID: s, By: s}}, nil},
+			Evidence: []Ran{{ID: s, Name: s, Result: s, By: s, Kind: s, Time: s, Who: &who}}, Reviews: []Review{{ID: s, Verdict: s, State: "open", Ref: s, By: s, Account: s, Time: s}}, More: 1,
+		}))
+	}
 	check(e.Problem(testFinding(s), false))
 	check(e.Problem(testFinding(s), true))
 	check(e.Ref(Ref{RefState: &verdict.RefState{Ref: "refs/heads/" + s, Findings: []verdict.Finding{testFinding(s)}, Warnings: []verdict.Finding{testFinding(s)}}}))
-	sum.Commits, sum.Sealed, sum.Exempt, sum.Unsealed, sum.Invalid, sum.Before = 5, 1, 1, 1, 1, 1
+	sum.Commits, sum.Sealed, sum.Derived, sum.Exempt, sum.Unsealed, sum.Invalid, sum.Before = 7, 2, 1, 1, 1, 1, 1
 	check(e.End(sum))
 	return b.Bytes()
 }

@@ -105,7 +105,7 @@ type Story struct {
 // told, and is no error of the commit's. facts were loaded before with this pin; nil: they are.
 func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, name string, facts *provenance.Facts) (*Story, error) {
 	opts := w.Looking(pin)
-	opts.Facts = facts
+	opts.Facts, opts.Origins = facts, true
 	rep, r, err := provenance.VerifyOne(ctx, w.Session, c, name, opts)
 	if err != nil {
 		return nil, work.Explain(err)
@@ -197,7 +197,7 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 	for _, l := range lines {
 		t.say("  %s", l)
 	}
-	t.around(&s.near, rep.Facts)
+	t.around(&s.near)
 	for i := range others {
 		if i == maxOrigins {
 			t.say("  attested:    and %d more: covenant provenance attestations %s", len(others)-maxOrigins, c.ID.Short())

@@ -150,24 +150,9 @@ func unique(list []string) []string {
 // who rewrote them where that one changed something there, too; rewrote is its name.
 func of(r *verdict.Result, path string) (s *Share, rewrote string) {
 	s = &Share{Type: "lines", Principals: []string{}, Accountable: []string{}, Kind: "unknown"}
-	var made []verdict.Principal
-	switch {
-	case r.Verdict == verdict.Derived:
-		var by *verdict.Principal
-		if made, by = r.Makers(path); by != nil {
-			rewrote = by.Name
-		}
-	case r.Verdict.OK() && r.Verdict != verdict.Before && r.Principal != nil:
-		m := r.MadeAt(path)
-		if m == nil || m.Part {
-			made = append(made, *r.Principal)
-		}
-		if m != nil {
-			made = append(made, m.By...)
-			if r.Rewritten {
-				rewrote = r.Principal.Name
-			}
-		}
+	made, by := r.Makers(path)
+	if by != nil {
+		rewrote = by.Name
 	}
 	for i, p := range made {
 		s.Principals, s.Accountable = append(s.Principals, p.Name), append(s.Accountable, p.Accountable)
