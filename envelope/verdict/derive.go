@@ -270,6 +270,15 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	for i := range r.Covers {
 		makers = append(makers, r.Covers[i].Principal.Accountable)
 	}
+	for i := range d.Changes { // and whoever else sealed it: a reviewer is none of those
+		for c := &d.Changes[i]; c != nil; c = c.Or {
+			c.walk(func(x Edge) {
+				if who, ok := w.Principal(d.Sources[x.Source].KeyID); ok && !slices.Contains(makers, who.Accountable) && may(x.Source, i) {
+					makers = append(makers, who.Accountable)
+				}
+			})
+		}
+	}
 	findings = append(findings, e.reviewed(w, makers, e.Touched, now)...)
 	slices.SortFunc(r.Covers, func(a, b Cover) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seal, b.Seal)) })
 	if len(findings) == 0 && (!d.Cut.IsZero() || d.Lost != "") && len(d.Changes) > 0 {

@@ -27,6 +27,8 @@ type Question struct {
 	Lacks  func(c *provenance.Raw) bool               // whether content that could cover such a change is not here
 	Here   func(oid.ID) bool                          // whether a sealed commit is in this clone
 	Has    func(path string, n Node) bool             // whether the commit has that at a path; no, where it is not known
+	// Copies reports whether a seal is known to have been made after another one, of somebody else, and not to be of what its signer said to have made of that.
+	Copies func(later, first *Candidate) bool
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
 }
@@ -113,6 +115,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 		d.Changes = append(d.Changes, dc)
 	}
+	d.uncopied(func(path string, later, first int) bool { return q.Now(seals[first], path) && q.Copies(seals[later], seals[first]) })
 	d.prefer()
 	taken := map[string]bool{}
 	for _, in := range d.within() {
@@ -136,6 +139,40 @@ func (o *Offers) Derive(q *Question) *Derivation {
 }
 
 func anySource(int) bool { return true }
+
+// maxCopies is how many edges of a change are held to each other.
+const maxCopies = 512
+
+// uncopied leaves out edges from whose beginning others, all known to be there first, and of seals of which nothing is left out, lead where they lead: whoever seals again what somebody had sealed made
+// nothing of it.
+func (d *Derivation) uncopied(copies func(path string, later, first int) bool) {
+	in := d.within()
+	for i := range d.Changes {
+		for c := &d.Changes[i]; c != nil; c = c.Or {
+			path := string(c.Change.Path)
+			c.uncopied(func(later, first int) bool { return len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first) })
+		}
+	}
+}
+
+func (c *DerivedChange) uncopied(copies func(later, first int) bool) {
+	if len(c.Edges) > maxCopies {
+		return
+	}
+	kept := c.Edges[:0:0]
+	for _, e := range c.Edges {
+		others := DerivedChange{From: e.From, To: e.To, Edges: c.Edges}
+		if others.way(func(s int) bool { return s != e.Source && copies(e.Source, s) }) == nil {
+			kept = append(kept, e)
+		}
+	}
+	c.Edges = kept
+	for i := range c.Edges {
+		if b := c.Edges[i].Behind; b != nil {
+			b.uncopied(copies)
+		}
+	}
+}
 
 // maxBehind is how many merges may stand behind one another.
 const maxBehind = 8

@@ -34,8 +34,10 @@ type deriver struct {
 	allowed     map[sealedPath]bool // by may
 	allowedNow  map[sealedPath]bool // by mayNow
 	entered     map[origin]entry
-	sights      sights             // by saw
-	behindOf    *verdict.Candidate // likewise, of behind
+	enteredBy   map[*verdict.Candidate]entry   // by enters
+	copied      map[[2]*verdict.Candidate]bool // by copies
+	sights      sights                         // by saw
+	behindOf    *verdict.Candidate             // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -56,7 +58,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, sights: sights{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, copied: map[[2]*verdict.Candidate]bool{},
 	}
 }
 
@@ -149,7 +151,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	counts, past := d.pasts(c)
 	q.Usable, q.Sided = d.usable(c, q.Changes, x.exam.Side, counts, past)
 	p := d.porting(s)
-	q.Joined = p.sides
+	q.Joined, q.Copies = p.sides, d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys

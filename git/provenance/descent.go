@@ -46,12 +46,26 @@ type entry struct {
 // enters returns where the work that a seal's commit goes on from left the history; false where there is too much of it. It
 // follows the parents that the seal names, through the seals of commits that are not in the history.
 func (d *deriver) enters(c *verdict.Candidate) ([]int, bool) {
-	return d.entersAt(c.Seal.Predicate.Parents, c, 0)
+	e, known := d.enteredBy[c]
+	if known {
+		return e.at, e.ok
+	}
+	if !d.h.take(len(c.Seal.Predicate.Parents)) {
+		return nil, false
+	}
+	e.at, e.ok = d.entersAt(c.Seal.Predicate.Parents, c, 0)
+	if !d.h.spent() { // else another commit may have more
+		d.enteredBy[c] = e
+	}
+	return e.at, e.ok
 }
 
 func (d *deriver) entersAt(parents []oid.ID, c *verdict.Candidate, deep int) ([]int, bool) {
 	var out []int
 	for _, p := range parents {
+		if d.h.spent() {
+			return nil, false
+		}
 		if place, in := d.h.index[p]; in {
 			if !slices.Contains(out, place) {
 				out = append(out, place)

@@ -81,7 +81,9 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	if len(said) == 0 {
 		return nil
 	}
-	vouched := slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool { return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching })
+	vouched := slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool {
+		return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching
+	})
 	out := &verdict.Origins{By: by, Reseal: vouched && !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
 	old, told := o.behind(id, by)
 	byPath := o.edges(changes, old, told, out)
