@@ -205,6 +205,12 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	if len(d.Changes) == 0 && len(d.Over) > 0 {
 		findings = append(findings, Finding{Code: DerivedUncovered, Object: e.Commit.String(), Message: "whether its maker chose anything takes more than is looked at", Hint: "covenant show " + e.Commit.Short()})
 	}
+	if protected && d.Merge && len(d.Changes) == 0 && len(d.Over) == 0 {
+		findings = append(findings, Finding{
+			Code: DerivedUncovered, Object: e.Commit.String(), Message: "it is a merge that brings nothing, so nobody made it, and the commits of its side come to " + ref + " by it",
+			Hint: "who may brings them with hooks, or vouches: covenant provenance seal " + e.Commit.Short(),
+		})
+	}
 	const wants = "who decides that they are adds %q to coverage: covenant policy edit; else somebody vouches: covenant provenance seal %s"
 	if protected && !w.Policy.CoveredBy(trust.Blob) {
 		findings = append(findings, Finding{Code: PolicyCoverage, Object: e.Commit.String(), Message: "a commit without a seal of its own is not enough on " + ref, Hint: fmt.Sprintf(wants, trust.Blob, e.Commit.Short())})

@@ -66,6 +66,7 @@ type ExamSeal struct {
 	Attended bool              `json:"attended,omitempty"`
 	Named    []Standing        `json:"named,omitempty"` // entries that it names, as it says, and that are here
 	Acts     []Act             `json:"acts,omitempty"`  // by which the intent came to what it says
+	After    []envelope.Digest `json:"after,omitempty"` // other seals of the commit that its writer had seen when it made this one
 	Findings []Finding         `json:"findings,omitempty"`
 
 	candidate *Candidate
@@ -84,6 +85,11 @@ func Examine(w *World, c *Commit) Exam {
 	}
 	for i := range c.Candidates {
 		e.Seals = append(e.Seals, examine(w, c, &c.Candidates[i]))
+		for j := range c.Candidates {
+			if j != i && w.saw(&c.Candidates[i], &c.Candidates[j]) {
+				e.Seals[i].After = append(e.Seals[i].After, c.Candidates[j].ID)
+			}
+		}
 	}
 	for i := range c.Touched {
 		if c.Touched[i].NewMode == "" {
@@ -151,6 +157,12 @@ func (e Exam) judge(w *World, now time.Time) Result {
 	slices.SortStableFunc(good, func(a, b judged) int {
 		return cmp.Or(cmp.Compare(rank(a.mode), rank(b.mode)), compareSeen(w.seen(a.seal), w.seen(b.seal)), cmp.Compare(a.seal.Time, b.seal.Time), cmp.Compare(a.seal.ID, b.seal.ID))
 	})
+	for i := 1; i < len(good); i++ { // whoever had seen another one was later, whatever both claim
+		first, x := good[0], good[i]
+		if rank(first.mode) == rank(x.mode) && compareSeen(w.seen(first.seal), w.seen(x.seal)) == 0 && slices.Contains(first.seal.After, x.seal.ID) && !slices.Contains(x.seal.After, first.seal.ID) {
+			good[0], good[i] = x, first
+		}
+	}
 	var counts *ExamSeal
 	if len(good) > 0 {
 		best := good[0]
@@ -231,6 +243,26 @@ func (w *World) seen(s *ExamSeal) Seen {
 		return Seen{KeyID: s.KeyID, Time: s.Time}
 	}
 	return s.Seen
+}
+
+// saw reports whether the writer of a seal had seen another one, as the heads in its ledger say.
+func (w *World) saw(x, other *Candidate) bool {
+	if x.Ledger == other.Ledger {
+		return x.Ledger != "" && other.Index < x.Index
+	}
+	c := w.Chains[x.Ledger]
+	if c == nil || other.Ledger == "" {
+		return false
+	}
+	for i := min(x.Index, len(c.Entries)-1); i >= 0; i-- {
+		for _, h := range c.Entries[i].Header.Heads {
+			if h.Ledger == other.Ledger {
+				id, there := w.At(h.Ledger, h.Seq)
+				return there && id == h.ID && h.Seq > uint64(other.Index) //nolint:gosec // an index is no negative number
+			}
+		}
+	}
+	return false
 }
 
 func compareSeen(a, b Seen) int {
