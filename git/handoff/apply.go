@@ -161,22 +161,28 @@ func tip(s *git.Session, ref string) (oid.ID, error) {
 // prepareIndex makes the index that will be, beside the one that is: what the handoff does not change keeps what Git knows of it.
 func (j *journal) prepareIndex(ctx context.Context, r *git.Repo, p *plan) error {
 	before, after := filepath.Join(j.dir, fileBefore), filepath.Join(j.dir, fileAfter)
-	b, err := os.ReadFile(r.IndexFile())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	err := copyIndex(r.IndexFile(), before)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	} else if err == nil {
+		err = copyIndex(before, after)
+	}
+	if err != nil {
 		return err
-	default:
-		if err := errors.Join(os.WriteFile(before, b, 0o600), os.WriteFile(after, b, 0o600)); err != nil {
-			return err
-		}
 	}
 	if j.IndexBefore, err = sumFile(before); err != nil {
 		return err
 	}
-	if len(p.index) == 0 && len(p.adds) == 0 {
+	hidden, err := j.hidden(ctx, r, before)
+	if err != nil {
+		return err
+	}
+	if len(p.index) == 0 && len(p.adds) == 0 && len(hidden) == 0 {
 		j.IndexAfter = j.IndexBefore
 		return nil
+	}
+	if err := reveal(ctx, r.WithIndex(after, r.WorkTree()), hidden); err != nil {
+		return err
 	}
 	var in strings.Builder
 	null := r.Format().Null().String()
@@ -198,6 +204,22 @@ func (j *journal) prepareIndex(ctx context.Context, r *git.Repo, p *plan) error 
 	}
 	j.IndexAfter, err = sumFile(after)
 	return err
+}
+
+// hidden are paths that change and that Git is told not to look at: it is to see what becomes of them.
+func (j *journal) hidden(ctx context.Context, r *git.Repo, index string) ([]blind, error) {
+	if j.IndexBefore == "" {
+		return nil, nil
+	}
+	list, err := blinds(ctx, r.WithIndex(index, r.WorkTree()))
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	changes := map[string]bool{}
+	for i := range j.Steps {
+		changes[string(j.Steps[i].Path)] = true
+	}
+	return slices.DeleteFunc(list, func(b blind) bool { return !changes[b.path] }), nil
 }
 
 // intend enters paths that are intended to be added. Git does so for files that are there: they are, in a work tree of their own.
@@ -411,7 +433,7 @@ const maxBlob = 1 << 40
 
 // put puts bytes at a path, whole or not at all.
 func (j *journal) put(root *os.Root, name string, mode git.Mode, data []byte) error {
-	if err := j.clean(root); err != nil {
+	if err := errors.Join(makeWay(root, name), j.clean(root)); err != nil {
 		return err
 	}
 	tmp := j.scratch()
@@ -426,11 +448,6 @@ func (j *journal) put(root *os.Root, name string, mode git.Mode, data []byte) er
 	}
 	if err != nil {
 		return err
-	}
-	if dir := filepath.Dir(name); dir != "." {
-		if err := root.MkdirAll(dir, 0o777); err != nil {
-			return err
-		}
 	}
 	return root.Rename(tmp, name)
 }

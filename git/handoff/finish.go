@@ -3,6 +3,7 @@ package handoff
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,7 +95,9 @@ func (j *journal) takeBack(ctx context.Context, k *provenance.Sealer, root *os.R
 		}
 	}
 	for _, dir := range slices.Backward(j.Dirs) {
-		_ = root.Remove(dir) // one that has something in it stays
+		if info, err := lstat(root, dir); err == nil && info != nil && info.IsDir() {
+			_ = root.Remove(dir) // one that has something in it stays
+		}
 	}
 	switch {
 	case swapped && j.IndexBefore == "":
@@ -131,6 +134,9 @@ func (j *journal) unstep(root *os.Root, i int, modes bool) error {
 	}
 	if now == x.Before || now.Mode.IsTree() && x.Before.Mode == 0 {
 		return nil
+	}
+	if now != x.After { // since all were looked at
+		return fmt.Errorf("%w: %q", ErrChanged, name)
 	}
 	if x.Before.Mode == 0 {
 		return root.Remove(name)

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/git"
@@ -75,25 +76,55 @@ type plan struct {
 	gone  map[string]int      // path → its step, of those that end
 }
 
-// readState finds what stands at a path, and its bytes. Below a link there is nothing.
-func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
+// lstat is that of a path; nil where nothing is, as below a link.
+func lstat(root *os.Root, name string) (fs.FileInfo, error) {
 	for i := range name {
 		if name[i] != '/' {
 			continue
 		}
 		info, err := root.Lstat(name[:i])
 		if errors.Is(err, fs.ErrNotExist) || notDir(err) || err == nil && !info.IsDir() {
-			return state{}, nil, nil
+			return nil, nil
 		}
 		if err != nil {
-			return state{}, nil, err
+			return nil, err
 		}
 	}
 	info, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || notDir(err) {
-		return state{}, nil, nil
+		return nil, nil
 	}
-	if err != nil {
+	return info, err
+}
+
+// makeWay makes the directories above a path. Whatever else is there stops it, above all a link: the root of a work tree keeps links from leading
+// out of it, and .git is in it. Names are for the file system to compare: it may take two for one.
+func makeWay(root *os.Root, name string) error {
+	for i := range name {
+		if name[i] != '/' {
+			continue
+		}
+		info, err := root.Lstat(name[:i])
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := root.Mkdir(name[:i], 0o777); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil && !notDir(err) {
+			return err
+		}
+		if err != nil || !info.IsDir() {
+			return fmt.Errorf("%w: %q is no directory", ErrChanged, name[:i])
+		}
+	}
+	return nil
+}
+
+// readState finds what stands at a path, and its bytes. Below a link there is nothing.
+func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
+	info, err := lstat(root, name)
+	if info == nil || err != nil {
 		return state{}, nil, err
 	}
 	var data []byte
@@ -124,19 +155,21 @@ func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
 // makePlan looks at the work tree and says what would be written. Nothing is.
 func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, force bool) (*plan, error) {
 	r := s.Repo()
-	st, err := r.Status(ctx)
+	st, hidden, err := status(ctx, r, root)
 	if err != nil {
 		return nil, err
 	}
 	if st.Head != v.Base {
 		return nil, &BaseError{Head: st.Head, Base: v.Base}
 	}
-	dirty := map[string]bool{}
+	dirty, shown := map[string]bool{}, map[string]bool{}
 	for _, c := range st.Changes {
-		dirty[c.Path] = true
+		if dirty[c.Path] = true; !hidden[c.Path] {
+			shown[c.Path] = true
+		}
 	}
-	if len(dirty) > 0 && !force {
-		return nil, &BlockedError{ErrDirty, sorted(dirty)}
+	if len(shown) > 0 && !force {
+		return nil, &BlockedError{ErrDirty, sorted(shown)}
 	}
 	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}, adds: map[string]git.Mode{}}
 	if err := p.compute(s, v); err != nil {
@@ -163,18 +196,48 @@ func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, f
 		return nil, &BlockedError{ErrInTheWay, sorted(blocked)}
 	}
 	if r.Config().Bool("core.ignoreCase", false) {
-		seen := map[string]string{}
-		for _, x := range p.steps {
-			lower := strings.ToLower(string(x.Path))
-			if other, twice := seen[lower]; twice && x.After.Mode != 0 {
-				return nil, fmt.Errorf("%w: this file system takes %.100q and %.100q for one", ErrUnsafe, other, x.Path)
-			}
-			if x.After.Mode != 0 {
-				seen[lower] = string(x.Path)
-			}
+		if err := p.folds(); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// folds reports whether two paths that come are one to a file system that ignores case, or one of them would be below the other: through a
+// link it would lead elsewhere. It is early, not complete: what else a file system takes for one name stops makeWay.
+func (p *plan) folds() error {
+	seen := map[string]string{}
+	for _, x := range p.steps {
+		if x.After.Mode != 0 {
+			name := fold(string(x.Path))
+			if other, twice := seen[name]; twice {
+				return fmt.Errorf("%w: this file system takes %.100q and %.100q for one", ErrUnsafe, other, x.Path)
+			}
+			seen[name] = string(x.Path)
+		}
+	}
+	for name, path := range seen {
+		for i := range name {
+			if name[i] != '/' {
+				continue
+			}
+			if other, there := seen[name[:i]]; there {
+				return fmt.Errorf("%w: %.100q would be below %.100q on this file system", ErrUnsafe, path, other)
+			}
+		}
+	}
+	return nil
+}
+
+// fold maps names that differ by case only to one.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
 }
 
 func sorted(set map[string]bool) []string {
