@@ -81,19 +81,32 @@ func (j *journal) record(ctx context.Context, k *provenance.Sealer) (id envelope
 	if by := rec.Held(h, claim); by != nil && !j.Again {
 		return "", "", entry, by
 	}
-	body := handoff.Resumption{Again: j.Again, Created: j.ID, Serial: j.Serial}
-	made, err := k.ComposeWith(ctx, handoff.Topic, func(ledger.Name, []envelope.Head) ([]provenance.Item, error) {
-		return []provenance.Item{{Type: handoff.Resumed, Body: body, Subject: "handoff.resumed " + Short(j.ID)}}, nil
-	}, func(a []ledger.Appended) []git.RefUpdate {
+	items := []provenance.Item{{Type: handoff.Resumed, Body: handoff.Resumption{Again: j.Again, Created: j.ID, Serial: j.Serial}, Subject: "handoff.resumed " + Short(j.ID)}}
+	if k.Hand.Principal.Operator && !j.Again {
+		items = append(voids(h), items...)
+	}
+	at := len(items) - 1
+	made, err := k.ComposeWith(ctx, handoff.Topic, func(ledger.Name, []envelope.Head) ([]provenance.Item, error) { return items, nil }, func(a []ledger.Appended) []git.RefUpdate {
 		if j.Again {
 			return nil
 		}
-		return []git.RefUpdate{{Name: Claim(j.ID), New: a[0].Commit, Old: claim}}
+		return []git.RefUpdate{{Name: Claim(j.ID), New: a[at].Commit, Old: claim}}
 	})
 	if err != nil {
 		return "", "", entry, err
 	}
-	return made[0].ID, made[0].Ledger.Ref(), made[0].Commit, nil
+	return made[at].ID, made[at].Ledger.Ref(), made[at].Commit, nil
+}
+
+// voids let go what is void, so that it does not count again where its signer is granted to anew.
+func voids(h *handoff.Handoff) []provenance.Item {
+	var out []provenance.Item
+	for _, t := range h.Taken {
+		if t.Void != "" && !t.Released && !t.Again {
+			out = append(out, provenance.Item{Type: handoff.Released, Body: handoff.Release{Resumed: t.ID, Reason: t.Void}, Subject: "handoff.released " + Short(h.ID)})
+		}
+	}
+	return out
 }
 
 // claim asks the remote for the handoff, where one is to be asked and has not said yes, and lets it go where it says no. Nobody waits for
