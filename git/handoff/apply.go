@@ -74,7 +74,7 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 		return nil, err
 	}
 	defer root.Close()
-	p, err := makePlan(ctx, s, root, v, o.Force)
+	p, err := makePlan(ctx, s, root, v, o.Force, false)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -218,4 +219,80 @@ func TestFoldedNames(t *testing.T) {
 			t.Errorf("%s: something was written: %s", name, got)
 		}
 	}
+}
+
+// Whether a handoff fits is found out before the work tree goes to base: what HEAD has goes then, and what Git does not know stays.
+func TestFits(t *testing.T) {
+	t.Parallel()
+	w := based(t)
+	base := w.git("rev-parse", "HEAD")
+	w.write("new", "handed\n")
+	w.write("dir/new", "handed\n")
+	w.write("f", "handed\n")
+	m := w.create(Creating{})
+	w.git("clean", "-q", "-f", "-d")
+	w.git("checkout", "-q", "f")
+	w.write("f", "second\n")
+	w.write("new", "second\n") // goes with HEAD
+	w.write("dir", "a file\n")
+	w.git("add", "-A")
+	w.git("commit", "-q", "-m", "second")
+	second := w.git("rev-parse", "HEAD")
+	for name, c := range map[string]struct {
+		at   string
+		do   func(*world)
+		want error
+	}{
+		"from another commit": {second, func(*world) {}, nil},
+		"from base":           {base, func(*world) {}, nil},
+		"a change":            {second, func(b *world) { b.write("g", "mine\n") }, ErrDirty},
+		"a hidden change":     {second, func(b *world) { b.git("update-index", "--assume-unchanged", "g"); b.write("g", "mine\n") }, ErrDirty},
+		"a file in the way":   {base, func(b *world) { b.write("new", "mine\n") }, ErrInTheWay},
+		"a file above":        {base, func(b *world) { b.write("dir", "mine\n") }, ErrInTheWay},
+		"a directory":         {base, func(b *world) { b.write("new/mine", "mine\n") }, ErrInTheWay},
+		"a directory that has": {second, func(b *world) {
+			b.git("rm", "-q", "new")
+			b.git("commit", "-q", "-m", "x")
+			b.write("new/mine", "mine\n")
+		}, ErrInTheWay},
+		"tracked files in it": {second, func(b *world) {
+			b.git("rm", "-q", "new")
+			b.write("new/theirs", "x\n")
+			b.git("add", "-A")
+			b.git("commit", "-q", "-m", "x")
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := w.tree(strings.ReplaceAll(name, " ", "-"), c.at)
+			c.do(b)
+			v, err := b.verify(m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := b.look()
+			err = Fits(context.Background(), b.session(), v)
+			if !errors.Is(err, c.want) || c.want == nil && err != nil {
+				t.Errorf("it fits: %v, not %v", err, c.want)
+			}
+			if got := b.look(); got != before {
+				t.Error("something was written")
+			}
+			if err != nil {
+				return
+			}
+			b.git("switch", "-q", "--detach", base)
+			if _, err := b.apply(m.ID, Applying{}); err != nil {
+				t.Errorf("it does not: %v", err)
+			}
+			if err := b.release(m.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// release lets a handoff go, as alice.
+func (w *world) release(id envelope.Digest) error {
+	_, _, err := Release(context.Background(), w.sealer(), string(id), "")
+	return err
 }

@@ -74,6 +74,9 @@ type plan struct {
 	root  *os.Root            // the work tree
 	modes bool                // the file system has executable bits
 	gone  map[string]int      // path → its step, of those that end
+	trees *trees
+	there oid.ID // tree of HEAD
+	leave bool   // the work tree goes to base first: what HEAD has goes, or becomes what base has
 }
 
 // lstat is that of a path; nil where nothing is, as below a link.
@@ -152,26 +155,51 @@ func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
 	return st, data, nil
 }
 
-// makePlan looks at the work tree and says what would be written. Nothing is.
-func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, force bool) (*plan, error) {
+// Fits reports whether a handoff could be put into this work tree if it went to base first. Nothing is written. Errors: ErrNoWorkTree, *BlockedError,
+// ErrUnsafe.
+func Fits(ctx context.Context, s *git.Session, v *Verified) error {
+	if s.Repo().WorkTree() == "" {
+		return ErrNoWorkTree
+	}
+	root, err := os.OpenRoot(s.Repo().WorkTree())
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_, err = makePlan(ctx, s, root, v, false, true)
+	return err
+}
+
+// makePlan looks at the work tree and says what would be written, where leave is set after it went to base. Nothing is.
+func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, force, leave bool) (*plan, error) {
 	r := s.Repo()
 	st, hidden, err := status(ctx, r, root)
 	if err != nil {
 		return nil, err
 	}
-	if st.Head != v.Base {
+	if st.Head != v.Base && !leave {
 		return nil, &BaseError{Head: st.Head, Base: v.Base}
 	}
 	dirty, shown := map[string]bool{}, map[string]bool{}
 	for _, c := range st.Changes {
-		if dirty[c.Path] = true; !hidden[c.Path] {
+		if dirty[c.Path] = true; !hidden[c.Path] || leave {
 			shown[c.Path] = true
 		}
 	}
 	if len(shown) > 0 && !force {
 		return nil, &BlockedError{ErrDirty, sorted(shown)}
 	}
-	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}, adds: map[string]git.Mode{}}
+	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}, adds: map[string]git.Mode{}, trees: newTrees(s), there: v.baseTree, leave: leave}
+	if leave {
+		p.there = oid.ID{}
+		if !st.Head.IsZero() {
+			c, err := s.Commit(st.Head.String())
+			if err != nil {
+				return nil, err
+			}
+			p.there = c.Tree
+		}
+	}
 	if err := p.compute(s, v); err != nil {
 		return nil, err
 	}
@@ -186,9 +214,8 @@ func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, f
 			blocked[add] = true
 		}
 	}
-	tracked := newTrees(s)
 	for i := range p.steps {
-		if err := p.look(&p.steps[i], tracked, v.baseTree, dirty, blocked); err != nil {
+		if err := p.look(&p.steps[i], dirty, blocked); err != nil {
 			return nil, err
 		}
 	}
@@ -320,8 +347,17 @@ func diff(s *git.Session, old, now oid.ID) ([]git.Change, error) {
 	return newTrees(s).compare(old, now)
 }
 
-// look finds what stands at a path and on the way there. Whatever is not the clean file of base is in the way.
-func (p *plan) look(x *step, t *trees, base oid.ID, dirty, blocked map[string]bool) error {
+// goes reports whether what stands at a path is gone before the path, or one below it, is written.
+func (p *plan) goes(path string) (bool, error) {
+	if _, ends := p.gone[path]; ends || !p.leave {
+		return ends, nil
+	}
+	at, _, err := p.trees.find(p.there, path)
+	return at.mode != 0 && !at.mode.IsTree(), err
+}
+
+// look finds what stands at a path and on the way there. Whatever is not the clean file of HEAD is in the way.
+func (p *plan) look(x *step, dirty, blocked map[string]bool) error {
 	name := string(x.Path)
 	if why := handoff.Unsafe(name); why != "" {
 		if x.After.Mode != 0 {
@@ -350,7 +386,11 @@ func (p *plan) look(x *step, t *trees, base oid.ID, dirty, blocked map[string]bo
 			return nil // it is not there
 		}
 		if err == nil {
-			if _, goes := p.gone[dir]; !goes {
+			goes, err := p.goes(dir)
+			if err != nil {
+				return err
+			}
+			if !goes {
 				blocked[dir] = true
 				return nil
 			}
@@ -371,7 +411,7 @@ func (p *plan) look(x *step, t *trees, base oid.ID, dirty, blocked map[string]bo
 		}
 		return p.below(name, blocked)
 	}
-	was, _, err := t.find(base, name)
+	was, _, err := p.trees.find(p.there, name)
 	if err != nil {
 		return err
 	}
@@ -387,10 +427,14 @@ func (p *plan) below(dir string, blocked map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		if _, goes := p.gone[name]; !d.IsDir() && !goes {
+		if d.IsDir() {
+			return nil
+		}
+		goes, err := p.goes(name)
+		if err == nil && !goes {
 			blocked[name] = true
 		}
-		return nil
+		return err
 	})
 }
 

@@ -55,22 +55,8 @@ func reveal(ctx context.Context, r *git.Repo, list []blind) error {
 	return nil
 }
 
-// Status is that of git-status(1), also of files that Git is told not to look at. One that is not checked out (sparse checkout) is not gone. Error:
-// ErrNoWorkTree.
-func Status(ctx context.Context, r *git.Repo) (*git.Status, error) {
-	if r.WorkTree() == "" {
-		return nil, ErrNoWorkTree
-	}
-	root, err := os.OpenRoot(r.WorkTree())
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	st, _, err := status(ctx, r, root)
-	return st, err
-}
-
-// status is what Git says of the work tree when it looks at all files: also at those that it is told not to look at, which are hidden.
+// status is what Git says of the work tree when it looks at all files: also at those that it is told not to look at, which are hidden. One that
+// is not checked out (sparse checkout) is not gone.
 func status(ctx context.Context, r *git.Repo, root *os.Root) (st *git.Status, hidden map[string]bool, err error) {
 	list, err := blinds(ctx, r.WithIndex(r.IndexFile(), r.WorkTree()))
 	if err != nil {

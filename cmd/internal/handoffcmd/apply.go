@@ -137,7 +137,7 @@ func runApply(ctx context.Context, env *cli.Env, o applying, args []string) erro
 	if err != nil {
 		return explain(err, name)
 	}
-	to, back, err := w.enter(ctx, env, h, &o)
+	to, back, err := w.enter(ctx, env, v, &o)
 	if err != nil {
 		return explain(err, name)
 	}

@@ -18,7 +18,8 @@ import (
 
 // enter goes to the work tree that the handoff is put into, and makes what is asked for. back takes that away again, for a handoff that then
 // is not put there.
-func (w *opened) enter(ctx context.Context, env *cli.Env, h *form.Handoff, o *applying) (to *opened, back func(context.Context) error, err error) {
+func (w *opened) enter(ctx context.Context, env *cli.Env, v *handoff.Verified, o *applying) (to *opened, back func(context.Context) error, err error) {
+	h := v.Handoff
 	back = func(context.Context) error { return nil }
 	if o.branch != "" && !git.ValidRef("refs/heads/"+o.branch) {
 		return nil, nil, cli.Usage("--onto-branch: %.80q is no name of a branch", o.branch)
@@ -32,7 +33,7 @@ func (w *opened) enter(ctx context.Context, env *cli.Env, h *form.Handoff, o *ap
 	}
 	if o.dir == "" {
 		if o.branch != "" {
-			back, err = w.goOnto(ctx, h.Base, o.branch, there)
+			back, err = w.goOnto(ctx, v, o.branch, there)
 		}
 		return w, back, err
 	}
@@ -92,20 +93,16 @@ func (w *opened) branchAt(h *form.Handoff, branch string) (bool, error) {
 }
 
 // goOnto switches this work tree to a branch, which is made where it is not there.
-func (w *opened) goOnto(ctx context.Context, base oid.ID, branch string, there bool) (back func(context.Context) error, err error) {
+func (w *opened) goOnto(ctx context.Context, v *handoff.Verified, branch string, there bool) (back func(context.Context) error, err error) {
 	r := w.Session.Repo()
-	st, err := handoff.Status(ctx, r)
+	st, err := r.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(st.Changes) > 0 {
-		var paths []string
-		for _, c := range st.Changes {
-			paths = append(paths, c.Path)
-		}
-		return nil, &handoff.BlockedError{Why: handoff.ErrDirty, Paths: paths}
+	if err := handoff.Fits(ctx, w.Session, v); err != nil {
+		return nil, err
 	}
-	args := []string{"switch", "--quiet", "--create", branch, base.String()}
+	args := []string{"switch", "--quiet", "--create", branch, v.Base.String()}
 	if there {
 		args = []string{"switch", "--quiet", branch}
 	}
