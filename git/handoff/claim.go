@@ -134,7 +134,20 @@ func (j *journal) claim(ctx context.Context, k *provenance.Sealer, l *hold, o *A
 		return said
 	}
 	j.Claimed = true
-	return j.write()
+	return errors.Join(j.holds(ctx, k), j.write())
+}
+
+// holds reports whether what this attempt recorded was let go meanwhile. Error: ErrNotHeld.
+func (j *journal) holds(ctx context.Context, k *provenance.Sealer) error {
+	rec, _, err := current(ctx, k, j.ID)
+	if err != nil {
+		return err
+	}
+	h, err := rec.Find(string(j.ID))
+	if err != nil || slices.ContainsFunc(h.Taken, func(t handoff.Taken) bool { return t.Serial == j.Serial && !t.Over() }) {
+		return err
+	}
+	return fmt.Errorf("%w any more: it was let go meanwhile", ErrNotHeld)
 }
 
 // hold is the repository's lock for a sealer. It is let go while somebody else is waited for.

@@ -30,6 +30,7 @@ func TestWaitingForARemote(t *testing.T) {
 		"both":           {func(b *world) error { _, err := Abort(ctx, b.sealer()); return err }, errNo, errNo, false},
 		"finished":       {func(b *world) error { return b.finish(nil) }, nil, ErrNoPending, true},
 		"finished, late": {func(b *world) error { return b.finish(nil) }, errNo, ErrNoPending, true},
+		"let go":         {func(b *world) error { return b.release(b.newest()) }, nil, ErrNotHeld, false},
 		"another one":    {func(b *world) error { return b.begin() }, nil, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,6 +115,44 @@ func TestEndedWhileWaiting(t *testing.T) {
 	}
 	if b.find(m.ID).By() != nil || b.git("status", "--porcelain") != "" {
 		t.Error("it was not taken back")
+	}
+}
+
+// Who was let go by somebody else in the middle, and was followed by another, takes back what was written: its journal stays until then.
+func TestLetGoInTheMiddle(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, moment := range []string{"recorded", "written", "indexed"} {
+		a, _, base := messy(t)
+		m := a.create(Creating{})
+		b, c := a.tree("b", base), a.tree("c", base)
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = b.apply(m.ID, Applying{at: func(at string) {
+				if at == moment {
+					panic(at)
+				}
+			}})
+		}()
+		if err := a.release(m.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.apply(m.ID, Applying{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Continue(ctx, b.sealer(), Applying{})
+		if !errors.Is(err, ErrResumed) || errors.Is(err, ErrBegun) != (moment != "recorded") {
+			t.Errorf("%s: finished: %v", moment, err)
+		}
+		if _, err := Abort(ctx, b.sealer()); err != nil && (moment != "recorded" || !errors.Is(err, ErrNoPending)) {
+			t.Errorf("%s: taken back: %v", moment, err)
+		}
+		if got := b.git("status", "--porcelain"); got != "" {
+			t.Errorf("%s: it is %q", moment, got)
+		}
+		if h := a.find(m.ID); h.By() == nil || len(h.Taken) != 2 || h.Taken[0].Counts {
+			t.Errorf("%s: %+v", moment, h.Taken)
+		}
 	}
 }
 

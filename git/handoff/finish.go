@@ -34,11 +34,32 @@ func Continue(ctx context.Context, k *provenance.Sealer, o Applying) (*Done, err
 		}
 		done, err := j.carryOut(ctx, k, l, root, &o)
 		var by *AlreadyResumedError
-		if errors.As(err, &by) && !j.lost { // it was not ours yet: nothing was written
+		if errors.As(err, &by) && !j.lost {
+			written, werr := j.written(k.Session.Repo(), root)
+			if written || werr != nil { // it was let go since: what stood there is put back first
+				return nil, &begunError{errors.Join(err, werr, j.unlockIndex(k.Session.Repo()))}
+			}
 			err = errors.Join(err, j.unlockIndex(k.Session.Repo()), j.end())
 		}
 		return done, err
 	})
+}
+
+// written reports whether anything of the work tree or its index has changed.
+func (j *journal) written(r *git.Repo, root *os.Root) (bool, error) {
+	modes := r.Config().Bool("core.fileMode", true)
+	for i := range j.Steps {
+		x := &j.Steps[i]
+		now, _, err := readState(root, string(x.Path), modes)
+		if err != nil {
+			return false, err
+		}
+		if now != x.Before && (!now.Mode.IsTree() || x.Before.Mode != 0) {
+			return true, nil
+		}
+	}
+	at, err := sumFile(r.IndexFile())
+	return at != j.IndexBefore, err
 }
 
 // Abort takes back what was begun, and lets the handoff go again. A file that somebody changed since stops it, and is not touched.
