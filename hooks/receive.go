@@ -372,9 +372,9 @@ func (p *pushed) handoff(m move) {
 	if strings.HasPrefix(m.ref, handoff.ClaimPrefix) {
 		t, ok := rec.Resumption(id, m.new)
 		switch was, known := rec.Resumption(id, m.old); {
-		case !ok || t.Again || t.Released:
+		case !ok || t.Again || t.Over():
 			p.refuse(m.ref, "push the ledgers of topic intent with it: covenant handoff apply ID --claim REMOTE", "is no statement that somebody took this handoff up")
-		case !m.old.IsZero() && !(known && was.Released):
+		case !m.old.IsZero() && !(known && was.Over()):
 			p.refuse(m.ref, "see who has it: covenant handoff show "+handoff.Short(id), "%v", &handoff.AlreadyResumedError{ID: id, By: was, Who: rec.Who(was.KeyID)})
 		}
 		return

@@ -31,8 +31,19 @@ type Taken struct {
 	Commit   oid.ID // that is the entry
 	Again    bool
 	Serial   string
-	Released bool // whoever had taken it up let it go
-	Counts   bool // it is the one that has the handoff
+	Released bool   // whoever had taken it up let it go, or an operator did
+	Void     string // why it counts for nothing, whatever was let go; "" when it may count
+	Counts   bool   // it is the one that has the handoff
+}
+
+// Over reports whether the resumption was let go, or counts for nothing: somebody else can take the handoff up.
+func (t *Taken) Over() bool { return t.Released || t.Void != "" }
+
+// Standing tells what statements rest on beside each other. What a nil function would tell is not so of any.
+type Standing struct {
+	Saw      func(by, seen Place) bool // the writer of one had seen another
+	Void     func(at Place) string     // why a signer has no handoff any more; "" when it may
+	Operator func(at Place) bool       // its signer may let go what others took up
 }
 
 // Handoff is a handoff, and who took it up.
@@ -54,20 +65,20 @@ func (h *Handoff) By() *Taken {
 
 // Lost returns the resumptions that came too late: others had the handoff, and who resumed did not know.
 func (h *Handoff) Lost() []Taken {
-	return slices.DeleteFunc(slices.Clone(h.Taken), func(t Taken) bool { return t.Counts || t.Again || t.Released })
+	return slices.DeleteFunc(slices.Clone(h.Taken), func(t Taken) bool { return t.Counts || t.Again || t.Over() })
 }
 
 // Fold puts together what statements say of each handoff, the newest first. Of several resumptions one counts, and everybody
-// finds the same: of those that were not let go, and that do not say "again", the one that another of them had seen; else the
-// one with the earliest time; else that of the smallest identity. saw tells whether the writer of one had seen another; it may be nil.
-func Fold(entries []Entry, saw func(by, seen Place) bool) []*Handoff {
+// finds the same: of those that were not let go, whose signers may have one, and that do not say "again", the one that another of them had seen; else the
+// one with the earliest time; else that of the smallest identity.
+func Fold(entries []Entry, s Standing) []*Handoff {
 	byID := map[envelope.Digest]*Handoff{}
 	var out []*Handoff
 	type release struct {
 		of  envelope.Digest
 		key string
 	}
-	released := map[release]bool{}
+	released, byOperators := map[release]bool{}, map[envelope.Digest]bool{}
 	for _, e := range entries {
 		switch {
 		case e.Creation != nil:
@@ -77,7 +88,9 @@ func Fold(entries []Entry, saw func(by, seen Place) bool) []*Handoff {
 				out = append(out, h)
 			}
 		case e.Release != nil:
-			released[release{e.Release.Resumed, e.KeyID}] = true
+			if released[release{e.Release.Resumed, e.KeyID}] = true; s.Operator != nil && s.Operator(e.Place) {
+				byOperators[e.Release.Resumed] = true
+			}
 		}
 	}
 	for _, e := range entries {
@@ -85,11 +98,15 @@ func Fold(entries []Entry, saw func(by, seen Place) bool) []*Handoff {
 			continue
 		}
 		if h := byID[e.Resume.Created]; h != nil && !slices.ContainsFunc(h.Taken, func(t Taken) bool { return t.ID == e.ID }) {
-			h.Taken = append(h.Taken, Taken{Place: e.Place, Commit: e.Commit, Again: e.Resume.Again, Serial: e.Resume.Serial, Released: released[release{e.ID, e.KeyID}]})
+			t := Taken{Place: e.Place, Commit: e.Commit, Again: e.Resume.Again, Serial: e.Resume.Serial, Released: released[release{e.ID, e.KeyID}] || byOperators[e.ID]}
+			if s.Void != nil {
+				t.Void = s.Void(e.Place)
+			}
+			h.Taken = append(h.Taken, t)
 		}
 	}
 	for _, h := range out {
-		h.decide(saw)
+		h.decide(s.Saw)
 	}
 	slices.SortFunc(out, func(a, b *Handoff) int { return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.ID, b.ID)) })
 	return out
@@ -99,7 +116,7 @@ func (h *Handoff) decide(saw func(by, seen Place) bool) {
 	slices.SortFunc(h.Taken, func(a, b Taken) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
 	var rivals []int
 	for i, t := range h.Taken {
-		if !t.Again && !t.Released {
+		if !t.Again && !t.Over() {
 			rivals = append(rivals, i)
 		}
 	}

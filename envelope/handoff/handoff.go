@@ -1,5 +1,5 @@
 // Package handoff has the statements by which one session leaves its unfinished work to another: that it did
-// ([Created]), that somebody took it up ([Resumed]), and that whoever had taken it up let it go again ([Released]).
+// ([Created]), that somebody took it up ([Resumed]), and that whoever had taken it up, or an operator, let it go again ([Released]).
 //
 // The work itself is in Git: commits of what HEAD was at, of the index, of the tracked files and of the untracked ones. The
 // statement names them, and has a digest of every content, so that it rests on no SHA-1. docs/spec/handoff.md has the bytes.
@@ -196,7 +196,7 @@ type Resumption struct {
 // Release is the body of a [Released] statement.
 type Release struct {
 	Reason  string          `json:"reason,omitempty"` // for people
-	Resumed envelope.Digest `json:"resumed"`          // the resumption, of the same key
+	Resumed envelope.Digest `json:"resumed"`          // the resumption, of the same key, or of anybody where an operator says so
 }
 
 // Statement is one opened statement; one of its pointers is set.

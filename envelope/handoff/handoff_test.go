@@ -137,15 +137,25 @@ func TestFold(t *testing.T) {
 		"again does not count":              {[]handoff.Entry{resume('1', "a", 1, true), resume('2', "b", 2, false)}, "", "2"},
 		"let go":                            {[]handoff.Entry{resume('1', "a", 1, false), release('1', "a"), resume('2', "b", 2, false)}, "", "2"},
 		"let go by somebody else":           {[]handoff.Entry{resume('1', "a", 1, false), release('1', "b")}, "", "1"},
+		"let go by an operator":             {[]handoff.Entry{resume('1', "a", 1, false), release('1', "op")}, "", ""},
+		"let go, and the next one has it":   {[]handoff.Entry{resume('1', "a", 1, false), release('1', "op"), resume('2', "b", 2, false)}, "", "2"},
+		"by a key that lost everything":     {[]handoff.Entry{resume('1', "lost", 1, false)}, "", ""},
+		"after a key that lost everything":  {[]handoff.Entry{resume('1', "lost", 1, false), resume('2', "b", 2, false)}, "21", "2"},
 		"twice the same entry":              {[]handoff.Entry{resume('1', "a", 1, false), resume('1', "a", 1, false)}, "", "1"},
 		"of a handoff that nobody knows of": {[]handoff.Entry{{Place: at('3', "a", 1), Statement: handoff.Statement{Resume: &handoff.Resumption{Created: id('9')}}}}, "", ""},
 	} {
 		saw := func(by, seen handoff.Place) bool {
 			return slices.Contains(strings.Fields(c.saw), string(by.ID[7])+string(seen.ID[7]))
 		}
+		standing := handoff.Standing{Saw: saw, Operator: func(at handoff.Place) bool { return at.KeyID == "op" }, Void: func(at handoff.Place) string {
+			if at.KeyID == "lost" {
+				return "all was revoked"
+			}
+			return ""
+		}}
 		for range 2 {
 			slices.Reverse(c.entries)
-			list := handoff.Fold(append([]handoff.Entry{made}, c.entries...), saw)
+			list := handoff.Fold(append([]handoff.Entry{made}, c.entries...), standing)
 			got := ""
 			if by := list[0].By(); by != nil {
 				got = string(by.ID[7])

@@ -14,9 +14,7 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -26,7 +24,8 @@ type Applying struct {
 	Again bool // also when somebody has it
 	Force bool // beside changes that are not in the way
 	// Remote is asked whether the handoff can be had, by Claim, after that was recorded here and before anything is written; "": nobody
-	// is. ledger is the ref of the ledger, entry its commit. Where Claim fails the record is taken back. It may be called again for one entry.
+	// is. ledger is the ref of the ledger, entry its commit. The repository's lock is not held. Where Claim fails the record is taken back. It may be
+	// called again for one entry, also by another process meanwhile.
 	Remote string
 	Claim  func(ctx context.Context, id envelope.Digest, remote, ledger string, entry oid.ID) error
 
@@ -51,17 +50,21 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 	if o.at == nil {
 		o.at = func(string) {}
 	}
-	unlock, err := r.Lock(ctx)
+	l, err := take(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	k.Locked = true
-	if _, ok := PendingHere(r); ok {
+	defer l.free()
+	if _, err := readJournal(placeOf(r)); err == nil {
 		return nil, ErrPending
+	} else if !errors.Is(err, ErrNoPending) {
+		return nil, err
 	}
 	if what := r.InProgress(); what != "" {
 		return nil, &OperationError{what}
+	}
+	if err := may(k); err != nil {
+		return nil, err
 	}
 	if err := held(ctx, k, v.Handoff, o.Again); err != nil {
 		return nil, err
@@ -71,7 +74,7 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 		return nil, err
 	}
 	defer root.Close()
-	p, err := makePlan(ctx, s, root, v, o.Force)
+	p, err := makePlan(ctx, s, root, v, o.Force, false)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +87,7 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 	if err := j.room(root, p); err != nil {
 		return nil, err
 	}
-	if err := os.RemoveAll(j.dir); err != nil { // what a process left that died before its journal was there
+	if err := os.RemoveAll(j.dir); err != nil { // what a process left that died before its journal was there: it had changed nothing
 		return nil, err
 	}
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
@@ -98,9 +101,9 @@ func Apply(ctx context.Context, k *provenance.Sealer, v *Verified, o Applying) (
 		return nil, errors.Join(err, os.RemoveAll(j.dir))
 	}
 	o.at("journal")
-	done, err := j.carryOut(ctx, k, root, &o)
+	done, err := j.carryOut(ctx, k, l, root, &o)
 	var began *begunError
-	if err != nil && !errors.As(err, &began) { // nothing of the work tree has changed
+	if err != nil && !j.lost && !errors.As(err, &began) { // nothing of the work tree has changed
 		return nil, errors.Join(err, j.unlockIndex(r), j.end())
 	}
 	return done, err
@@ -119,64 +122,31 @@ func (j *journal) room(root *os.Root, p *plan) error {
 	return nil
 }
 
-// held asks whether somebody has the handoff, as it is now.
-func held(ctx context.Context, k *provenance.Sealer, h *handoff.Handoff, again bool) error {
-	if again {
-		return nil
-	}
-	rec, claim, err := current(ctx, k, h.ID)
-	if err != nil {
-		return err
-	}
-	now, err := rec.Find(string(h.ID))
-	if err != nil {
-		return err
-	}
-	if by := rec.Held(now, claim); by != nil {
-		return by
-	}
-	return nil
-}
-
-// current reads what the ledgers say now, and the claim.
-func current(ctx context.Context, k *provenance.Sealer, id envelope.Digest) (*Record, oid.ID, error) {
-	rec, err := Load(ctx, k.Session, k.Root.Digest)
-	if err != nil {
-		return nil, oid.ID{}, err
-	}
-	claim, err := tip(k.Session, Claim(id))
-	return rec, claim, err
-}
-
-func tip(s *git.Session, ref string) (oid.ID, error) {
-	refs, err := s.Tips(ref)
-	for _, x := range refs {
-		if x.Name == ref {
-			return x.ID, nil
-		}
-	}
-	return oid.ID{}, err
-}
-
 // prepareIndex makes the index that will be, beside the one that is: what the handoff does not change keeps what Git knows of it.
 func (j *journal) prepareIndex(ctx context.Context, r *git.Repo, p *plan) error {
 	before, after := filepath.Join(j.dir, fileBefore), filepath.Join(j.dir, fileAfter)
-	b, err := os.ReadFile(r.IndexFile())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	err := copyIndex(r.IndexFile(), before)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	} else if err == nil {
+		err = copyIndex(before, after)
+	}
+	if err != nil {
 		return err
-	default:
-		if err := errors.Join(os.WriteFile(before, b, 0o600), os.WriteFile(after, b, 0o600)); err != nil {
-			return err
-		}
 	}
 	if j.IndexBefore, err = sumFile(before); err != nil {
 		return err
 	}
-	if len(p.index) == 0 && len(p.adds) == 0 {
+	hidden, err := j.hidden(ctx, r, before)
+	if err != nil {
+		return err
+	}
+	if len(p.index) == 0 && len(p.adds) == 0 && len(hidden) == 0 {
 		j.IndexAfter = j.IndexBefore
 		return nil
+	}
+	if err := reveal(ctx, r.WithIndex(after, r.WorkTree()), hidden); err != nil {
+		return err
 	}
 	var in strings.Builder
 	null := r.Format().Null().String()
@@ -196,8 +166,29 @@ func (j *journal) prepareIndex(ctx context.Context, r *git.Repo, p *plan) error 
 	if err := j.intend(ctx, r, p.adds, after); err != nil {
 		return err
 	}
-	j.IndexAfter, err = sumFile(after)
-	return err
+	if j.IndexAfter, err = sumFile(after); err != nil {
+		return err
+	}
+	if j.IndexBefore != "" {
+		err = syncFile(before)
+	}
+	return errors.Join(err, syncFile(after))
+}
+
+// hidden are paths that change and that Git is told not to look at: it is to see what becomes of them.
+func (j *journal) hidden(ctx context.Context, r *git.Repo, index string) ([]blind, error) {
+	if j.IndexBefore == "" {
+		return nil, nil
+	}
+	list, err := blinds(ctx, r.WithIndex(index, r.WorkTree()))
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	changes := map[string]bool{}
+	for i := range j.Steps {
+		changes[string(j.Steps[i].Path)] = true
+	}
+	return slices.DeleteFunc(list, func(b blind) bool { return !changes[b.path] }), nil
 }
 
 // intend enters paths that are intended to be added. Git does so for files that are there: they are, in a work tree of their own.
@@ -234,13 +225,13 @@ func (j *journal) intend(ctx context.Context, r *git.Repo, paths map[string]git.
 	return err
 }
 
-// begunError says that files of the work tree have changed: the journal stays.
+// begunError says that something has changed: the journal stays. It wraps ErrBegun.
 type begunError struct{ error }
 
-func (e *begunError) Unwrap() error { return e.error }
+func (e *begunError) Unwrap() []error { return []error{e.error, ErrBegun} }
 
 // carryOut does what the journal says, from wherever it was left. It can be called again after a crash.
-func (j *journal) carryOut(ctx context.Context, k *provenance.Sealer, root *os.Root, o *Applying) (*Done, error) {
+func (j *journal) carryOut(ctx context.Context, k *provenance.Sealer, l *hold, root *os.Root, o *Applying) (*Done, error) {
 	r := k.Session.Repo()
 	index := r.IndexFile()
 	at, err := sumFile(index)
@@ -249,7 +240,7 @@ func (j *journal) carryOut(ctx context.Context, k *provenance.Sealer, root *os.R
 	}
 	swaps := j.IndexAfter != j.IndexBefore
 	if swaps && at != j.IndexAfter {
-		if err := j.lockIndex(index, filepath.Join(j.dir, fileAfter)); err != nil {
+		if err := j.lockIndex(index, filepath.Join(j.dir, fileAfter), j.IndexAfter); err != nil {
 			return nil, err
 		}
 		if at, err = sumFile(index); err != nil { // nobody moves it any more
@@ -257,11 +248,14 @@ func (j *journal) carryOut(ctx context.Context, k *provenance.Sealer, root *os.R
 		}
 	}
 	if at != j.IndexBefore && at != j.IndexAfter {
-		return nil, ErrIndex
+		return nil, errors.Join(ErrIndex, j.unlockIndex(r))
 	}
 	o.at("locked")
-	resumed, err := j.record(ctx, k, o)
+	resumed, ref, entry, err := j.record(ctx, k)
 	if err != nil {
+		return nil, err
+	}
+	if err := j.claim(ctx, k, l, o, ref, entry); err != nil {
 		return nil, err
 	}
 	o.at("recorded")
@@ -290,82 +284,6 @@ func (j *journal) clean(root *os.Root) error {
 		return err
 	}
 	return nil
-}
-
-// record says in the ledger that the hand has the handoff, unless it was said by this very attempt. The claim comes to be
-// with the entry, or neither.
-func (j *journal) record(ctx context.Context, k *provenance.Sealer, o *Applying) (envelope.Digest, error) {
-	rec, claim, err := current(ctx, k, j.ID)
-	if err != nil {
-		return "", err
-	}
-	h, err := rec.Find(string(j.ID))
-	if err != nil {
-		return "", err
-	}
-	for _, t := range h.Taken {
-		if t.Serial == j.Serial && !t.Released { // whoever goes on with it
-			return t.ID, j.claim(ctx, k, o, ledger.Prefix+t.Ledger, t.Commit)
-		}
-	}
-	if by := rec.Held(h, claim); by != nil && !j.Again {
-		return "", by
-	}
-	body := handoff.Resumption{Again: j.Again, Created: j.ID, Serial: j.Serial}
-	made, err := k.ComposeWith(ctx, handoff.Topic, func(ledger.Name, []envelope.Head) ([]provenance.Item, error) {
-		return []provenance.Item{{Type: handoff.Resumed, Body: body, Subject: "handoff.resumed " + Short(j.ID)}}, nil
-	}, func(a []ledger.Appended) []git.RefUpdate {
-		if j.Again {
-			return nil
-		}
-		return []git.RefUpdate{{Name: Claim(j.ID), New: a[0].Commit, Old: claim}}
-	})
-	if err != nil {
-		return "", err
-	}
-	return made[0].ID, j.claim(ctx, k, o, made[0].Ledger.Ref(), made[0].Commit)
-}
-
-// claim asks the remote for the handoff, where one is to be asked and has not said yes, and lets it go where it says no.
-func (j *journal) claim(ctx context.Context, k *provenance.Sealer, o *Applying, ref string, entry oid.ID) error {
-	if j.Remote == "" || j.Claimed {
-		return nil
-	}
-	o.at("claiming")
-	if err := o.Claim(ctx, j.ID, j.Remote, ref, entry); err != nil {
-		return errors.Join(err, j.release(ctx, k, "it could not be claimed elsewhere"))
-	}
-	j.Claimed = true
-	return j.write()
-}
-
-// release says that this attempt does not have the handoff any more, where it did.
-func (j *journal) release(ctx context.Context, k *provenance.Sealer, why string) error {
-	rec, claim, err := current(ctx, k, j.ID)
-	if err != nil {
-		return err
-	}
-	h, err := rec.Find(string(j.ID))
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(h.Taken, func(t handoff.Taken) bool { return t.Serial == j.Serial && !t.Released })
-	if i < 0 {
-		return nil
-	}
-	t := h.Taken[i]
-	if t.KeyID != k.Hand.Signer.Public().ID() {
-		return fmt.Errorf("%w: %s took it up, and lets it go", provenance.ErrOtherKey, rec.Who(t.KeyID))
-	}
-	_, err = k.ComposeWith(ctx, handoff.Topic, func(ledger.Name, []envelope.Head) ([]provenance.Item, error) {
-		return []provenance.Item{{Type: handoff.Released, Body: handoff.Release{Resumed: t.ID, Reason: why}, Subject: "handoff.released " + Short(j.ID)}}, nil
-	}, func([]ledger.Appended) []git.RefUpdate {
-		if claim != t.Commit {
-			return nil
-		}
-		return []git.RefUpdate{{Name: Claim(j.ID), Old: claim}}
-	})
-	return err
 }
 
 // step brings one path to where it should be. One that is there already is left alone, and anything else than what stood
@@ -411,7 +329,7 @@ const maxBlob = 1 << 40
 
 // put puts bytes at a path, whole or not at all.
 func (j *journal) put(root *os.Root, name string, mode git.Mode, data []byte) error {
-	if err := j.clean(root); err != nil {
+	if err := errors.Join(makeWay(root, name), j.clean(root)); err != nil {
 		return err
 	}
 	tmp := j.scratch()
@@ -426,11 +344,6 @@ func (j *journal) put(root *os.Root, name string, mode git.Mode, data []byte) er
 	}
 	if err != nil {
 		return err
-	}
-	if dir := filepath.Dir(name); dir != "." {
-		if err := root.MkdirAll(dir, 0o777); err != nil {
-			return err
-		}
 	}
 	return root.Rename(tmp, name)
 }

@@ -356,7 +356,7 @@ func TestInTheWay(t *testing.T) {
 			if got := b.look(); got != before {
 				t.Errorf("something was written:\n%s\nbefore\n%s", got, before)
 			}
-			if _, ok := PendingHere(b.session().Repo()); ok {
+			if _, err := PendingHere(b.session().Repo()); !errors.Is(err, ErrNoPending) {
 				t.Error("a journal stayed")
 			}
 			if h := b.find(m.ID); h.By() != nil {

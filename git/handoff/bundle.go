@@ -1,8 +1,11 @@
 package handoff
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,4 +50,33 @@ func WriteBundle(ctx context.Context, s *git.Session, id envelope.Digest, file s
 		return err
 	}
 	return os.Rename(at, file)
+}
+
+// ErrFormat says that a bundle is of a repository whose objects have names of another format.
+var ErrFormat = errors.New("its objects have names of another format than those here")
+
+// maxHeader bounds what is read of a bundle to find out its format.
+const maxHeader = 64 << 10
+
+// CheckFormat reports whether the objects of a bundle have names of this format, as its header says. What is no bundle is for Git to refuse. Error: ErrFormat.
+func CheckFormat(file string, format oid.Format) error {
+	f, err := os.Open(file) //nolint:gosec // the caller means it
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewScanner(io.LimitReader(f, maxHeader))
+	if !in.Scan() || !strings.HasPrefix(in.Text(), "# v") || !strings.HasSuffix(in.Text(), " git bundle") {
+		return nil
+	}
+	has := oid.SHA1.String()
+	for in.Scan() && strings.HasPrefix(in.Text(), "@") {
+		if name, ok := strings.CutPrefix(in.Text(), "@object-format="); ok {
+			has = name
+		}
+	}
+	if has != format.String() {
+		return fmt.Errorf("%w: %.20q, not %s", ErrFormat, has, format)
+	}
+	return nil
 }

@@ -77,15 +77,15 @@ func Create(ctx context.Context, k *provenance.Sealer, o Creating) (*Made, error
 	if o.Secret == nil {
 		o.Secret = func([]byte) string { return "" }
 	}
-	st, err := r.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
 	root, err := os.OpenRoot(r.WorkTree())
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
+	st, _, err := status(ctx, r, root)
+	if err != nil {
+		return nil, err
+	}
 	p := &snapshot{ctx: ctx, s: s, root: root, limits: o.Limits, secret: o.Secret, secrets: o.Secrets, trees: newTrees(s)}
 	if err := p.take(st); err != nil {
 		return nil, err

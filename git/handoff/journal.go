@@ -20,7 +20,21 @@ var (
 	ErrChanged   = errors.New("files changed since")
 	ErrIndexLock = errors.New("another process holds the index")
 	ErrIndex     = errors.New("the index changed since")
+	ErrBegun     = errors.New("it was begun, and is not finished")
+	ErrKept      = errors.New("what was kept of the files is damaged")
+	ErrJournal   = errors.New("the journal of a handoff that was being put into a work tree is damaged")
 )
+
+// A JournalError says where a damaged journal is. It wraps ErrJournal.
+type JournalError struct {
+	Dir string // with what was kept: before-N of the Nth path, index.before
+	Why error
+}
+
+func (e *JournalError) Error() string { return fmt.Sprintf("%v: %s: %v", ErrJournal, e.Dir, e.Why) }
+
+// Unwrap returns ErrJournal.
+func (e *JournalError) Unwrap() error { return ErrJournal }
 
 // journalDir, in the state directory, has a directory for each work tree that a handoff is being put into.
 const journalDir = "handoff"
@@ -42,6 +56,7 @@ type journal struct {
 
 	dir  string // where it is kept
 	left bool   // by a process that died
+	lost bool   // to another process, or it may be: what there is is not ours to clean up
 }
 
 // Files of a journal's directory. Bytes that are replaced are in files that are named by their place among the steps.
@@ -63,6 +78,7 @@ func (j *journal) scratch() string { return ".covenant-handoff-" + filepath.Base
 type Pending struct {
 	ID       envelope.Digest
 	WorkTree string
+	Damaged  *JournalError // then nothing else is known
 }
 
 // Pendings lists what was begun in any work tree of the repository, and is not finished.
@@ -73,20 +89,25 @@ func Pendings(r *git.Repo) []Pending {
 	}
 	var out []Pending
 	for _, dir := range dirs {
-		if j, err := readJournal(dir); err == nil {
-			out = append(out, Pending{j.ID, j.WorkTree})
+		j, err := readJournal(dir)
+		var damaged *JournalError
+		switch {
+		case err == nil:
+			out = append(out, Pending{ID: j.ID, WorkTree: j.WorkTree})
+		case errors.As(err, &damaged):
+			out = append(out, Pending{Damaged: damaged})
 		}
 	}
 	return out
 }
 
-// PendingHere is that of this work tree; ok is false where there is none.
-func PendingHere(r *git.Repo) (Pending, bool) {
+// PendingHere is that of this work tree. Errors: ErrNoPending, *JournalError.
+func PendingHere(r *git.Repo) (Pending, error) {
 	j, err := readJournal(placeOf(r))
 	if err != nil {
-		return Pending{}, false
+		return Pending{}, err
 	}
-	return Pending{j.ID, j.WorkTree}, true
+	return Pending{ID: j.ID, WorkTree: j.WorkTree}, nil
 }
 
 func readJournal(dir string) (*journal, error) {
@@ -95,11 +116,14 @@ func readJournal(dir string) (*journal, error) {
 		return nil, ErrNoPending
 	}
 	if err != nil {
-		return nil, err
+		return nil, &JournalError{dir, err}
 	}
 	j := &journal{dir: dir, left: true}
 	if err := json.Unmarshal(b, j); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, journalFile), err)
+		return nil, &JournalError{dir, err}
+	}
+	if !j.ID.Valid() || j.Serial == "" || j.WorkTree == "" {
+		return nil, &JournalError{dir, errors.New("it does not say of what it is")}
 	}
 	return j, nil
 }
@@ -118,11 +142,35 @@ func (j *journal) begin(root *os.Root, modes bool) error {
 		if now != x.Before {
 			return fmt.Errorf("%w: %q", ErrChanged, x.Path)
 		}
-		if err := os.WriteFile(j.kept(i), data, 0o600); err != nil {
+		if err := writeSynced(j.kept(i), data); err != nil {
 			return err
 		}
 	}
 	return j.write()
+}
+
+// writeSynced writes a file of a journal's directory: it is there when the power goes.
+func writeSynced(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // ours
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncFile flushes a file, or what is in a directory, where the system can.
+func syncFile(name string) error {
+	f, err := os.Open(name) //nolint:gosec // ours
+	if err != nil {
+		return err
+	}
+	if err = f.Sync(); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission) {
+		err = nil // a directory on some systems
+	}
+	return errors.Join(err, f.Close())
 }
 
 // write writes the journal, whole.
@@ -132,21 +180,16 @@ func (j *journal) write() error {
 		return err
 	}
 	tmp := filepath.Join(j.dir, journalFile+".new")
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // ours
-	if err != nil {
+	if err := writeSynced(tmp, b); err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+	if err := syncFile(j.dir); err != nil { // what it rests on is there before it is
 		return err
 	}
-	return os.Rename(tmp, filepath.Join(j.dir, journalFile))
+	if err := os.Rename(tmp, filepath.Join(j.dir, journalFile)); err != nil {
+		return err
+	}
+	return syncFile(j.dir)
 }
 
 func (j *journal) kept(i int) string { return filepath.Join(j.dir, fmt.Sprintf("before-%d", i)) }
@@ -172,8 +215,8 @@ func sumFile(name string) (string, error) {
 }
 
 // lockIndex takes Git's lock of the index, with content in it that will be the index. A lock with what this journal writes
-// was left by a process of ours that died. content is "" for no index.
-func (j *journal) lockIndex(index, content string) error {
+// was left by a process of ours that died. sum is its SHA-256.
+func (j *journal) lockIndex(index, content, sum string) error {
 	lock := index + ".lock"
 	held, err := sumFile(lock)
 	if err != nil {
@@ -185,6 +228,9 @@ func (j *journal) lockIndex(index, content string) error {
 		}
 	}
 	b, err := os.ReadFile(content) //nolint:gosec // ours
+	if err == nil && fmt.Sprintf("%x", sha256.Sum256(b)) != sum {
+		err = fmt.Errorf("%w: %s", ErrKept, content)
+	}
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/git"
@@ -73,27 +74,60 @@ type plan struct {
 	root  *os.Root            // the work tree
 	modes bool                // the file system has executable bits
 	gone  map[string]int      // path → its step, of those that end
+	trees *trees
+	there oid.ID // tree of HEAD
+	leave bool   // the work tree goes to base first: what HEAD has goes, or becomes what base has
 }
 
-// readState finds what stands at a path, and its bytes. Below a link there is nothing.
-func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
+// lstat is that of a path; nil where nothing is, as below a link.
+func lstat(root *os.Root, name string) (fs.FileInfo, error) {
 	for i := range name {
 		if name[i] != '/' {
 			continue
 		}
 		info, err := root.Lstat(name[:i])
 		if errors.Is(err, fs.ErrNotExist) || notDir(err) || err == nil && !info.IsDir() {
-			return state{}, nil, nil
+			return nil, nil
 		}
 		if err != nil {
-			return state{}, nil, err
+			return nil, err
 		}
 	}
 	info, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) || notDir(err) {
-		return state{}, nil, nil
+		return nil, nil
 	}
-	if err != nil {
+	return info, err
+}
+
+// makeWay makes the directories above a path. Whatever else is there stops it, above all a link: the root of a work tree keeps links from leading
+// out of it, and .git is in it. Names are for the file system to compare: it may take two for one.
+func makeWay(root *os.Root, name string) error {
+	for i := range name {
+		if name[i] != '/' {
+			continue
+		}
+		info, err := root.Lstat(name[:i])
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := root.Mkdir(name[:i], 0o777); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil && !notDir(err) {
+			return err
+		}
+		if err != nil || !info.IsDir() {
+			return fmt.Errorf("%w: %q is no directory", ErrChanged, name[:i])
+		}
+	}
+	return nil
+}
+
+// readState finds what stands at a path, and its bytes. Below a link there is nothing.
+func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
+	info, err := lstat(root, name)
+	if info == nil || err != nil {
 		return state{}, nil, err
 	}
 	var data []byte
@@ -121,24 +155,51 @@ func readState(root *os.Root, name string, modes bool) (state, []byte, error) {
 	return st, data, nil
 }
 
-// makePlan looks at the work tree and says what would be written. Nothing is.
-func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, force bool) (*plan, error) {
+// Fits reports whether a handoff could be put into this work tree if it went to base first. Nothing is written. Errors: ErrNoWorkTree, *BlockedError,
+// ErrUnsafe.
+func Fits(ctx context.Context, s *git.Session, v *Verified) error {
+	if s.Repo().WorkTree() == "" {
+		return ErrNoWorkTree
+	}
+	root, err := os.OpenRoot(s.Repo().WorkTree())
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_, err = makePlan(ctx, s, root, v, false, true)
+	return err
+}
+
+// makePlan looks at the work tree and says what would be written, where leave is set after it went to base. Nothing is.
+func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, force, leave bool) (*plan, error) {
 	r := s.Repo()
-	st, err := r.Status(ctx)
+	st, hidden, err := status(ctx, r, root)
 	if err != nil {
 		return nil, err
 	}
-	if st.Head != v.Base {
+	if st.Head != v.Base && !leave {
 		return nil, &BaseError{Head: st.Head, Base: v.Base}
 	}
-	dirty := map[string]bool{}
+	dirty, shown := map[string]bool{}, map[string]bool{}
 	for _, c := range st.Changes {
-		dirty[c.Path] = true
+		if dirty[c.Path] = true; !hidden[c.Path] || leave {
+			shown[c.Path] = true
+		}
 	}
-	if len(dirty) > 0 && !force {
-		return nil, &BlockedError{ErrDirty, sorted(dirty)}
+	if len(shown) > 0 && !force {
+		return nil, &BlockedError{ErrDirty, sorted(shown)}
 	}
-	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}, adds: map[string]git.Mode{}}
+	p := &plan{root: root, modes: r.Config().Bool("core.fileMode", true), gone: map[string]int{}, dirs: map[string]bool{}, adds: map[string]git.Mode{}, trees: newTrees(s), there: v.baseTree, leave: leave}
+	if leave {
+		p.there = oid.ID{}
+		if !st.Head.IsZero() {
+			c, err := s.Commit(st.Head.String())
+			if err != nil {
+				return nil, err
+			}
+			p.there = c.Tree
+		}
+	}
 	if err := p.compute(s, v); err != nil {
 		return nil, err
 	}
@@ -153,9 +214,8 @@ func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, f
 			blocked[add] = true
 		}
 	}
-	tracked := newTrees(s)
 	for i := range p.steps {
-		if err := p.look(&p.steps[i], tracked, v.baseTree, dirty, blocked); err != nil {
+		if err := p.look(&p.steps[i], dirty, blocked); err != nil {
 			return nil, err
 		}
 	}
@@ -163,18 +223,48 @@ func makePlan(ctx context.Context, s *git.Session, root *os.Root, v *Verified, f
 		return nil, &BlockedError{ErrInTheWay, sorted(blocked)}
 	}
 	if r.Config().Bool("core.ignoreCase", false) {
-		seen := map[string]string{}
-		for _, x := range p.steps {
-			lower := strings.ToLower(string(x.Path))
-			if other, twice := seen[lower]; twice && x.After.Mode != 0 {
-				return nil, fmt.Errorf("%w: this file system takes %.100q and %.100q for one", ErrUnsafe, other, x.Path)
-			}
-			if x.After.Mode != 0 {
-				seen[lower] = string(x.Path)
-			}
+		if err := p.folds(); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// folds reports whether two paths that come are one to a file system that ignores case, or one of them would be below the other: through a
+// link it would lead elsewhere. It is early, not complete: what else a file system takes for one name stops makeWay.
+func (p *plan) folds() error {
+	seen := map[string]string{}
+	for _, x := range p.steps {
+		if x.After.Mode != 0 {
+			name := fold(string(x.Path))
+			if other, twice := seen[name]; twice {
+				return fmt.Errorf("%w: this file system takes %.100q and %.100q for one", ErrUnsafe, other, x.Path)
+			}
+			seen[name] = string(x.Path)
+		}
+	}
+	for name, path := range seen {
+		for i := range name {
+			if name[i] != '/' {
+				continue
+			}
+			if other, there := seen[name[:i]]; there {
+				return fmt.Errorf("%w: %.100q would be below %.100q on this file system", ErrUnsafe, path, other)
+			}
+		}
+	}
+	return nil
+}
+
+// fold maps names that differ by case only to one.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
 }
 
 func sorted(set map[string]bool) []string {
@@ -257,8 +347,17 @@ func diff(s *git.Session, old, now oid.ID) ([]git.Change, error) {
 	return newTrees(s).compare(old, now)
 }
 
-// look finds what stands at a path and on the way there. Whatever is not the clean file of base is in the way.
-func (p *plan) look(x *step, t *trees, base oid.ID, dirty, blocked map[string]bool) error {
+// goes reports whether what stands at a path is gone before the path, or one below it, is written.
+func (p *plan) goes(path string) (bool, error) {
+	if _, ends := p.gone[path]; ends || !p.leave {
+		return ends, nil
+	}
+	at, _, err := p.trees.find(p.there, path)
+	return at.mode != 0 && !at.mode.IsTree(), err
+}
+
+// look finds what stands at a path and on the way there. Whatever is not the clean file of HEAD is in the way.
+func (p *plan) look(x *step, dirty, blocked map[string]bool) error {
 	name := string(x.Path)
 	if why := handoff.Unsafe(name); why != "" {
 		if x.After.Mode != 0 {
@@ -287,7 +386,11 @@ func (p *plan) look(x *step, t *trees, base oid.ID, dirty, blocked map[string]bo
 			return nil // it is not there
 		}
 		if err == nil {
-			if _, goes := p.gone[dir]; !goes {
+			goes, err := p.goes(dir)
+			if err != nil {
+				return err
+			}
+			if !goes {
 				blocked[dir] = true
 				return nil
 			}
@@ -308,7 +411,7 @@ func (p *plan) look(x *step, t *trees, base oid.ID, dirty, blocked map[string]bo
 		}
 		return p.below(name, blocked)
 	}
-	was, _, err := t.find(base, name)
+	was, _, err := p.trees.find(p.there, name)
 	if err != nil {
 		return err
 	}
@@ -324,10 +427,14 @@ func (p *plan) below(dir string, blocked map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		if _, goes := p.gone[name]; !d.IsDir() && !goes {
+		if d.IsDir() {
+			return nil
+		}
+		goes, err := p.goes(name)
+		if err == nil && !goes {
 			blocked[name] = true
 		}
-		return nil
+		return err
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -20,6 +21,12 @@ var (
 	ErrAmbiguous = errors.New("more than one handoff begins so")
 	// ErrResumed says that somebody has the handoff already.
 	ErrResumed = errors.New("AlreadyResumed")
+	// ErrStripped says that who asks has lost everything.
+	ErrStripped = errors.New("all that was granted to this key was revoked")
+	// ErrTheirs says that who asks can't let it go.
+	ErrTheirs = errors.New("only who took it up, or an operator, lets it go")
+	// ErrNotHeld says that there is nothing to let go.
+	ErrNotHeld = errors.New("nobody has the handoff")
 )
 
 // An AlreadyResumedError says who has the handoff. It wraps ErrResumed.
@@ -60,7 +67,41 @@ func Load(ctx context.Context, s *git.Session, pin envelope.Digest) (*Record, er
 }
 
 // Of folds what facts say of handoffs.
-func Of(f *provenance.Facts) *Record { return &Record{f, handoff.Fold(f.Handoffs, f.Saw)} }
+func Of(f *provenance.Facts) *Record {
+	s := standing{f.Authority}
+	return &Record{f, handoff.Fold(f.Handoffs, handoff.Standing{Saw: f.Saw, Void: s.void, Operator: s.operator})}
+}
+
+// standing tells what became of those who sign.
+type standing struct{ *capability.Authority }
+
+// void says why a signer has no handoff: all that was granted to it was revoked; or the trust root let it go, and nobody of its name is there, or
+// did not know of what it signed. What a person signed with a key that another one replaced counts.
+func (s standing) void(at handoff.Place) string {
+	p, known := s.ByKey(at.KeyID)
+	switch {
+	case !known:
+		return "nobody here has the key that signed it"
+	case s.Stripped(at.KeyID, time.Time{}):
+		return "all that was granted to " + p.Name + " was revoked"
+	case !p.Compromised.IsZero() && !at.Time.Before(p.Compromised):
+		return "the key of " + p.Name + " was in other hands"
+	}
+	last, all := p.Reach(at.Ledger)
+	if all {
+		return ""
+	}
+	if now, there := s.ByName(p.Name); at.Seq > last.Seq || !there || !now.Until.IsZero() {
+		return "the trust root let " + p.Name + ", or this key, go"
+	}
+	return ""
+}
+
+// operator reports whether who signed was an operator.
+func (s standing) operator(at handoff.Place) bool {
+	p, known := s.ByKey(at.KeyID)
+	return known && s.void(at) == "" && (p.Operator || !p.OperatorUntil.IsZero() && at.Seq <= p.Operated(at.Ledger))
+}
 
 // Find finds a handoff by its identity, its digits or the beginning of them.
 func (r *Record) Find(name string) (*handoff.Handoff, error) {
@@ -114,7 +155,7 @@ func (r *Record) Resumption(id envelope.Digest, commit oid.ID) (handoff.Taken, b
 
 // Held says who has a handoff, by a claim's commit where there is one (zero: none), else by what is recorded; nil where it is open.
 func (r *Record) Held(h *handoff.Handoff, claim oid.ID) *AlreadyResumedError {
-	if t, ok := r.Resumption(h.ID, claim); !claim.IsZero() && (!ok || !t.Released) {
+	if t, ok := r.Resumption(h.ID, claim); !claim.IsZero() && (!ok || !t.Over()) {
 		return &AlreadyResumedError{ID: h.ID, By: t, Who: r.Who(t.KeyID)}
 	}
 	if t := h.By(); t != nil {

@@ -21,6 +21,13 @@ const handoffPending verdict.Code = "handoff.pending"
 func handoffs(w *work.Work, facts *provenance.Facts) ([]ailment, error) {
 	var out []ailment
 	for _, p := range handoff.Pendings(w.Session.Repo()) {
+		if d := p.Damaged; d != nil {
+			out = append(out, ailment{Finding: verdict.Finding{
+				Code: handoffPending, Object: d.Dir, Message: fmt.Sprintf("the journal of a handoff that was being put into a work tree is damaged: %v", d.Why),
+				Hint: "what stood in the work tree is kept there; put back what you miss, then: rm -r " + say.Shell(d.Dir),
+			}})
+			continue
+		}
 		out = append(out, ailment{Finding: verdict.Finding{
 			Code: handoffPending, Object: p.WorkTree, Message: "handoff " + handoff.Short(p.ID) + " is not all in this work tree",
 			Hint: "covenant -C " + say.Shell(p.WorkTree) + " handoff apply --continue, or --abort",

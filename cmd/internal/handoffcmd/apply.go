@@ -15,7 +15,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	form "github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
-	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/sync"
@@ -108,7 +107,13 @@ func runApply(ctx context.Context, env *cli.Env, o applying, args []string) erro
 	if err != nil {
 		return err
 	}
-	defer func() { w.Close() }()
+	defer w.Close()
+	if _, err := handoff.PendingHere(w.Session.Repo()); o.dir == "" && !errors.Is(err, handoff.ErrNoPending) {
+		if err == nil {
+			err = handoff.ErrPending
+		}
+		return explain(err, "ID")
+	}
 	id := args[0]
 	if isFile(env, id) {
 		if id, err = w.unbundle(ctx, env.Path(id), limit); err != nil {
@@ -132,23 +137,52 @@ func runApply(ctx context.Context, env *cli.Env, o applying, args []string) erro
 	if err != nil {
 		return explain(err, name)
 	}
-	if w, err = w.enter(ctx, env, h, &o); err != nil {
+	to, back, err := w.enter(ctx, env, v, &o)
+	if err != nil {
 		return explain(err, name)
 	}
+	if to != w {
+		defer to.Close()
+	}
+	done, err := to.put(ctx, v, &o)
+	if err == nil {
+		return to.tellResumed(env, h, done, o.json)
+	}
+	_, none := handoff.PendingHere(to.Session.Repo())
+	begun := errors.Is(err, handoff.ErrBegun) || errors.Is(err, handoff.ErrNoPending) // perhaps finished by somebody else since
+	if errors.Is(none, handoff.ErrNoPending) && !begun {
+		if berr := back(context.WithoutCancel(ctx)); berr != nil {
+			env.Talk().Warn("what was made for it stays: %v", berr)
+		}
+	}
+	return err
+}
+
+// put puts the handoff into the work tree that was gone to.
+func (w *opened) put(ctx context.Context, v *handoff.Verified, o *applying) (*handoff.Done, error) {
 	w.Explicit = o.who
 	k, err := w.Sealer(w.Facts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a := handoff.Applying{Again: o.again, Force: o.force, Claim: w.take}
 	if !o.again {
 		a.Remote = o.claim
 	}
 	done, err := handoff.Apply(ctx, k, v, a)
-	if err != nil {
-		return explain(w.told(ctx, err), name)
+	if errors.Is(err, handoff.ErrBegun) {
+		return nil, begun(err, o.dir)
 	}
-	return w.tellResumed(env, h, done, o.json)
+	return done, explain(w.told(ctx, err), handoff.Short(v.ID))
+}
+
+// begun says what to do about a handoff that is half in a work tree.
+func begun(err error, dir string) error {
+	in := ""
+	if dir != "" {
+		in = "-C " + say.Shell(dir) + " "
+	}
+	return cli.Hint(work.Explain(err), "it is not all in the work tree; when that is mended, finish it: covenant "+in+"handoff apply --continue", "or take it back: covenant "+in+"handoff apply --abort")
 }
 
 func exists(file string) bool {
@@ -186,8 +220,7 @@ func (w *opened) free(ctx context.Context, h *form.Handoff, o *applying) error {
 	return nil
 }
 
-// take claims a handoff at a remote. A claim there that was let go is replaced. It runs under the repository's lock: who was first is
-// asked later, by told.
+// take claims a handoff at a remote. A claim there that is over is replaced. Who was first is asked later, by told.
 func (w *opened) take(ctx context.Context, id envelope.Digest, remote, ledger string, entry oid.ID) error {
 	w.asked = remote
 	old, err := sync.ClaimAt(ctx, w.Session, remote, id)
@@ -195,7 +228,7 @@ func (w *opened) take(ctx context.Context, id envelope.Digest, remote, ledger st
 		return err
 	}
 	if !old.IsZero() && old != entry {
-		if t, ok := w.Resumption(id, old); !ok || !t.Released {
+		if t, ok := w.Resumption(id, old); !ok || !t.Over() {
 			return &handoff.AlreadyResumedError{ID: id, At: sync.Shown(remote)}
 		}
 	}
@@ -269,79 +302,6 @@ func (w *opened) unbundle(ctx context.Context, file string, limit int64) (string
 	return string(h.ID), nil
 }
 
-// enter goes to the work tree that the handoff is put into, and makes what is asked for.
-func (w *opened) enter(ctx context.Context, env *cli.Env, h *form.Handoff, o *applying) (*opened, error) {
-	if o.branch != "" && !git.ValidRef("refs/heads/"+o.branch) {
-		return w, cli.Usage("--onto-branch: %.80q is no name of a branch", o.branch)
-	}
-	if (o.dir != "" || o.branch != "") && h.Base.IsZero() {
-		return w, &handoff.BaseError{Base: h.Base}
-	}
-	there := oid.ID{}
-	if o.branch != "" {
-		refs, err := w.Session.Tips("refs/heads/" + o.branch)
-		if err != nil {
-			return w, err
-		}
-		for _, r := range refs {
-			there = r.ID
-		}
-		if !there.IsZero() && there != h.Base {
-			return w, cli.Hint(fmt.Errorf("branch %s is at %s, and the handoff is of %s", say.Name(o.branch), there.Short(), h.Base.Short()), "name one that is not there")
-		}
-	}
-	r := w.Session.Repo()
-	if o.dir == "" {
-		if o.branch == "" {
-			return w, nil
-		}
-		st, err := r.Status(ctx)
-		if err != nil {
-			return w, err
-		}
-		if len(st.Changes) > 0 {
-			var paths []string
-			for _, c := range st.Changes {
-				paths = append(paths, c.Path)
-			}
-			return w, &handoff.BlockedError{Why: handoff.ErrDirty, Paths: paths}
-		}
-		args := []string{"switch", "--quiet", "--create", o.branch, h.Base.String()}
-		if !there.IsZero() {
-			args = []string{"switch", "--quiet", o.branch}
-		}
-		_, err = r.Run(ctx, nil, args...)
-		return w, err
-	}
-	dir := env.Path(o.dir)
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		args := []string{"worktree", "add", "--quiet", "--detach", "--", dir, h.Base.String()}
-		switch {
-		case !there.IsZero():
-			args = []string{"worktree", "add", "--quiet", "--", dir, o.branch}
-		case o.branch != "":
-			args = []string{"worktree", "add", "--quiet", "-b", o.branch, "--", dir, h.Base.String()}
-		}
-		if _, err := r.Run(ctx, nil, args...); err != nil {
-			return w, err
-		}
-	} else if err == nil && o.branch != "" {
-		return w, cli.Usage("--onto-branch is for a work tree that is made; %s is there", o.dir)
-	}
-	in := *env
-	in.Dir = dir
-	other, err := work.Open(ctx, &in)
-	if err != nil {
-		return w, err
-	}
-	if other.Session.Repo().CommonDir() != r.CommonDir() {
-		other.Close()
-		return w, cli.Hint(fmt.Errorf("%s is no work tree of this repository", say.Name(o.dir)), "see which there are: git worktree list", "in another clone: covenant -C "+say.Shell(o.dir)+" handoff apply "+handoff.Short(h.ID))
-	}
-	w.Close()
-	return &opened{Work: other, pin: w.pin, Record: w.Record}, nil
-}
-
 func (w *opened) tellResumed(env *cli.Env, h *form.Handoff, done *handoff.Done, asJSON bool) error {
 	l := line(w.Session, w.Record, h)
 	tree := w.Session.Repo().WorkTree()
@@ -382,9 +342,9 @@ func runPending(ctx context.Context, env *cli.Env, o applying) error {
 	}
 	defer w.Close()
 	w.Explicit = o.who
-	p, ok := handoff.PendingHere(w.Session.Repo())
-	if !ok {
-		return explain(handoff.ErrNoPending, "ID")
+	p, err := handoff.PendingHere(w.Session.Repo())
+	if err != nil {
+		return explain(err, "ID")
 	}
 	k, err := w.Sealer(w.Facts)
 	if err != nil {
@@ -392,6 +352,9 @@ func runPending(ctx context.Context, env *cli.Env, o applying) error {
 	}
 	if o.revert {
 		done, err := handoff.Abort(ctx, k)
+		if errors.Is(err, handoff.ErrBegun) {
+			return begun(err, "")
+		}
 		if err != nil {
 			return explain(err, handoff.Short(p.ID))
 		}
@@ -402,6 +365,9 @@ func runPending(ctx context.Context, env *cli.Env, o applying) error {
 		return err
 	}
 	done, err := handoff.Continue(ctx, k, handoff.Applying{Claim: w.take})
+	if errors.Is(err, handoff.ErrBegun) {
+		return begun(err, "")
+	}
 	if err != nil {
 		return explain(w.told(ctx, err), handoff.Short(p.ID))
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/redaction"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/handoff"
+	"github.com/open-covenant/covenant-git/git/intents"
+	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 )
 
@@ -53,8 +55,8 @@ out the commits that remote-tracking branches have.`,
 	f.StringVar(&o.Note, "note", "", "what the next one should know")
 	f.StringVar(&o.Next, "next", "", "what is to be done next")
 	f.StringArrayVar(&o.Questions, "question", nil, "a question that is open; can be given several times")
-	f.StringVar(&o.Intent, "intent", "", "the intent that the work is for (default: COVENANT_INTENT)")
-	f.StringVar(&o.IntentState, "intent-state", "", "the digest of its state")
+	f.StringVar(&o.Intent, "intent", "", "the intent that the work is for: an id, a name, or the beginning of one (default: COVENANT_INTENT, else covenant.intent of the configuration)")
+	f.StringVar(&o.IntentState, "intent-state", "", "the digest of its state, where it is not kept here")
 	f.StringArrayVar(&o.evidence, "evidence", nil, "the id of evidence; can be given several times")
 	f.StringArrayVar(&o.Memory, "memory", nil, "a reference to memory; can be given several times")
 	f.StringVar(&o.bundle, "bundle", "", "write it to this file, too")
@@ -80,9 +82,6 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	}
 	if o.Limits.File, err = size("--max-file", o.file); err != nil {
 		return err
-	}
-	if o.Intent == "" {
-		o.Intent = env.Value(hooks.IntentVariable)
 	}
 	if err := work.Refuse(env, "the intent", o.Intent); err != nil {
 		return err
@@ -112,6 +111,9 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	}
 	k, err := w.Writer()
 	if err != nil {
+		return err
+	}
+	if err := o.about(ctx, w, k); err != nil {
 		return err
 	}
 	made, err := handoff.Create(ctx, k, o.Creating)
@@ -144,6 +146,40 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	}
 	env.Talk().Hint("who takes it up: covenant handoff apply " + handoff.Short(made.ID) + "; it gets there with: covenant sync")
 	return nil
+}
+
+// about finds out which intent the work is for, and what that came to. Who names one means one that is known here, unless its state is told, too;
+// what the environment or the configuration names is taken as commits take it.
+func (o *creating) about(ctx context.Context, w *work.Work, k *provenance.Sealer) (err error) {
+	named := o.Intent != ""
+	switch {
+	case named && o.IntentState != "":
+		return nil
+	case !named:
+		if o.Intent, err = hooks.Intent(w.Env.Environ, work.ConfigDir(w.Env), w.Session.Repo()); err != nil {
+			return cli.Usage("%v", err)
+		}
+	}
+	if o.Intent == "" || o.IntentState != "" {
+		return nil
+	}
+	book, err := intents.Open(ctx, w.Session, k.Root, w.Cache(false))
+	if err != nil {
+		return work.Explain(err)
+	}
+	defer book.Close()
+	row, err := book.Find(o.Intent)
+	if err == nil {
+		var state envelope.Digest
+		if state, _, err = book.StateOf(row.ID); err == nil {
+			o.Intent, o.IntentState = string(row.ID), string(state)
+			return nil
+		}
+	}
+	if !named {
+		return nil
+	}
+	return cli.Hint(err, "see what there is: covenant intent list --all", "of one that is kept elsewhere, tell its state, too: --intent-state DIGEST")
 }
 
 // sure are the rules of redaction whose hits are secrets, whatever is around them.

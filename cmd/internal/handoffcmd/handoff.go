@@ -31,7 +31,7 @@ tree, once: whoever comes second is told who has it.
 
 Ignored files are not in it; nor are those with secrets, unless you say so.`,
 	}
-	cmd.AddCommand(newApply(env), newCreate(env), newList(env), newShow(env), newVerify(env))
+	cmd.AddCommand(newApply(env), newCreate(env), newList(env), newRelease(env), newShow(env), newVerify(env))
 	return cmd
 }
 
@@ -49,7 +49,7 @@ type Taken struct {
 	ID        string `json:"id"`
 	Principal string `json:"principal"`
 	Time      string `json:"time"`
-	State     string `json:"state"` // "has it", "lost", "again", "released"
+	State     string `json:"state"` // "has it", "lost", "again", "released", "void"
 }
 
 // Line is a handoff, with --json.
@@ -125,6 +125,8 @@ func stateOf(t form.Taken) string {
 		return "has it"
 	case t.Released:
 		return "released"
+	case t.Void != "":
+		return "void"
 	case t.Again:
 		return "again"
 	}
@@ -212,6 +214,7 @@ func explain(err error, id string) error {
 	var blocked *handoff.BlockedError
 	var base *handoff.BaseError
 	var resumed *handoff.AlreadyResumedError
+	var damaged *handoff.JournalError
 	apply := "covenant handoff apply " + id
 	switch {
 	case err == nil:
@@ -221,9 +224,15 @@ func explain(err error, id string) error {
 	case errors.As(err, &operation):
 		return cli.Hint(err, "a handoff does not hold what Git keeps of it; finish it, or take it back: git "+strings.Fields(operation.What)[0]+" --continue, or --abort")
 	case errors.As(err, &resumed):
-		return cli.No(cli.Hint(err, "see who has it: covenant handoff show "+handoff.Short(resumed.ID), "to take a copy all the same, which is recorded: covenant handoff apply "+handoff.Short(resumed.ID)+" --again"))
+		return cli.No(cli.Hint(err, "see who has it: covenant handoff show "+handoff.Short(resumed.ID), "where they are gone, they or an operator let it go: covenant handoff release "+handoff.Short(resumed.ID), "to take a copy all the same, which is recorded: covenant handoff apply "+handoff.Short(resumed.ID)+" --again"))
 	case errors.Is(err, handoff.ErrChanged) && errors.As(err, &blocked):
 		return cli.Hint(err, "they are "+names(blocked.Paths)+"; move them elsewhere, and try again")
+	case errors.Is(err, handoff.ErrKept) && errors.As(err, &blocked):
+		return cli.Hint(err, "they are "+names(blocked.Paths)+"; nothing was taken back", "finish it: covenant handoff apply --continue", "what base has of one: git show HEAD:PATH")
+	case errors.As(err, &damaged):
+		return cli.Hint(err, mendJournal(damaged))
+	case errors.Is(err, handoff.ErrIndex):
+		return cli.Hint(err, "see what it holds now: git diff --cached", "take the files back, and leave it as it is: covenant handoff apply --abort")
 	case errors.Is(err, handoff.ErrDirty) && errors.As(err, &blocked):
 		return cli.No(cli.Hint(err, "they are "+names(blocked.Paths)+"; commit them, or hand them off: covenant handoff create", "beside them, where they are not in the way: "+apply+" --force", "into a work tree of its own: "+apply+" --worktree DIR"))
 	case errors.Is(err, handoff.ErrInTheWay) && errors.As(err, &blocked):
@@ -237,6 +246,12 @@ func explain(err error, id string) error {
 		return cli.Hint(err, "finish it: covenant handoff apply --continue", "take it back: covenant handoff apply --abort")
 	case errors.Is(err, handoff.ErrNoPending):
 		return cli.Hint(err, "see which handoffs there are: covenant handoff list")
+	case errors.Is(err, handoff.ErrTheirs):
+		return cli.No(cli.Hint(err, "act as them, or as an operator: --identity NAME"))
+	case errors.Is(err, handoff.ErrNotHeld):
+		return cli.No(cli.Hint(err, "take it up: "+apply))
+	case errors.Is(err, handoff.ErrStripped):
+		return cli.No(cli.Hint(err, "ask an operator for a grant: covenant capability request"))
 	case errors.Is(err, handoff.ErrIndexLock):
 		return cli.Hint(err, "when no git runs there any more: rm "+say.Shell(strings.TrimPrefix(err.Error(), handoff.ErrIndexLock.Error()+": ")))
 	case errors.Is(err, handoff.ErrNoWorkTree):
@@ -251,6 +266,11 @@ func explain(err error, id string) error {
 		return cli.Hint(err, "ignore what is made by programs: see git status --untracked-files=all")
 	}
 	return work.Explain(err)
+}
+
+// mendJournal says what to do about a journal that can't be read.
+func mendJournal(e *handoff.JournalError) string {
+	return "files of a work tree may have been replaced; what stood there is kept in " + say.Shell(e.Dir) + "; put back what you miss, then: rm -r " + say.Shell(e.Dir)
 }
 
 // names lists paths for people, some of them.

@@ -65,6 +65,11 @@ func runList(ctx context.Context, env *cli.Env, all, asJSON bool) error {
 		}
 	}
 	for _, p := range handoff.Pendings(o.Session.Repo()) {
+		if p.Damaged != nil {
+			env.Talk().Warn("%v", p.Damaged)
+			env.Talk().Hint(mendJournal(p.Damaged))
+			continue
+		}
 		env.Talk().Warn("handoff %s is not all in %s yet", handoff.Short(p.ID), say.Name(p.WorkTree))
 		env.Talk().Hint("finish it there: covenant handoff apply --continue, or take it back: --abort")
 	}
@@ -160,7 +165,7 @@ func tell(out io.Writer, l *Line, c *form.Creation) error {
 		row("state", "open")
 	}
 	for _, t := range l.Resumed {
-		what := map[string]string{"has it": "resumed", "lost": "lost", "again": "again", "released": "let go"}[t.State]
+		what := map[string]string{"has it": "resumed", "lost": "lost", "again": "again", "released": "let go", "void": "void"}[t.State]
 		row(what, "%s, %s", say.Name(t.Principal), t.Time)
 	}
 	_, err := io.WriteString(out, b.String())
