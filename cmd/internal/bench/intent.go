@@ -114,7 +114,7 @@ func (b *bench) work(n int) error {
 	measure := func(name string, step func(i int) []string) error {
 		var took []time.Duration
 		for i := range 12 {
-			args := append([]string{"intent"}, step(i)...)
+			args := step(i)
 			start := time.Now()
 			if _, err := r.covenant(args...); err != nil {
 				return err
@@ -124,28 +124,31 @@ func (b *bench) work(n int) error {
 			}
 		}
 		kids, err := r.children(func() error {
-			_, err := r.covenant(append([]string{"intent"}, step(12)...)...)
+			_, err := r.covenant(step(12)...)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		return b.held("intent "+name+", "+what, median(took), fmt.Sprintf(", %d git children", kids), bar)
+		return b.held(name+", "+what, median(took), fmt.Sprintf(", %d git children", kids), bar)
 	}
 	same := func(args ...string) func(int) []string { return func(int) []string { return args } }
 	for _, c := range []struct {
 		name string
 		step func(int) []string
 	}{
-		{"next", same("next")},
-		{"show", same("show", id)},
-		{"log", same("log", id)},
-		{"list --state blocked", same("list", "--state", "blocked")},
-		{"stats", same("stats")},
-		{"move", func(i int) []string {
-			return []string{"move", string(ids[2]), string([]intent.State{intent.Blocked, intent.Triaged, intent.Planned}[i%3])}
+		{"intent next", same("intent", "next")},
+		{"intent show", same("intent", "show", id)},
+		{"intent log", same("intent", "log", id)},
+		{"intent list --state blocked", same("intent", "list", "--state", "blocked")},
+		{"intent stats", same("intent", "stats")},
+		{"review list", same("review", "list")},
+		{"review approve", same("review", "approve", "HEAD~1..HEAD")},
+		{"review verify", same("review", "verify", "HEAD~1..HEAD")},
+		{"intent move", func(i int) []string {
+			return []string{"intent", "move", string(ids[2]), string([]intent.State{intent.Blocked, intent.Triaged, intent.Planned}[i%3])}
 		}},
-		{"open", func(i int) []string { return []string{"open", fmt.Sprint("one more, ", i)} }},
+		{"intent open", func(i int) []string { return []string{"intent", "open", fmt.Sprint("one more, ", i)} }},
 	} {
 		if err := measure(c.name, c.step); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -58,7 +59,7 @@ func runList(ctx context.Context, env *cli.Env, ref, form, state string, args []
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -159,7 +160,7 @@ func runShow(ctx context.Context, env *cli.Env, asJSON bool, what string) error 
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -258,7 +259,7 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -266,19 +267,19 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 	if err != nil {
 		return err
 	}
-	if err := f.Condemned(); err != nil {
-		return cli.No(cli.Hint(err, "see all of it: covenant audit verify"))
-	}
 	span, err := provenance.ParseSpan(w.Session, p.Range())
 	if err != nil {
 		return work.Explain(err)
 	}
 	span.Ref = p.Ref
 	o := w.Verifying(pin)
-	o.Facts = f
+	o.Cache = w.Cache(false)
 	rep, err := provenance.Verify(ctx, w.Session, span, o)
 	if err != nil {
 		return work.Explain(err)
+	}
+	if err := rep.Condemned(); err != nil {
+		return cli.No(cli.Hint(err, "see all of it: covenant audit verify"))
 	}
 	if !f.Root.Policy.Protects(p.Ref) {
 		env.Talk().Note("%s is not protected by the policy: it asks for no review", say.Name(p.Ref))

@@ -18,6 +18,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -127,7 +128,7 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 	}
 	defer w.Close()
 	w.Explicit = o.who
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -325,7 +326,7 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 	}
 	defer w.Close()
 	w.Explicit = who
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
