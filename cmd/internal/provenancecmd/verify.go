@@ -326,7 +326,10 @@ func touching(ctx context.Context, w *work.Work, span provenance.Span, paths []s
 // remembered holds ledgers and trust root to how far they reached when a file was written, and writes how far they reach
 // now where nothing was taken back. A file that is not there yet is the first one.
 func remembered(env *cli.Env, name string, f *provenance.Facts, out report.Encoder, sum *report.Summary) error {
-	path := env.Path(name)
+	path, err := env.Output(name)
+	if err != nil {
+		return err
+	}
 	b, err := os.ReadFile(path) //nolint:gosec // the person's own file
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
