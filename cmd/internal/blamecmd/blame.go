@@ -147,7 +147,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if o.claims != "" {
 		b, err := read(env, o.claims)
 		if err == nil {
-			said, err = readClaims(b)
+			said, err = readClaims(ctx, b)
 		}
 		if err != nil {
 			return cli.Hint(fmt.Errorf("%s: %w", o.claims, err), "a record is one JSON object on a line, with version, id and files")
@@ -219,6 +219,10 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return &r, made, call(&r, l)
 		}))
 	}
+	claimed, err := said.of(ctx, lines)
+	if err != nil {
+		return err
+	}
 	lineEnv := *env
 	out := bufio.NewWriter(env.Out)
 	lineEnv.Out = out
@@ -226,7 +230,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		l := lines[i]
 		r := results[l.commit]
 		made, rewrote := makers(&r, l.path, l.origin)
-		claim, put := said.of(&l), call(&r, &l)
+		claim, put := claimed[i], call(&r, &l)
 		if o.json {
 			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
 			if len(made) == 1 {
