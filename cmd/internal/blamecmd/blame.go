@@ -116,29 +116,6 @@ type blamed struct {
 	text   string
 }
 
-// makers are who made a line in a commit: who sealed that, or what its change of the file was made of; and who rewrote what they
-// made, nil where nobody did.
-func makers(r *verdict.Result, path string, line int) (made []verdict.Principal, rewrote *verdict.Principal) {
-	if r.Principal == nil {
-		return nil, nil
-	}
-	if r.Verdict != verdict.Derived {
-		m := r.MadeAt(path)
-		if m == nil || !m.Brought(line) {
-			return []verdict.Principal{*r.Principal}, nil
-		}
-		if r.Rewritten {
-			rewrote = r.Principal
-		}
-		return m.By, rewrote
-	}
-	made, rewrote = r.Makers(path)
-	if len(made) == 0 { // as a merge that took it in has it
-		made = append(made, *r.Principal)
-	}
-	return made, rewrote
-}
-
 func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if o.trace && (o.json || o.claims != "") {
 		return cli.Usage("--agent-trace prints a record and nothing else")
@@ -215,7 +192,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		}
 		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
-			made, _ := makers(&r, l.path, l.origin)
+			made, _ := work.MadeBy(&r, l.path, l.origin)
 			return &r, made, call(&r, l)
 		}))
 	}
@@ -229,7 +206,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
-		made, rewrote := makers(&r, l.path, l.origin)
+		made, rewrote := work.MadeBy(&r, l.path, l.origin)
 		claim, put := claimed[i], call(&r, &l)
 		if o.json {
 			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
