@@ -49,6 +49,7 @@ file before that commit. The exit code is 1 when one of the commits does not ver
 	f.CountVarP(&o.moved, "moved", "M", "find lines that were moved or copied within the file")
 	f.CountVarP(&o.copied, "copied", "C", "find lines from other files of the same commit; twice and thrice look further")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	numbers(cmd)
 	return cmd
 }
 
@@ -62,7 +63,7 @@ type Explained struct {
 	Lines []Was  `json:"lines"`
 	// Principals made these lines; RewrittenBy is who amended, rebased or picked what they made.
 	Principals  []verdict.Principal `json:"principals"`
-	RewrittenBy *verdict.Principal  `json:"rewrittenBy,omitempty"`
+	RewrittenBy []verdict.Principal `json:"rewrittenBy,omitempty"`
 	Written     []Write             `json:"written,omitempty"`
 	showcmd.Shown
 }
@@ -173,7 +174,9 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 					x.Principals = append(x.Principals, p)
 				}
 			}
-			x.RewrittenBy = cmp.Or(x.RewrittenBy, rewrote)
+			if rewrote != nil && !slices.Contains(x.RewrittenBy, *rewrote) {
+				x.RewrittenBy = append(x.RewrittenBy, *rewrote)
+			}
 		}
 		if x.Written, err = written(w, facts, &c, &st.Result, &r, &x); err != nil {
 			return err
@@ -288,8 +291,8 @@ func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
 	}
 	if len(who) > 0 {
 		made := "these lines: made by " + strings.Join(who, ", ")
-		if x.RewrittenBy != nil {
-			made += ", rewritten by " + say.Line(x.RewrittenBy.Name)
+		for i := range x.RewrittenBy {
+			made += map[bool]string{true: ", rewritten by ", false: ", "}[i == 0] + say.Line(x.RewrittenBy[i].Name)
 		}
 		lines = append(lines, made)
 	}
