@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
@@ -26,6 +25,8 @@ const (
 	MaxClaims     = 1000     // of one note or file
 	maxSubjects   = 10_000
 	maxSignatures = 16
+	maxChecks     = 4096     // of signatures, for one commit or file; each step of stepSize bytes that are signed counts as one more
+	stepSize      = 16 << 10 // bytes
 )
 
 // Forms of documents.
@@ -49,6 +50,9 @@ type Claim struct {
 	Certificate   bool   // a certificate stands for the signer; it is not checked
 	Files         []File // that a claim of form Seed lists
 	Problem       string // what is wrong with the document by itself; "" when nothing was found
+
+	payload    []byte   // of an envelope whose signatures were not looked at yet
+	signatures [][]byte // nil of one that is no base64
 }
 
 // Subject is what a claim is about.
@@ -60,7 +64,7 @@ type Subject struct {
 // Signature names who is said to have signed, and who did, as far as that is known.
 type Signature struct {
 	KeyID string // as the document has it; it is not signed
-	Known string // id of the known key by which it verifies; "" when none does
+	Known string // id of the known key by which it verifies, once [Claim.Verify] found it; "" when none does
 }
 
 // File is what a claim of form Seed says of one file of its commit.
@@ -76,13 +80,65 @@ type Known struct {
 	Key envelope.Key
 }
 
+// Keys are keys that may have signed what others attest, and how much may still be looked at: whoever writes documents chooses how many
+// signatures they have.
+type Keys struct {
+	list []Known
+	byID map[string][]Known
+	left int
+}
+
+// NewKeys takes keys, to look at the signatures of one commit's documents, or of one file's.
+func NewKeys(list []Known) *Keys {
+	k := &Keys{list: list, byID: make(map[string][]Known, len(list))}
+	for i := range list {
+		k.byID[list[i].ID] = list[i : i+1 : i+1]
+	}
+	return k.Again()
+}
+
+// Again returns the same keys, for other documents.
+func (k *Keys) Again() *Keys { return &Keys{list: k.list, byID: k.byID, left: maxChecks} }
+
+// Verify finds out which of the keys made the signatures: the one that a signature names, where that is one of them, else any. It is for
+// claims that somebody will see: what is about nothing that is asked for is not worth the work.
+func (c *Claim) Verify(keys *Keys) {
+	payload, signatures := c.payload, c.signatures
+	c.payload, c.signatures = nil, nil
+	if len(signatures) == 0 {
+		return
+	}
+	pae := envelope.PAE(c.PayloadType, payload)
+	for i, sig := range signatures {
+		list, named := keys.byID[c.Signatures[i].KeyID]
+		if !named {
+			list = keys.list
+		}
+		if sig == nil {
+			continue
+		}
+		for _, k := range list {
+			if keys.left -= 1 + len(pae)/stepSize; keys.left < 0 {
+				if c.Problem == "" {
+					c.Problem = "not all of its signatures were looked at: there are too many here"
+				}
+				return
+			}
+			if k.Key.Verify(pae, sig) == nil {
+				c.Signatures[i].Known = k.ID
+				break
+			}
+		}
+	}
+}
+
 // Read reads a note or a file: one document of JSON, or one on each line. What can't be read is in errs, by line; it does not
 // keep others from being read.
-func Read(data []byte, keys []Known) (claims []Claim, errs []error) {
+func Read(data []byte) (claims []Claim, errs []error) {
 	if len(data) > MaxSize {
 		return nil, []error{fmt.Errorf("%w: over %d bytes", ErrSyntax, MaxSize)}
 	}
-	if c, err := Parse(data, keys); err == nil {
+	if c, err := Parse(data); err == nil {
 		return []Claim{*c}, nil
 	}
 	n := 0
@@ -94,7 +150,7 @@ func Read(data []byte, keys []Known) (claims []Claim, errs []error) {
 		if len(claims)+len(errs) == MaxClaims {
 			return claims, append(errs, fmt.Errorf("line %d: more than %d documents", n, MaxClaims))
 		}
-		c, err := Parse(line, keys)
+		c, err := Parse(line)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
 			continue
@@ -115,8 +171,8 @@ func (f fields) text(name string) string {
 	return s
 }
 
-// Parse reads one document. The error wraps ErrSyntax.
-func Parse(doc []byte, keys []Known) (*Claim, error) {
+// Parse reads one document. No signature is looked at. The error wraps ErrSyntax.
+func Parse(doc []byte) (*Claim, error) {
 	var f fields
 	if len(doc) > MaxSize {
 		return nil, fmt.Errorf("%w: over %d bytes", ErrSyntax, MaxSize)
@@ -130,13 +186,13 @@ func Parse(doc []byte, keys []Known) (*Claim, error) {
 		if err := json.Unmarshal(f["dsseEnvelope"], &inner); err != nil || inner == nil {
 			return nil, fmt.Errorf("%w: dsseEnvelope is no object", ErrSyntax)
 		}
-		c, err := parseEnvelope(inner, keys)
+		c, err := parseEnvelope(inner)
 		if err == nil {
 			c.Form, c.Certificate = Bundle, true
 		}
 		return c, err
 	case f["payload"] != nil && f["payloadType"] != nil:
-		return parseEnvelope(f, keys)
+		return parseEnvelope(f)
 	case f.text("schema") == Seed:
 		return parseSeed(f)
 	case f["_type"] != nil:
@@ -146,7 +202,7 @@ func Parse(doc []byte, keys []Known) (*Claim, error) {
 	return nil, fmt.Errorf("%w: neither payload, dsseEnvelope, _type nor a schema that is known", ErrSyntax)
 }
 
-func parseEnvelope(f fields, keys []Known) (*Claim, error) {
+func parseEnvelope(f fields) (*Claim, error) {
 	c := &Claim{Form: DSSE, PayloadType: f.text("payloadType")}
 	payload, err := decode(f.text("payload"))
 	if err != nil || len(payload) == 0 {
@@ -159,15 +215,13 @@ func parseEnvelope(f fields, keys []Known) (*Claim, error) {
 	if err := json.Unmarshal(f["signatures"], &signatures); err != nil || len(signatures) > maxSignatures {
 		return nil, fmt.Errorf("%w: signatures", ErrSyntax)
 	}
-	pae := envelope.PAE(c.PayloadType, payload)
+	c.payload = payload
 	for _, s := range signatures {
-		out := Signature{KeyID: s.KeyID}
-		if sig, err := decode(s.Sig); err == nil {
-			if i := slices.IndexFunc(keys, func(k Known) bool { return k.Key.Verify(pae, sig) == nil }); i >= 0 {
-				out.Known = keys[i].ID
-			}
+		sig, err := decode(s.Sig)
+		if err != nil {
+			sig = nil
 		}
-		c.Signatures = append(c.Signatures, out)
+		c.Signatures, c.signatures = append(c.Signatures, Signature{KeyID: s.KeyID}), append(c.signatures, sig)
 	}
 	if len(signatures) == 0 {
 		c.Problem = "it has no signature"

@@ -3,7 +3,9 @@ package review
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ import (
 const (
 	MaxForgeSize = 8 << 20 // bytes
 	maxForge     = 5000    // reviews
+	maxPages     = 1000    // JSON values, one after the other
 )
 
 // Given is a review as a forge has it.
@@ -38,40 +41,82 @@ var Forges = []string{"gerrit", "github", "gitlab"}
 //   - gitlab: GET /projects/ID/merge_requests/N/approvals, an object; it does not say of which commit;
 //   - gerrit: GET /changes/ID/detail?o=CURRENT_REVISION, an object behind its )]}' line: votes of +2 and -2 on Code-Review.
 //
-// The newest word of each account that approves or rejects comes last. The error wraps ErrInvalid.
-func ParseForge(forge string, data []byte) ([]Given, error) {
+// Several of them may follow each other, as the pages of an answer do. The newest word of each account that approves or rejects comes
+// last; gone is how many reviews were passed over since their accounts are no more. The error wraps ErrInvalid.
+func ParseForge(forge string, data []byte) (out []Given, gone int, err error) {
 	if len(data) > MaxForgeSize {
-		return nil, fmt.Errorf("%w: %d bytes of reviews, at most %d may be", ErrInvalid, len(data), MaxForgeSize)
+		return nil, 0, fmt.Errorf("%w: %d bytes of reviews, at most %d may be", ErrInvalid, len(data), MaxForgeSize)
 	}
-	var out []Given
-	var err error
+	read := github
 	switch forge {
 	case "github":
-		out, err = github(data)
 	case "gitlab":
-		out, err = gitlab(data)
+		read = gitlab
 	case "gerrit":
-		out, err = gerrit(data)
+		read, data = gerrit, bytes.TrimPrefix(data, magic)
 	default:
-		return nil, fmt.Errorf("%w: %.40q is none of %s", ErrInvalid, forge, strings.Join(Forges, ", "))
+		return nil, 0, fmt.Errorf("%w: %.40q is none of %s", ErrInvalid, forge, strings.Join(Forges, ", "))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: reviews of %s: %w", ErrInvalid, forge, err)
+	pages := 0
+	for d := json.NewDecoder(bytes.NewReader(data)); ; pages++ {
+		var page json.RawMessage
+		var more []Given
+		if err = d.Decode(&page); errors.Is(err, io.EOF) && pages > 0 {
+			break
+		}
+		if errors.Is(err, io.EOF) {
+			err = errors.New("there is nothing to read")
+		} else if err == nil && pages == maxPages {
+			err = fmt.Errorf("more than %d pages", maxPages)
+		}
+		if err == nil {
+			more, err = read(page)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("%w: reviews of %s: %w", ErrInvalid, forge, inWords(err))
+		}
+		out = append(out, more...)
 	}
+	all := len(out)
+	out = slices.DeleteFunc(out, func(g Given) bool { return g.Name == "" })
+	gone = all - len(out)
 	if len(out) > maxForge {
-		return nil, fmt.Errorf("%w: %d reviews, at most %d may be", ErrInvalid, len(out), maxForge)
+		return nil, 0, fmt.Errorf("%w: %d reviews, at most %d may be", ErrInvalid, len(out), maxForge)
 	}
 	for i := range out {
 		g := &out[i]
 		if len(g.Name) > 127 || !envelope.IsLine(g.Name, maxWord) || strings.ContainsAny(g.Name, "/ \t") {
-			return nil, fmt.Errorf("%w: account %.100q", ErrInvalid, g.Name)
+			return nil, 0, fmt.Errorf("%w: account %.100q", ErrInvalid, g.Name)
 		}
 		if g.Text = plain(g.Text); !page(g.URL) {
 			g.URL = ""
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Given) int { return strings.Compare(a.At, b.At) })
-	return out, nil
+	return out, gone, nil
+}
+
+// inWords says what is wrong with JSON without names of Go's types.
+func inWords(err error) error {
+	var of *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &of):
+		return err
+	case of.Field == "":
+		return fmt.Errorf("that is another form: what is there is %s", of.Value)
+	}
+	return fmt.Errorf("that is another form: %.100q is %s", of.Field, of.Value)
+}
+
+// answered says what an object is that is none of those which were asked for: what a forge answers where it has none, or another form.
+func answered(page []byte, want string) error {
+	var said struct {
+		Message any `json:"message"`
+	}
+	if json.Unmarshal(page, &said) == nil && said.Message != nil {
+		return fmt.Errorf("it is no answer with %s, and says %.200q", want, fmt.Sprint(said.Message))
+	}
+	return fmt.Errorf("it is no answer with %s", want)
 }
 
 // plain makes a text that may be said of one that somebody typed.
@@ -112,6 +157,9 @@ func github(data []byte) ([]Given, error) {
 		Submitted string `json:"submitted_at"`
 		URL       string `json:"html_url"`
 	}
+	if bytes.HasPrefix(data, []byte("{")) {
+		return nil, answered(data, "a list of reviews")
+	}
 	if err := json.Unmarshal(data, &list); err != nil {
 		return nil, err
 	}
@@ -151,6 +199,9 @@ func gitlab(data []byte) ([]Given, error) {
 	if err := json.Unmarshal(data, &mr); err != nil {
 		return nil, err
 	}
+	if mr.ApprovedBy == nil {
+		return nil, answered(data, "approvals (approved_by)")
+	}
 	var out []Given
 	for i, a := range mr.ApprovedBy {
 		text := a.At
@@ -180,8 +231,11 @@ func gerrit(data []byte) ([]Given, error) {
 			} `json:"all"`
 		} `json:"labels"`
 	}
-	if err := json.Unmarshal(bytes.TrimPrefix(data, magic), &change); err != nil {
+	if err := json.Unmarshal(data, &change); err != nil {
 		return nil, err
+	}
+	if change.Current == "" {
+		return nil, answered(data, "a change (current_revision)")
 	}
 	id, err := oid.Parse(change.Current)
 	if err != nil {

@@ -91,10 +91,12 @@ func TestParseForge(t *testing.T) {
  {"user":{"login":"octocat"},"state":"APPROVED","body":"ok\r\n\u001b[31m","commit_id":"` + head + `","submitted_at":"2026-01-31T13:00:00+01:00","html_url":"https://github.com/o/r/pull/1#r1"},
  {"user":{"login":"hubot"},"state":"CHANGES_REQUESTED","body":"","commit_id":"` + head + `","submitted_at":"2026-01-31T11:00:00Z"},
  {"user":{"login":"gone"},"state":"APPROVED","commit_id":null,"submitted_at":"2026-01-31T12:00:00Z"},
- {"user":{"login":"late"},"state":"DISMISSED","submitted_at":"2026-01-31T12:00:00Z"}]`
-	got, err := review.ParseForge("github", []byte(github))
-	if err != nil || len(got) != 2 {
-		t.Fatalf("%v %v", got, err)
+ {"user":{"login":"late"},"state":"DISMISSED","submitted_at":"2026-01-31T12:00:00Z"}]
+ [{"user":null,"state":"APPROVED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}, {"user":{"login":""},"state":"COMMENTED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}]
+ []`
+	got, gone, err := review.ParseForge("github", []byte(github))
+	if err != nil || len(got) != 2 || gone != 2 {
+		t.Fatalf("%v, %d gone, %v", got, gone, err)
 	}
 	if g := got[0]; g.Name != "hubot" || g.Verdict != review.Reject || g.At != "2026-01-31T11:00:00Z" {
 		t.Errorf("%+v", g)
@@ -102,29 +104,39 @@ func TestParseForge(t *testing.T) {
 	if g := got[1]; g.Name != "octocat" || g.Verdict != review.Approve || g.At != "2026-01-31T12:00:00Z" || g.Text != "ok\n[31m" || g.Commit.String() != head {
 		t.Errorf("%+v", g)
 	}
-	got, err = review.ParseForge("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
+	got, _, err = review.ParseForge("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
 	if err != nil || len(got) != 1 || got[0].Name != "ben" || !got[0].Commit.IsZero() || got[0].Verdict != review.Approve {
 		t.Errorf("%+v %v", got, err)
 	}
-	got, err = review.ParseForge("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"},{"username":"cat","value":1,"date":"x"}]}}}`))
+	got, _, err = review.ParseForge("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"},{"username":"cat","value":1,"date":"x"}]}}}`))
 	if err != nil || len(got) != 1 || got[0].Name != "ben" || got[0].Commit.String() != head {
 		t.Errorf("%+v %v", got, err)
 	}
 	for name, text := range map[string]string{
 		"no time":    `[{"user":{"login":"a"},"state":"APPROVED","submitted_at":"soon"}]`,
-		"no account": `[{"user":{"login":""},"state":"APPROVED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}]`,
 		"a path":     `[{"user":{"login":"a/b"},"state":"APPROVED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}]`,
 		"no object":  `[{"user":{"login":"a"},"state":"APPROVED","commit_id":"main","submitted_at":"2026-01-31T12:00:00Z"}]`,
 		"no array":   `{"message":"Not Found"}`,
+		"no members": `{}`,
+		"a number":   `[{"user":7}]`,
+		"one number": `7`,
+		"a tail":     `[] x`,
+		"nothing":    ` `,
+		"pages":      strings.Repeat("[]", 1001),
 	} {
-		if got, err := review.ParseForge("github", []byte(text)); !errors.Is(err, review.ErrInvalid) {
+		if got, _, err := review.ParseForge("github", []byte(text)); !errors.Is(err, review.ErrInvalid) || strings.Contains(err.Error(), "struct") || strings.Contains(err.Error(), "Go ") {
 			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
-	if _, err := review.ParseForge("gerrit", []byte(`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`)); !errors.Is(err, review.ErrInvalid) {
+	for _, forge := range review.Forges {
+		if _, _, err := review.ParseForge(forge, []byte(`{"message":"Not Found"}`)); !errors.Is(err, review.ErrInvalid) || !strings.Contains(err.Error(), `says "Not Found"`) {
+			t.Errorf("%s: %v", forge, err)
+		}
+	}
+	if _, _, err := review.ParseForge("gerrit", []byte(`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`)); !errors.Is(err, review.ErrInvalid) {
 		t.Error("votes of no revision", err)
 	}
-	if _, err := review.ParseForge("sourcehut", nil); !errors.Is(err, review.ErrInvalid) {
+	if _, _, err := review.ParseForge("sourcehut", nil); !errors.Is(err, review.ErrInvalid) {
 		t.Error(err)
 	}
 }
@@ -135,7 +147,7 @@ func FuzzForge(f *testing.F) {
 	f.Add("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
 	f.Add("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`))
 	f.Fuzz(func(t *testing.T, forge string, b []byte) {
-		given, err := review.ParseForge(forge, b)
+		given, _, err := review.ParseForge(forge, b)
 		if err != nil {
 			return
 		}

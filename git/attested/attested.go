@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/attestation"
@@ -28,6 +29,7 @@ const (
 	maxTree    = 16 << 20
 	maxEntries = 50_000
 	maxDepth   = 8
+	maxBytes   = 4 * attestation.MaxSize // of documents that are read for one commit
 )
 
 // Found is a claim about a commit, or about its tree.
@@ -40,7 +42,7 @@ type Found struct {
 // Finder looks for attestations in one repository.
 type Finder struct {
 	s      *git.Session
-	keys   []attestation.Known
+	keys   *attestation.Keys
 	gittuf map[oid.ID][]place // tree that something was authorized for → where; nil: not read yet
 }
 
@@ -50,17 +52,25 @@ type place struct {
 }
 
 // New returns a finder that knows some keys.
-func New(s *git.Session, keys []attestation.Known) *Finder { return &Finder{s: s, keys: keys} }
+func New(s *git.Session, keys []attestation.Known) *Finder {
+	return &Finder{s: s, keys: attestation.NewKeys(keys)}
+}
 
 // Of returns what is attested of a commit. What can't be read is in errs, and keeps nothing else from being found.
 func (f *Finder) Of(c *git.Commit) (out []Found, errs []error) {
+	keys, left := f.keys.Again(), maxBytes
 	read := func(where string, data []byte, always bool) {
-		claims, bad := attestation.Read(data, f.keys)
+		left -= len(data)
+		if left < 0 {
+			return
+		}
+		claims, bad := attestation.Read(data)
 		for i := range claims {
 			about := claims[i].About(c.ID.String(), c.Tree.String())
 			if about == "" && !always {
 				continue
 			}
+			claims[i].Verify(keys)
 			out = append(out, Found{claims[i], where, about})
 		}
 		for _, err := range bad {
@@ -84,7 +94,7 @@ func (f *Finder) Of(c *git.Commit) (out []Found, errs []error) {
 			errs = append(errs, fmt.Errorf("%s: %w", ref, err))
 		}
 		for _, e := range entries {
-			if path.Ext(e.Name) != ".sig" || !e.Mode.IsRegular() {
+			if path.Ext(e.Name) != ".sig" || !e.Mode.IsRegular() || left < 0 {
 				continue // the file beside it is what was signed
 			}
 			where := ref + ":" + id.String() + "/" + e.Name
@@ -104,6 +114,9 @@ func (f *Finder) Of(c *git.Commit) (out []Found, errs []error) {
 		}
 	}
 	for _, p := range f.gittuf[c.Tree] {
+		if left < 0 {
+			break
+		}
 		where := Gittuf + ":" + p.path
 		o, err := f.s.Object(p.blob.String(), attestation.MaxSize)
 		if err != nil {
@@ -112,21 +125,50 @@ func (f *Finder) Of(c *git.Commit) (out []Found, errs []error) {
 		}
 		read(where, o.Data, true)
 	}
+	if left < 0 {
+		errs = append(errs, fmt.Errorf("more than %d bytes are attested of commit %s: not all of it was read", maxBytes, c.ID.Short()))
+	}
 	return out, errs
 }
 
-// Files reads attestations from a file, of which those about the commit are returned, and how many there were.
-func (f *Finder) Files(name string, data []byte, c *git.Commit) (out []Found, errs []error) {
-	claims, bad := attestation.Read(data, f.keys)
-	for i := range claims {
-		if about := claims[i].About(c.ID.String(), c.Tree.String()); about != "" {
-			out = append(out, Found{claims[i], name, about})
+// File is a file of attestations.
+type File struct {
+	name   string
+	keys   *attestation.Keys
+	claims []attestation.Claim
+	of     map[string][]int // which of the claims, by what they name
+}
+
+// File reads attestations from a file. What can't be read is in errs.
+func (f *Finder) File(name string, data []byte) (out *File, errs []error) {
+	out = &File{name: name, keys: f.keys.Again(), of: map[string][]int{}}
+	out.claims, errs = attestation.Read(data)
+	for i := range out.claims {
+		for _, s := range out.claims[i].Subjects {
+			for _, digest := range s.Digest {
+				if list := out.of[digest]; len(list) == 0 || list[len(list)-1] != i {
+					out.of[digest] = append(list, i)
+				}
+			}
 		}
 	}
-	for _, err := range bad {
-		errs = append(errs, fmt.Errorf("%s: %w", name, err))
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("%s: %w", name, err)
 	}
 	return out, errs
+}
+
+// About returns what the file attests of a commit.
+func (f *File) About(c *git.Commit) (out []Found) {
+	list := slices.Concat(f.of[c.ID.String()], f.of[c.Tree.String()])
+	slices.Sort(list)
+	for _, i := range slices.Compact(list) {
+		if about := f.claims[i].About(c.ID.String(), c.Tree.String()); about != "" {
+			f.claims[i].Verify(f.keys)
+			out = append(out, Found{f.claims[i], f.name, about})
+		}
+	}
+	return out
 }
 
 // tree reads a tree; there is none where nothing stands.

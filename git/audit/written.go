@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,14 +128,40 @@ func (w *Written) Left(digest string) bool { return digest != "" && w.SHA256 == 
 
 // Limits of how lines are found that a call put in and that stand elsewhere now.
 const (
+	maxMakers = 16      // that lines of one content have
 	maxPlaces = 64      // that one line is looked for at
 	maxSteps  = 4 << 20 // in lines, for one content
 )
 
 // PutIn tells which call put in each line of a content: the last of the calls, of which the first in the list is the last, that left the content so and names the line; else
 // the last that put in a run of lines of which one has a letter or a digit, and which stand there. nil where none is known. Of lines that are the same the longest run counts, of
-// equal ones the first. The calls are of one file; what is found by lines is likely and not certain: each line is told by 24 bits.
-func PutIn(calls []*Written, content []byte) []*Written {
+// equal ones the first. The calls are of one file; what is found by lines is likely and not certain: each line is told by 24 bits. makers
+// names who made a line, from 1: where one of them recorded such a call, what others recorded is not looked at. It may be nil.
+func PutIn(calls []*Written, content []byte, makers func(line int) []string) []*Written {
+	out := putIn(calls, content)
+	if makers == nil || len(calls) == 0 {
+		return out
+	}
+	of := map[string][]*Written{} // by makers
+	for i := range out {
+		who := makers(i + 1)
+		key := strings.Join(who, "\x00")
+		own, ok := of[key]
+		if !ok && len(of) < maxMakers {
+			mine := slices.DeleteFunc(slices.Clone(calls), func(w *Written) bool { return !slices.Contains(who, w.By) })
+			if 0 < len(mine) && len(mine) < len(calls) {
+				own = putIn(mine, content)
+			}
+			of[key] = own
+		}
+		if own != nil && own[i] != nil {
+			out[i] = own[i]
+		}
+	}
+	return out
+}
+
+func putIn(calls []*Written, content []byte) []*Written {
 	sum := sha256.Sum256(content)
 	digest := hex.EncodeToString(sum[:])
 	hashes := event.LineHashes(content)

@@ -34,7 +34,7 @@ func TestPutIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got strings.Builder
-			for _, w := range PutIn(c.calls, []byte(c.content)) {
+			for _, w := range PutIn(c.calls, []byte(c.content), nil) {
 				if w == nil {
 					got.WriteByte('.')
 				} else {
@@ -48,6 +48,21 @@ func TestPutIn(t *testing.T) {
 	}
 }
 
+// TestPutInByItsMaker: what somebody records who did not make a line takes no call from who did, and fills in where that one recorded none.
+func TestPutInByItsMaker(t *testing.T) {
+	content := "a\nb\nc\nd\n"
+	by := func(who string, w *Written) *Written { w.By = who; return w }
+	calls := []*Written{by("mallory", call("M", 1, content)), by("mallory", call("m", 1, "c\nd\n")), by("helper", call("h", 1, "b\nc\n")), by("ada", call("a", 1, content))}
+	makers := [][]string{{"ada"}, {"helper"}, {"coder", "helper"}, {"nobody"}}
+	got := ""
+	for _, w := range PutIn(calls, []byte(content), func(line int) []string { return makers[line-1] }) {
+		got += w.Call
+	}
+	if got != "ahhM" {
+		t.Errorf("%q, want %q", got, "ahhM")
+	}
+}
+
 // FuzzPutIn: each line gets a call or none, and whoever is named put in a line like it.
 func FuzzPutIn(f *testing.F) {
 	f.Add("a\nb\n", "a\nb\nc\n", 1)
@@ -57,7 +72,7 @@ func FuzzPutIn(f *testing.F) {
 			return
 		}
 		w := call("w", from, put)
-		out := PutIn([]*Written{w}, []byte(content))
+		out := PutIn([]*Written{w}, []byte(content), nil)
 		i, hashes := 0, event.LineHashes([]byte(put))
 		for l := range strings.Lines(content) {
 			if out[i] != nil {

@@ -90,6 +90,12 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	if err != nil {
 		return err
 	}
+	file := ""
+	if o.output != "" {
+		if file, err = env.Output(o.output); err != nil {
+			return err
+		}
+	}
 	if p.Text, err = work.Redacted(env, "text", o.text); err != nil {
 		return err
 	}
@@ -182,10 +188,10 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 		if a.ID != id {
 			continue
 		}
-		if o.output != "" {
+		if file != "" {
 			x, err := w.Session.Object(a.Blob.String(), envelope.MaxSize)
 			if err == nil {
-				err = os.WriteFile(env.Path(o.output), x.Data, 0o644) //nolint:gosec // it is for others to read
+				err = os.WriteFile(file, x.Data, 0o644) //nolint:gosec // it is for others to read
 			}
 			if err != nil {
 				return err

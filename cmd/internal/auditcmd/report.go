@@ -207,8 +207,11 @@ func writeTo(env *cli.Env, name string, write func(*cli.Env) error) error {
 		inner.Out = buf
 		return errors.Join(write(&inner), buf.Flush())
 	}
-	path := env.Path(name)
-	if err := replaceable(path, name); err != nil {
+	if err := replaceable(env.Path(name), name); err != nil {
+		return err
+	}
+	path, err := env.Output(name)
+	if err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")

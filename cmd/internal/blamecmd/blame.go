@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	pathpkg "path"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
@@ -88,6 +90,7 @@ named that put a line in, with its session and model, also where a person commit
 	f.BoolVar(&o.calls, "calls", false, "name the call of an agent's tool that put a line in, as the agent's hooks recorded it")
 	f.StringVar(&o.claims, "claims", "", "show what Agent Trace records in this file (one on each line; - for standard input) say of each line, too")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	numbers(cmd)
 	return cmd
 }
 
@@ -116,29 +119,6 @@ type blamed struct {
 	text   string
 }
 
-// makers are who made a line in a commit: who sealed that, or what its change of the file was made of; and who rewrote what they
-// made, nil where nobody did.
-func makers(r *verdict.Result, path string, line int) (made []verdict.Principal, rewrote *verdict.Principal) {
-	if r.Principal == nil {
-		return nil, nil
-	}
-	if r.Verdict != verdict.Derived {
-		m := r.MadeAt(path)
-		if m == nil || !m.Brought(line) {
-			return []verdict.Principal{*r.Principal}, nil
-		}
-		if r.Rewritten {
-			rewrote = r.Principal
-		}
-		return m.By, rewrote
-	}
-	made, rewrote = r.Makers(path)
-	if len(made) == 0 { // as a merge that took it in has it
-		made = append(made, *r.Principal)
-	}
-	return made, rewrote
-}
-
 func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if o.trace && (o.json || o.claims != "") {
 		return cli.Usage("--agent-trace prints a record and nothing else")
@@ -147,7 +127,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if o.claims != "" {
 		b, err := read(env, o.claims)
 		if err == nil {
-			said, err = readClaims(b)
+			said, err = readClaims(ctx, b)
 		}
 		if err != nil {
 			return cli.Hint(fmt.Errorf("%s: %w", o.claims, err), "a record is one JSON object on a line, with version, id and files")
@@ -215,9 +195,13 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		}
 		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
-			made, _ := makers(&r, l.path, l.origin)
+			made, _ := work.MadeBy(&r, l.path, l.origin)
 			return &r, made, call(&r, l)
 		}))
+	}
+	claimed, err := said.of(ctx, lines)
+	if err != nil {
+		return err
 	}
 	lineEnv := *env
 	out := bufio.NewWriter(env.Out)
@@ -225,8 +209,8 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
-		made, rewrote := makers(&r, l.path, l.origin)
-		claim, put := said.of(&l), call(&r, &l)
+		made, rewrote := work.MadeBy(&r, l.path, l.origin)
+		claim, put := claimed[i], call(&r, &l)
 		if o.json {
 			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
 			if len(made) == 1 {
@@ -250,10 +234,13 @@ func failed(ctx context.Context, w *work.Work, o options, err error, rev, tip, f
 	if _, wrong := provenance.ParseSpan(w.Session, rev); wrong != nil { // a branch that points at nothing
 		return work.Explain(wrong)
 	}
-	switch there := hasPath(ctx, w, tip, file); {
-	case there && len(o.lines) > 0:
+	switch mode := modeOf(ctx, w, tip, file); {
+	case mode == "040000" || mode == "160000":
+		what := map[string]string{"040000": "a folder", "160000": "a submodule"}[mode]
+		return cli.Hint(fmt.Errorf("%s is %s in %s, and no file", say.Name(file), what, say.Name(rev)), "name a file; list them with: git ls-tree -r --name-only "+say.Shell(rev))
+	case mode != "" && len(o.lines) > 0:
 		return cli.Hint(err, "-L takes lines that the file has: START,END or :FUNCTION")
-	case there:
+	case mode != "":
 		return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
 	}
 	return cli.Hint(err, "FILE is a path of that revision, as seen from here; list them with: git ls-tree -r --name-only "+say.Shell(rev))
@@ -268,10 +255,31 @@ func path(ctx context.Context, w *work.Work, file string) string {
 	return pathpkg.Join(strings.TrimSuffix(string(out), "\n"), file)
 }
 
-// hasPath reports whether the revision has the path, as seen from here: then blame failed for want of objects.
-func hasPath(ctx context.Context, w *work.Work, rev, file string) bool {
-	out, err := w.Session.Repo().Run(ctx, nil, "ls-tree", "-z", rev, "--", file)
-	return err == nil && len(out) > 0
+// modeOf is the mode that the revision has the path with, as seen from here, in Git's words; "" where it has none. Where it is a file blame
+// failed for want of objects.
+func modeOf(ctx context.Context, w *work.Work, rev, file string) string {
+	name := pathpkg.Clean(file) // of "src/" Git lists what is in it
+	if name == "." || pathpkg.Base(name) == ".." {
+		return "040000"
+	}
+	out, err := w.Session.Repo().Run(ctx, nil, "--literal-pathspecs", "ls-tree", "-z", rev, "--", name)
+	if err != nil {
+		return ""
+	}
+	mode, _, _ := strings.Cut(string(out), " ")
+	return mode
+}
+
+// numbers has the error for -M5 say that these flags take no number, as those of git blame do.
+func numbers(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		var unknown *pflag.NotExistError
+		said := cmd.Parent().FlagErrorFunc()(cmd, err)
+		if errors.As(err, &unknown) && len(unknown.GetSpecifiedShortnames()) > 0 && strings.Contains("0123456789", unknown.GetSpecifiedName()) {
+			return cli.Hint(said, "-M and -C take no number here, and find what git blame finds with its own: "+cmd.CommandPath()+" -M")
+		}
+		return said
+	})
 }
 
 func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, rewrote *verdict.Principal, put *work.Call, claim string) error {

@@ -49,6 +49,7 @@ file before that commit. The exit code is 1 when one of the commits does not ver
 	f.CountVarP(&o.moved, "moved", "M", "find lines that were moved or copied within the file")
 	f.CountVarP(&o.copied, "copied", "C", "find lines from other files of the same commit; twice and thrice look further")
 	f.StringVar(&o.root, "root", "", "digest of the trust root (default: COVENANT_ROOT, else covenant.root)")
+	numbers(cmd)
 	return cmd
 }
 
@@ -62,7 +63,7 @@ type Explained struct {
 	Lines []Was  `json:"lines"`
 	// Principals made these lines; RewrittenBy is who amended, rebased or picked what they made.
 	Principals  []verdict.Principal `json:"principals"`
-	RewrittenBy *verdict.Principal  `json:"rewrittenBy,omitempty"`
+	RewrittenBy []verdict.Principal `json:"rewrittenBy,omitempty"`
 	Written     []Write             `json:"written,omitempty"`
 	showcmd.Shown
 }
@@ -167,15 +168,17 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 		x := Explained{Type: "explained", File: file, Path: groups[id][0].path}
 		for _, l := range groups[id] {
 			x.Lines = append(x.Lines, Was{l.number, l.origin, l.text})
-			made, rewrote := makers(&r, l.path, l.origin)
+			made, rewrote := work.MadeBy(&r, l.path, l.origin)
 			for _, p := range made {
 				if !slices.Contains(x.Principals, p) {
 					x.Principals = append(x.Principals, p)
 				}
 			}
-			x.RewrittenBy = cmp.Or(x.RewrittenBy, rewrote)
+			if rewrote != nil && !slices.Contains(x.RewrittenBy, *rewrote) {
+				x.RewrittenBy = append(x.RewrittenBy, *rewrote)
+			}
 		}
-		if x.Written, err = written(w, facts, &c, &st.Result, x.Path, x.Lines); err != nil {
+		if x.Written, err = written(w, facts, &c, &st.Result, &r, &x); err != nil {
 			return err
 		}
 		if o.json {
@@ -199,7 +202,8 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 }
 
 // written finds the calls that put lines in, as a commit has them; where none did, those that left its file as the commit has it, and those that wrote it before that.
-func written(w *work.Work, f *provenance.Facts, c *git.Commit, r *verdict.Result, path string, lines []Was) ([]Write, error) {
+func written(w *work.Work, f *provenance.Facts, c *git.Commit, r, made *verdict.Result, x *Explained) ([]Write, error) {
+	path, lines := x.Path, x.Lines
 	o, err := w.Session.Object(c.ID.String()+":"+path, 0)
 	digest := ""
 	if err == nil {
@@ -222,7 +226,7 @@ func written(w *work.Work, f *provenance.Facts, c *git.Commit, r *verdict.Result
 	}
 	calls = work.Before(calls, r)
 	var put []*audit.Written
-	for i, call := range audit.PutIn(calls, o.Data) {
+	for i, call := range audit.PutIn(calls, o.Data, work.MakerNames(made, path)) {
 		if call != nil && !slices.Contains(put, call) && slices.ContainsFunc(lines, func(l Was) bool { return l.Origin == i+1 }) {
 			put = append(put, call)
 		}
@@ -237,17 +241,39 @@ func written(w *work.Work, f *provenance.Facts, c *git.Commit, r *verdict.Result
 			chosen = append(chosen, slices.DeleteFunc(slices.Clone(calls), func(x *audit.Written) bool { return x.Left(digest) })...)
 		}
 	}
+	chosen = first(chosen, x.Principals, len(put) > 0)
 	out := make([]Write, 0, min(len(chosen), maxWritten))
-	for _, x := range chosen[:min(len(chosen), maxWritten)] {
+	for _, call := range chosen[:min(len(chosen), maxWritten)] {
 		here := ""
-		if x.Heard.Transcript != "" {
-			if _, err := w.Session.Object(x.Heard.Transcript, 0); err == nil {
-				here = x.Heard.Transcript
+		if call.Heard.Transcript != "" {
+			if _, err := w.Session.Object(call.Heard.Transcript, 0); err == nil {
+				here = call.Heard.Transcript
 			}
 		}
-		out = append(out, Write{Prompt: x.Heard.SHA256, Transcript: here, Call: *work.CallOf(x), Lines: x.Lines(), Left: x.Left(digest), Put: len(put) > 0})
+		out = append(out, Write{Prompt: call.Heard.SHA256, Transcript: here, Call: *work.CallOf(call), Lines: call.Lines(), Left: call.Left(digest), Put: len(put) > 0})
 	}
 	return out, nil
+}
+
+// first puts those calls first that were recorded by who made the lines, then the last one of each other; of calls that are not known to
+// have put the lines in the last of each entry is left. So nobody crowds out what another recorded.
+func first(calls []*audit.Written, makers []verdict.Principal, put bool) []*audit.Written {
+	var out []*audit.Written
+	rank := map[*audit.Written]int{}
+	seen, entries := map[string]int{}, map[envelope.Digest]bool{}
+	for _, c := range calls {
+		if !put && entries[c.Entry] {
+			continue
+		}
+		entries[c.Entry] = true
+		if !slices.ContainsFunc(makers, func(p verdict.Principal) bool { return p.Name == c.By }) {
+			seen[c.By]++
+			rank[c] = seen[c.By]
+		}
+		out = append(out, c)
+	}
+	slices.SortStableFunc(out, func(a, b *audit.Written) int { return cmp.Compare(rank[a], rank[b]) })
+	return out
 }
 
 func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
@@ -265,8 +291,8 @@ func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
 	}
 	if len(who) > 0 {
 		made := "these lines: made by " + strings.Join(who, ", ")
-		if x.RewrittenBy != nil {
-			made += ", rewritten by " + say.Line(x.RewrittenBy.Name)
+		for i := range x.RewrittenBy {
+			made += map[bool]string{true: ", rewritten by ", false: ", "}[i == 0] + say.Line(x.RewrittenBy[i].Name)
 		}
 		lines = append(lines, made)
 	}

@@ -3,6 +3,7 @@ package blamecmd
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -119,16 +120,17 @@ func trace(path, revision, when string, lines []blamed, result func(*blamed) (*v
 				whom = append(whom, by)
 			}
 		}
-		if last != nil && last.Commit == l.commit.String() && last.End == l.number-1 && same(last.Call, call) {
+		next := &attribution{Start: l.number, End: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Principals: []string{}, Accountable: []string{}, Call: call}
+		if kind != "unknown" {
+			for _, p := range made {
+				next.Principals, next.Accountable = append(next.Principals, p.Name), append(next.Accountable, p.Accountable)
+			}
+		}
+		if last != nil && last.End == l.number-1 && last.same(next) {
 			last.End = l.number
 			continue
 		}
-		last = &attribution{Start: l.number, End: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Principals: []string{}, Accountable: []string{}, Call: call}
-		if kind != "unknown" {
-			for _, p := range made {
-				last.Principals, last.Accountable = append(last.Principals, p.Name), append(last.Accountable, p.Accountable)
-			}
-		}
+		last = next
 		all = append(all, last)
 	}
 	f := traced{Path: path, Conversations: []conversation{}}
@@ -145,7 +147,11 @@ func trace(path, revision, when string, lines []blamed, result func(*blamed) (*v
 	}
 }
 
-func same(a, b *work.Call) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
+// same reports whether other lines are of the same commit, makers and call.
+func (a *attribution) same(b *attribution) bool {
+	call := a.Call == nil && b.Call == nil || a.Call != nil && b.Call != nil && *a.Call == *b.Call
+	return call && a.Commit == b.Commit && slices.Equal(a.Principals, b.Principals) && slices.Equal(a.Accountable, b.Accountable)
+}
 
 // identity is a UUID of version 8 (RFC 9562).
 func identity(revision, path string) string {
@@ -162,6 +168,8 @@ const (
 	maxTraces    = 64 << 20
 	maxTraceLine = 8 << 20
 	maxRanges    = 1_000_000
+	maxModel     = 250 // bytes: of a name of a model, as the format has it
+	maxWords     = 8   // that are told of one line
 )
 
 var (
@@ -183,27 +191,73 @@ type claim struct {
 // claims are what records say, by commit and path.
 type claims map[string][]claim
 
-// of returns what is claimed of a line of a file of a commit, by the number that it has there; "" for nothing.
-func (c claims) of(l *blamed) string {
-	var out []string
-	for _, x := range c[l.commit.String()+"\x00"+l.path] {
-		if l.origin < x.start || l.origin > x.end {
-			continue
-		}
-		word := x.Type
-		if x.Model != "" {
-			word += " " + x.Model
-		}
-		if !slices.Contains(out, word) {
-			out = append(out, word)
+func (c *contributor) word() string {
+	if c.Model == "" {
+		return c.Type
+	}
+	return c.Type + " " + c.Model
+}
+
+// of returns what is claimed of each of these lines, by the number that it has in its commit; "" for nothing. Of a line the first words
+// are told, and that there are more.
+func (c claims) of(ctx context.Context, lines []blamed) ([]string, error) {
+	files := map[string][]int{} // which of the lines, by commit and path
+	for i := range lines {
+		key := lines[i].commit.String() + "\x00" + lines[i].path
+		if len(c[key]) > 0 {
+			files[key] = append(files[key], i)
 		}
 	}
-	slices.Sort(out)
-	return strings.Join(out, ", ")
+	out := make([]string, len(lines))
+	for key, at := range files {
+		slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(lines[a].origin, lines[b].origin) })
+		list := slices.Clone(c[key])
+		slices.SortFunc(list, func(a, b claim) int {
+			return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Model, b.Model), cmp.Compare(a.start, b.start))
+		})
+		words := make([][]string, len(at))
+		open := make([]int, len(at)+1) // the next line, from this one on, that takes words; itself where it does
+		for i := range open {
+			open[i] = i
+		}
+		next := func(i int) int {
+			for open[i] != i {
+				open[i] = open[open[i]]
+				i = open[i]
+			}
+			return i
+		}
+		told := 0 // lines before this one have the word
+		for i := range list {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			x := &list[i]
+			if i == 0 || list[i-1].contributor != x.contributor {
+				told = 0
+			}
+			from, _ := slices.BinarySearchFunc(at, x.start, func(l, origin int) int { return cmp.Compare(lines[l].origin, origin) })
+			j := next(max(from, told))
+			for ; j < len(at) && lines[at[j]].origin <= x.end; j = next(j + 1) {
+				word := "…"
+				if len(words[j]) == maxWords {
+					open[j] = j + 1
+				} else {
+					word = x.word()
+				}
+				words[j] = append(words[j], word)
+				told = j + 1
+			}
+		}
+		for j, l := range at {
+			out[l] = strings.Join(words[j], ", ")
+		}
+	}
+	return out, nil
 }
 
 // readClaims reads records, one on each line. What is of no Git commit is passed over.
-func readClaims(b []byte) (claims, error) {
+func readClaims(ctx context.Context, b []byte) (claims, error) {
 	if len(b) > maxTraces {
 		return nil, fmt.Errorf("%w: %d bytes, more than %d", errTrace, len(b), maxTraces)
 	}
@@ -211,6 +265,9 @@ func readClaims(b []byte) (claims, error) {
 	n, ranges := 0, 0
 	for line := range bytes.Lines(b) {
 		n++
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
@@ -245,6 +302,9 @@ func readClaims(b []byte) (claims, error) {
 					}
 					if !slices.Contains([]string{"human", "ai", "mixed", "unknown"}, who.Type) {
 						return nil, bad("contributor %.20q", who.Type)
+					}
+					if len(who.Model) > maxModel {
+						return nil, bad("a model's name of %d bytes", len(who.Model))
 					}
 					out[key] = append(out[key], claim{x.Start, x.End, *who})
 				}

@@ -281,7 +281,10 @@ func (d *desk) export(rows iter.Seq[*intents.Row], dir string) error {
 }
 
 func (d *desk) write(name string, b []byte) error {
-	file := d.Env.Path(name)
+	file, err := d.Env.Output(name)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil { //nolint:gosec // files of the work tree, as Git makes them
 		return err
 	}

@@ -80,11 +80,17 @@ func runAttestations(ctx context.Context, env *cli.Env, root string, files []str
 	if err != nil {
 		return work.Explain(err)
 	}
-	type document struct {
-		name string
-		data []byte
+	find := attested.New(w.Session, knownKeys(f))
+	told := map[string]bool{}
+	tell := func(errs []error) {
+		for _, err := range errs {
+			if text := err.Error(); !told[text] {
+				told[text] = true
+				env.Talk().Warn("%s", say.Line(text))
+			}
+		}
 	}
-	var docs []document
+	var docs []*attested.File
 	for _, name := range files {
 		in := env.In
 		if name != "-" {
@@ -99,23 +105,17 @@ func runAttestations(ctx context.Context, env *cli.Env, root string, files []str
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		docs = append(docs, document{name, data})
+		doc, bad := find.File(name, data)
+		docs = append(docs, doc)
+		tell(bad)
 	}
-	find := attested.New(w.Session, knownKeys(f))
-	told := map[string]bool{}
 	for i := range commits {
 		c := &commits[i]
 		list, errs := find.Of(c)
 		for _, d := range docs {
-			more, bad := find.Files(d.name, d.data, c)
-			list, errs = append(list, more...), append(errs, bad...)
+			list = append(list, d.About(c)...)
 		}
-		for _, err := range errs {
-			if text := err.Error(); !told[text] {
-				told[text] = true
-				env.Talk().Warn("%s", say.Line(text))
-			}
-		}
+		tell(errs)
 		for j := range list {
 			if err := checkFiles(w.Session, c, &list[j]); err != nil {
 				return err

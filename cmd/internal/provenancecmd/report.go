@@ -23,14 +23,14 @@ import (
 
 // withOutput runs f with the report going to the file name, which appears whole once
 // there is an answer, yes or no, and is left as it was when there is none. With "" or
-// "-" the report goes to standard output.
+// "-" the report goes to standard output. No symbolic link of a checkout is followed.
 func withOutput(env *cli.Env, name string, f func(*cli.Env) error) error {
 	if name == "" || name == "-" {
 		return f(env)
 	}
-	path := env.Path(name)
-	if to, err := filepath.EvalSymlinks(path); err == nil {
-		path = to
+	path, err := env.Output(name)
+	if err != nil {
+		return err
 	}
 	inner := *env
 	inner.StdoutTTY = false

@@ -138,6 +138,9 @@ func (o *verifyOptions) check(cmd *cobra.Command) error {
 	if o.from != "" && o.tips != "" {
 		return cli.Usage("--tips remembers what is here, and what --from borrows is not kept")
 	}
+	if slices.Contains(o.paths, "") {
+		return cli.Hint(cli.Usage("--path names nothing"), "all that is below here is: --path .")
+	}
 	if len(o.paths) > 0 && o.format == "vsa" {
 		return cli.Usage("a verification summary is of all commits, not of those at a path")
 	}
@@ -239,7 +242,11 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	if o.from != "" {
 		b, err := sync.Borrow(ctx, w.Session, sync.Options{Remote: o.from, Pin: pinned.Digest, Now: env.Now()})
 		if err != nil {
-			return work.Explain(fmt.Errorf("--from %s: %w", say.Name(sync.Shown(o.from)), err))
+			err = work.Explain(fmt.Errorf("--from %s: %w", say.Name(sync.Shown(o.from)), err))
+			if failed := (*git.CommandError)(nil); errors.As(err, &failed) && len(cli.Hints(err)) == 0 {
+				err = cli.Hint(err, "it takes a remote of this clone (git remote -v), or the URL of a repository that may be read")
+			}
+			return err
 		}
 		defer b.Close()
 		session, told, opts.Overlay = b.Session, b.Told, b.Ledgers
@@ -326,7 +333,10 @@ func touching(ctx context.Context, w *work.Work, span provenance.Span, paths []s
 // remembered holds ledgers and trust root to how far they reached when a file was written, and writes how far they reach
 // now where nothing was taken back. A file that is not there yet is the first one.
 func remembered(env *cli.Env, name string, f *provenance.Facts, out report.Encoder, sum *report.Summary) error {
-	path := env.Path(name)
+	path, err := env.Output(name)
+	if err != nil {
+		return err
+	}
 	b, err := os.ReadFile(path) //nolint:gosec // the person's own file
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

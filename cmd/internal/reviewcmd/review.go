@@ -279,7 +279,7 @@ repo.review, and "accounts" of the policy says whose the account is.
   gitlab  /projects/ID/merge_requests/N/approvals, which does not name the commit
   gerrit  /changes/ID/detail?o=CURRENT_REVISION&o=DETAILED_LABELS
 
-FILE is - for standard input.`,
+FILE is - for standard input. Several answers may follow each other, as pages do.`,
 		Example: "  gh api repos/o/r/pulls/7/reviews | covenant review import origin/main..HEAD - --forge github --identity ci",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -316,9 +316,12 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 	if err != nil {
 		return err
 	}
-	given, err := review.ParseForge(forge, data)
+	given, gone, err := review.ParseForge(forge, data)
 	if err != nil {
 		return cli.Hint(err, "what is read is written down at: covenant review import --help")
+	}
+	if gone > 0 {
+		env.Talk().Note("%s of accounts that are no more: left out", say.Count(gone, "review"))
 	}
 	w, pin, err := work.OpenPinned(ctx, env, "")
 	if err != nil {

@@ -62,9 +62,49 @@ func (c *Calls) of(r *verdict.Result, path string) ([]*audit.Written, error) {
 		err = nil
 	}
 	if err == nil {
-		c.memo[name] = audit.PutIn(Before(c.byPath[path], r), o.Data)
+		c.memo[name] = audit.PutIn(Before(c.byPath[path], r), o.Data, MakerNames(r, path))
 	}
 	return c.memo[name], err
+}
+
+// MadeBy are who made a line in a commit: who sealed that, or what its change of the file was made of; and who rewrote what they
+// made, nil where nobody did.
+func MadeBy(r *verdict.Result, path string, line int) (made []verdict.Principal, rewrote *verdict.Principal) {
+	if r.Principal == nil {
+		return nil, nil
+	}
+	if r.Verdict != verdict.Derived {
+		m := r.MadeAt(path)
+		if m == nil || !m.Brought(line) {
+			return []verdict.Principal{*r.Principal}, nil
+		}
+		if r.Rewritten {
+			rewrote = r.Principal
+		}
+		return m.By, rewrote
+	}
+	made, rewrote = r.Makers(path)
+	if len(made) == 0 { // as a merge that took it in has it
+		made = append(made, *r.Principal)
+	}
+	return made, rewrote
+}
+
+// MakerNames names who made each line of a path in a commit, as [MadeBy] does.
+func MakerNames(r *verdict.Result, path string) func(line int) []string {
+	names := func(line int) []string {
+		made, _ := MadeBy(r, path, line)
+		out := make([]string, 0, len(made))
+		for i := range made {
+			out = append(out, made[i].Name)
+		}
+		return out
+	}
+	if r.Verdict == verdict.Derived { // of all lines the same
+		all := names(1)
+		return func(int) []string { return all }
+	}
+	return names
 }
 
 // Before are the calls that were made by the time that a commit was sealed; all where that is not known.
