@@ -115,7 +115,9 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 		d.Changes = append(d.Changes, dc)
 	}
-	d.uncopied(func(path string, later, first int) bool { return q.Now(seals[first], path) && q.Copies(seals[later], seals[first]) })
+	d.uncopied(func(path string, later, first int) bool {
+		return q.Now(seals[first], path) && q.Copies(seals[later], seals[first])
+	})
 	d.prefer()
 	taken := map[string]bool{}
 	for _, in := range d.within() {
@@ -150,7 +152,9 @@ func (d *Derivation) uncopied(copies func(path string, later, first int) bool) {
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
 			path := string(c.Change.Path)
-			c.uncopied(func(later, first int) bool { return len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first) })
+			c.uncopied(func(later, first int) bool {
+				return len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first)
+			})
 		}
 	}
 }
