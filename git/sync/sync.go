@@ -124,16 +124,35 @@ func add(list []verdict.Finding, f verdict.Finding) []verdict.Finding {
 	return append(list, f)
 }
 
+// An AddressError says that the branch follows an address that is no configured remote, as tools write it that check out what somebody proposes
+// from a fork. Nobody who works here chose it: whoever means it names it.
+type AddressError struct{ Address string }
+
+func (e *AddressError) Error() string {
+	return fmt.Sprintf("%v: the branch follows %s, which is no remote of this clone", ErrNoRemote, Shown(e.Address))
+}
+
+// Unwrap returns ErrNoRemote.
+func (e *AddressError) Unwrap() error { return ErrNoRemote }
+
 // Choose returns the remote that is meant when none is named: the one the branch follows, else
-// origin, else the only one. The error is ErrNoRemote.
+// origin, else the only one. The error wraps ErrNoRemote; it is an *AddressError where the branch follows none that is configured.
 func Choose(s *git.Session) (string, error) {
 	cfg := s.Repo().Config()
+	list := Remotes(s.Repo())
 	if branch, err := s.HeadRef(); err == nil {
 		if name, ok := cfg.Get("branch." + strings.TrimPrefix(branch, "refs/heads/") + ".remote"); ok && name != "." {
-			return name, nil
+			if slices.Contains(list, name) {
+				return name, nil
+			}
+			for _, remote := range list {
+				if url, _ := cfg.Get("remote." + remote + ".url"); url == name {
+					return remote, nil
+				}
+			}
+			return "", &AddressError{name}
 		}
 	}
-	list := Remotes(s.Repo())
 	switch {
 	case slices.Contains(list, "origin"):
 		return "origin", nil

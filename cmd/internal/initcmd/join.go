@@ -109,7 +109,12 @@ func governed(ctx context.Context, w *work.Work, o options, want envelope.Digest
 	list := []string{o.remote}
 	if o.remote == "" {
 		list = sync.Remotes(w.Session.Repo())
-		if first, err := sync.Choose(w.Session); err == nil { // the one that is meant is asked first, and may be an address
+		first, err := sync.Choose(w.Session)
+		var address *sync.AddressError
+		if errors.As(err, &address) { // nothing is sent there
+			first, err = address.Address, nil
+		}
+		if err == nil { // the one that is meant is asked first
 			list = append([]string{first}, slices.DeleteFunc(list, func(x string) bool { return x == first })...)
 		}
 	}
