@@ -211,6 +211,9 @@ type run struct {
 	stop      bool              // the remote has a rival of our root: nothing is adopted or sent
 	foreign   bool              // the remote has the root of another repository: nothing is sent there
 	noView    bool              // the remote's notes view was not joined with ours
+	flooded   bool              // the remote has more than is taken at once, and what is fetched is fetched by name
+	strangers []ledger.Name     // then: ledgers by whom nobody knows, that were not even fetched
+	left      int               // then: so many of known names were not
 
 	handoffs *handoff.Record // what our ledgers say of handoffs; nil: it was not asked
 
