@@ -77,6 +77,7 @@ type Options struct {
 	Now     time.Time
 	Limits  Limits
 	Fetch   bool
+	Unasked bool // it comes along with something else: of handoffs only a few small ones are fetched
 	Publish bool // [Agreed] said that it may
 	Weigh   bool // where nothing is published, find out what would be: see [Report.Lacks]
 }
@@ -95,6 +96,7 @@ type Report struct {
 	Adopted   []Move
 	Published []Move
 	Dropped   []string          // ledgers of which entries were dropped here, as somebody who may says, and how many
+	Left      int               // with Options.Unasked: handoffs that were not fetched, for their size or number
 	Lacks     []string          // with Options.Weigh: the refs here that would be sent, by full name
 	Root      *provenance.Root  // a version that came into force here; nil when none did
 	Unknown   []string          // ledgers by writers whom nobody introduced; they were left there
