@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What is told of a refused push: Git puts "remote: " before each line.
@@ -83,16 +85,29 @@ func (p *pushed) hint(hint string) {
 	}
 }
 
-// plain makes a line of what somebody else chose the words of.
+// plain makes a line, and no long one, of what somebody else chose the words of.
 func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
+	s = visible(s)
 	if r := []rune(s); len(r) > maxComplaint {
 		return string(r[:maxComplaint]) + "…"
 	}
 	return s
+}
+
+// visible makes one line of text in which what a terminal would obey, or nobody would see, is written as an escape.
+func visible(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+		i += n
+	}
+	return b.String()
 }

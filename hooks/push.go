@@ -158,8 +158,9 @@ func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Diges
 	}
 }
 
+// say tells the person who waits one line. Words of a remote may be in it.
 func (in *Input) say(format string, a ...any) {
 	if in.Out != nil {
-		_, _ = fmt.Fprintf(in.Out, "covenant: "+format+"\n", a...)
+		_, _ = fmt.Fprintln(in.Out, "covenant: "+visible(fmt.Sprintf(format, a...)))
 	}
 }

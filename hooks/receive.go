@@ -41,7 +41,7 @@ type pushed struct {
 	more    int
 }
 
-// receive judges a push to a server's repository, all of it or nothing. It believes the
+// receive judges a push to a server's repository, all of it or nothing; what Git itself then can't move stays. It believes the
 // pinned root and what is signed by whom that knows, and nothing of the tree that is pushed.
 func receive(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) ([]provenance.Made, error) {
 	moves, err := readMoves(in.Stdin)
@@ -57,7 +57,7 @@ func receive(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 		if m.new.IsZero() {
 			m.new = oid.ID{}
 		}
-		if strings.HasPrefix(m.ref, "refs/covenant/") || m.ref == notes.Ref {
+		if isRecord(m.ref) {
 			p.overlay[m.ref] = m.new
 		}
 	}
@@ -106,7 +106,7 @@ func (p *pushed) limits(ctx context.Context) error {
 }
 
 // present refuses a push that says of a ref that it is where it is not. Git would refuse that ref, but only after this hook, and move the
-// others: they would have been judged by a record that the push does not get.
+// others. What moves while this hook runs Git refuses likewise: so code is never judged by a record of the same push (names).
 func (p *pushed) present(context.Context) error {
 	if len(p.moves) == 0 {
 		return nil
@@ -143,57 +143,22 @@ func spot(id oid.ID) string {
 	return id.Short()
 }
 
-// names looks at what can be told from the names of refs alone.
-func (p *pushed) names(context.Context) error {
-	for _, m := range p.moves {
-		_, isLedger := ledger.ParseRef(m.ref)
-		record := strings.HasPrefix(m.ref, "refs/covenant/") || m.ref == notes.Ref
-		switch {
-		case strings.HasPrefix(m.ref, "refs/replace/"):
-			p.refuse(m.ref, "", "replacements of objects are not taken: they show everybody else another history")
-		case strings.HasPrefix(m.ref, provenance.RemotePrefix), strings.HasPrefix(m.ref, provenance.ForkPrefix):
-			p.refuse(m.ref, "", "what a clone fetched is its own affair, and not taken")
-		case strings.HasPrefix(m.ref, ledger.Prefix) && !isLedger:
-			p.refuse(m.ref, "", "is no name of a ledger")
-		case record && !isLedger && !recordName(m.ref):
-			p.refuse(m.ref, "", "is no name of a record")
-		case strings.HasPrefix(m.ref, notes.Ref+"/"):
-			p.refuse(m.ref, "", "would be in the way of %s", notes.Ref)
-		case record && m.new.IsZero() && !strings.HasPrefix(m.ref, provenance.StagedPrefix):
-			p.refuse(m.ref, "", "is a record, and records are never deleted")
-		}
-	}
-	return nil
-}
-
-// recordName reports whether a ref beside ledgers is one that holds a record: anything else could stand in the way of one.
-func recordName(ref string) bool {
-	if ref == provenance.RootRef || ref == notes.Ref {
-		return true
-	}
-	if _, ok := handoff.IDOf(ref); ok {
-		return true
-	}
-	for _, prefix := range []string{provenance.StagedPrefix, provenance.FormerPrefix} {
-		if rest, ok := strings.CutPrefix(ref, prefix); ok && rest != "" && !strings.ContainsFunc(rest, func(r rune) bool {
-			return (r < '0' || r > '9') && (r < 'a' || r > 'f') && r != '-'
-		}) {
-			return true
-		}
-	}
-	return false
-}
-
 // root opens the trust root as the push would leave it, held to this server's pin, and all ledgers under it.
 func (p *pushed) root(ctx context.Context) error {
 	for _, m := range p.moves {
-		if m.ref != provenance.RootRef || m.old.IsZero() {
+		if m.ref != provenance.RootRef {
 			continue
 		}
-		if ok, err := provenance.Forward(ctx, p.s, m.old, m.new); err != nil {
-			return err
-		} else if !ok {
-			p.refuse(m.ref, "take the one that is here: git fetch REMOTE '+"+m.ref+":"+m.ref+"'", "the trust root here has versions that this one does not follow")
+		if !m.old.IsZero() {
+			if ok, err := provenance.Forward(ctx, p.s, m.old, m.new); err != nil {
+				return err
+			} else if !ok {
+				p.refuse(m.ref, "take the one that is here: git fetch REMOTE '+"+m.ref+":"+m.ref+"'", "the trust root here has versions that this one does not follow")
+				return nil
+			}
+		}
+		if err := p.versions(m); err != nil {
+			p.refuse(m.ref, "", "%v", err)
 			return nil
 		}
 	}
@@ -213,6 +178,30 @@ func (p *pushed) root(ctx context.Context) error {
 			return nil
 		}
 	}
+	return err
+}
+
+// versions reports why a proposed root is no chain of versions from the first one on, whose new commits hold nothing else: anybody can put signed
+// versions into other commits, which nobody who clones would take.
+func (p *pushed) versions(m move) error {
+	if _, err := p.s.Commit(m.new.String()); err != nil {
+		return err
+	}
+	if _, err := provenance.OpenWhole(p.s, m.new.String(), p.pin); err != nil {
+		return err
+	}
+	q := git.LogQuery{Revs: []string{m.new.String()}}
+	if !m.old.IsZero() {
+		q.Revs = append(q.Revs, "^"+m.old.String())
+	}
+	var list []oid.ID
+	for c, err := range p.s.Log(q) {
+		if err != nil {
+			return err
+		}
+		list = append(list, c.ID)
+	}
+	_, err := ledger.Bare(p.s, list)
 	return err
 }
 
@@ -280,6 +269,8 @@ func (p *pushed) ledgers(context.Context) error {
 			p.refuse(m.ref, "who keeps this repository updates covenant there", "%s: %s", c.Broken.Code, c.Broken.Message)
 		case c.Broken != nil:
 			p.refuse(m.ref, "", "%s: %s", c.Broken.Code, c.Broken.Message)
+		case p.facts.Tips[m.ref] != m.new:
+			p.refuse(m.ref, "", "%s: what was judged ends at %s, and it would be at %s", verdict.LedgerDamaged, spot(p.facts.Tips[m.ref]), spot(m.new))
 		}
 	}
 	return nil

@@ -109,9 +109,12 @@ func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest
 	defer cancel()
 	s = s.Repo().Session(ctx)
 	defer func() { _ = s.Close() }()
-	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Fetch: true})
+	rep, err := sync.Run(ctx, s, sync.Options{Remote: remote, Pin: pin, Now: in.Now(), Fetch: true, Unasked: true})
 	if err != nil {
 		in.say("the records of what was pulled were not fetched: %v", err)
+	}
+	if rep.Left > 0 {
+		in.say("handoffs that were not fetched with the pull, for their size or number: %d; get them: covenant sync %s", rep.Left, remote)
 	}
 	in.findings(rep)
 }

@@ -51,6 +51,19 @@ func Shown(remote string) string {
 	return scheme + "://" + host + path
 }
 
+// Goes returns where a push to a remote goes, as people may see it: its addresses.
+func Goes(ctx context.Context, r *git.Repo, remote string) string {
+	out, err := r.Run(ctx, nil, "remote", "get-url", "--push", "--all", "--", remote)
+	if err != nil { // it is an address
+		return Shown(remote)
+	}
+	var list []string
+	for line := range strings.Lines(string(out)) {
+		list = append(list, Shown(strings.TrimSuffix(line, "\n")))
+	}
+	return strings.Join(list, ", ")
+}
+
 // Agreed reports whether the record may go to a remote, and whether somebody was asked. What was said, and what is known of the
 // remote, holds for its addresses: when Git would go elsewhere than it was said for, both are forgotten.
 func Agreed(ctx context.Context, s *git.Session, remote string) (yes, asked bool, err error) {

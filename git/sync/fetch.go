@@ -47,12 +47,50 @@ func specs() []string {
 	}
 }
 
-// fetch brings what the remote has, judges it, and adopts what holds.
+// fetch brings what the remote has, judges it, and adopts what holds. Where that is more than is taken at once it takes several passes: whom one of
+// them introduces is known with the next.
 func (r *run) fetch() error {
+	for pass := 1; ; pass++ {
+		had := len(r.rep.Adopted)
+		if err := r.pass(); err != nil {
+			return err
+		}
+		if r.stop || !r.flooded || pass == maxPasses {
+			break
+		}
+		if more, err := r.introduced(); err != nil {
+			return err
+		} else if !more && (r.left == 0 || len(r.rep.Adopted) == had) {
+			break
+		}
+		if err := r.look(); err != nil {
+			return err
+		}
+	}
+	if r.left > 0 {
+		r.rep.refuse(LedgerTooLong, r.shown, "if that is what you expect: covenant sync --limit 1g; else ask who keeps "+r.shown+" to delete them",
+			"%s has more ledgers under names of known writers than are taken at once; %d were left there, and what they say is not known here", r.shown, r.left)
+	}
+	for _, n := range r.strangers {
+		r.rep.Unknown = append(r.rep.Unknown, n.String())
+	}
+	slices.Sort(r.rep.Unknown)
+	r.rep.Unknown = slices.Compact(r.rep.Unknown)
+	return nil
+}
+
+func (r *run) pass() error {
 	clear(r.bad)
 	clear(r.pruned)
 	r.foreign = false
-	in, err := r.bring(specs()...)
+	var in *incoming
+	err := ErrTooMuch
+	if !r.flooded {
+		in, err = r.bring(specs()...)
+	}
+	if errors.Is(err, ErrTooMuch) && r.ctx.Err() == nil {
+		in, err = r.narrow(err)
+	}
 	if err != nil {
 		return err
 	}

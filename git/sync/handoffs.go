@@ -21,8 +21,14 @@ const HandoffObjects verdict.Code = "handoff.objects"
 
 const trackedHandoffs = "handoff/"
 
-// maxHandoffs is how many are fetched at once, the newest first.
+// maxHandoffs is how many are fetched at once, the newest first; and where nobody asked, how many open ones of others a clone has.
 const maxHandoffs = 64
+
+// What comes of handoffs where nobody asked, in bytes as they are packed. Whoever may hand over could else make every clone grow with each pull.
+const (
+	maxUnasked    = 1 << 20 // of each
+	unaskedInARun = 8 << 20 // of all, those included that turn out to be larger
+)
 
 // isHandoff reports whether a ref of ours keeps the objects of a handoff.
 func isHandoff(ref string) bool { return strings.HasPrefix(ref, handoff.Prefix) }
@@ -72,9 +78,14 @@ func (r *run) fetchHandoffs() error {
 	}
 	r.tellLost(rec)
 	var wanted []*form.Handoff
+	open := 0 // of others, and here
 	for _, h := range rec.List {
-		if h.By() == nil && r.ours[handoff.Ref(h.ID)].IsZero() {
+		switch here := !r.ours[handoff.Ref(h.ID)].IsZero(); {
+		case h.By() != nil:
+		case !here:
 			wanted = append(wanted, h)
+		case !r.mine(ledger.Prefix + h.Ledger):
+			open++
 		}
 	}
 	if len(wanted) == 0 {
@@ -88,7 +99,10 @@ func (r *run) fetchHandoffs() error {
 	for _, ref := range refs {
 		there[ref.Name] = ref.ID
 	}
-	left, n := r.o.Limits.Bytes, 0
+	left, each, n := r.o.Limits.Bytes, r.o.Limits.Bytes, 0
+	if r.o.Unasked {
+		left, each = min(left, unaskedInARun), min(each, maxUnasked)
+	}
 	for _, h := range wanted {
 		switch id, ok := there[handoff.Ref(h.ID)]; {
 		case !ok:
@@ -97,14 +111,24 @@ func (r *run) fetchHandoffs() error {
 			r.rep.warn(HandoffObjects, handoff.Ref(h.ID), "ask who keeps "+r.shown, "%s has %s under this name, and %s was signed; it was left there", r.shown, id.Short(), h.Commit.Short())
 			continue
 		}
+		if r.o.Unasked && (open >= maxHandoffs || left < each || h.Bytes > each) {
+			r.rep.Left++
+			continue
+		}
 		if n++; n > maxHandoffs {
 			r.rep.warn(HandoffObjects, r.shown, "covenant sync", "more than %d handoffs are new; the others come with the next sync", maxHandoffs)
 			break
 		}
-		switch err := r.bringHandoff(h, &left); {
+		before := left
+		switch err := r.bringHandoff(h, min(each, left), &left); {
 		case r.ctx.Err() != nil:
 			return err
-		case err != nil:
+		case err == nil:
+			open++
+		case r.o.Unasked && (errors.Is(err, git.ErrQuarantineFull) || errors.Is(err, handoff.ErrTooLarge)):
+			r.rep.Left++
+			left = before - each
+		default:
 			r.rep.warn(HandoffObjects, handoff.Ref(h.ID), hintHandoff(err), "%v; it was left there", err)
 			if errors.Is(err, git.ErrQuarantineFull) { // as much came as is taken at once
 				return nil
@@ -142,20 +166,20 @@ func hintHandoff(err error) string {
 	return "do not use it; ask its maker"
 }
 
-// bringHandoff fetches one into a quarantine, and keeps it when it is what was signed, and Git finds nothing wrong with it.
-func (r *run) bringHandoff(h *form.Handoff, left *int64) error {
+// bringHandoff fetches one into a quarantine, of at most so many bytes, and keeps it when it is what was signed, and Git finds nothing wrong with it.
+func (r *run) bringHandoff(h *form.Handoff, most int64, left *int64) error {
 	q, err := r.s.Repo().Quarantine(r.ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = q.Remove() }() // what stays is swept by the next one
 	ref := handoff.Ref(h.ID)
-	if err := q.Fetch(r.ctx, *left, 4096, "--", r.o.Remote, "+"+ref+":"+quarantined+trackedHandoffs+"it"); err != nil {
+	if err := q.Fetch(r.ctx, most, 4096, "--", r.o.Remote, "+"+ref+":"+quarantined+trackedHandoffs+"it"); err != nil {
 		return said(err)
 	}
 	qs := q.Session(r.ctx)
 	defer func() { _ = qs.Close() }()
-	v, err := handoff.Check(qs, h, *left)
+	v, err := handoff.Check(qs, h, most)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,7 @@ type Options struct {
 	Now     time.Time
 	Limits  Limits
 	Fetch   bool
+	Unasked bool // it comes along with something else: of handoffs only a few small ones are fetched
 	Publish bool // [Agreed] said that it may
 	Weigh   bool // where nothing is published, find out what would be: see [Report.Lacks]
 }
@@ -95,6 +96,7 @@ type Report struct {
 	Adopted   []Move
 	Published []Move
 	Dropped   []string          // ledgers of which entries were dropped here, as somebody who may says, and how many
+	Left      int               // with Options.Unasked: handoffs that were not fetched, for their size or number
 	Lacks     []string          // with Options.Weigh: the refs here that would be sent, by full name
 	Root      *provenance.Root  // a version that came into force here; nil when none did
 	Unknown   []string          // ledgers by writers whom nobody introduced; they were left there
@@ -124,16 +126,35 @@ func add(list []verdict.Finding, f verdict.Finding) []verdict.Finding {
 	return append(list, f)
 }
 
+// An AddressError says that the branch follows an address that is no configured remote, as tools write it that check out what somebody proposes
+// from a fork. Nobody who works here chose it: whoever means it names it.
+type AddressError struct{ Address string }
+
+func (e *AddressError) Error() string {
+	return fmt.Sprintf("%v: the branch follows %s, which is no remote of this clone", ErrNoRemote, Shown(e.Address))
+}
+
+// Unwrap returns ErrNoRemote.
+func (e *AddressError) Unwrap() error { return ErrNoRemote }
+
 // Choose returns the remote that is meant when none is named: the one the branch follows, else
-// origin, else the only one. The error is ErrNoRemote.
+// origin, else the only one. The error wraps ErrNoRemote; it is an *AddressError where the branch follows none that is configured.
 func Choose(s *git.Session) (string, error) {
 	cfg := s.Repo().Config()
+	list := Remotes(s.Repo())
 	if branch, err := s.HeadRef(); err == nil {
 		if name, ok := cfg.Get("branch." + strings.TrimPrefix(branch, "refs/heads/") + ".remote"); ok && name != "." {
-			return name, nil
+			if slices.Contains(list, name) {
+				return name, nil
+			}
+			for _, remote := range list {
+				if url, _ := cfg.Get("remote." + remote + ".url"); url == name {
+					return remote, nil
+				}
+			}
+			return "", &AddressError{name}
 		}
 	}
-	list := Remotes(s.Repo())
 	switch {
 	case slices.Contains(list, "origin"):
 		return "origin", nil
@@ -192,6 +213,9 @@ type run struct {
 	stop      bool              // the remote has a rival of our root: nothing is adopted or sent
 	foreign   bool              // the remote has the root of another repository: nothing is sent there
 	noView    bool              // the remote's notes view was not joined with ours
+	flooded   bool              // the remote has more than is taken at once, and what is fetched is fetched by name
+	strangers []ledger.Name     // then: ledgers by whom nobody knows, that were not even fetched
+	left      int               // then: so many of known names were not
 
 	handoffs *handoff.Record // what our ledgers say of handoffs; nil: it was not asked
 

@@ -31,6 +31,15 @@ func TestChoose(t *testing.T) {
 	if got, err := sync.Choose(r.Session()); got != "two" || err != nil {
 		t.Errorf("the branch follows two: %q, %v", got, err)
 	}
+	var address *sync.AddressError
+	r.Git("config", "branch."+r.Git("branch", "--show-current")+".remote", "https://me:pw@fork.example/x")
+	if got, err := sync.Choose(r.Session()); got != "" || !errors.As(err, &address) || !errors.Is(err, sync.ErrNoRemote) || strings.Contains(err.Error(), "pw") {
+		t.Errorf("the branch follows an address: %q, %v", got, err)
+	}
+	r.Git("remote", "set-url", "two", "https://me:pw@fork.example/x")
+	if got, err := sync.Choose(r.Session()); got != "two" || err != nil {
+		t.Errorf("the branch follows the address of two: %q, %v", got, err)
+	}
 	if got := sync.Remotes(r.Open()); !slices.Equal(got, []string{"one", "origin", "two"}) {
 		t.Errorf("remotes: %q", got)
 	}

@@ -89,13 +89,16 @@ func joinRemote(ctx context.Context, w *work.Work, o options) (envelope.Digest, 
 	if err := w.SetConfig(ctx, false, provenance.PinKey, string(root.Digest)); err != nil {
 		return "", err
 	}
-	rep, err := sync.Run(ctx, w.Session, sync.Options{Remote: remote, Pin: root.Digest, Now: w.Env.Now(), Fetch: true})
+	rep, err := sync.Run(ctx, w.Session, sync.Options{Remote: remote, Pin: root.Digest, Now: w.Env.Now(), Fetch: true, Unasked: true})
 	if err != nil {
 		w.Env.Talk().Warn("the records of %s were not fetched: %v", remote, err)
 		w.Env.Talk().Hint("fetch them: covenant sync " + say.Shell(remote))
 	} else if !rep.OK() {
 		w.Env.Talk().Warn("%s has records that were not adopted: %s: %s", remote, rep.Refused[0].Code, rep.Refused[0].Message)
 		w.Env.Talk().Hint("see all of it: covenant sync " + say.Shell(remote))
+	}
+	if rep.Left > 0 {
+		w.Env.Talk().Note("handoffs that were not fetched, for their size or number: %d; get them: covenant sync %s", rep.Left, say.Shell(remote))
 	}
 	return root.Digest, nil
 }
@@ -109,7 +112,12 @@ func governed(ctx context.Context, w *work.Work, o options, want envelope.Digest
 	list := []string{o.remote}
 	if o.remote == "" {
 		list = sync.Remotes(w.Session.Repo())
-		if first, err := sync.Choose(w.Session); err == nil { // the one that is meant is asked first, and may be an address
+		first, err := sync.Choose(w.Session)
+		var address *sync.AddressError
+		if errors.As(err, &address) { // nothing is sent there
+			first, err = address.Address, nil
+		}
+		if err == nil { // the one that is meant is asked first
 			list = append([]string{first}, slices.DeleteFunc(list, func(x string) bool { return x == first })...)
 		}
 	}

@@ -34,8 +34,9 @@ func New(env *cli.Env) *cobra.Command {
 		Use:   "sync [REMOTE]",
 		Short: "Exchange the record with a remote: fetch, check, adopt, and send",
 		Long: `Exchange ledgers, trust root and notes with a remote: the one the branch follows, else
-origin. What comes is checked before anything of it is in this clone: ledgers only go on, by
-writers whom the trust root or a grant introduced, and the root only along the chain from the pin.
+origin; an address that is no remote of this clone only if you name it. What comes is checked
+before anything of it is in this clone: ledgers only go on, by writers whom the trust root or a
+grant introduced, and the root only along the chain from the pin.
 What was rolled back, forked or replaced there is told with the evidence, not adopted, and exit
 code 1. What this clone has and the remote lacks is sent, never by force, if you agreed to
 (git config covenant.REMOTE.publish true).
@@ -264,7 +265,13 @@ func consent(ctx context.Context, w *work.Work, remote string, o options) (publi
 	case asked && (!o.yes || said):
 		return said, false, nil
 	case o.yes:
-		return true, false, w.SetConfig(ctx, false, sync.PublishKey(w.Session.Repo(), remote), "true")
+		r := w.Session.Repo()
+		where := sync.Goes(ctx, r, remote)
+		if shown := sync.Shown(remote); where != shown {
+			where = shown + " (" + where + ")"
+		}
+		w.Env.Talk().Note("the record goes to %s, now and with every push; no more of it: git config %s false", where, sync.PublishKey(r, remote))
+		return true, false, w.SetConfig(ctx, false, sync.PublishKey(r, remote), "true")
 	}
 	return false, true, nil
 }
@@ -272,8 +279,7 @@ func consent(ctx context.Context, w *work.Work, remote string, o options) (publi
 // ask asks whether refs may be sent to a remote, now and from now on. Where there is no terminal to ask on, the error is terminal.ErrNone.
 func ask(ctx context.Context, w *work.Work, remote string, refs []string) (bool, error) {
 	r := w.Session.Repo()
-	url, _ := r.Config().Get("remote." + remote + ".url")
-	yes, err := terminal.Confirm(sync.Publishing(refs, remote, url))
+	yes, err := terminal.Confirm(sync.Publishing(refs, remote, sync.Goes(ctx, r, remote)))
 	if err != nil {
 		return false, err
 	}
