@@ -34,10 +34,10 @@ type caller struct {
 var online = map[string]caller{
 	"ab": {how: urls, grammar: grammar{takes: "ncktsbpuTvCHAPXewxyz"}}, "aria2c": {how: urls}, "axel": {how: urls}, "chromium": {how: urls}, "curl": {how: urls, named: "x proxy url"}, "elinks": {how: urls}, "firefox": {how: urls}, "google-chrome": {how: urls},
 	"grpcurl": {how: urls}, "http": {how: urls}, "httpie": {how: urls}, "https": {how: urls}, "links": {how: urls}, "lynx": {how: urls}, "w3m": {how: urls}, "websocat": {how: urls}, "wget": {how: urls}, "wscat": {how: urls, named: "c connect"}, "xh": {how: urls},
-	"rsync": {how: copied}, "scp": {how: copied}, "sftp": {how: oneHost, grammar: grammar{takes: "BbcDFiJloPRSsX", early: true}},
+	"rsync": {how: copied}, "scp": {how: copied, named: "J"}, "sftp": {how: oneHost, named: "J", grammar: grammar{takes: "BbcDFiJloPRSsX", early: true}},
 	"dig": {how: hosts}, "host": {how: hosts}, "mtr": {how: hosts}, "nslookup": {how: hosts}, "nmap": {how: hosts}, "ping": {how: hosts, grammar: grammar{takes: "cWwiIsQtp"}}, "ping6": {how: hosts, grammar: grammar{takes: "cWwiIsQtp"}}, "ssh-keyscan": {how: hosts, grammar: grammar{takes: "fOpTt"}},
 	"whois": {how: hosts}, "ftp": {how: oneHost}, "mosh": {how: oneHost, grammar: grammar{early: true}}, "nc": {how: oneHost, grammar: grammar{takes: "gGiIMmOPpqSsTVwXx"}}, "ncat": {how: oneHost, grammar: grammar{takes: "cegGimopsw"}}, "netcat": {how: oneHost, grammar: grammar{takes: "gGiIMmOPpqSsTVwXx"}},
-	"ssh": {how: oneHost, grammar: grammar{takes: "BbcDEeFIiJLlmOoPpQRSWw", early: true}}, "autossh": {how: oneHost, grammar: grammar{takes: "BbcDEeFIiJLlMmOoPpQRSWw", early: true}}, "ssh-copy-id": {how: oneHost, grammar: grammar{takes: "iop"}}, "telnet": {how: oneHost, grammar: grammar{takes: "lnbXek"}}, "tftp": {how: oneHost}, "traceroute": {how: oneHost, grammar: grammar{takes: "fgimpqswz"}}, "tracepath": {how: oneHost},
+	"ssh": {how: oneHost, named: "J", grammar: grammar{takes: "BbcDEeFIiJLlmOoPpQRSWw", early: true}}, "autossh": {how: oneHost, named: "J", grammar: grammar{takes: "BbcDEeFIiJLlMmOoPpQRSWw", early: true}}, "ssh-copy-id": {how: oneHost, grammar: grammar{takes: "iop"}}, "telnet": {how: oneHost, grammar: grammar{takes: "lnbXek"}}, "tftp": {how: oneHost}, "traceroute": {how: oneHost, grammar: grammar{takes: "fgimpqswz"}}, "tracepath": {how: oneHost},
 	"mongosh": {how: urls, named: "host"}, "mysql": {how: silent, named: "h host", grammar: grammar{takes: "hPuD", longs: "host="}}, "mysqldump": {how: silent, named: "h host", grammar: grammar{takes: "hPu", longs: "host="}}, "psql": {how: silent, named: "h host", grammar: grammar{takes: "hpUdcf", longs: "host="}},
 	"pg_dump": {how: silent, named: "h host", grammar: grammar{takes: "hpUdf", longs: "host="}}, "redis-cli": {how: silent, named: "h u", grammar: grammar{takes: "hpun"}},
 
@@ -141,6 +141,14 @@ func (a *analysis) connects(name string, args []value) {
 	targets, _ := has(options, c.named)
 	for _, v := range targets {
 		at(v)
+	}
+	if settings, _ := has(options, map[bool]string{true: "e execute", false: "o"}[name == "wget"]); name == "wget" || strings.HasPrefix(name, "s") || name == "autossh" {
+		for _, v := range settings { // by which another host is meant
+			key, value, ok := strings.Cut(v.text, "=")
+			if key = strings.ToLower(strings.TrimSpace(key)); ok && (key == "hostname" || key == "proxyjump" || strings.HasSuffix(key, "_proxy")) {
+				at(v.from(len(v.text) - len(value)))
+			}
+		}
 	}
 	switch c.how {
 	case urls:
