@@ -262,7 +262,9 @@ func (s *Statement) validate() error {
 	return nil
 }
 
-func (r *Run) validate() error {
+// CheckAsked holds what is known before a command runs to what a statement can have: its name, arguments and directory, and
+// what it repeats.
+func (r *Run) CheckAsked() error {
 	size := 0
 	for _, a := range r.Argv {
 		if size += len(a); !utf8.ValidString(a) {
@@ -270,14 +272,27 @@ func (r *Run) validate() error {
 		}
 	}
 	switch {
+	case !identity.ValidName(r.Name):
+		return bad("name %.80q", r.Name)
+	case len(r.Argv) == 0 || len(r.Argv) > MaxArgs || size > MaxArgv || r.Argv[0] == "":
+		return bad("a command of %d arguments, %d bytes; at most %d and %d can be recorded", len(r.Argv), size, MaxArgs, MaxArgv)
+	case r.Dir != "" && !relative(r.Dir):
+		return bad("directory %.100q", r.Dir)
+	case r.Rerun != "" && !r.Rerun.Valid():
+		return bad("what it repeats")
+	}
+	return nil
+}
+
+func (r *Run) validate() error {
+	if err := r.CheckAsked(); err != nil {
+		return err
+	}
+	switch {
 	case r.Version != 1:
 		return bad("version %d", r.Version)
 	case r.How != Observed:
 		return bad("how it came to be: %.40q", r.How)
-	case !identity.ValidName(r.Name):
-		return bad("name %.80q", r.Name)
-	case len(r.Argv) == 0 || len(r.Argv) > MaxArgs || size > MaxArgv || r.Argv[0] == "":
-		return bad("a command of %d arguments, %d bytes", len(r.Argv), size)
 	case r.Exit < 0 || r.Exit > 255:
 		return bad("exit status %d", r.Exit)
 	case r.Signal != "" && (r.Exit <= 128 || !strings.HasPrefix(r.Signal, "SIG") || !text(r.Signal)):
@@ -288,8 +303,6 @@ func (r *Run) validate() error {
 		return bad("what is absent")
 	case len(r.Absent) > 0 && r.Where != Checkout:
 		return bad("a work tree that lacks %s", strings.Join(r.Absent, ", "))
-	case r.Dir != "" && !relative(r.Dir):
-		return bad("directory %.100q", r.Dir)
 	case envelope.CheckTime(r.Started) != nil:
 		return bad("started %.40q", r.Started)
 	case r.Milliseconds >= maxCount:
@@ -298,8 +311,6 @@ func (r *Run) validate() error {
 		return bad("platform")
 	case r.Principal.Name == "" || r.Principal.Kind == "" || r.Principal.Accountable == "":
 		return bad("principal")
-	case r.Rerun != "" && !r.Rerun.Valid():
-		return bad("what it repeats")
 	case len(r.Environment.Names) > MaxNames || !sorted(r.Environment.Names) || (r.Environment.Digest != "" && !envelope.IsSHA256(r.Environment.Digest)):
 		return bad("environment")
 	case len(r.Tools) > MaxTools:

@@ -50,7 +50,7 @@ func FuzzSeed(f *testing.F) {
 		if event == "" {
 			events = nil
 		}
-		o, err := intent.ReadSeed(record, events)
+		o, _, err := intent.ReadSeed(record, events)
 		if err != nil {
 			return
 		}
@@ -82,7 +82,7 @@ func FuzzSeed(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, err = intent.ReadSeed(text, nil); err != nil || o.State != ways[0] {
+		if o, _, err = intent.ReadSeed(text, nil); err != nil || o.State != ways[0] {
 			t.Fatalf("%s: %v", text, err)
 		}
 	})

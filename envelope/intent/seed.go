@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -47,10 +48,11 @@ type SeedEvent struct {
 	Note      string `json:"note"`
 }
 
-// ReadSeed reads a task file, and the lines of events.jsonl that are of it, by their numbers: what opens the same intent here.
-func ReadSeed(record []byte, events map[int]string) (Opened, error) {
-	bad := func(format string, a ...any) (Opened, error) {
-		return Opened{}, fmt.Errorf("%w: %w", ErrSeed, fmt.Errorf(format, a...))
+// ReadSeed reads a task file, and the lines of events.jsonl that are of it, by their numbers: what opens the same intent here, and what it says
+// otherwise than the file, for people.
+func ReadSeed(record []byte, events map[int]string) (Opened, []string, error) {
+	bad := func(format string, a ...any) (Opened, []string, error) {
+		return Opened{}, nil, fmt.Errorf("%w: %w", ErrSeed, fmt.Errorf(format, a...))
 	}
 	if len(record) > MaxImported || !utf8.Valid(record) {
 		return bad("it has %d bytes of UTF-8 or not; at most %d are taken", len(record), MaxImported)
@@ -62,10 +64,11 @@ func ReadSeed(record []byte, events map[int]string) (Opened, error) {
 	if err := json.Unmarshal(record, &t); err != nil {
 		return bad("%w", err)
 	}
-	if !ValidName(t.ID) {
+	f, told := t.fields()
+	if !ValidName(f.Name) {
 		return bad("id %.140q", t.ID)
 	}
-	o := Opened{Fields: t.fields(), Imported: &Imported{Format: SeedFormat, Record: string(record)}}
+	o := Opened{Fields: f, Imported: &Imported{Format: SeedFormat, Record: string(record)}}
 	if o.State = t.State; t.State == Proposed {
 		o.State = ""
 	}
@@ -89,7 +92,7 @@ func ReadSeed(record []byte, events map[int]string) (Opened, error) {
 	if !slices.Contains(States, t.State) {
 		return bad("%s: state %.40q", t.ID, t.State)
 	}
-	return o, nil
+	return o, told, nil
 }
 
 // ReadSeedEvent reads a line of events.jsonl.
@@ -104,24 +107,89 @@ func ReadSeedEvent(text []byte) (SeedEvent, error) {
 	return e, nil
 }
 
-// fields are what a task says, as an intent says it.
-func (t *seedTask) fields() Fields {
-	f := Fields{
-		Name: t.ID, Text: cmp.Or(strings.TrimSpace(t.Summary), t.Title), Title: t.Title, Priority: cmp.Or(t.Priority, Medium), Role: cmp.Or(t.OwnerRole, Implementer), Next: t.Next,
-		Failures: t.Failures, Verification: t.Verification, Escalations: t.Escalation, Gates: slices.Clone(t.Gates),
+// SeedID is the id that a task had.
+func (i *Imported) SeedID() string {
+	var t struct {
+		ID string `json:"id"`
+	}
+	_ = json.Unmarshal([]byte(i.Record), &t) // it was read when it came in
+	return t.ID
+}
+
+// fields are what a task says, as an intent says it, and what that says otherwise, for people.
+func (t *seedTask) fields() (f Fields, told []string) {
+	tell := func(format string, a ...any) { told = append(told, fmt.Sprintf(format, a...)) }
+	lines := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace
+	flat := func(what, text string) string {
+		out := text
+		if strings.ContainsAny(text, "\r\n") {
+			out = strings.Join(strings.Fields(text), " ")
+			tell("%s is one line", what)
+		}
+		return out
+	}
+	all := func(what string, list []string, more func(string) []string) []string {
+		var out []string
+		for _, x := range list {
+			if x == "" {
+				tell("an empty text of %s is left out", what)
+				continue
+			}
+			out = append(out, more(x)...)
+		}
+		return out
+	}
+	prose := func(what string, list []string) []string {
+		return all(what, list, func(x string) []string { return []string{flat("a text of "+what, x)} })
+	}
+	f = Fields{Name: t.ID, Title: t.Title, Text: strings.TrimSpace(t.Summary), Priority: cmp.Or(t.Priority, Medium), Role: cmp.Or(t.OwnerRole, Implementer), Gates: slices.Clone(t.Gates)}
+	if LikeID(f.Name) { // it could be taken for the beginning of an intent's id
+		f.Name = "task-" + f.Name
+		tell("its name is %s", f.Name)
+	}
+	if text := lines(f.Text); text != f.Text {
+		f.Text = text
+		tell("the summary's lines end otherwise")
+	}
+	if f.Title = flat("the title", f.Title); len(f.Title) > MaxTitle {
+		if f.Text != "" {
+			f.Text = "\n\n" + f.Text
+		}
+		f.Text, f.Title = f.Title+f.Text, TitleOf(f.Title)
+		tell("the title is cut, and stands whole in the text")
+	}
+	if f.Text == "" {
+		f.Text = f.Title
 	}
 	if f.Title == "" {
 		f.Title = TitleOf(f.Text)
 	}
-	for _, p := range t.Scope {
-		if dir, ok := strings.CutSuffix(strings.TrimPrefix(p, "./"), "/"); ok {
-			p = dir + "/**"
+	f.Next = flat("the next action", t.Next)
+	f.Failures, f.Escalations = prose("expectedFailureModes", t.Failures), prose("humanEscalation", t.Escalation)
+	f.Verification = all("verification", t.Verification, func(x string) []string {
+		if !strings.ContainsAny(x, "\r\n") {
+			return []string{x}
 		}
-		f.Scope = append(f.Scope, strings.TrimPrefix(p, "./"))
+		tell("a verification of several lines is one for each line")
+		return slices.DeleteFunc(strings.Split(lines(x), "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
+	})
+	for _, p := range t.Scope {
+		now := p
+		if clean := path.Clean(p); p != "" && !path.IsAbs(clean) && clean != ".." && !strings.HasPrefix(clean, "../") {
+			switch now = clean; {
+			case clean == ".":
+				now = "**"
+			case strings.HasSuffix(p, "/"):
+				now += "/**"
+			}
+		}
+		if f.Scope = append(f.Scope, now); now != p {
+			tell("scope %.100q is %.100q", p, now)
+		}
 	}
 	slices.Sort(f.Gates)
 	f.Gates = slices.Compact(f.Gates)
-	return f
+	return f, told
 }
 
 // member is a member of a JSON object, in the order of the text.
@@ -164,7 +232,7 @@ func members(text []byte) ([]member, error) {
 // SeedName is the id of an intent in task files: the one that it had there, else its name, else its id.
 func (s *Intent) SeedName() string {
 	if o := s.Opening(); o != nil && o.Opened.Imported != nil {
-		return o.Opened.Name
+		return o.Opened.Imported.SeedID()
 	}
 	return cmp.Or(s.Fields.Name, string(s.ID))
 }
@@ -192,7 +260,7 @@ func (s *Intent) WriteSeed() ([]byte, error) {
 		if err := json.Unmarshal([]byte(imported.Record), &was); err != nil {
 			return nil, err
 		}
-		f := was.fields()
+		f, _ := was.fields()
 		old := Intent{ID: s.ID, Fields: f, State: was.State}
 		was = old.seedTask()
 	}

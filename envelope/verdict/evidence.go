@@ -27,11 +27,14 @@ type Proof struct {
 	KeyID  string          `json:"key"`
 	Name   string          `json:"name"`
 	Argv   []string        `json:"argv,omitempty"`
+	Dir    string          `json:"dir,omitempty"` // below the top, where it ran
 	Passed bool            `json:"passed,omitempty"`
 	Exit   int             `json:"exit"`
-	Time   string          `json:"time"`           // it claims, or when somebody accountable saw it, if that was before
-	Order  int             `json:"order"`          // in its ledger
-	Seen   string          `json:"seen,omitempty"` // when somebody accountable first saw it
+	Failed uint64          `json:"failed,omitempty"`  // tests, as its report counts
+	Edited bool            `json:"changed,omitempty"` // it changed files of the tree
+	Time   string          `json:"time"`              // it claims, or when somebody accountable saw it, if that was before
+	Order  int             `json:"order"`             // in its ledger
+	Seen   string          `json:"seen,omitempty"`    // when somebody accountable first saw it
 }
 
 // seen is when somebody accountable first saw it, else now.
@@ -45,11 +48,27 @@ func (p *Proof) seen(now time.Time) time.Time {
 // Ahead is how far a clock may go before ours.
 const Ahead = 5 * time.Minute
 
+// how says how it ended, for people.
+func (p *Proof) how() string {
+	out := fmt.Sprintf("exit %d", p.Exit)
+	if p.Failed == 1 {
+		out += ", and 1 test failed"
+	} else if p.Failed > 1 {
+		out += fmt.Sprintf(", and %d tests failed", p.Failed)
+	}
+	if p.Edited {
+		out += ", and it changed files of the tree"
+	}
+	return out
+}
+
 // Prove returns what keeps evidence about a tree from being what a check demands; nil where it is that. Of each signer the newest
-// run counts: who ran it again and saw it fail takes the pass before that back, of its own runs and nobody else's. Its age is
-// asked for at a moment; now is when that is asked.
+// run in each directory counts: who ran it again and saw it fail takes the pass before that back, and one elsewhere is no other; of
+// its own runs and nobody else's. Where the check says which command, that is a run at the top. Its age is asked for at a moment; now is
+// when that is asked.
 func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding {
-	newest := map[string]*Proof{}
+	newest := map[string]map[string]*Proof{} // of signers, by directories
+	var elsewhere *Proof
 	for i := range proofs {
 		p := &proofs[i]
 		who, known := w.Principal(p.KeyID)
@@ -57,8 +76,15 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 		if p.Name != c.Name || (len(c.Command) > 0 && !slices.Equal(p.Argv, c.Command)) || !known || err != nil || w.Left(p.KeyID, when) {
 			continue
 		}
-		if old := newest[who.Name]; old == nil || cmp.Or(cmp.Compare(old.Time, p.Time), cmp.Compare(old.Order, p.Order), cmp.Compare(old.ID, p.ID)) < 0 {
-			newest[who.Name] = p
+		if len(c.Command) > 0 && p.Dir != "" {
+			elsewhere = p
+			continue
+		}
+		if newest[who.Name] == nil {
+			newest[who.Name] = map[string]*Proof{}
+		}
+		if old := newest[who.Name][p.Dir]; old == nil || cmp.Or(cmp.Compare(old.Time, p.Time), cmp.Compare(old.Order, p.Order), cmp.Compare(old.ID, p.ID)) < 0 {
+			newest[who.Name][p.Dir] = p
 		}
 	}
 	var by time.Time // as of now, all that was revoked counts
@@ -67,37 +93,21 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 	}
 	var failed, stale, author *Finding
 	for _, name := range slices.Sorted(maps.Keys(newest)) {
-		p := newest[name]
-		who, _ := w.Principal(p.KeyID)
-		when, _ := time.Parse(time.RFC3339, p.Time)
-		age, limited := c.Age()
-		say := func(code Code, format string, a ...any) *Finding {
-			return &Finding{Code: code, Object: string(p.ID), Message: fmt.Sprintf(format, a...)}
+		good, bad := false, false
+		for _, dir := range slices.Sorted(maps.Keys(newest[name])) {
+			f := w.prove(c, newest[name][dir], at, now, by)
+			switch {
+			case f == nil:
+				good = true
+			case f.Code == EvidenceFailed:
+				failed, bad = f, true
+			case f.Code == EvidenceStale:
+				stale = f
+			case f.Code == EvidenceAuthor:
+				author = f
+			}
 		}
-		switch {
-		case len(c.Kinds) > 0 && !slices.Contains(c.Kinds, who.Kind):
-			if p.Passed {
-				author = say(EvidenceAuthor, "%s was run by %s, of kind %s; only runs of kind %s count", c.Name, who.Name, who.Kind, strings.Join(c.Kinds, " or "))
-			}
-		case len(c.Principals) > 0 && !slices.Contains(c.Principals, who.Name):
-			if p.Passed {
-				author = say(EvidenceAuthor, "%s was run by %s; only runs of %s count", c.Name, who.Name, strings.Join(c.Principals, " or "))
-			}
-		case len(c.Kinds)+len(c.Principals) > 0 && w.Endorsed != nil && !w.Endorsed(p.KeyID, p.seen(now)): // who hands on grants chooses names and kinds
-			if p.Passed {
-				author = say(EvidenceAuthor, "%s was run by %s, who held nothing from an operator when somebody else saw that", c.Name, who.Name)
-			}
-		case w.Stripped != nil && w.Stripped(p.KeyID, by):
-			if p.Passed {
-				author = say(EvidenceAuthor, "%s was run by %s, to whom all was revoked that was granted", c.Name, who.Name)
-			}
-		case !p.Passed:
-			failed = say(EvidenceFailed, "%s did not pass when %s ran it: exit %d", c.Name, who.Name, p.Exit)
-		case when.After(now.Add(Ahead)):
-			stale = say(EvidenceStale, "%s, by %s, claims a time that has not come: %s", c.Name, who.Name, p.Time)
-		case limited && at.Sub(when) > age:
-			stale = say(EvidenceStale, "%s, by %s, is of %s, and no older than %s may be", c.Name, who.Name, p.Time, c.MaxAge)
-		default:
+		if good && !bad {
 			return nil
 		}
 	}
@@ -110,7 +120,45 @@ func (w *World) Prove(c trust.Check, proofs []Proof, at, now time.Time) *Finding
 	if len(c.Command) > 0 {
 		msg += " as the command that is asked for"
 	}
+	if elsewhere != nil {
+		msg += fmt.Sprintf(", at the top; it was run in %q", elsewhere.Dir)
+	}
 	return &Finding{Code: EvidenceMissing, Message: msg}
+}
+
+// prove returns what keeps one run from being what a check demands. One without a code says nothing: it failed, and would not have counted.
+func (w *World) prove(c trust.Check, p *Proof, at, now, by time.Time) *Finding {
+	who, _ := w.Principal(p.KeyID)
+	when, _ := time.Parse(time.RFC3339, p.Time)
+	age, limited := c.Age()
+	say := func(code Code, format string, a ...any) *Finding {
+		return &Finding{Code: code, Object: string(p.ID), Message: fmt.Sprintf(format, a...)}
+	}
+	none := EvidenceAuthor
+	if !p.Passed {
+		none = ""
+	}
+	switch {
+	case len(c.Kinds) > 0 && !slices.Contains(c.Kinds, who.Kind):
+		return say(none, "%s was run by %s, of kind %s; only runs of kind %s count", c.Name, who.Name, who.Kind, strings.Join(c.Kinds, " or "))
+	case len(c.Principals) > 0 && !slices.Contains(c.Principals, who.Name):
+		return say(none, "%s was run by %s; only runs of %s count", c.Name, who.Name, strings.Join(c.Principals, " or "))
+	case len(c.Kinds)+len(c.Principals) > 0 && w.Endorsed != nil && !w.Endorsed(p.KeyID, p.seen(now)): // who hands on grants chooses names and kinds
+		return say(none, "%s was run by %s, who held nothing from an operator when somebody else saw that", c.Name, who.Name)
+	case w.Stripped != nil && w.Stripped(p.KeyID, by):
+		return say(none, "%s was run by %s, to whom all was revoked that was granted", c.Name, who.Name)
+	case !p.Passed:
+		in := ""
+		if p.Dir != "" {
+			in = fmt.Sprintf(" in %q", p.Dir)
+		}
+		return say(EvidenceFailed, "%s did not pass when %s ran it%s: %s", c.Name, who.Name, in, p.how())
+	case when.After(now.Add(Ahead)):
+		return say(EvidenceStale, "%s, by %s, claims a time that has not come: %s", c.Name, who.Name, p.Time)
+	case limited && at.Sub(when) > age:
+		return say(EvidenceStale, "%s, by %s, is of %s, and no older than %s may be", c.Name, who.Name, p.Time, c.MaxAge)
+	}
+	return nil
 }
 
 // proofs returns the names of the evidence that a policy demands where these paths change, sorted.

@@ -28,6 +28,7 @@ func TestEvidence(t *testing.T) {
 		some  = `{"version":1,"protected":["refs/heads/main"],"rules":[{"paths":["core/**"],"evidence":["test"]}]}`
 	)
 	hour := time.Hour
+	in := func(dir string, p verdict.Proof) verdict.Proof { p.Dir = dir; return p }
 	seen := func(p verdict.Proof, ago time.Duration) verdict.Proof { p.Seen = at(ago); return p }
 	for _, c := range []struct {
 		name, policy, path, want string
@@ -48,6 +49,13 @@ func TestEvidence(t *testing.T) {
 		{name: "of that kind", policy: human, proofs: []verdict.Proof{proof("coder", true, hour, 1), proof("ada", true, hour, 1)}},
 		{name: "another command", policy: exact, want: "evidence.missing", proofs: []verdict.Proof{proof("ada", true, hour, 1, "true"), proof("ada", true, hour, 1, "go", "test", "./x"), proof("ada", true, hour, 1, "go test")}},
 		{name: "that command, and another later", policy: exact, proofs: []verdict.Proof{proof("ada", true, 2*hour, 1, "go", "test"), proof("ada", false, hour, 2, "true")}},
+		{name: "that command, and elsewhere later", policy: exact, proofs: []verdict.Proof{proof("ada", true, 2*hour, 1, "go", "test"), in("sub", proof("ada", false, hour, 2, "go", "test"))}},
+		{name: "that command elsewhere", policy: exact, want: "evidence.missing", proofs: []verdict.Proof{in("sub", proof("ada", true, hour, 1, "go", "test"))}},
+		{name: "that command failed, and passed elsewhere", policy: exact, want: "evidence.failed", proofs: []verdict.Proof{proof("ada", false, 2*hour, 1, "go", "test"), in("sub", proof("ada", true, hour, 2, "go", "test"))}},
+		{name: "it failed, and passed elsewhere", policy: any, want: "evidence.failed", proofs: []verdict.Proof{proof("ada", false, 2*hour, 1), in("sub", proof("ada", true, hour, 2))}},
+		{name: "it passed, and failed elsewhere", policy: any, want: "evidence.failed", proofs: []verdict.Proof{proof("ada", true, 2*hour, 1), in("sub", proof("ada", false, hour, 2))}},
+		{name: "it passed everywhere", policy: any, proofs: []verdict.Proof{in("sub", proof("ada", false, 3*hour, 1)), proof("ada", true, 2*hour, 2), in("sub", proof("ada", true, hour, 3))}},
+		{name: "it passed somewhere", policy: any, proofs: []verdict.Proof{in("sub", proof("ada", true, hour, 1))}},
 		{name: "fresh", policy: fresh, proofs: []verdict.Proof{proof("ada", true, 23*hour, 1)}},
 		{name: "too old", policy: fresh, want: "evidence.stale", proofs: []verdict.Proof{proof("ada", true, 25*hour, 1)}},
 		{name: "too old now, and fresh when it came in", policy: fresh, admitted: 100 * hour, proofs: []verdict.Proof{proof("ada", true, 110*hour, 1)}},

@@ -85,6 +85,14 @@ func (b *Book) Begin(ctx context.Context, k *provenance.Sealer, o intent.Opened)
 	return intent.IDOf(made[0]), made[0], nil
 }
 
+// Fits tells why an intent could not be opened so, whoever asks: it is malformed, names what is not here, or its name is another's.
+func (b *Book) Fits(o *intent.Opened) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	return b.fits("", &o.Fields, nil)
+}
+
 // BeginAll opens intents, all or none, and returns the entries that opened them.
 func (b *Book) BeginAll(ctx context.Context, k *provenance.Sealer, list []intent.Opened) ([]envelope.Digest, error) {
 	type act struct {
@@ -95,10 +103,7 @@ func (b *Book) BeginAll(ctx context.Context, k *provenance.Sealer, list []intent
 	items := make([]provenance.Item, 0, len(list))
 	for i := range list {
 		o := &list[i]
-		if err := o.Validate(); err != nil {
-			return nil, err
-		}
-		if err := b.fits("", &o.Fields, nil); err != nil {
+		if err := b.Fits(o); err != nil {
 			return nil, err
 		}
 		if o.Name != "" && names[o.Name] {

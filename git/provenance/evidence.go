@@ -210,7 +210,13 @@ func (f *Facts) Proofs(tree oid.ID) []verdict.Proof {
 			continue
 		}
 		p := &e.Statement.Predicate
-		proof := verdict.Proof{ID: e.ID, KeyID: e.KeyID, Name: p.Run.Name, Argv: p.Run.Argv, Passed: p.Result == evidence.Passed, Exit: p.Run.Exit, Time: envelope.Timestamp(e.Time), Order: e.Index}
+		proof := verdict.Proof{
+			ID: e.ID, KeyID: e.KeyID, Name: p.Run.Name, Argv: p.Run.Argv, Dir: p.Run.Dir, Passed: p.Result == evidence.Passed, Exit: p.Run.Exit, Edited: p.Run.Changed,
+			Time: envelope.Timestamp(e.Time), Order: e.Index,
+		}
+		if p.Run.Tests != nil {
+			proof.Failed = p.Run.Tests.Failed
+		}
 		if seen, ok := f.seenBy(e.Ledger, e.Index); ok {
 			proof.Seen, proof.Time = seen.Time, min(proof.Time, seen.Time) // it was there before it says it was made
 		}

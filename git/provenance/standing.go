@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/evidence"
 	"github.com/open-covenant/covenant-git/envelope/review"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 )
 
 // Held is what became of an entry that somebody showed at a gate.
@@ -16,15 +18,25 @@ type Held struct {
 	Why  string `json:"why,omitempty"`  // it does not hold; "" when it does
 }
 
-// Held tells what an entry is, and whether what it says holds still: it is in its ledger, its signer is known and has neither left before anybody else
+// Shown is what an entry says that somebody showed at a gate, and what became of it.
+type Shown struct {
+	Held
+	Result  evidence.Result `json:"result,omitempty"`  // of evidence
+	Verdict review.Verdict  `json:"verdict,omitempty"` // of a review
+	Gates   []string        `json:"gates,omitempty"`   // that a review names
+	By      string          `json:"by,omitempty"`      // who signed it, or gave a review on a forge, where that is known
+	Person  bool            `json:"person,omitempty"`  // By is a human
+}
+
+// Shown tells what an entry is, and whether what it says holds still: it is in its ledger, its signer is known and has neither left before anybody else
 // saw it nor lost all that was granted to it, and of a review that its signer says the same still.
-func (f *Facts) Held(id envelope.Digest, now time.Time) Held {
+func (f *Facts) Shown(id envelope.Digest, now time.Time) Shown {
 	n, there := f.bound[id]
 	if !there {
 		if _, there = f.byID[id]; !there {
-			return Held{Why: "no ledger here has it"}
+			return Shown{Held: Held{Why: "no ledger here has it"}}
 		}
-		return Held{What: "an entry"}
+		return Shown{Held: Held{What: "an entry"}}
 	}
 	who := n.KeyID
 	p, known := f.Authority.ByKey(n.KeyID)
@@ -35,7 +47,11 @@ func (f *Facts) Held(id envelope.Digest, now time.Time) Held {
 	if t, err := time.Parse(time.RFC3339, n.Seen); err == nil {
 		at = t
 	}
-	h := Held{What: f.describe(id) + " by " + who}
+	h := f.says(id)
+	h.What += " by " + who
+	if h.By == "" && known {
+		h.By, h.Person = p.Name, p.Kind == string(trust.Human)
+	}
 	switch {
 	case n.Why != "":
 		h.Why = n.Why
@@ -51,20 +67,43 @@ func (f *Facts) Held(id envelope.Digest, now time.Time) Held {
 	return h
 }
 
-// describe says in words what evidence or a review says.
-func (f *Facts) describe(id envelope.Digest) string {
+// Makers returns who sealed commits for an intent, and who answers for them.
+func (f *Facts) Makers(intent string) map[string]string {
+	out := map[string]string{}
+	for _, list := range f.Seals {
+		for i := range list {
+			if list[i].Seal.Predicate.Intent != intent {
+				continue
+			}
+			if p, ok := f.Authority.ByKey(list[i].KeyID); ok {
+				out[p.Name] = p.Accountable
+			}
+		}
+	}
+	return out
+}
+
+// says tells what evidence or a review says.
+func (f *Facts) says(id envelope.Digest) Shown {
 	if i := f.reviewAt(id); i >= 0 {
-		return "review: " + string(f.Reviews[i].Statement.Predicate.Verdict)
+		p := &f.Reviews[i].Statement.Predicate
+		out := Shown{Held: Held{What: "review: " + string(p.Verdict)}, Verdict: p.Verdict, Gates: p.Gates}
+		if p.Forge != nil {
+			if out.By, out.Person = f.Root.Policy.Person(p.Forge.Account); !out.Person || !f.reviews(&f.Reviews[i]) {
+				out.By, out.Person = p.Forge.Account, false
+			}
+		}
+		return out
 	}
 	for _, list := range f.Evidence {
 		for i := range list {
 			if list[i].ID == id {
 				p := &list[i].Statement.Predicate
-				return fmt.Sprintf("evidence: %s %s", p.Run.Name, strings.ToLower(string(p.Result)))
+				return Shown{Held: Held{What: fmt.Sprintf("evidence: %s %s", p.Run.Name, strings.ToLower(string(p.Result)))}, Result: p.Result}
 			}
 		}
 	}
-	return "an entry"
+	return Shown{Held: Held{What: "an entry"}}
 }
 
 func (f *Facts) reviewAt(id envelope.Digest) int {

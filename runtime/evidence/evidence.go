@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -90,15 +91,23 @@ var local = []string{
 // Run runs the command. head is the tree of HEAD, zero where there is none. An error says that nothing was run, or that what
 // happened isn't known; it wraps [ErrNotFound] or [ErrNotExecutable] where that is why.
 func (q *Request) Run(ctx context.Context, s *git.Session, head oid.ID) (*Outcome, error) {
+	asked := evidence.Run{Dir: q.Dir, Name: q.Name, Rerun: q.Rerun}
+	for _, a := range q.Argv {
+		text, _ := q.Redactor.Redact(a)
+		asked.Argv = append(asked.Argv, strings.ToValidUTF8(text, "\ufffd"))
+	}
+	if err := asked.CheckAsked(); err != nil { // what can't be recorded is not run
+		return nil, err
+	}
 	p, err := q.choose(ctx, s, head, q.Now())
 	if err != nil {
 		return nil, err
 	}
-	out, err := q.runIn(ctx, s, p)
+	out, err := q.runIn(ctx, s, p, asked)
 	return out, errors.Join(err, p.remove())
 }
 
-func (q *Request) runIn(ctx context.Context, s *git.Session, p *place) (*Outcome, error) {
+func (q *Request) runIn(ctx context.Context, s *git.Session, p *place, run evidence.Run) (*Outcome, error) {
 	dir, err := p.in(q.Dir)
 	if err != nil {
 		return nil, err
@@ -124,17 +133,16 @@ func (q *Request) runIn(ctx context.Context, s *git.Session, p *place) (*Outcome
 		path: path, argv: q.Argv, dir: dir, env: environ, timeout: q.Timeout, signals: q.Signals, now: q.Now,
 		out: io.MultiWriter(passing(q.Out), tally, all), err: io.MultiWriter(passing(q.Err), all),
 	}
-	started := q.Now()
+	run.Started = envelope.Timestamp(q.Now())
 	end, err := c.run(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
 	if !end.interrupted {
 		ledger.Ahead(s) // it is recorded, as a rule
 	}
-	version := make(chan string, 1)
-	go func() { version <- q.gitSays(ctx, p.repo) }()
 	if err := errors.Join(redacted.Close(), kept.Close()); err != nil {
 		return nil, err
 	}
@@ -144,31 +152,41 @@ func (q *Request) runIn(ctx context.Context, s *git.Session, p *place) (*Outcome
 	} else {
 		o.Output = append([]byte{}, kept.begin...)
 	}
-	run := evidence.Run{
-		Absent: p.absent, Dir: q.Dir, Environment: q.environment(environ), Exit: end.exit, How: evidence.Observed, Left: end.left,
-		Milliseconds: uint64(max(0, end.took.Milliseconds())), Name: q.Name, Output: kept.output(redacted.Hits()), Platform: runtime.GOOS + "/" + runtime.GOARCH, //nolint:gosec // no negative number
-		Rerun: q.Rerun, Signal: end.signal, Started: envelope.Timestamp(started), TimedOut: end.timedOut, Version: 1, Where: p.where,
+	run.Absent, run.Environment, run.Exit, run.How, run.Left = p.absent, q.environment(environ), end.exit, evidence.Observed, end.left
+	run.Milliseconds = uint64(max(0, end.took.Milliseconds())) //nolint:gosec // no negative number
+	run.Output, run.Platform = kept.output(redacted.Hits()), runtime.GOOS+"/"+runtime.GOARCH
+	run.Signal, run.TimedOut, run.Version, run.Where = end.signal, end.timedOut, 1, p.where
+
+	looked := make(chan error, 1)
+	go func() { // at what a stranger may have left: a signal ends that
+		version := make(chan string, 1)
+		go func() { version <- q.gitSays(ctx, p.repo) }()
+		var err error
+		if run.Changed, err = p.changed(ctx, q.Tree); err != nil {
+			looked <- err
+			return
+		}
+		var failed []string
+		report, ok := tally.Report()
+		if r, found := q.reports(o, dir, reports); found {
+			report, ok = r, true
+		}
+		if ok {
+			run.Tests = &report.Tests
+			failed = q.named(report)
+		}
+		run.Tools = append([]evidence.Tool{{Command: "git version", Said: <-version}}, q.tools(ctx, dir, environ)...)
+		o.Predicate = evidence.Predicate{Configuration: []evidence.Program{<-program}, FailedTests: failed, Run: run}
+		o.Predicate.Result = o.Predicate.Outcome()
+		looked <- nil
+	}()
+	select {
+	case err := <-looked:
+		return o, err
+	case sig := <-q.Signals:
+		n, _ := sig.(syscall.Signal)
+		return &Outcome{Interrupted: true, Predicate: evidence.Predicate{Run: evidence.Run{Exit: 128 + int(n)}}}, nil
 	}
-	for _, a := range q.Argv {
-		text, _ := q.Redactor.Redact(a)
-		run.Argv = append(run.Argv, strings.ToValidUTF8(text, "\ufffd"))
-	}
-	if run.Changed, err = p.changed(ctx, q.Tree); err != nil {
-		return nil, err
-	}
-	var failed []string
-	report, ok := tally.Report()
-	if o2, found := q.reports(o, dir, reports); found {
-		report, ok = o2, true
-	}
-	if ok {
-		run.Tests = &report.Tests
-		failed = q.named(report)
-	}
-	run.Tools = append([]evidence.Tool{{Command: "git version", Said: <-version}}, q.tools(ctx, dir, environ)...)
-	o.Predicate = evidence.Predicate{Configuration: []evidence.Program{<-program}, FailedTests: failed, Run: run}
-	o.Predicate.Result = o.Predicate.Outcome()
-	return o, nil
 }
 
 func file(dir, name string) string {
@@ -178,13 +196,30 @@ func file(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
+// open opens a regular file, and waits for nobody: at a pipe that a command left there is nobody to write.
+func open(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // what was asked for
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = errors.New("it is no file")
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // reports reads the JUnit files that the command wrote. One that it did not write is another run's.
 func (q *Request) reports(o *Outcome, dir string, before []time.Time) (Report, bool) {
 	var sum Report
 	found := false
 	for i, name := range q.JUnit {
 		r, err := func() (Report, error) {
-			f, err := os.Open(file(dir, name))
+			f, err := open(file(dir, name))
 			if err != nil {
 				return Report{}, err
 			}
@@ -193,8 +228,6 @@ func (q *Request) reports(o *Outcome, dir string, before []time.Time) (Report, b
 			switch {
 			case err != nil:
 				return Report{}, err
-			case !st.Mode().IsRegular():
-				return Report{}, errors.New("it is no file")
 			case st.ModTime().Equal(before[i]):
 				return Report{}, errors.New("it was there before, and the command did not write it")
 			}
@@ -228,12 +261,12 @@ const maxProgram = 1 << 30
 func (q *Request) program(path string) evidence.Program {
 	name, _ := q.Redactor.Redact(path)
 	out := evidence.Program{Name: clean(name, maxLook)}
-	f, err := os.Open(path) //nolint:gosec // it is run
+	f, err := open(path)
 	if err != nil {
 		return out
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Size() > maxProgram {
+	if st, err := f.Stat(); err != nil || st.Size() > maxProgram {
 		return out
 	}
 	sum := sha256.New()

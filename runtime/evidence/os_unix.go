@@ -3,6 +3,7 @@
 package evidence
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -53,4 +54,10 @@ func status(p *os.ProcessState) (exit int, signal string) {
 		return 128 + int(ws.Signal()), name
 	}
 	return p.ExitCode(), ""
+}
+
+// tryLock takes a lock that ends with the process, or with the file. It reports whether nobody had it, and whether that is known.
+func tryLock(f *os.File) (free, known bool) {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor
+	return err == nil, err == nil || errors.Is(err, syscall.EWOULDBLOCK)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +21,14 @@ import (
 var ErrNoDirectory = errors.New("the tree has no such directory")
 
 // quiet are settings under which what Git says of a work tree depends on the work tree only.
-var quiet = []string{"-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.ignoreStat=false", "-c", "core.hooksPath=" + os.DevNull, "-c", "core.sparseCheckout=false"}
+var quiet = []string{
+	"-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.ignoreStat=false", "-c", "core.hooksPath=" + os.DevNull, "-c", "core.sparseCheckout=false",
+	"-c", "core.trustctime=true", "-c", "core.checkStat=default", // a size and a time that were set are no content
+}
+
+// pointers are settings under which files in Git LFS are their pointers, here and now: with an empty process Git asks no other filter, and
+// what is required it would miss.
+var pointers = []string{"-c", "filter.lfs.process=", "-c", "filter.lfs.clean=", "-c", "filter.lfs.smudge=", "-c", "filter.lfs.required=false"}
 
 // equals reports whether the work tree is the tree of HEAD exactly: nothing is staged, changed, or there and neither tracked nor
 // ignored; and no file is one that Git was told not to look at.
@@ -30,22 +36,34 @@ func equals(ctx context.Context, r *git.Repo) (bool, error) {
 	var wg sync.WaitGroup
 	var blind bool
 	var blindErr error
-	wg.Go(func() {
-		out, err := r.Run(ctx, nil, "ls-files", "-v", "-z", "--full-name", ":/")
-		blindErr = err
-		for entry := range bytes.SplitSeq(out, []byte{0}) {
-			blind = blind || len(entry) > 0 && entry[0] != 'H'
-		}
-	})
+	wg.Go(func() { blind, blindErr = flagged(ctx, r) })
 	out, err := r.Run(ctx, nil, append(slices.Clone(quiet), "status", "--porcelain=v2", "-z", "--untracked-files=normal", "--ignore-submodules=none", "--no-renames")...)
 	wg.Wait()
 	return err == nil && len(out) == 0 && !blind, errors.Join(err, blindErr)
 }
 
-// changed reports whether tracked files differ from the tree.
+// flagged reports whether the index marks a file as one that Git is not to look at.
+func flagged(ctx context.Context, r *git.Repo) (bool, error) {
+	out, err := r.Run(ctx, nil, "ls-files", "-v", "-z", "--full-name", ":/")
+	for entry := range bytes.SplitSeq(out, []byte{0}) {
+		if len(entry) > 0 && entry[0] != 'H' {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// changed reports whether tracked files differ from the tree, or are hidden from who asks that: when the command began none was.
 func (p *place) changed(ctx context.Context, tree oid.ID) (bool, error) {
-	out, err := p.repo.Run(ctx, nil, append(slices.Clone(quiet), "diff", "--raw", "-z", "--no-ext-diff", "--no-textconv", "--no-relative", "--ignore-submodules=none", "--no-renames", tree.String(), "--")...)
-	return len(out) > 0, err
+	settings := slices.Clone(quiet)
+	if p.where == evidence.Checkout {
+		settings = append(settings, pointers...)
+	}
+	out, err := p.repo.Run(ctx, nil, append(settings, "diff", "--raw", "-z", "--no-ext-diff", "--no-textconv", "--no-relative", "--ignore-submodules=none", "--no-renames", tree.String(), "--")...)
+	if err != nil || len(out) > 0 {
+		return true, err
+	}
+	return flagged(ctx, p.repo)
 }
 
 // A place is where a command runs: the top of a tree's files.
@@ -60,6 +78,7 @@ type place struct {
 // choose finds where to run: in the work tree where that is asked for and equals the tree, else in a checkout that it makes.
 func (q *Request) choose(ctx context.Context, s *git.Session, head oid.ID, now time.Time) (*place, error) {
 	r := s.Repo()
+	sweep(ctx, r, now)
 	if !q.Clean && r.WorkTree() != "" && q.Tree == head {
 		same, err := equals(ctx, r)
 		if err != nil {
@@ -83,7 +102,7 @@ func (q *Request) checkout(ctx context.Context, s *git.Session, now time.Time) (
 			return nil, err
 		}
 	}
-	parent, err := os.MkdirTemp(q.Temp, "covenant-evidence-")
+	parent, err := os.MkdirTemp(q.Temp, checkoutPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -91,19 +110,17 @@ func (q *Request) checkout(ctx context.Context, s *git.Session, now time.Time) (
 		return nil, err
 	}
 	top := filepath.Join(parent, "tree")
+	ours, err := hold(filepath.Join(parent, heldFile))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(parent))
+	}
 	p := &place{top: top, where: evidence.Checkout}
 	p.remove = func() error {
-		ctx := context.WithoutCancel(ctx)
-		_, err := r.Run(ctx, nil, append(slices.Clone(quiet), "worktree", "remove", "--force", "--force", top)...)
-		if err != nil { // something is not writable, or is a submodule
-			unlock(parent)
-			_ = os.RemoveAll(top)
-			_, err = r.Run(ctx, nil, append(slices.Clone(quiet), "worktree", "remove", "--force", "--force", top)...)
-		}
-		unlock(parent)
-		return errors.Join(err, os.RemoveAll(parent))
+		err := Discard(context.WithoutCancel(ctx), r, parent)
+		_ = ours.Close()
+		return err
 	}
-	if _, err := r.Run(ctx, nil, append(slices.Clone(quiet), "-c", "filter.lfs.smudge=cat", "-c", "filter.lfs.process=", "worktree", "add", "--detach", "--quiet", top, commit.String())...); err != nil {
+	if _, err := r.Run(ctx, nil, slices.Concat(quiet, pointers, []string{"worktree", "add", "--detach", "--quiet", top, commit.String()})...); err != nil {
 		return nil, errors.Join(err, p.remove())
 	}
 	if p.repo, err = git.Open(ctx, git.Options{Dir: top, Env: Environment(q.Env)}); err == nil {
@@ -135,18 +152,6 @@ func lacks(ctx context.Context, r *git.Repo) ([]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// unlock makes directories writable, so that they can be removed. It follows no link.
-func unlock(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			if info, err := d.Info(); err == nil && info.Mode().Perm()&0o700 != 0o700 {
-				_ = os.Chmod(path, 0o700) //nolint:gosec // a directory of ours
-			}
-		}
-		return nil
-	})
 }
 
 // in returns a directory of the place, given as a path with slashes below its top.

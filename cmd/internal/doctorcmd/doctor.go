@@ -53,6 +53,7 @@ const (
 	hookUnreached verdict.Code = "hook.unreached"
 	hookFailed    verdict.Code = "hook.failed"
 	lockStale     verdict.Code = "git.lock"
+	checkoutStale verdict.Code = "evidence.checkout"
 	refStray      verdict.Code = "ref.stray"
 	keyMode       verdict.Code = "key.mode"
 	keyUnattended verdict.Code = "key.unattended"
@@ -133,6 +134,7 @@ func print(env *cli.Env, f verdict.Finding, fixed, asJSON bool) error {
 func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 	var out []ailment
 	out = append(out, locks(w.Session.Repo(), w.Env.Now())...)
+	out = append(out, checkouts(ctx, w.Session.Repo(), w.Env.Now())...)
 	astray, err := stray(w.Session)
 	if err != nil {
 		return out, err

@@ -22,6 +22,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks/install"
+	"github.com/open-covenant/covenant-git/runtime/evidence"
 )
 
 // unreached are hooks that Git would not run.
@@ -136,6 +137,18 @@ func locks(r *git.Repo, now time.Time) []ailment {
 				mend:    func() error { return os.Remove(path) },
 			})
 			return nil
+		})
+	}
+	return out
+}
+
+// checkouts are those that a run which was killed left behind.
+func checkouts(ctx context.Context, r *git.Repo, now time.Time) []ailment {
+	var out []ailment
+	for _, dir := range evidence.Stale(r, now) {
+		out = append(out, ailment{
+			Finding: verdict.Finding{Code: checkoutStale, Object: dir, Message: "a run that was killed left its checkout", Hint: "covenant doctor --fix"},
+			mend:    func() error { return evidence.Discard(ctx, r, dir) },
 		})
 	}
 	return out

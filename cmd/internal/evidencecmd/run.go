@@ -198,6 +198,8 @@ func ownFailure(err error) error {
 		return cli.Code(127, cli.Hint(err, "look at its name, and at PATH"))
 	case errors.Is(err, evidence.ErrNotExecutable):
 		return cli.Code(126, cli.Hint(err, "make it executable: chmod +x FILE", "or name what runs it: -- sh FILE"))
+	case errors.Is(err, stated.ErrInvalid):
+		return cli.Code(cli.ExitOwn, cli.Hint(err, "nothing was run", "put what is long into a file, and run that"))
 	case errors.Is(err, evidence.ErrNoDirectory):
 		return cli.Code(cli.ExitOwn, cli.Hint(err, "change to the top of the work tree, or to a directory that the tree has"))
 	}

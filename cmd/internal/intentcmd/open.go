@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/intent"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 )
 
@@ -182,11 +183,11 @@ func runOpen(ctx context.Context, env *cli.Env, o *fieldFlags, who string, asJSO
 		return err
 	}
 	defer d.Close()
-	if err := d.heed(ctx, text); err != nil {
-		return err
-	}
 	f := intent.Fields{Text: text, Title: intent.TitleOf(text), Priority: intent.Medium, Role: intent.Implementer}
 	if err := o.apply(d, &f, changed); err != nil {
+		return err
+	}
+	if err := d.heed(ctx, f.Text, f.Title); err != nil {
 		return err
 	}
 	id, entry, err := d.book.Begin(ctx, d.sealer, intent.Opened{Fields: f})
@@ -204,15 +205,15 @@ func runOpen(ctx context.Context, env *cli.Env, o *fieldFlags, who string, asJSO
 // ignoreFile has the rules of what is not to be asked for, at the top of the work tree.
 const ignoreFile = ".covenantignore"
 
-// heed refuses a text that a rule keeps out, and records that it did.
-func (d *desk) heed(ctx context.Context, text string) error {
-	top := d.Session.Repo().WorkTree()
+// ignored returns the rule that keeps one of some texts out; "" for none.
+func ignored(r *git.Repo, texts ...string) (string, error) {
+	top := r.WorkTree()
 	if top == "" {
-		return nil
+		return "", nil
 	}
 	f, err := os.Open(filepath.Join(top, ignoreFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return "", nil
 	}
 	var b []byte
 	if err == nil {
@@ -224,21 +225,36 @@ func (d *desk) heed(ctx context.Context, text string) error {
 		_ = f.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", ignoreFile, err)
+		return "", fmt.Errorf("%s: %w", ignoreFile, err)
 	}
 	rules, err := intent.ParseRules(string(b))
 	if err != nil {
-		return cli.Hint(fmt.Errorf("%s: %w", ignoreFile, err), "it has one rule a line, at most 256")
+		return "", cli.Hint(fmt.Errorf("%s: %w", ignoreFile, err), "it has one rule a line, at most 256")
 	}
-	rule, ignored := intent.Ignored(rules, text)
-	if !ignored {
-		return nil
+	for _, text := range texts {
+		if rule, no := intent.Ignored(rules, text); no {
+			return rule, nil
+		}
+	}
+	return "", nil
+}
+
+// refusedBy says that a rule keeps a text out.
+func refusedBy(rule string, hints ...string) error {
+	return cli.No(cli.Hint(fmt.Errorf("refused: the rule %q of %s keeps this text out", rule, ignoreFile), append([]string{"say it otherwise, or change the rule"}, hints...)...))
+}
+
+// heed refuses texts of which a rule keeps one out, and records that it did.
+func (d *desk) heed(ctx context.Context, texts ...string) error {
+	rule, err := ignored(d.Session.Repo(), texts...)
+	if err != nil || rule == "" {
+		return err
 	}
 	e := event.Event{Kind: "intent_ignored", Outcome: event.Ignored, Data: map[string]any{"rule": rule}}
 	if _, err := audit.Append(ctx, d.sealer, false, e); err != nil {
 		d.Env.Talk().Warn("that it was refused could not be recorded: %v", err)
 	}
-	return cli.No(cli.Hint(fmt.Errorf("refused: the rule %q of %s keeps this text out", rule, ignoreFile), "say it otherwise, or change the rule; see such refusals: covenant audit log --kind intent_ignored"))
+	return refusedBy(rule, "see such refusals: covenant audit log --kind intent_ignored")
 }
 
 func newEdit(env *cli.Env) *cobra.Command {
@@ -257,6 +273,15 @@ empties it. To take a gate away needs intent.waive beside intent.edit.`,
 		ValidArgsFunction: complete(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			changed := cmd.Flags().Changed
+			if changed("text") { // nobody else waits for who types
+				var err error
+				if text, err = read(env, []string{text}); err != nil {
+					return err
+				}
+				if text, err = work.Redacted(env, "the text", text); err != nil {
+					return err
+				}
+			}
 			d, err := act(cmd.Context(), env, who)
 			if err != nil {
 				return err
@@ -268,19 +293,15 @@ empties it. To take a gate away needs intent.waive beside intent.edit.`,
 			}
 			s, err := d.book.Edit(cmd.Context(), d.sealer, r.ID, func(f *intent.Fields) error {
 				if changed("text") {
-					t, err := read(env, []string{text})
-					if err == nil {
-						t, err = work.Redacted(env, "the text", t)
-					}
-					if err == nil {
-						err = d.heed(cmd.Context(), t)
-					}
-					if err != nil {
-						return err
-					}
-					f.Text = t
+					f.Text = text
 				}
-				return o.apply(d, f, changed)
+				if err := o.apply(d, f, changed); err != nil {
+					return err
+				}
+				if changed("text") || changed("title") {
+					return d.heed(cmd.Context(), f.Text, f.Title)
+				}
+				return nil
 			})
 			if err != nil {
 				return explain(err)

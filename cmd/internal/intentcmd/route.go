@@ -45,7 +45,8 @@ store, log; memory.read recall, what did, previous, earlier; intent.delegate ass
 ask another, route to; intent.subscribe hello, hi, echo, ping, test. A word counts where no
 letter or digit stands beside it. Most words win; then most actions; then the first name.
 
-Where nobody suits it, "echo" and the text are printed. Nothing is written.`,
+Where nobody suits it, "echo" and the text are printed. Nothing is written. A text that a rule of
+.covenantignore keeps out is refused, with exit code 1.`,
 		Example: "  covenant intent route 'find papers about Merkle trees'\n  echo 'remember the milk' | covenant intent route - --json",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,6 +70,13 @@ func runRoute(ctx context.Context, env *cli.Env, args []string, asJSON bool) err
 		return err
 	}
 	defer w.Close()
+	rule, err := ignored(w.Session.Repo(), text)
+	if err != nil {
+		return err
+	}
+	if rule != "" {
+		return refusedBy(rule)
+	}
 	f, err := provenance.LoadAuthority(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)

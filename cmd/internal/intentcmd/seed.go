@@ -34,8 +34,10 @@ events.jsonl. DIR is the folder that has both. The id there becomes the name her
 taken over, and the files are kept in the statement as they are, so that export gives them back
 byte for byte, unless something in them was redacted. It needs intent.import.
 
-All files are checked before anything is written, and all or none are taken. One that was
-imported before is passed over.`,
+A file that is no task, or says what no intent can, is left out with the reason, and the exit
+code is 1; the others are taken, all at once. What an intent says otherwise than its file is
+told: paths in their plain form, texts of several lines where one is asked for, a title that is
+too long. One that was imported before is passed over.`,
 		Example: "  covenant intent import agent-os/autonomy\n  covenant intent import tasks/fix-login.json --events events.jsonl",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,6 +51,27 @@ imported before is passed over.`,
 	return cmd
 }
 
+// ImportedTask is a task file that was taken in, with --json.
+type ImportedTask struct {
+	Written
+	Changed []string `json:"changed,omitempty"` // what it says otherwise than the file
+}
+
+// LeftOut is a task file that was not, with --json.
+type LeftOut struct {
+	Type   string `json:"type"` // "left-out"
+	File   string `json:"file"`
+	Reason string `json:"reason"`
+}
+
+// task is a task file that was read.
+type task struct {
+	file string
+	intent.Opened
+	told []string
+	err  error
+}
+
 func runImport(ctx context.Context, env *cli.Env, who, events string, asJSON bool, args []string) error {
 	files, events, err := taskFiles(env, args, events)
 	if err != nil {
@@ -58,46 +81,91 @@ func runImport(ctx context.Context, env *cli.Env, who, events string, asJSON boo
 	if err != nil {
 		return err
 	}
+	var tasks []task
+	for _, file := range files {
+		tasks = append(tasks, readTask(env, file, lines))
+	}
 	d, err := act(ctx, env, who)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	var list []intent.Opened
-	for _, file := range files {
-		o, err := readTask(env, file, lines)
-		if err != nil {
-			return cli.Hint(fmt.Errorf("%s: %w", say.Name(file), err), "nothing was written")
-		}
-		if r, err := d.book.Find(o.Name); err == nil && r.Name == o.Name {
-			s, err := d.book.Intent(r.ID)
-			if err != nil {
-				return explain(err)
-			}
-			if was := s.Opening().Opened.Imported; was != nil && was.Record == o.Imported.Record {
-				env.Talk().Note("%s was imported before, as %s", o.Name, r.ID.Short())
-				continue
-			}
-		}
-		list = append(list, o)
+	list, left, err := d.taken(ctx, tasks, asJSON)
+	if err != nil {
+		return err
 	}
-	made, err := d.book.BeginAll(ctx, d.sealer, list)
+	opened := make([]intent.Opened, 0, len(list))
+	for i := range list {
+		opened = append(opened, list[i].Opened)
+	}
+	made, err := d.book.BeginAll(ctx, d.sealer, opened)
 	if err != nil {
 		return explain(err)
 	}
 	for i, m := range made {
+		t := &list[i]
 		if asJSON {
-			s := intent.Intent{ID: intent.IDOf(m), Fields: list[i].Fields, State: cmp.Or(list[i].State, intent.Proposed), Last: m}
-			if err := env.JSON(written(&s, "")); err != nil {
+			s := intent.Intent{ID: intent.IDOf(m), Fields: t.Fields, State: cmp.Or(t.State, intent.Proposed), Last: m}
+			if err := env.JSON(ImportedTask{written(&s, ""), t.told}); err != nil {
 				return err
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(env.Out, "%s %s\n", intent.IDOf(m), list[i].Name); err != nil {
+		for _, what := range t.told {
+			env.Talk().Note("%s: here %s", t.Imported.SeedID(), what)
+		}
+		if _, err := fmt.Fprintf(env.Out, "%s %s\n", intent.IDOf(m), t.Name); err != nil {
 			return err
 		}
 	}
+	if left > 0 {
+		env.Talk().Note("%s imported, %s left out", say.Count(len(made), "task"), say.Count(left, "task"))
+		return cli.No(nil)
+	}
 	return nil
+}
+
+// taken returns the tasks that can be taken in, and how many can't: those are told. One that was named alone is an error.
+func (d *desk) taken(ctx context.Context, tasks []task, asJSON bool) (list []task, left int, err error) {
+	names := map[string]bool{}
+	for _, t := range tasks {
+		if t.err == nil {
+			if r, err := d.book.Find(t.Name); err == nil && r.Name == t.Name {
+				s, err := d.book.Intent(r.ID)
+				if err != nil {
+					return nil, 0, explain(err)
+				}
+				if was := s.Opening().Opened.Imported; was != nil && was.Record == t.Imported.Record {
+					d.Env.Talk().Note("%s was imported before, as %s", t.Name, r.ID.Short())
+					continue
+				}
+			}
+			if t.err = d.book.Fits(&t.Opened); t.err == nil && names[t.Name] {
+				t.err = fmt.Errorf("%w: the name %s is there twice", intent.ErrSeed, t.Name)
+			}
+		}
+		if t.err == nil {
+			t.err = d.heed(ctx, t.Text, t.Title)
+		}
+		if t.err == nil {
+			names[t.Name] = true
+			list = append(list, t)
+			continue
+		}
+		t.err = fmt.Errorf("%s: %w", say.Name(t.file), t.err)
+		if len(tasks) == 1 {
+			return nil, 0, cli.Hint(explain(t.err), "nothing was written")
+		}
+		left++
+		if asJSON {
+			if err := d.Env.JSON(LeftOut{"left-out", t.file, t.err.Error()}); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		d.Env.Talk().Warn("left out: %v", t.err)
+	}
+	return list, left, nil
 }
 
 // taskFiles returns the files that are meant, and the file of their events.
@@ -165,26 +233,30 @@ func eventLines(env *cli.Env, file string) (map[string]map[int]string, error) {
 	}
 }
 
-func readTask(env *cli.Env, file string, lines map[string]map[int]string) (intent.Opened, error) {
+func readTask(env *cli.Env, file string, lines map[string]map[int]string) task {
+	t := task{file: file}
 	f, err := os.Open(env.Path(file))
 	if err != nil {
-		return intent.Opened{}, err
+		t.err = err
+		return t
 	}
 	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, intent.MaxImported+1))
 	if err != nil {
-		return intent.Opened{}, err
+		t.err = err
+		return t
 	}
 	text, err := work.Redacted(env, file, string(b))
 	if err != nil {
-		return intent.Opened{}, err
+		t.err = err
+		return t
 	}
 	name := strings.TrimSuffix(filepath.Base(file), ".json")
-	o, err := intent.ReadSeed([]byte(text), lines[name])
-	if err == nil && o.Name != name {
-		err = fmt.Errorf("%w: its id is %q, and its file is named otherwise", intent.ErrSeed, o.Name)
+	t.Opened, t.told, t.err = intent.ReadSeed([]byte(text), lines[name])
+	if t.err == nil && t.Imported.SeedID() != name {
+		t.err = fmt.Errorf("%w: its id is %q, and its file is named otherwise", intent.ErrSeed, t.Imported.SeedID())
 	}
-	return o, err
+	return t
 }
 
 func newExport(env *cli.Env) *cobra.Command {

@@ -61,28 +61,28 @@ type Logged struct {
 }
 
 // artifacts says of what was shown whether it holds.
-func artifacts(list []intent.Artifact, held map[string]provenance.Held) []Artifact {
+func artifacts(list []intent.Artifact, held map[intent.Artifact]provenance.Held) []Artifact {
 	var out []Artifact
 	for _, a := range list {
-		h := held[a.Ref]
+		h := held[a]
 		out = append(out, Artifact{string(a.Gate), a.Ref, h.Why == "", h})
 	}
 	return out
 }
 
 // held asks of all that was ever shown of an intent whether it holds.
-func (d *desk) held(ctx context.Context, s *intent.Intent) (map[string]provenance.Held, error) {
+func (d *desk) held(ctx context.Context, s *intent.Intent) (map[intent.Artifact]provenance.Held, error) {
 	list := slices.Clone(s.Artifacts)
 	for i := range s.Steps {
 		if m := s.Steps[i].Moved; m != nil {
 			list = append(list, m.Artifacts...)
 		}
 	}
-	held, err := d.book.Held(ctx, list, d.Env.Now())
+	held, err := d.book.Held(ctx, s, list, "", d.Env.Now())
 	return held, explain(err)
 }
 
-func logged(s *intent.Intent, x *intent.Step, held map[string]provenance.Held) Logged {
+func logged(s *intent.Intent, x *intent.Step, held map[intent.Artifact]provenance.Held) Logged {
 	l := Logged{Type: "step", Intent: string(s.ID), ID: string(x.ID), What: "edited", Time: x.Time, Principal: x.By, Key: x.Key, Counts: x.Why == "", Reason: x.Why, Seen: x.Seen}
 	switch {
 	case x.Opened != nil:
@@ -164,13 +164,13 @@ func (d *desk) show(ctx context.Context, name string, asJSON bool) error {
 // teller prints lines until one fails.
 type teller struct {
 	d    *desk
-	held map[string]provenance.Held // what became of what was shown
+	held map[intent.Artifact]provenance.Held // what became of what was shown
 	err  error
 }
 
 // shown is an artifact, and that it does not hold where it does not.
-func (t *teller) shown(ref string) string {
-	out, h := say.Line(ref), t.held[ref]
+func (t *teller) shown(a intent.Artifact) string {
+	out, h := say.Line(a.Ref), t.held[a]
 	if h.What != "" {
 		out += " (" + say.Line(h.What) + ")"
 	}
@@ -206,7 +206,7 @@ func (t *teller) story(s *intent.Intent) {
 		t.say("  %-13s %s", "name:", f.Name)
 	}
 	if s.Entry != "" {
-		t.say("  %-13s %s, priority %s, the turn of %s", "state:", p.Bold(string(s.State)), f.Priority, f.Role)
+		t.say("  %-13s %s, priority %s, %s", "state:", p.Bold(string(s.State)), f.Priority, turn(s))
 	}
 	if f.Next != "" {
 		t.say("  %-13s %s", "next:", say.Line(f.Next))
@@ -230,7 +230,7 @@ func (t *teller) story(s *intent.Intent) {
 		guard, _ := intent.GuardOf(g)
 		told := p.Warn(fmt.Sprintf("to be shown before %s: %s", guard.Before, guard.Wants))
 		if j := slices.IndexFunc(s.Artifacts, func(a intent.Artifact) bool { return a.Gate == g }); j >= 0 {
-			told = t.shown(s.Artifacts[j].Ref)
+			told = t.shown(s.Artifacts[j])
 		}
 		t.say("  %-13s %s: %s", map[bool]string{true: "gates:"}[i == 0], g, told)
 	}
@@ -247,6 +247,25 @@ func (t *teller) story(s *intent.Intent) {
 		t.say("  from here to: %s", intent.List(ways))
 		t.say("  digest:       %s", s.Digest())
 	}
+}
+
+// turn says whose turn it is: what the intent says, where that role can go on; else who can.
+func turn(s *intent.Intent) string {
+	var all []intent.Role
+	for _, to := range intent.After(s.State) {
+		if to == intent.Blocked {
+			continue
+		}
+		for _, r := range intent.RolesFor(s.State, to) {
+			if r == s.Fields.Role {
+				return "the turn of " + string(r)
+			}
+			if !slices.Contains(all, r) {
+				all = append(all, r)
+			}
+		}
+	}
+	return fmt.Sprintf("for %s; it goes on by %s", s.Fields.Role, intent.List(all))
 }
 
 // named is an intent that another one names.
@@ -288,7 +307,7 @@ func (t *teller) steps(s *intent.Intent) {
 			}
 		}
 		for _, a := range l.Artifacts {
-			t.say("    gate %s: %s", a.Gate, t.shown(a.Ref))
+			t.say("    gate %s: %s", a.Gate, t.shown(intent.Artifact{Gate: intent.Gate(a.Gate), Ref: a.Ref}))
 		}
 		if !l.Counts {
 			t.say("    %s %s", p.Bad("does not count:"), say.Line(l.Reason))
