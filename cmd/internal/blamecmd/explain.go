@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -94,10 +93,10 @@ const (
 	longAgo      = 30 * 24 * time.Hour // before a seal: calls that wrote the file are not looked for
 )
 
-var place = regexp.MustCompile(`^(.+):([1-9][0-9]{0,8})(?:[,-]([1-9][0-9]{0,8}))?$`)
+var place = lazily(`^(.+):([1-9][0-9]{0,8})(?:[,-]([1-9][0-9]{0,8}))?$`)
 
 func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error {
-	at := place.FindStringSubmatch(args[len(args)-1])
+	at := place().FindStringSubmatch(args[len(args)-1])
 	if at == nil {
 		return cli.Hint(cli.Usage("%q names no line of a file", args[len(args)-1]), "such as: covenant explain src/main.go:42")
 	}
