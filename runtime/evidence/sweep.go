@@ -33,15 +33,16 @@ func Stale(r *git.Repo, now time.Time) []string {
 		}
 		top := filepath.Dir(strings.TrimSpace(string(b)))
 		parent := filepath.Dir(top)
-		if filepath.Base(top) == "tree" && strings.HasPrefix(filepath.Base(parent), checkoutPrefix) && abandoned(parent, now) {
+		if filepath.Base(top) == "tree" && strings.HasPrefix(filepath.Base(parent), checkoutPrefix) && abandoned(parent, file, now) {
 			out = append(out, parent)
 		}
 	}
 	return out
 }
 
-// abandoned reports whether nobody runs anything in a checkout any more.
-func abandoned(parent string, now time.Time) bool {
+// abandoned reports whether nobody runs anything in a checkout any more. Where its lock tells nothing, or it is not there, since another
+// machine or container has it, that is when what Git noted of it, in a file, is old.
+func abandoned(parent, noted string, now time.Time) bool {
 	f, err := os.OpenFile(filepath.Join(parent, heldFile), os.O_RDWR, 0)
 	if err == nil {
 		defer f.Close()
@@ -49,8 +50,8 @@ func abandoned(parent string, now time.Time) bool {
 			return free
 		}
 	}
-	st, err := os.Stat(parent)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && now.Sub(st.ModTime()) > checkoutStale
+	st, err := os.Stat(noted)
+	return err == nil && now.Sub(st.ModTime()) > checkoutStale
 }
 
 // hold makes a file that is locked until it is closed, or the process ends.
