@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -228,7 +229,7 @@ func (b *bench) judge(ctx context.Context, written []site, reads []agent.Named) 
 // oneLine keeps a text to one line without control characters.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' { // Cf has what turns the direction of a line
 			return ' '
 		}
 		return r
