@@ -170,7 +170,10 @@ func (c *DerivedChange) uncopied(copies func(later, first int) bool) {
 			kept = append(kept, e)
 		}
 	}
-	c.Edges = kept
+	left := DerivedChange{From: c.From, To: c.To, Edges: kept}
+	if len(kept) < len(c.Edges) && (left.way(anySource) != nil || c.way(anySource) == nil) { // seals that are each after another one, in a circle, take nothing away
+		c.Edges = kept
+	}
 	for i := range c.Edges {
 		if b := c.Edges[i].Behind; b != nil {
 			b.uncopied(copies)

@@ -23,10 +23,15 @@ func (d *deriver) copies(later, first *verdict.Candidate) bool {
 	key := [2]*verdict.Candidate{later, first}
 	is, known := d.copied[key]
 	if !known {
-		is = d.saw(later.Ledger, later.Index, first.Ledger) > uint64(first.Index) || d.firstSeen(first, later) //nolint:gosec // an index is no negative number
+		is = d.preceded(first, later) && !d.preceded(later, first) // where ledgers tell both it is not known
 		d.copied[key] = is
 	}
 	return is
+}
+
+// preceded reports whether some ledger tells that one seal was there without another one.
+func (d *deriver) preceded(x, y *verdict.Candidate) bool {
+	return d.saw(y.Ledger, y.Index, x.Ledger) > uint64(x.Index) || d.firstSeen(x, y) //nolint:gosec // an index is no negative number
 }
 
 // firstSeen reports whether some entry of a person or an automation of the trust root names the ledger of one seal that far, and that of another not.

@@ -4,6 +4,7 @@ package blamecmd
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,6 +178,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		return judgeErr
 	}
 	call := func(*verdict.Result, *blamed) *work.Call { return nil }
+	unread := func() error { return nil }
 	if o.calls || o.trace {
 		paths := map[string]bool{}
 		for i := range lines {
@@ -186,6 +188,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		if err != nil {
 			return err
 		}
+		unread = calls.Err
 		call = func(r *verdict.Result, l *blamed) *work.Call { return work.CallOf(calls.At(r, l.path, l.origin)) }
 	}
 	if o.trace {
@@ -226,7 +229,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return err
 		}
 	}
-	return out.Flush()
+	return cmp.Or(out.Flush(), unread())
 }
 
 // failed explains why git blame failed.

@@ -62,7 +62,7 @@ func putIn(ctx context.Context, w *work.Work, pin envelope.Digest, span provenan
 			}
 		}
 	}
-	return put, nil
+	return put, calls.Err()
 }
 
 var errPatch = errors.New("unexpected output of git log --patch")

@@ -21,7 +21,11 @@ type Calls struct {
 	w      *Work
 	byPath map[string][]*audit.Written // the last first
 	memo   map[string][]*audit.Written // by commit and path: of each line
+	err    error                       // the first content that could not be read
 }
+
+// Err says why calls may be missing: some content could not be read.
+func (c *Calls) Err() error { return Explain(c.err) }
 
 // Calls reads the record of what agents' tools wrote in files of these paths.
 func (w *Work) Calls(pin envelope.Digest, paths map[string]bool) (*Calls, error) {
@@ -42,29 +46,32 @@ func (w *Work) Calls(pin envelope.Digest, paths map[string]bool) (*Calls, error)
 
 // At returns the call that put in a line, from 1, of a file as a commit has it; nil where none is known.
 func (c *Calls) At(r *verdict.Result, path string, line int) *audit.Written {
-	lines, err := c.of(r, path)
-	if err != nil || line < 1 || line > len(lines) {
+	lines := c.of(r, path)
+	if line < 1 || line > len(lines) {
 		return nil
 	}
 	return lines[line-1]
 }
 
-func (c *Calls) of(r *verdict.Result, path string) ([]*audit.Written, error) {
+func (c *Calls) of(r *verdict.Result, path string) []*audit.Written {
 	if len(c.byPath[path]) == 0 {
-		return nil, nil
+		return nil
 	}
 	name := r.Commit.String() + ":" + path
 	if lines, ok := c.memo[name]; ok {
-		return lines, nil
+		return lines
 	}
+	c.memo[name] = nil
 	o, err := c.w.Session.Object(name, 0)
 	if large := (*git.TooLargeError)(nil); errors.Is(err, git.ErrMissing) || errors.As(err, &large) {
-		err = nil
+		return nil
 	}
-	if err == nil {
-		c.memo[name] = audit.PutIn(Before(c.byPath[path], r), o.Data, MakerNames(r, path))
+	if err != nil {
+		c.err = cmp.Or(c.err, err)
+		return nil
 	}
-	return c.memo[name], err
+	c.memo[name] = audit.PutIn(Before(c.byPath[path], r), o.Data, MakerNames(r, path))
+	return c.memo[name]
 }
 
 // MadeBy are who made a line in a commit: who sealed that, or what its change of the file was made of; and who rewrote what they
