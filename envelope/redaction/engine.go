@@ -215,9 +215,10 @@ type automaton struct {
 
 func newAutomaton(anchors []anchor) *automaton {
 	a := &automaton{longest: 1}
-	classes := 1
+	classes, most := 1, 1
 	for _, x := range anchors {
 		a.longest = max(a.longest, len(x.word))
+		most += len(x.word)
 		for i := range len(x.word) {
 			if c := lower(x.word[i]); a.class[c] == 0 {
 				a.class[c] = uint8(classes)
@@ -231,20 +232,16 @@ func newAutomaton(anchors []anchor) *automaton {
 	for 1<<a.shift < classes {
 		a.shift++
 	}
-	width := 1 << a.shift
-	grow := func() uint32 {
-		a.next = append(a.next, make([]uint32, width)...)
-		a.out = append(a.out, nil)
-		return uint32(len(a.out)-1) << a.shift
-	}
-	grow()
+	width := uint32(1) << a.shift
+	a.next, a.out = make([]uint32, width, uint32(most)*width), make([][]uint16, 1, most)
 	for id, x := range anchors {
 		state := uint32(0)
 		for i := range len(x.word) {
 			at := state | uint32(a.class[lower(x.word[i])])
 			if a.next[at] == 0 {
-				child := grow()
-				a.next[at] = child
+				a.next[at] = uint32(len(a.next))
+				a.next = a.next[:len(a.next)+int(width)] // no bytes of it were written yet: it is of zeros
+				a.out = append(a.out, nil)
 			}
 			state = a.next[at]
 		}
@@ -255,31 +252,34 @@ func newAutomaton(anchors []anchor) *automaton {
 }
 
 // link completes the trie: where no word goes on, the longest of its ends that a word begins with does.
-func (a *automaton) link(width int) {
+func (a *automaton) link(width uint32) {
+	// fail has for each state the state of that end, whose row is complete before those of longer words are.
 	fail := make([]uint32, len(a.out))
-	queue := make([]uint32, 0, len(a.out))
-	for c := range width {
-		if child := a.next[c]; child != 0 {
-			queue = append(queue, child)
-		}
-	}
+	queue := make([]uint32, 1, len(a.out))
+	row := make([]uint32, width)
 	for len(queue) > 0 {
 		state := queue[0]
 		queue = queue[1:]
+		copy(row, a.next[state:])
 		f := fail[state>>a.shift]
-		a.out[state>>a.shift] = append(a.out[state>>a.shift], a.out[f>>a.shift]...)
-		for c := range uint32(width) {
-			if child := a.next[state|c]; child != 0 {
-				fail[child>>a.shift] = a.next[f|c]
-				queue = append(queue, child)
-			} else {
-				a.next[state|c] = a.next[f|c]
-			}
+		if state != 0 {
+			copy(a.next[state:state+width], a.next[f:])
 		}
-	}
-	for i, state := range a.next {
-		if len(a.out[state>>a.shift]) > 0 {
-			a.next[i] = state | accepts
+		for c, child := range row {
+			if child == 0 {
+				continue
+			}
+			end := uint32(0)
+			if state != 0 {
+				end = a.next[f|uint32(c)] &^ accepts
+			}
+			fail[child>>a.shift] = end
+			queue = append(queue, child)
+			out := append(a.out[child>>a.shift], a.out[end>>a.shift]...)
+			if a.out[child>>a.shift] = out; len(out) > 0 {
+				child |= accepts
+			}
+			a.next[state|uint32(c)] = child
 		}
 	}
 }
