@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -190,20 +192,21 @@ func (l *Tlog) Find(text string) (Where, error) {
 	if err != nil || len(want) < 4 || len(prefix) > 32 {
 		return Where{}, fmt.Errorf("%w: %.80q", ErrNoEntry, text)
 	}
-	rows, err := l.allRows()
-	if err != nil {
-		return Where{}, err
-	}
-	found := Where{Index: ^uint64(0)}
-	for i := 0; i+rowSize <= len(rows); i += rowSize {
-		r := rows[i : i+rowSize]
-		if !bytes.HasPrefix(r, prefix) || half != "" && !strings.HasPrefix(hex.EncodeToString(r[len(prefix):len(prefix)+1]), half) {
-			continue
+	found, n := Where{Index: ^uint64(0)}, uint64(0)
+	for rows, err := range l.indexed() {
+		if err != nil {
+			return Where{}, err
 		}
-		if found.Index != ^uint64(0) {
-			return Where{}, fmt.Errorf("%w: %s", ErrAmbiguous, text)
+		for ; len(rows) > 0; rows, n = rows[rowSize:], n+1 {
+			r := rows[:rowSize]
+			if !bytes.HasPrefix(r, prefix) || half != "" && !strings.HasPrefix(hex.EncodeToString(r[len(prefix):len(prefix)+1]), half) {
+				continue
+			}
+			if found.Index != ^uint64(0) {
+				return Where{}, fmt.Errorf("%w: %s", ErrAmbiguous, text)
+			}
+			found = Where{n, envelope.Digest("sha256:" + hex.EncodeToString(r[:32])), l.s.Repo().Format().FromBytes(r[32 : 32+l.s.Repo().Format().Size()])}
 		}
-		found = Where{uint64(i / rowSize), envelope.Digest("sha256:" + hex.EncodeToString(r[:32])), l.s.Repo().Format().FromBytes(r[32 : 32+l.s.Repo().Format().Size()])} //nolint:gosec // an index is no negative number
 	}
 	if found.Index == ^uint64(0) {
 		return Where{}, fmt.Errorf("%w: %s", ErrNoEntry, text)
@@ -214,23 +217,38 @@ func (l *Tlog) Find(text string) (Where, error) {
 	return found, nil
 }
 
-// allRows is the index as it is on disk, with what was gained since it was read.
-func (l *Tlog) allRows() ([]byte, error) {
-	if l.anew {
-		return l.rows, nil
+// indexed gives the rows of the index, some at a time: as they are on disk, then what was gained since that was read. They are good
+// until the next are asked for.
+func (l *Tlog) indexed() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		if !l.anew {
+			n := l.tree.Size
+			if len(l.rows) > 0 {
+				n = l.first
+			}
+			f, err := os.Open(l.index())
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			defer f.Close()
+			buf := make([]byte, 4096*rowSize)
+			for n > 0 {
+				part := buf[:min(uint64(len(buf)), n*rowSize)]
+				if _, err := io.ReadFull(f, part); err != nil {
+					yield(nil, errors.Join(errIndex, err)) // it was cut since it was opened
+					return
+				}
+				if !yield(part, nil) {
+					return
+				}
+				n -= uint64(len(part)) / rowSize
+			}
+		}
+		if len(l.rows) > 0 {
+			yield(l.rows, nil)
+		}
 	}
-	b, err := os.ReadFile(l.index())
-	if err != nil {
-		return nil, err
-	}
-	n, had := l.tree.Size*rowSize, uint64(len(b))
-	switch {
-	case had >= n:
-		return b[:n], nil
-	case len(l.rows) > 0 && had >= l.first*rowSize:
-		return append(b[:l.first*rowSize], l.rows...), nil
-	}
-	return nil, errIndex // it was cut since it was opened
 }
 
 // Prove makes a proof that the log has an entry, as the newest checkpoint has it, in the format of C2SP tlog-proof: it carries the
