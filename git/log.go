@@ -77,6 +77,7 @@ func (s *Session) log(q LogQuery, yield func(Commit, error) bool) error {
 		return p.failure(err)
 	}
 	p.in.Close()
+	var last Commit
 	for {
 		c, err := readLog(p.out, s.repo.format, len(q.Decorate) > 0)
 		if errors.Is(err, io.EOF) {
@@ -90,9 +91,24 @@ func (s *Session) log(q LogQuery, yield func(Commit, error) bool) error {
 		if err != nil {
 			return p.failure(err)
 		}
-		if !yield(c, nil) {
+		c.share(&last)
+		if last = c; !yield(c, nil) {
 			p.kill()
 			return nil
+		}
+	}
+}
+
+// share holds names once that follow each other: a history of a million commits may have few writers.
+func (c *Commit) share(last *Commit) {
+	for _, x := range [...]struct{ mine, theirs *string }{
+		{&c.Author.Name, &last.Author.Name},
+		{&c.Author.Email, &last.Author.Email},
+		{&c.Committer.Name, &c.Author.Name},
+		{&c.Committer.Email, &c.Author.Email},
+	} {
+		if *x.mine == *x.theirs {
+			*x.mine = *x.theirs
 		}
 	}
 }

@@ -129,6 +129,7 @@ func (t *Thread) Take(e *Entry, ownerOf func(keyID string) (string, bool)) (Code
 	case h.Prev != t.ID:
 		return broken(LedgerOrder, "follows %s, but %s stands before it", h.Prev.Short(), t.ID.Short())
 	}
+	e.Header.Prev = t.ID // the same text, held once
 	for _, d := range h.Heads {
 		if d.Seq < t.Named[d.Ledger] {
 			return broken(LedgerHeads, "saw entry %d of %s, and had seen %d before", d.Seq, d.Ledger, t.Named[d.Ledger])

@@ -120,7 +120,7 @@ func (f *Facts) tellForks(want func(topic string) bool) {
 }
 
 // denied collects the denials of the other ways that ledgers went.
-func (f *Facts) denied(refs []entryRef, states []statement) {
+func (f *Facts) denied(refs []entryRef, states []*statement) {
 	for i, r := range refs {
 		e, d := r.entry(), states[i].decision
 		if !f.dropped[r.chain] && e.Err == nil && d != nil && e.Header.Ledger() == r.chain.Name {
@@ -138,7 +138,7 @@ func (f *Facts) deny(e *verdict.Entry, d *prov.Decision) {
 
 // resolve gathers which ways operators said that ledgers went, and finds the ways that count for nothing by it. Nobody decides
 // of a ledger in the ledger itself: who forked it could do so on either side.
-func (f *Facts) resolve(refs []entryRef, states []statement) {
+func (f *Facts) resolve(refs []entryRef, states []*statement) {
 	f.dropped, f.ways = map[*verdict.Chain]bool{}, nil
 	for i, r := range refs {
 		st := states[i].resolved

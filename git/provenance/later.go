@@ -12,7 +12,7 @@ import (
 
 // later tells of versions of the trust root that keys of the root name, as one that came into force or as one an admission was held to,
 // and that are not here: the root was taken back to an older one, and what it changed since, who was removed for one, is not known.
-func (f *Facts) later(s *git.Session, refs []entryRef, states []statement) error {
+func (f *Facts) later(s *git.Session, refs []entryRef, states []*statement) error {
 	type named struct {
 		version int // 0: it is not said
 		id, by  envelope.Digest

@@ -136,7 +136,7 @@ func (f *Facts) mightPrune(p *Pruning) bool {
 }
 
 // gatherPrunings takes in what ledgers of grants say was dropped.
-func (f *Facts) gatherPrunings(refs []entryRef, states []statement) {
+func (f *Facts) gatherPrunings(refs []entryRef, states []*statement) {
 	f.prunings = nil
 	for i, r := range refs {
 		if st := states[i].pruned; st != nil && r.entry().Err == nil && r.chain == f.Chains[r.chain.Name] && (r.chain.Broken == nil || r.i < r.chain.From) {

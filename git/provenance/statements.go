@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unique"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
@@ -84,6 +85,11 @@ type statement struct {
 	handoff   *handoff.Statement
 }
 
+// blank has what n entries state before they are read, or while they say nothing to us.
+func blank(n int) []*statement {
+	return slices.Repeat([]*statement{{}}, n)
+}
+
 // open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
 func open(e *verdict.Entry, repository envelope.Digest, data []byte, ring envelope.Keyring) (st statement) {
 	env, err := ledger.ParseBlob(data)
@@ -96,6 +102,9 @@ func open(e *verdict.Entry, repository envelope.Digest, data []byte, ring envelo
 		e.KeyID = ids[0]
 	}
 	st, e.Header, e.Err = openEnvelope(env, repository, ring)
+	for _, name := range []*string{&e.KeyID, (*string)(&e.Header.Repository), &e.Header.Topic, &e.Header.Writer} {
+		*name = unique.Make(*name).Value() // entries say the same ones over and over: they are held once
+	}
 	return st
 }
 
@@ -274,7 +283,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
 	}
 	f.Authority = capability.Fold(persons, nil, nil)
-	states := make([]statement, len(refs))
+	states := blank(len(refs))
 	for known := -1; known < len(f.Authority.Principals()); {
 		known = len(f.Authority.Principals())
 		for i, r := range refs {
@@ -283,7 +292,8 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 				continue
 			}
 			e.Err = nil
-			if states[i] = open(e, f.Root.ID, data[i], f.ring); e.ID != "" {
+			st := open(e, f.Root.ID, data[i], f.ring)
+			if states[i] = &st; e.ID != "" {
 				f.byID[e.ID] = e.Blob
 			}
 		}
@@ -313,7 +323,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 }
 
 // fold: grants after the break of a chain do not count; revocations on both sides of a fork do.
-func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []statement) *capability.Authority {
+func (f *Facts) fold(persons []capability.Principal, refs []entryRef, states []*statement) *capability.Authority {
 	var given []capability.Given
 	var ended []capability.Ended
 	for i, r := range refs {
@@ -394,7 +404,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		id   oid.ID
 		data []byte
 	}
-	states := make([]statement, len(refs))
+	states := blank(len(refs))
 	jobs := make(chan job, 256)
 	var wg sync.WaitGroup
 	for range max(1, runtime.GOMAXPROCS(0)) {
@@ -402,7 +412,9 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			for j := range jobs {
 				e := refs[j.i].entry()
 				e.Blob = j.id
-				states[j.i] = open(e, f.Root.ID, j.data, f.ring)
+				if st := open(e, f.Root.ID, j.data, f.ring); st != (statement{}) {
+					states[j.i] = &st
+				}
 			}
 		})
 	}
@@ -442,7 +454,7 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	f.tellPrunings()
 	for i, r := range refs {
 		if r.entry().Err == nil {
-			f.keepNamed(r, &states[i])
+			f.keepNamed(r, states[i])
 		}
 	}
 	for i, r := range refs[:here] {
