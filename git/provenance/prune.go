@@ -244,22 +244,24 @@ func (p *Plan) commit(c *verdict.Chain) error {
 	return err
 }
 
-// Prune states, as the hand, that entries are dropped, as f planned it: all or none. Nothing is dropped by that: see [Facts.Forget].
+// Prune states, as the hand, that entries are dropped, as f planned it: all or none. Nothing is dropped by that: see
+// [Facts.Forget]. That the hand may not is recorded, and returned as a *[DeniedError].
 func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*Plan) ([]ledger.Appended, error) {
 	if err := event.CheckReason(reason); err != nil {
 		return nil, err
 	}
 	var items []Item
+	refuse := func(d capability.Decision) error { return k.Deny(ctx, PurgeAction, "", git.Commit{}, d) }
 	for _, p := range plans {
 		if p.Again && !k.Hand.Principal.Operator {
-			return nil, fmt.Errorf("%w: only operators say again what others dropped", ErrDenied)
+			return nil, refuse(capability.Decision{Reason: "only operators say again what others dropped"})
 		}
 		q, err := purging(k.Hand.Signer.Public().ID(), p.Says.Before)
 		if err != nil {
 			return nil, err
 		}
 		if !k.Hand.Principal.Operator && f.onlyOperators(q.KeyID, p.Says.Of) {
-			return nil, fmt.Errorf("%w: only operators prune %s", ErrDenied, p.Says.Of)
+			return nil, refuse(capability.Decision{Reason: "only operators prune " + p.Says.Of})
 		}
 		q.At = k.Now()
 		var ask verdict.Asker = k.Authority
@@ -267,7 +269,7 @@ func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*P
 			ask = k.Asker
 		}
 		if d := ask.Decide(q); !d.Allowed {
-			return nil, fmt.Errorf("%w: %s up to %s: %s", ErrDenied, PurgeAction, p.Says.Before, d.Reason)
+			return nil, refuse(d)
 		}
 		says := p.Says
 		says.Reason = reason
