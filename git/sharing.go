@@ -83,9 +83,9 @@ func (s sharing) apply(path string) error {
 	return nil
 }
 
-// WriteState writes a file below [Repo.StateDir], whole or not at all, with the permissions that
+// WriteState writes a file below [Repo.StateDir], of these parts, whole or not at all, with the permissions that
 // Git would give one of its own.
-func (r *Repo) WriteState(name string, data []byte) error {
+func (r *Repo) WriteState(name string, data ...[]byte) error {
 	share := r.sharing()
 	file := filepath.Join(r.StateDir(), filepath.FromSlash(name))
 	dir := filepath.Dir(file)
@@ -103,7 +103,11 @@ func (r *Repo) WriteState(name string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	_, err = f.Write(data)
+	for _, part := range data {
+		if _, err = f.Write(part); err != nil {
+			break
+		}
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

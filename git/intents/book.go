@@ -57,6 +57,7 @@ type Book struct {
 	rings map[intent.ID]int // see circles
 	lines *os.File
 	whole map[intent.ID]*intent.Intent // that were read, or folded just now
+	kept  <-chan struct{}              // closed when the index is written; nil where none is on its way
 }
 
 // Open reads the book: what was remembered, and what ledgers gained since. A nil cache remembers nothing. The caller closes it.
@@ -91,8 +92,9 @@ func (b *Book) number() map[intent.ID]int {
 	return b.byID
 }
 
-// Close ends reading.
+// Close ends reading. What was read is remembered then.
 func (b *Book) Close() {
+	b.wait()
 	if b.lines != nil {
 		_ = b.lines.Close()
 		b.lines = nil

@@ -82,10 +82,12 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 		return
 	}
 	var lines bytes.Buffer
-	at := map[intent.ID]place{}
+	at := map[int]place{} // by row
 	for i := range b.rows.len() {
-		id := b.rows.id(i)
-		s, ok := fresh[id]
+		if !all && !b.rows.changed(i) {
+			continue
+		}
+		s, ok := fresh[b.rows.id(i)]
 		if !ok {
 			continue
 		}
@@ -94,7 +96,7 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 			return
 		}
 		sum := sha256.Sum256(text)
-		at[id] = place{int64(lines.Len()), len(text), hex.EncodeToString(sum[:16])}
+		at[i] = place{int64(lines.Len()), len(text), hex.EncodeToString(sum[:16])}
 		lines.Write(text)
 		lines.WriteByte('\n')
 	}
@@ -105,11 +107,7 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 	if all {
 		b.head.Garbage = 0
 	}
-	for i := range b.rows.len() {
-		p, ok := at[b.rows.id(i)]
-		if !ok {
-			continue
-		}
+	for i, p := range at {
 		r := *b.rows.at(i)
 		if !all {
 			b.head.Garbage += int64(r.at.len)
@@ -124,11 +122,25 @@ func (b *Book) keep(fresh map[intent.ID]*intent.Intent, all bool) {
 		return
 	}
 	var out bytes.Buffer
-	out.Grow(len(first) + 512*b.rows.len())
+	out.Grow(len(first) + 1 + b.rows.size())
 	out.Write(first)
 	out.WriteByte('\n')
 	b.rows.encode(&out)
-	b.cache.Keep(indexName, indexTitle, out.Bytes())
+	b.wait()
+	kept := make(chan struct{})
+	b.kept = kept
+	go func() { // while what is asked for goes on
+		defer close(kept)
+		b.cache.Keep(indexName, indexTitle, out.Bytes())
+	}()
+}
+
+// wait returns when what was to be written down is.
+func (b *Book) wait() {
+	if b.kept != nil {
+		<-b.kept
+		b.kept = nil
+	}
 }
 
 // file is the path of the lines.

@@ -9,6 +9,9 @@ import (
 // fold folds the intents anew of which something came, or is judged otherwise now, and remembers all.
 func (g *gathering) fold(ctx context.Context, granted, seen bool) error {
 	for i := range g.rows.len() {
+		if !granted && !seen {
+			break
+		}
 		if b := g.rows.brief(i); granted && b.judged() || seen && b.unseen() {
 			if _, err := g.of(b.ID); err != nil {
 				return err
@@ -50,10 +53,12 @@ func (g *gathering) fold(ctx context.Context, granted, seen bool) error {
 			g.rows.put(i, r)
 		} else {
 			g.rows.add(r)
+			g.at[id] = g.rows.len() - 1
 		}
 	}
-	g.rows.sort()
-	g.byID = nil
+	if g.rows.sort() {
+		g.byID = nil
+	}
 	all := g.anew
 	if !all && 2*g.head.Garbage > g.size()+1<<20 { // more than half of the file is nobody's
 		for i := range g.rows.len() {

@@ -218,8 +218,25 @@ func (s *shelf) put(i int, r Row) { s.lines[i], s.rows[i] = "", &r }
 
 func (s *shelf) add(r Row) { s.lines, s.rows = append(s.lines, ""), append(s.rows, &r) }
 
-// sort puts what was opened first before others.
-func (s *shelf) sort() {
+// changed reports whether a row is no more what the index has.
+func (s *shelf) changed(i int) bool { return s.lines[i] == "" }
+
+// sort puts what was opened first before others, and reports whether any row has another number now. What came out of the index is in
+// order: only what was put or added since is looked at, and what stands beside it.
+func (s *shelf) sort() bool {
+	ordered := func(i, j int) bool {
+		a, b := s.brief(i), s.brief(j)
+		return cmp.Or(cmp.Compare(a.opened, b.opened), cmp.Compare(a.ID, b.ID)) < 0
+	}
+	sorted := true
+	for i := range s.lines {
+		if s.changed(i) {
+			sorted = sorted && (i == 0 || ordered(i-1, i)) && (i+1 == s.len() || ordered(i, i+1))
+		}
+	}
+	if sorted {
+		return false
+	}
 	type item struct {
 		opened string
 		id     intent.ID
@@ -231,14 +248,22 @@ func (s *shelf) sort() {
 		b := s.brief(i)
 		list[i] = item{b.opened, b.ID, s.lines[i], s.rows[i]}
 	}
-	order := func(a, b item) int { return cmp.Or(cmp.Compare(a.opened, b.opened), cmp.Compare(a.id, b.id)) }
-	if slices.IsSortedFunc(list, order) {
-		return
-	}
-	slices.SortFunc(list, order)
+	slices.SortFunc(list, func(a, b item) int { return cmp.Or(cmp.Compare(a.opened, b.opened), cmp.Compare(a.id, b.id)) })
 	for i := range list {
 		s.lines[i], s.rows[i] = list[i].line, list[i].row
 	}
+	return true
+}
+
+// size is about how many bytes encode writes.
+func (s *shelf) size() int {
+	n := 0
+	for i, line := range s.lines {
+		if n += len(line) + 1; s.changed(i) {
+			n += 512
+		}
+	}
+	return n
 }
 
 // encode writes all rows.

@@ -173,10 +173,12 @@ func (c *Cache) file(sp Span, ref string, o Options) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-func (c *Cache) mac(name string, b []byte) []byte {
+func (c *Cache) mac(name string, parts ...[]byte) []byte {
 	m := hmac.New(sha256.New, c.key)
 	_, _ = io.WriteString(m, cacheVersion+"\n"+name+"\n")
-	m.Write(b)
+	for _, b := range parts {
+		m.Write(b)
+	}
 	return m.Sum(nil)
 }
 
@@ -202,8 +204,12 @@ func (c *Cache) read(name string) []byte {
 }
 
 // write is a memory only: what can't be written is looked up again.
-func (c *Cache) write(name string, body []byte) {
-	if len(body) > maxSnapshot || c.repo.WriteState("cache/"+name, append(c.mac(name, body), body...)) != nil {
+func (c *Cache) write(name string, parts ...[]byte) {
+	size := 0
+	for _, b := range parts {
+		size += len(b)
+	}
+	if size > maxSnapshot || c.repo.WriteState("cache/"+name, slices.Insert(parts, 0, c.mac(name, parts...))...) != nil {
 		return
 	}
 	entries, err := os.ReadDir(c.dir)
@@ -412,7 +418,7 @@ func (c *Cache) Sum(prefix string) string {
 // Keep remembers facts under a name, for one question.
 func (c *Cache) Keep(name, question string, body []byte) {
 	if c != nil {
-		c.write(name, slices.Concat([]byte(question), []byte{0}, body))
+		c.write(name, append([]byte(question), 0), body)
 	}
 }
 
