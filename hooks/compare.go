@@ -45,12 +45,15 @@ func untoldAt(r *journal.Receipts, f journal.File, at int64) change {
 
 // compare finds what changed in the work tree since the first line of the journal without a call that tells of it, and is not on record yet.
 func (b *bench) compare(ctx context.Context) ([]change, error) {
-	r, err := b.journal().Receipts(b.in.Now())
-	if err != nil || r.Since == 0 {
-		return nil, err
+	if !b.journal().Any() {
+		return nil, nil
 	}
 	st, err := b.s.Repo().Status(ctx)
 	if err != nil {
+		return nil, err
+	}
+	r, err := b.journal().Receipts(b.in.Now()) // after that: what another stop has found meanwhile is on record
+	if err != nil || r.Since == 0 {
 		return nil, err
 	}
 	paths := slices.Clone(st.Untracked)
@@ -66,7 +69,7 @@ func (b *bench) compare(ctx context.Context) ([]change, error) {
 			continue // a repository within
 		}
 		at := b.since(p)
-		if told(&r, at) {
+		if told(&r, at) || at > b.t.Stop.until() {
 			continue
 		}
 		if f, _ := fileAt(work, p); !r.Left(f) && !r.Said(f) {

@@ -387,8 +387,13 @@ func (b *bench) stop(ctx context.Context) error {
 	if b.s == nil {
 		return nil
 	}
-	if err := b.note(journal.Line{State: journal.Over, Events: b.ended()}); err != nil {
-		return err
+	if !b.t.Stop.rest() {
+		if err := b.note(journal.Line{State: journal.Over, Events: b.ended()}); err != nil {
+			return err
+		}
+		if b.later() {
+			return nil
+		}
 	}
 	if b.workTree() != "" {
 		found, err := b.compare(ctx)

@@ -31,6 +31,7 @@ type Tooling struct {
 	Bin   string // where our programs stand
 	// Above names the processes that we were started by, the nearest first, by what no others ever are called. nil, or none: they are not known.
 	Above func() []string
+	Stop  Afterwards // and the end of a session
 }
 
 // bench is one moment of an agent's in one repository.

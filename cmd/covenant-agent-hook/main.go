@@ -27,20 +27,28 @@ import (
 // patience bounds what is done at a moment: agents wait for hooks, some for ten seconds, and go on.
 const patience = 8 * time.Second
 
+// restPatience bounds what nobody waits for.
+const restPatience = 5 * time.Minute
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "version" {
 		fmt.Println("covenant-agent-hook")
 		return
 	}
-	if len(os.Args) != 3 || !agent.Known(os.Args[1]) || !agent.IsMoment(os.Args[2]) {
+	answered, rest := restOf(os.Args)
+	if len(os.Args) != 3 && !rest || !agent.Known(os.Args[1]) || !agent.IsMoment(os.Args[2]) {
 		fmt.Fprintln(os.Stderr, "usage: covenant-agent-hook AGENT EVENT\nAgents start it; people type: covenant hooks status")
 		os.Exit(2)
 	}
 	debug.SetGCPercent(800) // a moment is shorter than it takes to collect what it leaves
 	debug.SetMemoryLimit(512 << 20)
 	name, moment := os.Args[1], agent.Moment(os.Args[2])
-	late := time.AfterFunc(patience+time.Second, func() { finish(agent.Refuse(name, moment, "covenant: no answer in time")) })
-	out := run(name, moment)
+	limit := patience
+	if rest {
+		limit = restPatience
+	}
+	late := time.AfterFunc(limit+time.Second, func() { finish(agent.Refuse(name, moment, "covenant: no answer in time")) })
+	out := run(name, moment, limit, answered)
 	late.Stop()
 	finish(out)
 }
@@ -51,7 +59,7 @@ func finish(out agent.Output) {
 	os.Exit(out.Code)
 }
 
-func run(name string, moment agent.Moment) (out agent.Output) {
+func run(name string, moment agent.Moment, limit time.Duration, answered time.Time) (out agent.Output) {
 	defer func() { // whatever it is, a tool does not run for it
 		if r := recover(); r != nil {
 			out = agent.Refuse(name, moment, fmt.Sprintf("covenant: no answer: %.200v", r))
@@ -79,14 +87,17 @@ func run(name string, moment agent.Moment) (out agent.Output) {
 	if err != nil {
 		exe = "" // then there is no gate, and where plugins are pinned everything is denied
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	in.Gate = func(r *git.Repo, root *provenance.Root, a *capability.Authority) verdict.Asker {
 		g := gate.Here(exe, in.ConfigDir, r.Config().Get, os.LookupEnv).For(root.Policy)
 		g.Timeout = patience / 2
 		return &gate.Asker{Authority: a, Gate: g, Context: ctx}
 	}
-	t := hooks.Tooling{Shell: analyse, Bin: filepath.Dir(exe), Above: above}
+	t := hooks.Tooling{Shell: analyse, Bin: filepath.Dir(exe), Above: above, Stop: hooks.Afterwards{Answered: answered}}
+	if answered.IsZero() && exe != "" {
+		t.Stop.Go = func(at time.Time) error { return afterwards(exe, name, moment, payload, at) }
+	}
 	t.Home, _ = os.UserHomeDir()
 	r, err := hooks.RunAgent(ctx, in, t, e)
 	if err != nil {

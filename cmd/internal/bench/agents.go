@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +30,25 @@ func (r *repo) event(name, event string, fields map[string]any, want string) err
 		err = fmt.Errorf("%s answered %q, without %q", event, out, want)
 	}
 	return err
+}
+
+// sealed returns what waits until a ledger of the log has moved: a stop in a large work tree goes on when it is answered.
+func (r *repo) sealed() (func() error, error) {
+	env := append(slices.Clone(r.env), "GIT_TRACE2_EVENT=0") // it is no child of what is measured
+	look := func() (string, error) {
+		return r.b.out(r.dir, env, "git", "for-each-ref", "--format=%(objectname)", "refs/covenant/ledger/audit")
+	}
+	was, err := look()
+	return func() error {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+			if now, err := look(); err != nil || now != was {
+				return err
+			}
+			if time.Now().After(end) {
+				return errors.New("a stop was not sealed")
+			}
+		}
+	}, err
 }
 
 // agents measures the moments of an agent's tool in a work tree of so many files, with a log of so many entries.
@@ -78,9 +99,13 @@ func (b *bench) agents(files, entries int) error {
 	}
 	for _, m := range moments {
 		var took []time.Duration
-		for range 15 {
+		once := func() error {
+			done := func() error { return nil }
 			if m.sealed { // there is something to seal each time
 				if err := edited(); err != nil {
+					return err
+				}
+				if done, err = r.sealed(); err != nil {
 					return err
 				}
 			}
@@ -89,15 +114,21 @@ func (b *bench) agents(files, entries int) error {
 				return err
 			}
 			took = append(took, time.Since(start))
+			return done()
 		}
-		kids, err := r.children(m.say)
+		for range 15 {
+			if err := once(); err != nil {
+				return err
+			}
+		}
+		kids, err := r.children(once)
 		if err != nil {
 			return err
 		}
 		what, note := fmt.Sprintf("agent: %s, %d files, %d entries", m.what, files, entries), fmt.Sprintf(" (%d git children)", kids)
 		if m.bar == 0 {
-			row(what, ms(median(took))+note, "-", true)
-		} else if err := b.held(what, median(took[1:]), note, m.bar); err != nil {
+			row(what, ms(median(took[:15]))+note, "-", true)
+		} else if err := b.held(what, median(took[1:15]), note, m.bar); err != nil {
 			return err
 		}
 	}

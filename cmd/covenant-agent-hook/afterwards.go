@@ -1,0 +1,43 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/open-covenant/covenant-git/hooks/agent"
+)
+
+// maxPiped is how long a payload may be that waits in a pipe until the other process reads it.
+const maxPiped = 4 << 10
+
+// afterwards has the rest of a stop done by another process, which outlives this one and whatever started it, and writes to nobody.
+func afterwards(exe, name string, moment agent.Moment, payload []byte, answered time.Time) error {
+	if len(payload) > maxPiped {
+		return errors.New("it would have to be waited for")
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close()
+	cmd := exec.Command(exe, name, string(moment), strconv.FormatInt(answered.UnixMilli(), 10)) //nolint:gosec // ourselves
+	cmd.Stdin, cmd.SysProcAttr = r, apart()
+	if _, err := bytes.NewReader(payload).WriteTo(w); err != nil {
+		return err
+	}
+	return cmd.Start()
+}
+
+// restOf reads when a stop was answered whose rest is to be done, from the arguments that afterwards gives.
+func restOf(args []string) (answered time.Time, ok bool) {
+	if len(args) != 4 || agent.Moment(args[2]) != agent.Stop && agent.Moment(args[2]) != agent.SessionEnd {
+		return time.Time{}, false
+	}
+	n, err := strconv.ParseInt(args[3], 10, 64)
+	return time.UnixMilli(n), err == nil && n > 0
+}
