@@ -20,14 +20,12 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
 	"github.com/open-covenant/covenant-git/envelope/identity"
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// Types of the statement.
-const (
-	StatementType = "https://in-toto.io/Statement/v1"
-	PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
-)
+// PredicateType is that of the statement.
+const PredicateType = "https://in-toto.io/attestation/test-result/v0.1"
 
 // Topic is the topic of the ledgers that carry evidence: that of seals.
 const Topic = "provenance"
@@ -80,16 +78,10 @@ var formats = []string{"cargo", "go-test-json", "junit", "pytest", "tap"}
 
 // Statement is an in-toto Statement v1 about one tree.
 type Statement struct {
-	Type          string    `json:"_type"`
-	Predicate     Predicate `json:"predicate"`
-	PredicateType string    `json:"predicateType"`
-	Subject       []Subject `json:"subject"`
-}
-
-// Subject is an in-toto ResourceDescriptor: the tree.
-type Subject struct {
-	Digest map[string]string `json:"digest"`
-	Name   string            `json:"name"`
+	Type          string           `json:"_type"`
+	Predicate     Predicate        `json:"predicate"`
+	PredicateType string           `json:"predicateType"`
+	Subject       []intoto.Subject `json:"subject"`
 }
 
 // Predicate is in-toto's test-result, with entry and run beside its own fields.
@@ -172,7 +164,7 @@ type Tool struct {
 
 // New returns a statement about a tree.
 func New(tree oid.ID, p Predicate) *Statement {
-	return &Statement{Type: StatementType, PredicateType: PredicateType, Predicate: p, Subject: []Subject{{Name: "tree", Digest: map[string]string{"gitTree": tree.String()}}}}
+	return &Statement{Type: intoto.StatementType, PredicateType: PredicateType, Predicate: p, Subject: []intoto.Subject{intoto.Of("tree", intoto.Tree, tree)}}
 }
 
 // Tree returns the tree it is about, zero when it is malformed.
@@ -180,11 +172,7 @@ func (s *Statement) Tree() oid.ID {
 	if len(s.Subject) != 1 {
 		return oid.ID{}
 	}
-	id, err := oid.Parse(s.Subject[0].Digest["gitTree"])
-	if err != nil {
-		return oid.ID{}
-	}
-	return id
+	return intoto.Object(s.Subject, 0, intoto.Tree)
 }
 
 // Outcome returns the result that follows from the rest: FAILED with another status than zero; WARNED where it is zero, and the
@@ -219,14 +207,7 @@ func Parse(o *envelope.Opened) (*Statement, error) {
 	if json.Unmarshal(o.Payload, &v) == nil && v.Predicate.Run.Version > 1 {
 		return nil, fmt.Errorf("%w: evidence of version %d; this program reads 1", envelope.ErrNewer, v.Predicate.Run.Version)
 	}
-	var s Statement
-	if err := canonical.Unmarshal(o.Payload, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := s.validate(); err != nil {
-		return nil, err
-	}
-	return &s, nil
+	return intoto.Read(o, ErrInvalid, (*Statement).validate)
 }
 
 func bad(format string, a ...any) error {
@@ -234,7 +215,7 @@ func bad(format string, a ...any) error {
 }
 
 func (s *Statement) validate() error {
-	if s.Type != StatementType || s.PredicateType != PredicateType {
+	if s.Type != intoto.StatementType || s.PredicateType != PredicateType {
 		return bad("type %.100q of %.100q", s.PredicateType, s.Type)
 	}
 	if len(s.Subject) != 1 || s.Subject[0].Name != "tree" || len(s.Subject[0].Digest) != 1 || s.Tree().IsZero() {

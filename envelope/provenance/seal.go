@@ -5,7 +5,6 @@ package provenance
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,14 +13,14 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
 // Types of the statements.
 const (
-	StatementType = "https://in-toto.io/Statement/v1"
-	SealType      = "https://github.com/open-covenant/covenant-git/seal/v1" // predicateType of a seal that names nothing: see [BoundType]
-	Decided       = "gate.decided/v1"                                       // ledger statement type of a decision
+	SealType = "https://github.com/open-covenant/covenant-git/seal/v1" // predicateType of a seal that names nothing: see [BoundType]
+	Decided  = "gate.decided/v1"                                       // ledger statement type of a decision
 )
 
 // Topic is the topic of the ledgers that carry seals and decisions.
@@ -32,16 +31,10 @@ var ErrInvalid = errors.New("not a valid seal")
 
 // Seal is an in-toto Statement v1 whose subjects are a commit and its tree.
 type Seal struct {
-	Type          string    `json:"_type"`
-	Predicate     Predicate `json:"predicate"`
-	PredicateType string    `json:"predicateType"`
-	Subject       []Subject `json:"subject"`
-}
-
-// Subject is an in-toto ResourceDescriptor with one digest: gitCommit or gitTree.
-type Subject struct {
-	Digest map[string]string `json:"digest"`
-	Name   string            `json:"name"`
+	Type          string           `json:"_type"`
+	Predicate     Predicate        `json:"predicate"`
+	PredicateType string           `json:"predicateType"`
+	Subject       []intoto.Subject `json:"subject"`
 }
 
 // Mode says when a seal was made.
@@ -134,31 +127,14 @@ func NewSeal(commit, tree oid.ID, p Predicate) *Seal {
 	if p.Names() {
 		typ = BoundType
 	}
-	return &Seal{
-		Type: StatementType, PredicateType: typ, Predicate: p,
-		Subject: []Subject{
-			{Name: "commit", Digest: map[string]string{"gitCommit": commit.String()}},
-			{Name: "tree", Digest: map[string]string{"gitTree": tree.String()}},
-		},
-	}
+	return &Seal{Type: intoto.StatementType, PredicateType: typ, Predicate: p, Subject: intoto.Change(commit, tree)}
 }
 
 // Commit returns the commit the seal is about, zero when it is malformed.
-func (s *Seal) Commit() oid.ID { return s.subject(0, "gitCommit") }
+func (s *Seal) Commit() oid.ID { return intoto.Object(s.Subject, 0, intoto.Commit) }
 
 // Tree returns the commit's tree.
-func (s *Seal) Tree() oid.ID { return s.subject(1, "gitTree") }
-
-func (s *Seal) subject(i int, key string) oid.ID {
-	if i >= len(s.Subject) {
-		return oid.ID{}
-	}
-	id, err := oid.Parse(s.Subject[i].Digest[key])
-	if err != nil {
-		return oid.ID{}
-	}
-	return id
-}
+func (s *Seal) Tree() oid.ID { return intoto.Object(s.Subject, 1, intoto.Tree) }
 
 // Encode writes the seal as canonical JSON.
 func (s *Seal) Encode() ([]byte, error) {
@@ -168,32 +144,9 @@ func (s *Seal) Encode() ([]byte, error) {
 	return canonical.Marshal(s)
 }
 
-// PredicateType says what an opened in-toto statement is about, "" where it does not say.
-func PredicateType(o *envelope.Opened) string {
-	var p struct {
-		PredicateType string `json:"predicateType"`
-	}
-	if json.Unmarshal(o.Payload, &p) != nil {
-		return ""
-	}
-	return p.PredicateType
-}
-
 // Parse reads an opened seal.
 func Parse(o *envelope.Opened) (*Seal, error) {
-	if typ := PredicateType(o); typ != SealType && typ != BoundType {
-		if err := envelope.VersionError(typ, SealType); errors.Is(err, envelope.ErrNewer) {
-			return nil, err
-		}
-	}
-	var s Seal
-	if err := canonical.Unmarshal(o.Payload, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := s.validate(); err != nil {
-		return nil, err
-	}
-	return &s, nil
+	return intoto.Read(o, ErrInvalid, (*Seal).validate, SealType, BoundType)
 }
 
 func (s *Seal) validate() error {
@@ -201,7 +154,7 @@ func (s *Seal) validate() error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
 	}
 	switch names := s.Predicate.Names(); {
-	case s.Type != StatementType || s.PredicateType != SealType && s.PredicateType != BoundType:
+	case s.Type != intoto.StatementType || s.PredicateType != SealType && s.PredicateType != BoundType:
 		return bad("type %q of %q", s.PredicateType, s.Type)
 	case names != (s.PredicateType == BoundType):
 		return bad("type %q, and what it names is of the other", s.PredicateType)

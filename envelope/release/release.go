@@ -19,6 +19,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -40,10 +41,10 @@ const (
 
 // Statement is an attestation.
 type Statement struct {
-	Type          string               `json:"_type"`
-	Predicate     Predicate            `json:"predicate"`
-	PredicateType string               `json:"predicateType"`
-	Subject       []provenance.Subject `json:"subject"`
+	Type          string           `json:"_type"`
+	Predicate     Predicate        `json:"predicate"`
+	PredicateType string           `json:"predicateType"`
+	Subject       []intoto.Subject `json:"subject"`
 }
 
 // Predicate is what it says.
@@ -95,16 +96,16 @@ func Names(ids []oid.ID) string {
 
 // New returns an attestation, with the subjects that its predicate calls for.
 func New(p Predicate) *Statement {
-	return &Statement{Type: provenance.StatementType, PredicateType: Type, Predicate: p, Subject: subjects(&p)}
+	return &Statement{Type: intoto.StatementType, PredicateType: Type, Predicate: p, Subject: subjects(&p)}
 }
 
-func subjects(p *Predicate) []provenance.Subject {
-	out := []provenance.Subject{{Name: "commit", Digest: map[string]string{"gitCommit": p.Commit.String()}}}
+func subjects(p *Predicate) []intoto.Subject {
+	out := []intoto.Subject{intoto.Of("commit", intoto.Commit, p.Commit)}
 	if !p.Tag.IsZero() {
-		out = append(out, provenance.Subject{Name: p.TagName, Digest: map[string]string{"gitTag": p.Tag.String()}})
+		out = append(out, intoto.Of(p.TagName, intoto.Tag, p.Tag))
 	}
 	for _, a := range p.Artifacts {
-		out = append(out, provenance.Subject{Name: a.Name, Digest: map[string]string{"sha256": a.SHA256}})
+		out = append(out, intoto.Subject{Name: a.Name, Digest: map[string]string{"sha256": a.SHA256}})
 	}
 	return out
 }
@@ -119,19 +120,7 @@ func (s *Statement) Encode() ([]byte, error) {
 
 // Parse reads an opened attestation. Of a newer version the error wraps [envelope.ErrNewer].
 func Parse(o *envelope.Opened) (*Statement, error) {
-	if typ := provenance.PredicateType(o); typ != Type {
-		if err := envelope.VersionError(typ, Type); errors.Is(err, envelope.ErrNewer) {
-			return nil, err
-		}
-	}
-	var s Statement
-	if err := canonical.Unmarshal(o.Payload, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := s.Validate(); err != nil {
-		return nil, err
-	}
-	return &s, nil
+	return intoto.Read(o, ErrInvalid, (*Statement).Validate, Type)
 }
 
 // Validate reports what is wrong with an attestation but its header, the first thing first. The error wraps ErrInvalid.
@@ -141,7 +130,7 @@ func (s *Statement) Validate() error {
 	}
 	p := &s.Predicate
 	switch {
-	case s.Type != provenance.StatementType || s.PredicateType != Type:
+	case s.Type != intoto.StatementType || s.PredicateType != Type:
 		return bad("type %.100q of %.100q", s.PredicateType, s.Type)
 	case p.Commit.IsZero():
 		return bad("commit")
@@ -178,7 +167,7 @@ func (s *Statement) Validate() error {
 		}
 	}
 	want := subjects(p)
-	if !slices.EqualFunc(s.Subject, want, func(a, b provenance.Subject) bool {
+	if !slices.EqualFunc(s.Subject, want, func(a, b intoto.Subject) bool {
 		return a.Name == b.Name && len(a.Digest) == 1 && len(b.Digest) == 1 && digest(a) == digest(b)
 	}) {
 		return bad("its subjects are not what it says")
@@ -186,7 +175,7 @@ func (s *Statement) Validate() error {
 	return nil
 }
 
-func digest(s provenance.Subject) string {
+func digest(s intoto.Subject) string {
 	for k, v := range s.Digest {
 		return k + ":" + v
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/canonical"
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/treepath"
@@ -59,10 +60,10 @@ const (
 
 // Statement is a review.
 type Statement struct {
-	Type          string               `json:"_type"`
-	Predicate     Predicate            `json:"predicate"`
-	PredicateType string               `json:"predicateType"`
-	Subject       []provenance.Subject `json:"subject"`
+	Type          string           `json:"_type"`
+	Predicate     Predicate        `json:"predicate"`
+	PredicateType string           `json:"predicateType"`
+	Subject       []intoto.Subject `json:"subject"`
 }
 
 // Predicate is what it says.
@@ -103,31 +104,14 @@ type Forge struct {
 
 // New returns a review of the change that leads to a commit and its tree.
 func New(commit, tree oid.ID, p Predicate) *Statement {
-	return &Statement{
-		Type: provenance.StatementType, PredicateType: Type, Predicate: p,
-		Subject: []provenance.Subject{
-			{Name: "commit", Digest: map[string]string{"gitCommit": commit.String()}},
-			{Name: "tree", Digest: map[string]string{"gitTree": tree.String()}},
-		},
-	}
+	return &Statement{Type: intoto.StatementType, PredicateType: Type, Predicate: p, Subject: intoto.Change(commit, tree)}
 }
 
 // Commit returns the commit that was reviewed, zero when the statement is malformed.
-func (s *Statement) Commit() oid.ID { return s.subject(0, "gitCommit") }
+func (s *Statement) Commit() oid.ID { return intoto.Object(s.Subject, 0, intoto.Commit) }
 
 // Tree returns its tree.
-func (s *Statement) Tree() oid.ID { return s.subject(1, "gitTree") }
-
-func (s *Statement) subject(i int, key string) oid.ID {
-	if i >= len(s.Subject) {
-		return oid.ID{}
-	}
-	id, err := oid.Parse(s.Subject[i].Digest[key])
-	if err != nil {
-		return oid.ID{}
-	}
-	return id
-}
+func (s *Statement) Tree() oid.ID { return intoto.Object(s.Subject, 1, intoto.Tree) }
 
 // Encode writes the review as canonical JSON.
 func (s *Statement) Encode() ([]byte, error) {
@@ -139,19 +123,7 @@ func (s *Statement) Encode() ([]byte, error) {
 
 // Parse reads an opened review. Of a newer version the error wraps [envelope.ErrNewer].
 func Parse(o *envelope.Opened) (*Statement, error) {
-	if typ := provenance.PredicateType(o); typ != Type {
-		if err := envelope.VersionError(typ, Type); errors.Is(err, envelope.ErrNewer) {
-			return nil, err
-		}
-	}
-	var s Statement
-	if err := canonical.Unmarshal(o.Payload, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	if err := s.Validate(); err != nil {
-		return nil, err
-	}
-	return &s, nil
+	return intoto.Read(o, ErrInvalid, (*Statement).Validate, Type)
 }
 
 // Validate reports what is wrong with a review but its header, the first thing first. The error wraps ErrInvalid.
@@ -159,7 +131,7 @@ func (s *Statement) Validate() error {
 	bad := func(format string, a ...any) error {
 		return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, a...))
 	}
-	if s.Type != provenance.StatementType || s.PredicateType != Type {
+	if s.Type != intoto.StatementType || s.PredicateType != Type {
 		return bad("type %.100q of %.100q", s.PredicateType, s.Type)
 	}
 	if len(s.Subject) != 2 || len(s.Subject[0].Digest) != 1 || len(s.Subject[1].Digest) != 1 ||

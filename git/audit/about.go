@@ -6,6 +6,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/evidence"
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/release"
 	"github.com/open-covenant/covenant-git/envelope/review"
@@ -13,7 +14,7 @@ import (
 
 // about takes in what a statement says of Git objects.
 func (r *Record) about(o *envelope.Opened) error {
-	switch prov.PredicateType(o) {
+	switch intoto.PredicateType(o) {
 	case evidence.PredicateType:
 		return r.proven(o)
 	case review.Type:

@@ -19,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/event"
 	"github.com/open-covenant/covenant-git/envelope/evidence"
 	"github.com/open-covenant/covenant-git/envelope/handoff"
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/release"
 	"github.com/open-covenant/covenant-git/envelope/review"
@@ -236,7 +237,7 @@ func stated(o *envelope.Opened, repository envelope.Digest) (st statement, h env
 
 // about decodes a statement about Git objects.
 func about(o *envelope.Opened) (st statement, h envelope.Header, err error) {
-	switch prov.PredicateType(o) {
+	switch intoto.PredicateType(o) {
 	case evidence.PredicateType:
 		if st.evidence, err = evidence.Parse(o); err == nil {
 			h = st.evidence.Predicate.Entry

@@ -1,19 +1,17 @@
 package pluginwire
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/open-covenant/covenant-git/runtime/children"
 )
 
 // memoryPath is the first descriptor after the standard three, in the child.
@@ -94,7 +92,7 @@ var family struct {
 func Adopt() error {
 	family.Lock()
 	defer family.Unlock()
-	err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	err := children.Adopt(true)
 	family.adopting = err == nil
 	return err
 }
@@ -128,7 +126,7 @@ func sweep() {
 			return // there are none at all
 		}
 		found := false
-		for _, pid := range children() {
+		for _, pid := range children.List() {
 			if family.known[pid] {
 				continue
 			}
@@ -136,37 +134,10 @@ func sweep() {
 			if at, err := unix.Getpgid(pid); err == nil && at == pid {
 				_ = unix.Kill(-pid, unix.SIGKILL)
 			}
-			_ = unix.Kill(pid, unix.SIGKILL)
-			for wait := range 100 {
-				if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got == pid || err != nil && !errors.Is(err, unix.EINTR) {
-					break
-				}
-				time.Sleep(time.Duration(wait) * 100 * time.Microsecond)
-			}
+			children.Kill(pid)
 		}
 		if !found {
 			return
 		}
 	}
-}
-
-// children lists the children of all our threads.
-func children() []int {
-	lists, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		return nil
-	}
-	var pids []int
-	for _, l := range lists {
-		b, err := os.ReadFile(l)
-		if err != nil {
-			continue
-		}
-		for _, f := range bytes.Fields(b) {
-			if pid, err := strconv.Atoi(string(f)); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
 }

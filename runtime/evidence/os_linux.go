@@ -1,15 +1,12 @@
 package evidence
 
 import (
-	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
-	"strconv"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/open-covenant/covenant-git/runtime/children"
 )
 
 // attributes: a session of its own, so that it has no terminal and its group is its own; and the kernel kills it when the
@@ -26,10 +23,10 @@ type adopter struct {
 
 func adopt() adopter {
 	a := adopter{known: map[int]bool{}}
-	for _, pid := range children() {
+	for _, pid := range children.List() {
 		a.known[pid] = true
 	}
-	a.on = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == nil
+	a.on = children.Adopt(true) == nil
 	return a
 }
 
@@ -39,11 +36,11 @@ func (a adopter) end() bool {
 	if !a.on {
 		return false
 	}
-	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
+	defer func() { _ = children.Adopt(false) }()
 	left := false
 	for range 1000 {
 		found := false
-		for _, pid := range children() {
+		for _, pid := range children.List() {
 			if a.known[pid] {
 				continue
 			}
@@ -52,38 +49,11 @@ func (a adopter) end() bool {
 				continue // it had ended by itself
 			}
 			left = true
-			_ = unix.Kill(pid, unix.SIGKILL)
-			for wait := range 100 {
-				if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got == pid || err != nil && !errors.Is(err, unix.EINTR) {
-					break
-				}
-				time.Sleep(time.Duration(wait) * 100 * time.Microsecond)
-			}
+			children.Kill(pid)
 		}
 		if !found {
 			break
 		}
 	}
 	return left
-}
-
-// children lists the children of all our threads.
-func children() []int {
-	lists, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil {
-		return nil
-	}
-	var pids []int
-	for _, l := range lists {
-		b, err := os.ReadFile(l)
-		if err != nil {
-			continue
-		}
-		for _, f := range bytes.Fields(b) {
-			if pid, err := strconv.Atoi(string(f)); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
 }

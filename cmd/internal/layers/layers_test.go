@@ -27,9 +27,9 @@ var floors = []struct {
 	name     string
 	packages []string
 }{
-	{"0 values", []string{"git/oid", "git/pattern", "git/trailer", "git/treepath", "envelope/canonical", "envelope/redaction", "plugins/pluginapi", "runtime/budget"}},
+	{"0 values", []string{"git/oid", "git/pattern", "git/trailer", "git/treepath", "envelope/canonical", "envelope/redaction", "plugins/pluginapi", "runtime/budget", "runtime/children"}},
 	{"1 walls", []string{"git", "envelope", "plugins/pluginwire", "runtime/sandbox"}},
-	{"1 walls, upper half", []string{"git/gittest", "envelope/identity", "envelope/vectors"}},
+	{"1 walls, upper half", []string{"git/gittest", "envelope/identity", "envelope/intoto", "envelope/vectors"}},
 	{"1 walls, registered by programs that want them", []string{"git/gogit", "envelope/identity/openpgp"}},
 	{"2a documents and places", []string{
 		"envelope/statement", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/evidence",
@@ -91,7 +91,7 @@ var doors = map[string][]string{
 
 // plain packages import nothing but the standard library and this module.
 var plain = []string{
-	"git/oid", "git/trailer", "git/treepath", "plugins/pluginapi", "envelope", "envelope/redaction", "envelope/seedlog", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/handoff", "envelope/verdict",
+	"git/oid", "git/trailer", "git/treepath", "plugins/pluginapi", "envelope", "envelope/intoto", "envelope/redaction", "envelope/seedlog", "envelope/trust", "envelope/capability", "envelope/provenance", "envelope/handoff", "envelope/verdict",
 	"git/ledger", "git/notes", "git/provenance", "git/handoff", "git/sync", "hooks", "hooks/agent", "hooks/install", "hooks/journal", "runtime/gate", "cmd/internal/say", "cmd/internal/report",
 }
 

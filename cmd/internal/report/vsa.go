@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-covenant/covenant-git/envelope/intoto"
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 )
@@ -107,7 +108,7 @@ func (v *vsa) End(s Summary) error {
 	if s.OK && s.Commits > 0 {
 		p.Result, p.VerifiedLevels = "PASSED", v.levels(s)
 	}
-	out := vsaStatement{Type: provenance.StatementType, PredicateType: summaryType, Predicate: p, Subject: []vsaSubject{}}
+	out := vsaStatement{Type: intoto.StatementType, PredicateType: summaryType, Predicate: p, Subject: []vsaSubject{}}
 	for _, t := range v.run.Tips {
 		sub := vsaSubject{URI: v.resource(), Digest: map[string]string{"gitCommit": t.Commit, "gitTree": t.Tree}, Annotations: map[string]any{}}
 		if v.run.Ref != "" {
