@@ -72,6 +72,9 @@ func CheckArtifacts(dir fs.FS, st *release.Statement) []verdict.Finding {
 	bad := func(name, format string, a ...any) {
 		out = append(out, verdict.Finding{Code: provenance.AttestationArtifact, Path: name, Object: st.Predicate.ID, Message: fmt.Sprintf(format, a...)})
 	}
+	if len(st.Predicate.Artifacts) == 0 {
+		bad("", "it names no file")
+	}
 	for _, want := range st.Predicate.Artifacts {
 		have, err := artifact(dir, want.Name)
 		switch {
@@ -88,6 +91,21 @@ func CheckArtifacts(dir fs.FS, st *release.Statement) []verdict.Finding {
 	return out
 }
 
+// Others returns the files below a directory that an attestation does not name, of whatever kind, in order.
+func Others(dir fs.FS, st *release.Statement) ([]string, error) {
+	var out []string
+	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
+		named := func() bool {
+			return slices.ContainsFunc(st.Predicate.Artifacts, func(a release.Artifact) bool { return a.Name == name })
+		}
+		if err == nil && !d.IsDir() && !named() {
+			out = append(out, name)
+		}
+		return err
+	})
+	return out, err
+}
+
 // Attestations are those of the ledgers, and what they are held to.
 type Attestations struct {
 	List []provenance.Attested // in the order in which they follow each other
@@ -97,6 +115,7 @@ type Attestations struct {
 	signed map[envelope.Digest]*provenance.Signed // checkpoints
 	by     map[envelope.Digest]*provenance.Attested
 	after  map[envelope.Digest][]*provenance.Attested // those by who may that go on from one, the first first
+	named  map[string][]*provenance.Attested          // likewise of one release
 	denied map[envelope.Digest]error
 }
 
@@ -108,7 +127,7 @@ func OpenAttestations(s *git.Session, f *provenance.Facts, now time.Time) (*Atte
 	}
 	l := &Attestations{
 		List: f.Attestations(), s: s, f: f, signed: make(map[envelope.Digest]*provenance.Signed, len(list)), by: map[envelope.Digest]*provenance.Attested{},
-		after: map[envelope.Digest][]*provenance.Attested{}, denied: map[envelope.Digest]error{},
+		after: map[envelope.Digest][]*provenance.Attested{}, named: map[string][]*provenance.Attested{}, denied: map[envelope.Digest]error{},
 	}
 	for i := range list {
 		l.signed[list[i].ID] = &list[i]
@@ -120,12 +139,31 @@ func OpenAttestations(s *git.Session, f *provenance.Facts, now time.Time) (*Atte
 			l.denied[a.ID] = err
 			continue
 		}
-		l.after[a.Statement.Predicate.Previous] = append(l.after[a.Statement.Predicate.Previous], a)
+		p := &a.Statement.Predicate
+		l.after[p.Previous] = append(l.after[p.Previous], a)
+		if p.ID != "" {
+			l.named[p.ID] = append(l.named[p.ID], a)
+		}
 	}
+	earlier := func(a, b *provenance.Attested) int { return f.Earlier(a.Place, b.Place) }
 	for _, list := range l.after {
-		slices.SortFunc(list, func(a, b *provenance.Attested) int { return f.Earlier(a.Place, b.Place) })
+		slices.SortFunc(list, earlier)
+	}
+	for _, list := range l.named {
+		slices.SortFunc(list, earlier)
 	}
 	return l, nil
+}
+
+// Counts reports whether an attestation is by who may make it. One that is not keeps nobody from anything.
+func (l *Attestations) Counts(a *provenance.Attested) bool { return l.denied[a.ID] == nil }
+
+// Of returns the first attestation of a release that counts; nil where there is none.
+func (l *Attestations) Of(name string) *provenance.Attested {
+	if list := l.named[name]; len(list) > 0 {
+		return list[0]
+	}
+	return nil
 }
 
 // Last returns what the next attestation goes on from: the last that holds, or of which only something is not here; false where there is none.
@@ -172,6 +210,9 @@ func (l *Attestations) Wrong(a *provenance.Attested) []verdict.Finding {
 			what = "goes on from " + p.Previous.Short()
 		}
 		add(provenance.AttestationChain, "attest it anew: covenant audit attest", "%s %s, and was there before this one, which does too", first.ID.Short(), what)
+	}
+	if first := l.Of(p.ID); first != nil && first.ID != a.ID {
+		add(provenance.AttestationChain, "another build has another name: covenant audit attest", "%s was attested before, as %s", p.ID, first.ID.Short())
 	}
 	scope, err := provenance.ScopeOf(l.s, p.Scope.From, p.Commit)
 	switch {

@@ -157,6 +157,29 @@ func TestAttestationsAtOnce(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 
+	// Nor does she hold a name, or make one that is attested not hold; who may attests each once.
+	as("held")
+	mine := w.attest("held", nil)
+	again := w.attest("held", nil)
+	if l, err = audit.OpenAttestations(w.session(), w.facts(), w.clock); err != nil {
+		t.Fatal(err)
+	}
+	if first := l.Of("held"); first == nil || first.ID != mine {
+		t.Errorf("%v", first)
+	}
+	for i := range l.List {
+		switch a := &l.List[i]; a.ID {
+		case mine:
+			if wrong := l.Wrong(a); len(wrong) > 0 || !l.Counts(a) {
+				t.Errorf("%v", wrong)
+			}
+		case again:
+			if wrong := l.Wrong(a); len(wrong) != 1 || wrong[0].Code != gp.AttestationChain {
+				t.Errorf("%v", wrong)
+			}
+		}
+	}
+
 	// What somebody accountable saw while she might stays when that is revoked; what comes later is none.
 	may := grant(gp.AttestAction)
 	as("seen")

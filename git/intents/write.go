@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/intent"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -54,26 +53,15 @@ func (e *RefusedError) Unwrap() error { return ErrRefused }
 func (b *Book) may(ctx context.Context, k *provenance.Sealer, action string, about intent.ID, role intent.Role) error {
 	q := Query(k.Hand.Signer.Public().ID(), action, about, role)
 	d := k.Ask(q)
-	if d.Allowed {
+	switch {
+	case d.Allowed:
 		return nil
-	}
-	if d.Unanswered {
+	case d.Unanswered:
 		return fmt.Errorf("%w: %s", provenance.ErrUnanswered, d.Reason)
 	}
-	e := &RefusedError{Kind: Ungranted, Role: role, Action: action, Reason: fmt.Sprintf("%s is not allowed to %s: %s", action, k.Hand.Principal.Name, d.Reason)}
-	c := capability.Check{
-		Action: action, Checkers: d.Checkers, Grants: d.Grants, Intent: string(about), KeyID: q.KeyID, Resource: q.Resource, Reason: d.Reason, Refused: d.Refused,
-	}
-	if c.Grants == nil {
-		c.Grants = []envelope.Digest{}
-	}
-	if len(c.Resource) == 0 {
-		c.Resource = nil
-	}
-	if id, err := k.Checked(ctx, c); err == nil { // a refusal that can't be recorded is one all the same
-		e.Record = id
-	}
-	return e
+	q.Intent = string(about) // of the record: nobody was asked about work that this is done for
+	denied := k.Forbid(ctx, q, d)
+	return &RefusedError{Kind: Ungranted, Role: role, Action: action, Reason: denied.Error(), Record: denied.Entry}
 }
 
 // Begin opens an intent and returns its id, and the entry that opened it.

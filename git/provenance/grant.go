@@ -92,6 +92,29 @@ func (k *Sealer) Decline(ctx context.Context, d capability.Declining) (envelope.
 	return made[0].ID, nil
 }
 
+// Answered is Checked of a question with its answer.
+func (k *Sealer) Answered(ctx context.Context, q capability.Query, d capability.Decision) (envelope.Digest, error) {
+	c := capability.Check{
+		Action: q.Action, Allowed: d.Allowed, Checkers: d.Checkers, Grants: d.Grants, Intent: q.Intent, KeyID: q.KeyID, Ref: q.Ref, Resource: q.Resource,
+	}
+	if !d.Allowed {
+		c.Reason, c.Refused = d.Reason, d.Refused
+	}
+	if c.Checkers == nil {
+		c.Checkers = []string{}
+	}
+	if c.Grants == nil {
+		c.Grants = []envelope.Digest{}
+	}
+	if len(c.Resource) == 0 {
+		c.Resource = nil
+	}
+	for _, x := range q.Changes {
+		c.Paths = append(c.Paths, string(x.Path))
+	}
+	return k.Checked(ctx, c)
+}
+
 // Checked records what was asked and answered, in the hand's ledger of topic audit.
 func (k *Sealer) Checked(ctx context.Context, c capability.Check) (envelope.Digest, error) {
 	if err := c.Validate(); err != nil {
@@ -106,4 +129,26 @@ func (k *Sealer) Checked(ctx context.Context, c capability.Check) (envelope.Dige
 		return "", err
 	}
 	return made[0].ID, nil
+}
+
+// Permit asks whether the hand may do something that is no commit and moves no ref, and records that it may not. The error is a *[DeniedError], or wraps [ErrUnanswered].
+func (k *Sealer) Permit(ctx context.Context, q capability.Query) error {
+	q.KeyID = k.Hand.Signer.Public().ID()
+	d := k.Ask(q)
+	switch {
+	case d.Allowed:
+		return nil
+	case d.Unanswered:
+		return fmt.Errorf("%w: %s", ErrUnanswered, d.Reason)
+	}
+	return k.Forbid(ctx, q, d)
+}
+
+// Forbid records that the hand may not do something, and returns that. What can't be recorded is forbidden all the same.
+func (k *Sealer) Forbid(ctx context.Context, q capability.Query, d capability.Decision) *DeniedError {
+	out := &DeniedError{Action: q.Action, Who: k.Hand.Principal.Name, Reason: d.Reason, Refused: d.Refused}
+	if id, err := k.Answered(ctx, q, d); err == nil {
+		out.Entry = id
+	}
+	return out
 }

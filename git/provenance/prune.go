@@ -251,25 +251,21 @@ func (k *Sealer) Prune(ctx context.Context, f *Facts, reason string, plans ...*P
 		return nil, err
 	}
 	var items []Item
-	refuse := func(d capability.Decision) error { return k.Deny(ctx, PurgeAction, "", git.Commit{}, d) }
 	for _, p := range plans {
-		if p.Again && !k.Hand.Principal.Operator {
-			return nil, refuse(capability.Decision{Reason: "only operators say again what others dropped"})
-		}
 		q, err := purging(k.Hand.Signer.Public().ID(), p.Says.Before)
 		if err != nil {
 			return nil, err
 		}
-		if !k.Hand.Principal.Operator && f.onlyOperators(q.KeyID, p.Says.Of) {
-			return nil, refuse(capability.Decision{Reason: "only operators prune " + p.Says.Of})
+		switch operator := k.Hand.Principal.Operator; {
+		case p.Again && !operator:
+			err = k.Forbid(ctx, q, capability.Decision{Reason: "only operators say again what others dropped"})
+		case !operator && f.onlyOperators(q.KeyID, p.Says.Of):
+			err = k.Forbid(ctx, q, capability.Decision{Reason: "only operators prune " + p.Says.Of})
+		default:
+			err = k.Permit(ctx, q)
 		}
-		q.At = k.Now()
-		var ask verdict.Asker = k.Authority
-		if k.Asker != nil {
-			ask = k.Asker
-		}
-		if d := ask.Decide(q); !d.Allowed {
-			return nil, refuse(d)
+		if err != nil {
+			return nil, err
 		}
 		says := p.Says
 		says.Reason = reason

@@ -19,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/tlog"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/audit"
+	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -134,13 +135,15 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 		return err
 	}
 	k.Moment = "audit attest"
+	if p.Intent, err = intentOf(ctx, w, k.Root, p.Intent); err != nil {
+		return err
+	}
 	if err := provenance.InForce(w.Session, w.facts.Root, env.Now()); err != nil {
 		return work.Explain(err)
 	}
 	for _, action := range []string{provenance.AttestAction, provenance.CheckpointAction} {
-		if d := k.Ask(capability.Query{Action: action, At: env.Now()}); !d.Allowed {
-			return cli.No(cli.Hint(fmt.Errorf("%s may not attest: %s: %s", k.Hand.Principal.Name, action, d.Reason),
-				"an operator allows it: covenant capability grant --to "+say.Shell(k.Hand.Principal.Name)+" --action "+action))
+		if err := permit(ctx, k, action); err != nil {
+			return err
 		}
 	}
 	if err := w.Presence(w.facts.Root, k.Hand.Signer.Public(), "attest "+say.Name(p.ID+o.intent)); err != nil {
@@ -150,10 +153,8 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	if err != nil {
 		return err
 	}
-	for i := range w.facts.Attested {
-		if p.ID != "" && w.facts.Attested[i].Statement.Predicate.ID == p.ID {
-			return cli.Hint(fmt.Errorf("%s was attested before, as %s", say.Name(p.ID), w.facts.Attested[i].ID.Short()), "see it: covenant audit attestations "+say.Shell(p.ID), "another build has another name")
-		}
+	if was := before.Of(p.ID); was != nil {
+		return cli.Hint(fmt.Errorf("%s was attested before, as %s", say.Name(p.ID), was.ID.Short()), "see it: covenant audit attestations "+say.Shell(p.ID), "another build has another name")
 	}
 	if last, ok := before.Last(); ok {
 		p.Previous = last.ID
@@ -200,6 +201,51 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 		return printAttestation(env, lineOf(f, a, nil), o.json)
 	}
 	return fmt.Errorf("attestation %s was recorded, and is not found again", id)
+}
+
+// tellOthers tells of files that an attestation does not name, a few of them by name.
+func tellOthers(env *cli.Env, dir fs.FS, st *release.Statement) error {
+	list, err := audit.Others(dir, st)
+	if n := len(list); n > 0 {
+		var names []string
+		for _, name := range list[:min(n, 4)] {
+			names = append(names, say.Name(name))
+		}
+		if n > len(names) {
+			names = append(names, "…")
+		}
+		env.Talk().Warn("%s there that nobody attested: %s", say.Count(n, "file"), strings.Join(names, ", "))
+	}
+	return err
+}
+
+// intentOf is the id of the intent that a name is of; the name itself where none here has it, since work may be kept elsewhere.
+func intentOf(ctx context.Context, w *record, root *provenance.Root, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	book, err := intents.Open(ctx, w.Session, root, w.Cache(false))
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	defer book.Close()
+	row, err := book.Find(name)
+	switch {
+	case errors.Is(err, intents.ErrUnknown):
+		return name, nil
+	case err != nil:
+		return "", cli.Hint(err, "see what there is: covenant intent list --all")
+	}
+	return string(row.ID), nil
+}
+
+// permit asks whether the hand may, and says how it could.
+func permit(ctx context.Context, k *provenance.Sealer, action string) error {
+	err := k.Permit(ctx, capability.Query{Action: action})
+	if errors.Is(err, provenance.ErrDenied) {
+		return cli.No(cli.Hint(err, "an operator allows it: covenant capability grant --to "+say.Shell(k.Hand.Principal.Name)+" --action "+action))
+	}
+	return work.Explain(err)
 }
 
 func lineOf(f *provenance.Facts, a *provenance.Attested, wrong []verdict.Finding) Attestation {
@@ -260,9 +306,11 @@ func newAttestations(env *cli.Env) *cobra.Command {
 		Long: `List the attestations in the order in which they follow each other, and verify each: that
 its signer may make it, that it goes on from the one before, that the ledgers still make the
 tree of its checkpoint, and that its tag and its commits are what they were. With --artifacts
-the files below a directory are read and compared with those of one release.
+the files below a directory are read and compared with those of one release; files that it
+does not name are told.
 
-Exit 1 when one does not hold, 2 when what it names is not here.`,
+Exit 1 when one does not hold, or none is by who may make it; 2 when what it names is not
+here. What others attest who may not is told, and counts for nothing.`,
 		Example: "  covenant audit attestations\n  covenant audit attestations v1.2.0 --artifacts dist",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -306,7 +354,7 @@ func runAttestations(ctx context.Context, env *cli.Env, root, artifacts string, 
 	if err != nil {
 		return err
 	}
-	n, bad, missing := 0, 0, 0
+	n, bad, missing, void := 0, 0, 0, 0
 	for i := range all.List {
 		a := &all.List[i]
 		if name != "" && a.Statement.Predicate.ID != name && !a.ID.Begins(name) {
@@ -314,25 +362,34 @@ func runAttestations(ctx context.Context, env *cli.Env, root, artifacts string, 
 		}
 		n++
 		wrong := all.Wrong(a)
-		if dir != nil {
+		if dir != nil && all.Counts(a) {
 			wrong = append(wrong, audit.CheckArtifacts(dir, a.Statement)...)
+			if err := tellOthers(env, dir, a.Statement); err != nil {
+				return err
+			}
 		}
 		no, open := false, false
 		for _, x := range wrong {
 			no, open = no || x.Code != provenance.AttestationUnknown, open || x.Code == provenance.AttestationUnknown
 		}
-		if no {
+		switch {
+		case !all.Counts(a):
+			void++
+		case no:
 			bad++
-		} else if open {
+		case open:
 			missing++
 		}
 		if err := printAttestation(env, lineOf(f, a, wrong), asJSON); err != nil {
 			return err
 		}
 	}
+	if void > 0 && void < n {
+		env.Talk().Warn("%s by who may not make them: they count for nothing", say.Count(void, "attestation"))
+	}
 	switch {
-	case bad > 0:
-		return cli.No(fmt.Errorf("%s of %d not good", say.Count(bad, "attestation"), n))
+	case bad > 0 || n > 0 && void == n:
+		return cli.No(fmt.Errorf("%s of %d not good", say.Count(bad+void, "attestation"), n))
 	case missing > 0:
 		return cli.Hint(errors.New("not all that is attested is here"), "git fetch --tags", "in a shallow clone: git fetch --unshallow")
 	case n == 0:

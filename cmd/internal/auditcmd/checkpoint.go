@@ -13,7 +13,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
-	"github.com/open-covenant/covenant-git/envelope/capability"
 	"github.com/open-covenant/covenant-git/envelope/tlog"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -81,9 +80,8 @@ func runCheckpoint(ctx context.Context, env *cli.Env, who string, asJSON bool) e
 	if err := provenance.InForce(w.Session, f.Root, env.Now()); err != nil {
 		return work.Explain(err)
 	}
-	if d := k.Ask(capability.Query{Action: provenance.CheckpointAction, At: env.Now()}); !d.Allowed {
-		return cli.No(cli.Hint(fmt.Errorf("%s may not make checkpoints: %s", k.Hand.Principal.Name, d.Reason),
-			"an operator allows it: covenant capability grant --to "+say.Shell(k.Hand.Principal.Name)+" --action "+provenance.CheckpointAction))
+	if err := permit(ctx, k, provenance.CheckpointAction); err != nil {
+		return err
 	}
 	done := env.Talk().Progress("checkpoint", 0)
 	made, err := audit.Checkpoint(ctx, k, w.Cache(false))

@@ -199,19 +199,7 @@ func (c *court) record(ctx context.Context, q *capability.Query, d capability.De
 	if err != nil {
 		return "", err
 	}
-	body := capability.Check{
-		Action: q.Action, Allowed: d.Allowed, Checkers: d.Checkers, Grants: d.Grants, Intent: q.Intent, KeyID: q.KeyID, Ref: q.Ref, Resource: q.Resource,
-	}
-	if !d.Allowed {
-		body.Reason, body.Refused = d.Reason, d.Refused
-	}
-	if body.Grants == nil {
-		body.Grants = []envelope.Digest{}
-	}
-	for _, x := range q.Changes {
-		body.Paths = append(body.Paths, string(x.Path))
-	}
-	id, err := k.Checked(ctx, body)
+	id, err := k.Answered(ctx, *q, d)
 	return id, work.Explain(err)
 }
 
