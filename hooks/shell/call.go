@@ -125,6 +125,9 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	}
 	args := words[1:]
 	b := base(strings.TrimPrefix(name.text, "=")) // zsh finds =git on its PATH
+	if small := strings.ToLower(b); small != b && b != "HEAD" && a.knows(small) {
+		b = small // some systems find it so
+	}
 	g, interprets := interpreterOf(b)
 	a.folderReaders(b, args)
 	a.connects(b, args)
@@ -307,13 +310,16 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		b := base(v.text)
-		if !a.knows(b) {
+		if !a.knows(b) || i > 0 && slices.Contains([]string{"-g", "-u", "-U", "--group", "--user"}, args[i-1].text) {
 			continue
 		}
 		if name == "xargs" || name == "parallel" {
 			a.folderReaders(b, append(args[i+1:len(args):len(args)], literal("."))) // what is read is followed by more
 			if !slices.Contains(readers, b) && !a.onlyReads(args[i:]) {
 				a.hidden("what the input adds to a command")
+			}
+			if _, _, reaches := callerOf(b); reaches && !in.known() {
+				a.unnamed(clip(name + " " + b))
 			}
 			if in != nil {
 				before := a.input
@@ -342,29 +348,25 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 func (a *analysis) knows(b string) bool {
 	_, interprets := interpreterOf(b)
 	_, writes := programs[b]
-	return interprets || writes || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
-		slices.Contains([]string{"alias", "builtin", "cd", "chdir", "command", "env", "eval", "exec", "fd", "find", "git", "hash", "popd", "pushd", "set", "shift", "source", "ssh", "trap", "unset"}, b)
+	_, _, reaches := callerOf(b)
+	return interprets || writes || reaches || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
+		slices.Contains([]string{"alias", "builtin", "cd", "chdir", "command", "env", "eval", "exec", "fd", "find", "gh", "git", "go", "hash", "openssl", "popd", "pushd", "set", "shift", "socat", "source", "trap", "unset"}, b)
 }
 
 // ssh reads what another machine is told, where that is this one: nothing there has the marks of an agent.
 func (a *analysis) ssh(args []value) {
-	options, rest := grammar{takes: "BbcDEeFIiJLlmOoPpQRSWw", early: true}.read(args)
-	settings, _ := has(options, "o")
-	for _, v := range settings {
-		if key, command, ok := strings.Cut(v.text, "="); ok && strings.HasSuffix(strings.ToLower(key), "command") {
-			a.given(value{text: command, known: v.known}, "what ssh runs")
-		}
-	}
+	_, rest := online["ssh"].read(args)
 	if len(rest) < 2 {
 		return
 	}
+	_, words := online["ssh"].read(rest[1:]) // options stand behind the host, too
 	host := rest[0].text[strings.LastIndexByte(rest[0].text, '@')+1:]
-	if !slices.Contains([]string{"localhost", "127.0.0.1", "::1", "0.0.0.0", "0"}, host) && rest[0].known {
+	if len(words) == 0 || !slices.Contains([]string{"localhost", "127.0.0.1", "::1", "0.0.0.0", "0"}, host) && rest[0].known {
 		return
 	}
 	acted := a.acts
 	a.acts = false
-	if a.joined(rest[1:], "what ssh runs"); a.acts {
+	if a.joined(words, "what ssh runs"); a.acts {
 		a.around("it takes the marks of an agent away with ssh")
 	}
 	a.acts = a.acts || acted

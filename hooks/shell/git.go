@@ -135,6 +135,7 @@ var gitPrograms = map[string]struct {
 	"rebase":         {program{grammar: grammar{takes: "CsxX", may: "S", longs: "empty= exec= gpg-sign no-verify onto= strategy= strategy-option= whitespace="}, runs: "x exec"}, ""},
 	"revert":         {program{grammar: grammar{takes: "mX", may: "S", longs: "cleanup= gpg-sign mainline= no-verify strategy= strategy-option="}}, ""},
 	"stash":          {program{grammar: grammar{takes: "m", longs: "message= pathspec-from-file="}}, "m message"},
+	"submodule":      {program{grammar: grammar{takes: "bj", longs: "branch= depth= jobs= name= reference="}}, ""},
 	"tag":            {program{grammar: grammar{takes: "Fmu", longs: "cleanup= file= local-user= message= trailer="}}, "m message trailer"},
 	"worktree":       {program{grammar: grammar{takes: "bB", longs: "expire= reason="}, operands: folders}, "reason"},
 }
@@ -184,10 +185,10 @@ func (a *analysis) subcommand(name string, args []value) {
 		a.notes(options, operands)
 	case "fetch", "pull", "push", "send-pack":
 		a.transfer(name, args)
-	case "archive", "imap-send", "lfs", "ls-remote", "p4", "send-email", "svn":
+	case "annex", "archive", "fetch-pack", "http-fetch", "imap-send", "lfs", "ls-remote", "p4", "remote-ftp", "remote-ftps", "remote-http", "remote-https", "send-email", "svn":
 		a.gitConnects(name, options, operands)
 	case "remote":
-		options, names := grammar{takes: "mt", longs: "mirror master= track="}.read(args)
+		options, names := grammar{takes: "mt", longs: "auto fetch mirror master= track="}.read(args)
 		if len(names) > 0 && names[0].text == "add" && given(options, "mirror") {
 			a.around("git remote add --mirror: it takes the record away")
 		}
