@@ -121,9 +121,6 @@ func (b *bench) targets(dir string) (written []site, reads []agent.Named, err er
 		if rest, ok := strings.CutPrefix(p, "~/"); ok && b.t.Home != "" {
 			p = filepath.Join(b.t.Home, rest)
 		}
-		if rest, ok := strings.CutPrefix(p, "file://"); ok {
-			p = rest
-		}
 		switch b.e.Kind {
 		case agent.Edit:
 			err = add(p, false, false)

@@ -44,7 +44,7 @@ func (b *bench) secrets(reads []agent.Named) []string {
 				}
 				name := prefix + filepath.ToSlash(rel)
 				switch {
-				case tools.Secret(name):
+				case tools.Secret(name), tools.Secret(strings.ToLower(name)): // some systems take letters of any case for one
 					out = append(out, name)
 				case r.Whole && tools.Secret(name+"/_"): // a folder of secrets
 					out = append(out, filesBelow(at, name)...)

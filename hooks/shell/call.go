@@ -131,6 +131,15 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	g, interprets := interpreterOf(b)
 	a.folderReaders(b, args)
 	a.connects(b, args)
+	if slices.Contains([]string{"cpio", "git", "gtar", "pax", "rsync", "tar"}, b) { // names of files may come that way
+		if in := a.stdin(redirs); in != nil {
+			for _, v := range in.texts {
+				for _, w := range strings.Fields(v.text) {
+					a.names(literal(w), false)
+				}
+			}
+		}
+	}
 	switch {
 	case b == "git":
 		a.git(args)
@@ -330,7 +339,7 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 					for _, w := range strings.Fields(t.text) {
 						words = append(words, literal(w))
 					}
-					a.run(words, nil)
+					a.called(words, nil)
 				}
 			}
 		}

