@@ -29,6 +29,7 @@ import (
 // Limits of what is kept of calls.
 const (
 	maxFileSize   = 32 << 20           // bytes of a file whose content is digested
+	maxRanges     = 64                 // runs of lines that an edit put in
 	maxUnrecorded = 256                // unrecorded changes that are told one by one
 	maxDigested   = 1 << 20            // bytes of arguments or results that are redacted and digested
 	keepFor       = 7 * 24 * time.Hour // how long a sealed journal stays
@@ -198,7 +199,7 @@ func (b *bench) returned(dir string, written []site) error {
 		if f.SHA256 != "" {
 			told["sha256"], told["bytes"] = f.SHA256, len(text)
 		}
-		if ranges := b.lines(dir, work, p, text); len(ranges) > 0 {
+		if ranges := b.lines(dir, work, p, text); len(ranges) > 0 && !e.Failed { // what failed put nothing in
 			told["lines"] = words(spans(ranges))
 			put(told, "line_hashes", b.lineHashes(ranges, text))
 		}
@@ -237,7 +238,7 @@ func fileAt(work, path string) (journal.File, []byte) {
 		if !info.Mode().IsRegular() || info.Size() > maxFileSize {
 			return f, nil
 		}
-		text, err = os.ReadFile(at) //nolint:gosec // of the work tree
+		text, err = readSame(at, info, maxFileSize)
 	}
 	if err != nil {
 		return f, nil
@@ -270,12 +271,25 @@ func (b *bench) lines(dir, work, path string, text []byte) []lineRange {
 			return []lineRange{{1, max(1, bytes.Count(text, []byte("\n"))+trailing(text))}}
 		}
 		part := []byte(strings.TrimSuffix(c.Text, "\n"))
-		i := bytes.Index(text, part)
-		if i < 0 || len(part) == 0 {
-			continue
+		if !bytes.Contains(text, part) { // as agents edit files that have other ends of lines
+			part = bytes.ReplaceAll(part, []byte("\n"), []byte("\r\n"))
 		}
-		from := bytes.Count(text[:i], []byte("\n")) + 1
-		out = append(out, lineRange{from, from + bytes.Count(part, []byte("\n"))})
+		size := bytes.Count(part, []byte("\n")) + 1
+		for at, line := 0, 1; len(part) > 0 && len(out) < maxRanges; {
+			i := bytes.Index(text[at:], part)
+			if i < 0 {
+				break
+			}
+			line += bytes.Count(text[at:at+i], []byte("\n"))
+			if r := (lineRange{line + c.Head, line + size - 1 - c.Tail}); r.from <= r.to {
+				out = append(out, r)
+			}
+			if !c.All {
+				break
+			}
+			line += size - 1
+			at += i + len(part)
+		}
 	}
 	slices.SortFunc(out, func(a, b lineRange) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	return slices.Compact(out)

@@ -104,6 +104,9 @@ type Change struct {
 	Path  string
 	Text  string
 	Whole bool // it is all there is in the file then
+	All   bool // it comes wherever it may
+	// Head and Tail are how many of its first and last lines were there before.
+	Head, Tail int
 }
 
 // Action is what is granted for a call of a tool: tool.call.<name>, where letters are small, and bytes that no action has are

@@ -52,6 +52,7 @@ var (
 	moreNames    = []string{"old_path", "new_path", "oldPath", "newPath", "source", "destination", "move_path"}
 	commandNames = []string{"command", "cmd", "script", "chars", "input", "commands"}
 	patchNames   = []string{"command", "input", "patch", "patchText", "patch_text", "diff", "changes"}
+	oldNames     = []string{"old_string", "oldString", "old_str"}
 	textNames    = []string{"content", "contents", "new_string", "newString", "new_str", "new_source", "file_text", "text", "insert_text"}
 )
 
@@ -327,9 +328,29 @@ func (e *Event) change(path string, args payload) {
 		if json.Unmarshal(raw, &s) != nil || s == "" {
 			continue
 		}
-		whole := name == "content" || name == "contents" || name == "file_text"
-		e.Edits = append(e.Edits, Change{Path: path, Text: s, Whole: whole})
+		c := Change{Path: path, Text: s, Whole: name == "content" || name == "contents" || name == "file_text"}
+		if old, err := args.text(oldNames...); err == nil && old != "" && !c.Whole {
+			c.Head, c.Tail = kept(old, s)
+		}
+		for _, all := range []string{"replace_all", "replaceAll"} {
+			if v, err := args.flag(all); err == nil && v {
+				c.All = true
+			}
+		}
+		e.Edits = append(e.Edits, c)
 	}
+}
+
+// kept is how many lines at the beginning and at the end of a text stand there in another, too.
+func kept(before, after string) (head, tail int) {
+	a, b := strings.Split(strings.TrimSuffix(before, "\n"), "\n"), strings.Split(strings.TrimSuffix(after, "\n"), "\n")
+	for head < min(len(a), len(b)) && a[head] == b[head] {
+		head++
+	}
+	for tail < min(len(a), len(b))-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	return head, tail
 }
 
 // patched returns the files that a patch changes, in the form of apply_patch or of diff(1), and the texts it puts in.
