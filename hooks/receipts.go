@@ -116,9 +116,30 @@ func (b *bench) invoked(paths []string) []event.Event {
 	return []event.Event{{Kind: "tool_invoked", Data: data}}
 }
 
-// hide notes that a call was refused.
-func (b *bench) hide() {
-	_ = b.note(journal.Line{State: journal.Denied, Events: []event.Event{{Kind: "tool_call_completed", Outcome: event.Denied, Data: b.call()}}})
+// hide notes that a call was refused, and why.
+func (b *bench) hide(why string) {
+	data := b.call()
+	put(data, "reason", b.redacted(why))
+	_ = b.note(journal.Line{State: journal.Denied, Events: []event.Event{{Kind: "tool_call_completed", Outcome: event.Denied, Data: data}}})
+}
+
+// maxDenials is how many refusals of an hour have entries of their own; the rest is told with the session.
+const maxDenials = 64
+
+// often counts a refusal, and reports whether there were too many for an entry of its own.
+func (b *bench) often() bool {
+	file, hour := filepath.Join(b.s.Repo().StateDir(), "agents", "refused"), b.in.Now().Unix()/3600
+	var of, n int64
+	if text, err := os.ReadFile(file); err == nil { //nolint:gosec // our own
+		if _, err := fmt.Sscanf(string(text), "%d %d\n", &of, &n); err != nil || of != hour {
+			n = 0
+		}
+	}
+	if n >= maxDenials {
+		return true
+	}
+	_ = os.WriteFile(file, fmt.Appendf(nil, "%d %d\n", hour, n+1), 0o600) // where that fails each has one
+	return false
 }
 
 func (b *bench) call() map[string]any {

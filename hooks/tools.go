@@ -219,7 +219,7 @@ func (b *bench) judge(ctx context.Context, written []site, reads []agent.Named) 
 	if why == "" {
 		return agent.Reply{}, nil
 	}
-	b.hide()
+	b.hide(why)
 	lines := []string{"covenant: refused: " + oneLine(why)}
 	for _, h := range b.record(ctx, why, hints, needed) {
 		lines = append(lines, "hint: "+oneLine(h))
@@ -381,7 +381,9 @@ func (b *bench) record(ctx context.Context, why string, hints []string, q *quest
 	if q.asked {
 		denied.Reason = q.decision.Reason
 	}
-	if hand, err := provenance.ChooseHand(b.s.Repo(), a.authority, a.choice); err == nil {
+	if hand, err := provenance.ChooseHand(b.s.Repo(), a.authority, a.choice); err == nil && b.often() {
+		hints = append(hints, fmt.Sprintf("it is recorded with the session, since there were more than %d refusals in this hour", maxDenials))
+	} else if err == nil {
 		c := capability.Check{
 			Action: q.Action, Checkers: q.decision.Checkers, Grants: []envelope.Digest{}, Intent: q.Intent, KeyID: hand.Signer.Public().ID(), Reason: b.redacted(denied.Reason), Ref: q.Ref,
 			Refused: q.decision.Refused,
