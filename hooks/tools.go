@@ -49,6 +49,7 @@ type bench struct {
 	// removed says of paths of the work tree whether they are only removed.
 	removed map[string]bool
 	clean   *redaction.Redactor
+	second  bool // another repository was asked before, also what is guarded wherever a tool works
 }
 
 // RunAgent does what is to do at a moment of an agent's, and returns what it is told. Where no repository is governed it does
@@ -177,7 +178,7 @@ func (b *bench) effects(ctx context.Context, dir string) (mine []site, others ma
 // elsewhere does something in each other repository that a tool writes in and that is governed.
 func (b *bench) elsewhere(ctx context.Context, others map[string][]site, do func(o *bench, written []site) (agent.Reply, error)) (agent.Reply, error) {
 	for _, top := range sortedKeys(others) {
-		o := &bench{in: b.in, t: b.t, e: b.e, out: b.out}
+		o := &bench{in: b.in, t: b.t, e: b.e, out: b.out, second: true}
 		if err := o.open(ctx, top); err != nil {
 			return agent.Reply{}, err
 		}

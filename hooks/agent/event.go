@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Moment is when an agent calls.
@@ -272,6 +273,9 @@ type Write struct {
 	Names  []string
 	Spared bool
 }
+
+// Shifts reports whether what is at a path is another file for each process that opens it.
+func Shifts(p string) bool { return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/dev/fd/") }
 
 // IsMoment reports whether a command line may name this moment.
 func IsMoment(s string) bool { return slices.Contains(Moments, Moment(s)) }
