@@ -272,7 +272,8 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 
 // wrapped reads a program that runs another.
 func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect) {
-	if slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo", "systemd-run"}, name) {
+	others := slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo"}, name)
+	if others || name == "systemd-run" {
 		acted := a.acts
 		a.acts = false
 		defer func() {
@@ -319,8 +320,8 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		b := base(v.text)
-		if !a.knows(b) || i > 0 && slices.Contains([]string{"-g", "-u", "-U", "--group", "--user"}, args[i-1].text) {
-			continue
+		if !a.knows(b) || others && i > 0 && slices.Contains([]string{"-g", "-u", "--group", "--user"}, args[i-1].text) {
+			continue // none, or who runs it
 		}
 		if name == "xargs" || name == "parallel" {
 			a.folderReaders(b, append(args[i+1:len(args):len(args)], literal("."))) // what is read is followed by more
