@@ -132,17 +132,24 @@ func (a *analysis) connects(name string, args []value) {
 	}
 	switch c.how {
 	case urls:
-		for _, v := range args { // also in options that are not known
+		if name == "mongosh" && len(operands) == 0 {
+			return // this machine
+		}
+		for i, v := range args { // also in options that are not known
+			if i > 0 && strings.Contains(v.text, "://") && strings.HasPrefix(args[i-1].text, "--") && !slices.ContainsFunc(strings.Fields(c.longs), func(l string) bool { return strings.TrimSuffix(l, "=") == args[i-1].text[2:] }) {
+				at(v)
+			}
 			if _, value, ok := strings.Cut(v.text, "="); ok && strings.HasPrefix(v.text, "-") && strings.Contains(value, "://") && !slices.Contains([]string{"-H", "-d"}, v.text[:min(2, len(v.text))]) && !strings.HasPrefix(v.text, "--header") && !strings.HasPrefix(v.text, "--data") && !strings.HasPrefix(v.text, "--referer") {
 				at(v.from(len(v.text) - len(value)))
 			}
 		}
 		for _, v := range operands {
+			httpie := name == "http" || name == "https" || name == "httpie" || name == "xh"
 			switch {
+			case httpie && (found || unsure): // what is sent
 			case strings.HasPrefix(v.text, "-"), v.known && !strings.ContainsAny(v.text, "./:") && v.text != strings.ToLower(v.text), v.known && strings.Trim(v.text, "0123456789") == "": // GET, and what an option took
 			case name == "grpcurl" && v.known && !strings.Contains(v.text, ":"): // what is called there
-			case (name == "http" || name == "https" || name == "xh") && strings.ContainsAny(v.text, "=@") && !strings.Contains(v.text, "://"): // what is sent
-			case (name == "http" || name == "https" || name == "xh") && strings.HasPrefix(v.text, ":"): // a port of this machine
+			case httpie && strings.HasPrefix(v.text, ":"): // a port of this machine
 				found = true
 			default:
 				at(v)
@@ -173,6 +180,9 @@ func (a *analysis) connects(name string, args []value) {
 				continue
 			}
 			at(v.from(strings.LastIndexByte(v.text, '@') + 1))
+		}
+		if strings.HasPrefix(name, "n") && given(options, "U unixsock") {
+			return // a file
 		}
 		if given(options, "l listen") && strings.HasPrefix(name, "n") || strings.HasSuffix(name, "ssh") && len(operands) == 0 {
 			found = true // it listens; somebody else says where to
@@ -210,7 +220,10 @@ func (a *analysis) verb(name string, c caller, operands []value) {
 	if name == "docker" && len(operands) > 1 && operands[0].text == "compose" {
 		c.verbs, operands = "build create pull push run up", operands[1:]
 	}
-	for _, v := range operands[:min(len(operands), 3)] {
+	for i, v := range operands[:min(len(operands), 3)] {
+		if v.text == "init" && i == len(operands)-1 {
+			return // a file, and nothing that is fetched for it
+		}
 		if slices.Contains(strings.Fields(c.verbs), v.text) || !v.known {
 			a.unnamed(clip(name + " " + v.text))
 			return
@@ -297,19 +310,30 @@ func (a *analysis) gh(args []value) {
 	if len(args) == 0 || slices.Contains(append([]string{"alias", "completion", "config"}, plain...), args[0].text) {
 		return
 	}
-	options, operands := grammar{takes: "Rh", longs: "hostname= repo="}.read(args)
+	options, operands := grammar{takes: "BFHLRSTXabcdfhjlmnpqrtw", longs: "add-label= assignee= base= body= body-file= field= head= header= hostname= input= jq= json= label= limit= method= milestone= notes= project= raw-field= ref= repo= reviewer= search= template= title="}.read(args)
 	named, other := has(options, "hostname")
-	if len(operands) > 0 && operands[0].text == "auth" {
+	first := ""
+	if len(operands) > 0 {
+		first = operands[0].text
+	}
+	if first == "auth" {
 		more, _ := has(options, "h")
 		named, other = append(named, more...), other || len(more) > 0
 	}
 	repos, _ := has(options, "R repo")
-	for _, v := range append(repos, operands...) {
-		if host := v.text[:max(0, strings.IndexByte(v.text, '/'))]; strings.Contains(v.text, "://") || strings.Count(v.text, "/") == 2 && strings.Contains(host, ".") {
-			named, other = append(named, v), true
-		} else if host, remote := agent.PathHost(v.text); remote && !strings.ContainsAny(v.text, " =") {
-			named, other = append(named, literal(host)), true
+	for i, v := range append(repos, operands...) {
+		host, remote := agent.PathHost(v.text)
+		switch {
+		case strings.ContainsAny(v.text, " ="):
+			continue
+		case strings.Contains(v.text, "://"), strings.Count(v.text, "/") == 2 && strings.Contains(v.text[:strings.IndexByte(v.text, '/')], "."):
+			named = append(named, v)
+		case remote:
+			named = append(named, literal(host))
+		default:
+			continue
 		}
+		other = other || i < len(repos) || first == "repo" // elsewhere it may be what is said
 	}
 	for _, v := range named {
 		if !a.address(v) {
