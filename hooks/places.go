@@ -113,7 +113,7 @@ func (b *bench) targets(dir string) (written []site, reads []agent.Named, err er
 		return nil
 	}
 	for _, p := range b.e.Paths {
-		if rest, ok := strings.CutPrefix(p, "~/"); ok && b.t.Home != "" {
+		if rest, ok := strings.CutPrefix(p, "~"); ok && b.t.Home != "" && (rest == "" || rest[0] == '/') {
 			p = filepath.Join(b.t.Home, rest)
 		}
 		switch b.e.Kind {

@@ -99,8 +99,19 @@ const (
 	maxValues = 1 << 12
 )
 
-// addressed are arguments by which a tool that reaches hosts is told where to.
-var addressed = []string{"href", "link", "uri", "url"}
+// addressed are arguments by which a tool is told where to, and not what to say.
+var addressed = []string{"address", "endpoint", "href", "link", "location", "target", "uri", "url"}
+
+// remote are schemes of URLs that lead to other hosts; those of servers of tools name what is theirs.
+var remote = []string{
+	"amqp", "amqps", "dict", "ftp", "ftps", "git", "gopher", "grpc", "grpcs", "http", "https", "imap", "imaps", "ldap", "ldaps", "mongodb", "mqtt", "mqtts", "mysql", "nats", "nfs", "postgres", "postgresql", "redis", "rediss", "rsync", "rtmp", "rtsp", "scp", "sftp", "smb",
+	"smtp", "smtps", "ssh", "svn", "telnet", "tftp", "ws", "wss",
+}
+
+// leaves reports whether a scheme, such as git+ssh, is one of them.
+func leaves(scheme string) bool {
+	return isScheme(scheme) && slices.ContainsFunc(strings.Split(strings.ToLower(scheme), "+"), func(s string) bool { return slices.Contains(remote, s) })
+}
 
 // loose is what browsers take for a URL though it lacks the slashes of one.
 func loose(text string) bool {
@@ -108,7 +119,7 @@ func loose(text string) bool {
 	return ok && slices.Contains([]string{"ftp", "http", "https", "ws", "wss"}, strings.ToLower(scheme)) && !strings.HasPrefix(rest, "//") && strings.TrimLeft(rest, " \t\r\n") == rest && rest != ""
 }
 
-// ArgumentHosts returns the hosts that the arguments of a call name as URLs, each a text that begins with one, at any depth, and whether it reaches hosts that they do not name. Of a
+// ArgumentHosts returns the hosts that the arguments of a call name as URLs, each a whole text, at any depth, that has blanks only where it is told by its name, and whether it reaches hosts that they do not name. Of a
 // command, and of what is written into files, it tells nothing.
 func ArgumentHosts(e *Event) (hosts []string, more bool) {
 	if e.Kind == Edit || e.Kind == Shell {
@@ -119,6 +130,13 @@ func ArgumentHosts(e *Event) (hosts []string, more bool) {
 	var args any
 	if len(e.Arguments) > 0 && json.Unmarshal(e.Arguments, &args) == nil {
 		left := maxValues
+		add := func(host string) {
+			if host == "" || len(hosts) >= maxHosts {
+				more = true
+			} else if !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
 		var look func(name string, v any)
 		look = func(name string, v any) {
 			if left--; left < 0 {
@@ -130,18 +148,24 @@ func ArgumentHosts(e *Event) (hosts []string, more bool) {
 				v = strings.TrimFunc(v, func(r rune) bool { return r <= ' ' })
 				scheme, _, _ := strings.Cut(v, "://")
 				host, _, ok := URLHost(v)
+				where := slices.Contains(addressed, strings.ToLower(name))
 				switch {
+				case strings.ContainsAny(v, " \t\r\n") && !where && reaches: // some fetch what they are asked about
+					for _, word := range strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune(" \t\r\n\"'`()<>[]{},", r) }) {
+						scheme, _, _ := strings.Cut(word, "://")
+						if host, _, ok := URLHost(strings.TrimRight(word, ".;:!?")); ok && leaves(scheme) {
+							add(host)
+						}
+					}
+				case strings.ContainsAny(v, " \t\r\n") && !where:
 				case loose(v):
 					more = true
-				case !ok || !isScheme(scheme):
-					if slices.Contains(addressed, strings.ToLower(name)) {
-						here = here || strings.Contains(v, "://") && !strings.Contains(tool, "search")
-						more = more || reaches && v != "" && !strings.Contains(v, "://")
-					}
-				case host == "" || len(hosts) >= maxHosts:
-					more = true
-				case !slices.Contains(hosts, host):
-					hosts = append(hosts, host)
+				case !leaves(scheme):
+					more = more || reaches && where && v != ""
+				case !ok:
+					here = here || where && !strings.Contains(tool, "search")
+				default:
+					add(host)
 				}
 			case []any:
 				for _, x := range v {
