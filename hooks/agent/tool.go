@@ -353,6 +353,12 @@ func kept(before, after string) (head, tail int) {
 	return head, tail
 }
 
+// Patched returns the files that a patch changes, in the form of apply_patch or of diff(1).
+func Patched(text string) []string {
+	paths, _ := patched(text)
+	return paths
+}
+
 // patched returns the files that a patch changes, in the form of apply_patch or of diff(1), and the texts it puts in.
 func patched(s string) (paths []string, edits []Change) {
 	var at string

@@ -140,6 +140,9 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 			}
 		}
 	}
+	if b == "patch" || b == "git" && len(args) > 0 && (args[0].text == "am" || args[0].text == "apply") {
+		a.patched(a.stdin(redirs))
+	}
 	switch {
 	case b == "git":
 		a.git(args)
@@ -192,6 +195,14 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 			for _, n := range names {
 				a.aliases[n.text] = append(a.aliases[n.text], v.text)
 			}
+		}
+	case b == "apply_patch" || b == "applypatch": // some agents do it themselves
+		in := a.stdin(redirs)
+		if len(args) > 0 {
+			in = &input{args[:1]}
+		}
+		if !a.patched(in) {
+			a.hidden("what a patch changes")
 		}
 	case b == "ssh":
 		a.ssh(args)

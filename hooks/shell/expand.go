@@ -258,8 +258,51 @@ func (a *analysis) olds() []string {
 // scratch is a folder of which only that it is in no work tree is known.
 const scratch = "/tmp"
 
-// printed returns what a substitution is, where that is known: a new scratch place, or where the shell is.
-func (a *analysis) printed(c *syntax.CmdSubst) []value {
+// plainly is what a substitution prints where it does nothing but print words that are written out: one text, without line breaks at its end.
+func (a *analysis) plainly(c *syntax.CmdSubst, unquoted bool) (value, bool) {
+	if len(c.Stmts) != 1 || a.prints >= maxPrints {
+		return value{}, false
+	}
+	a.prints++
+	defer func() { a.prints-- }()
+	sure := true
+	syntax.Walk(c.Stmts[0], func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.CmdSubst, *syntax.ProcSubst:
+			return false // of a word
+		case *syntax.ParamExp:
+			sure = sure && !a.still // its values may not be all that it gets
+		case *syntax.Redirect:
+			sure = sure && (n.Op == syntax.Hdoc || n.Op == syntax.DashHdoc || n.Op == syntax.WordHdoc)
+		case *syntax.CallExpr:
+			for _, w := range n.Args {
+				if v := a.values(w); len(v) != 1 || !v[0].known || v[0].glob || strings.Contains(v[0].text, `\`) || a.functions[v[0].text] != nil || a.aliases[v[0].text] != nil {
+					sure = false
+					break
+				}
+			}
+		}
+		return sure
+	})
+	if !sure {
+		return value{}, false
+	}
+	in := a.said(c.Stmts[0])
+	if !in.known() || len(in.texts) != 1 {
+		return value{}, false
+	}
+	text := strings.TrimRight(in.texts[0].text, "\n")
+	if _, split := a.vars["IFS"]; unquoted && !a.still && (split || strings.ContainsAny(text, " \t\n*?[")) { // it is split, or stands for other names
+		return value{}, false
+	}
+	return literal(text), true
+}
+
+// printed returns what a substitution is, where that is known: what it is given to print, a new scratch place, or where the shell is.
+func (a *analysis) printed(c *syntax.CmdSubst, unquoted bool) []value {
+	if v, ok := a.plainly(c, unquoted); ok {
+		return []value{v}
+	}
 	if len(c.Stmts) != 1 || len(c.Stmts[0].Redirs) > 0 {
 		return []value{{}}
 	}

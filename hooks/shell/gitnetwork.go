@@ -36,7 +36,7 @@ func (a *analysis) gitConnects(name string, options []option, operands []value) 
 			a.remoteNamed(v.text)
 		}
 	}
-	if given(options, "recurse-submodules recursive") && name != "push" {
+	if how, more := has(options, "recurse-submodules recursive"); more && name != "push" && name != "submodule" && how[0].text != "no" {
 		a.unnamed("git " + name + " of submodules")
 	}
 	switch name {

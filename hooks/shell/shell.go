@@ -27,6 +27,7 @@ const (
 	maxParse  = 128 << 10 // bytes that are parsed; what is longer is hidden
 	maxDepth  = 128       // of commands within commands
 	maxNested = 256       // brackets open at once
+	maxPrints = 3         // substitutions in substitutions whose text is told
 	maxRests  = 8         // parts of a text that has more
 	maxBraces = 32        // of one word
 	maxParts  = 256       // of one word
@@ -100,6 +101,7 @@ type analysis struct {
 	arrays     map[string][][]value // what arrays may hold; nil: anything
 	still      bool                 // values of variables are not split
 	depth      int
+	prints     int // substitutions whose text is told
 	texts      int
 	made       map[string]bool // folders
 	skips      string          // a variable by which a manager of hooks starts none

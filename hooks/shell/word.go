@@ -149,7 +149,7 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 	case *syntax.ProcSubst:
 		return []value{a.substituted(p)}
 	case *syntax.CmdSubst:
-		return a.printed(p)
+		return a.printed(p, unquoted)
 	case *syntax.ExtGlob:
 		return []value{{glob: true}}
 	}

@@ -310,6 +310,19 @@ func (a *analysis) fetches(name string, options []option, ops []value) {
 	}
 }
 
+// patched notes the files that a patch changes which stands in the command; false where not all of it does.
+func (a *analysis) patched(in *input) bool {
+	if in == nil {
+		return false
+	}
+	for _, v := range in.texts {
+		for _, p := range agent.Patched(v.text) {
+			a.writes(literal(p), agent.Write{})
+		}
+	}
+	return in.known()
+}
+
 // patch reads patch(1).
 func (a *analysis) patch(args []value) {
 	options, ops := grammar{takes: "BDFYVdgioprxz", longs: "backup batch binary directory= dry-run forward fuzz= input= output= prefix= reject-file= reverse strip= suffix="}.read(args)
