@@ -215,7 +215,7 @@ func rewritten(config git.Config, url string) []string {
 
 // repositoryHost returns the host of where a repository is, "" where it has no name; local says that it is on this machine.
 func repositoryHost(url string) (host string, local bool) {
-	if strings.Contains(url, "://") {
+	if scheme, _, found := strings.Cut(url, "://"); found && !strings.ContainsAny(scheme, "/:") {
 		host, _, ok := agent.URLHost(url)
 		return host, !ok
 	}

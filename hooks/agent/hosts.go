@@ -20,7 +20,7 @@ var local = []string{"about", "blob", "chrome", "data", "file", "unix", "vscode"
 // host at all: one that names none, or none that everybody reads alike, has the host "". A loopback address is no other host.
 func URLHost(text string) (host string, end int, ok bool) {
 	scheme, rest, found := strings.Cut(text, "://")
-	if !found || slices.Contains(local, strings.ToLower(scheme)) {
+	if !found || strings.ContainsAny(scheme, "/?#") || slices.Contains(local, strings.ToLower(scheme)) { // a URL in a URL is none
 		return "", 0, false
 	}
 	start := len(scheme) + len("://")

@@ -11,7 +11,7 @@ import (
 // TestHostNames: a host has one name, whoever reads it; what some read otherwise has none.
 func TestHostNames(t *testing.T) {
 	for text, want := range map[string]string{
-		"http://A.b./x": "a.b", "http://u:p@a.b:80/": "a.b", "http://c.d/@a.b": "c.d", "http://c.d?@a.b": "c.d", "http://c.d#@a.b": "c.d", "ssh://[2001:DB8::1]:22/x": "2001:db8::1", "http://localhost/": "-", "http://x.localhost:1/": "-", "http://[::ffff:127.0.0.1]/": "-", "http://0.0.0.0/": "-", "file:///x": "-", "a.b": "-",
+		"http://A.b./x": "a.b", "http://u:p@a.b:80/": "a.b", "http://c.d/@a.b": "c.d", "http://c.d?@a.b": "c.d", "http://c.d#@a.b": "c.d", "ssh://[2001:DB8::1]:22/x": "2001:db8::1", "http://localhost/": "-", "http://x.localhost:1/": "-", "http://[::ffff:127.0.0.1]/": "-", "http://0.0.0.0/": "-", "file:///x": "-", "a.b": "-", "a.b/x?y=https://c.d/": "-",
 		`http://c.d\@a.b/`: "", `http://c.d\x`: "", "http://x@c.d@a.b/": "", "http://c.d @a.b/": "", "http://c.d:x/": "", "http://c.d:1:2/": "", "http://[::1].a.b/": "", "http://[a.b]/": "", "http://{a,b}.c/": "", "http://%61.b/": "", "http://a。b/": "", "http:///a.b": "", "x::http://a.b/": "", "://a.b": "",
 	} {
 		host, _, ok := agent.URLHost(text)

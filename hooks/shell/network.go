@@ -37,8 +37,8 @@ func (a *analysis) address(v value) bool {
 	if host, end, ok := agent.URLHost(v.text); ok || end > 0 {
 		return (v.known || end < v.sure) && (!ok || a.reached(host))
 	}
-	if strings.Contains(v.text, "://") { // of a scheme that leads nowhere else
-		return v.known || strings.Index(v.text, "://") < v.sure
+	if scheme, _, found := strings.Cut(v.text, "://"); found && !strings.ContainsAny(scheme, "/?#") { // one that leads nowhere else
+		return v.known || len(scheme) < v.sure
 	}
 	text := v.text
 	if i := strings.IndexAny(text, "/?#"); i >= 0 {

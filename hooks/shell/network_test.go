@@ -14,7 +14,7 @@ func reached(command string) string {
 	list := slices.Clone(out.Hosts)
 	for _, r := range out.Remotes {
 		host, remote := agent.PathHost(r.Name)
-		if strings.Contains(r.Name, "://") {
+		if scheme, _, url := strings.Cut(r.Name, "://"); url && !strings.ContainsAny(scheme, "/:") {
 			host, _, remote = agent.URLHost(r.Name)
 		}
 		if !remote {
@@ -68,6 +68,7 @@ func TestReachedOtherwise(t *testing.T) {
 		`curl --parallel https://a.b https://c.d`: "a.b c.d", `curl --head https://a.b`: "a.b", `curl --netrc https://a.b`: "a.b", `curl --never-heard-of https://a.b https://c.d`: "a.b c.d", `wget -r -np -nH a.b`: "a.b", `wget --recursive https://a.b`: "a.b", `http -a u:p POST a.b X:Y q=z`: "a.b", `nc -lU /x`: "", `mongosh`: "", `npm init -y`: "", `npm init vite`: "?",
 		`gh pr create -R o/r -t x -b 'see https://c.d'`: "github.com", `gh pr create --body https://c.d`: "github.com", `gh release create v1 --discussion-category https://c.d`: "c.d github.com",
 		`curl "$(echo https://a.b/)"`: "a.b", `curl $(cat x)`: "?", `curl $(echo a.b c.d)`: "?", `curl "https://$(echo a.b > x)/"`: "?", `echo() { cat x; }; curl $(echo a.b)`: "?", `for i in 1 2; do F=$(echo $X); X=c.d; curl $F; done`: "?",
+		`curl a.b/x?y=https://c.d`: "a.b", `curl localhost:1/x?y=https://c.d`: "", `wget a.b/https://c.d/`: "a.b", `git clone a.b:x/https://c.d`: "a.b", `cd "$X"; git clone a.b:x/https://c.d`: "?",
 		`npm run update`: "", `docker compose ps`: "", `docker compose -f x up -d`: "?", `dig -t txt a.b`: "a.b", `dig -f x`: "?", `grpcurl -d '{}' a.b:443 s/m`: "a.b", `wscat -c wss://a.b`: "a.b", `http :8080/x`: "", `bundle exec rspec`: "", `echo 'fetch("https://c.d\@a.b/")' | node`: "?",
 	} {
 		if got := reached(command); got != want {
