@@ -214,7 +214,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 				a.hidden("what a trap runs")
 			}
 		}
-	case b == "at" || b == "batch":
+	case b == "at" || b == "batch" || b == "crontab" && (len(args) == 0 || args[0].text != "-l"):
 		a.around("what " + b + " runs has no mark of an agent")
 	case b == "env" || b == "genv":
 		a.environment(args, redirs)
@@ -316,6 +316,16 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 		a.options(name, program{writes: "o output"}, options)
 	}
 	in := a.stdin(redirs)
+	if name == "xargs" {
+		options, _ := grammar{takes: "aEILPdns", longs: "arg-file=", early: true}.read(args)
+		files, _ := has(options, "a arg-file")
+		for _, v := range files {
+			in = nil
+			if texts := a.written(v); texts != nil {
+				in = &input{texts}
+			}
+		}
+	}
 	for i, v := range args {
 		if !v.known {
 			a.hidden("the name of a command")
@@ -382,7 +392,8 @@ func (a *analysis) ssh(args []value) {
 	}
 	_, words := online["ssh"].read(rest[1:]) // options stand behind the host, too
 	host := rest[0].text[strings.LastIndexByte(rest[0].text, '@')+1:]
-	if len(words) == 0 || !slices.Contains([]string{"localhost", "127.0.0.1", "::1", "0.0.0.0", "0"}, host) && rest[0].known {
+	here := agent.Loopback(agent.HostName(host)) || host == "0" || strings.HasPrefix(host, "127.") || strings.HasPrefix(host, "ip6-lo")
+	if len(words) == 0 || !here && rest[0].known {
 		return
 	}
 	acted := a.acts

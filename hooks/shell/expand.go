@@ -77,6 +77,9 @@ func (a *analysis) several(p syntax.WordPart) [][]value {
 		return lists
 	}
 	values := a.vars[x.Param.Value]
+	if _, set := a.vars["IFS"]; x.Param.Value == "IFS" && !set {
+		values = []string{" \t\n"}
+	}
 	if quoted || x.Index != nil || x.Slice != nil || len(values) == 0 {
 		return nil
 	}

@@ -276,7 +276,10 @@ func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
 				a.hidden("what a shell runs")
 				continue
 			}
+			before := a.zero
+			a.zero = args[min(i+1, len(args)):min(i+2, len(args))]
 			a.with(args[min(i+2, len(args)):], func() { a.text(args[i].text) })
+			a.zero = before
 		}
 		return
 	}

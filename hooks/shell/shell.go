@@ -87,6 +87,7 @@ type analysis struct {
 	running    map[string]int // functions and aliases that are read
 	substs     map[*syntax.ProcSubst]value
 	positional [][]value // $1 and so on: any of these
+	zero       []value   // $0, where it is given
 	traps      []string
 	strayed    bool // it was somewhere that is not known
 	calls      int

@@ -197,6 +197,9 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 	if _, set := a.vars[name]; set {
 		return []value{{}}
 	}
+	if name == "0" && len(a.zero) == 1 {
+		return a.zero
+	}
 	if lists := a.arrays[name]; len(lists) > 0 {
 		return firsts(lists, 0)
 	}

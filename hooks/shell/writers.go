@@ -144,6 +144,16 @@ func (a *analysis) writer(name string, args []value) bool {
 	switch name {
 	case "rm":
 		all(ops, agent.Write{Tree: given(options, "r R recursive"), Gone: true})
+	case "less":
+		for _, v := range args {
+			if i := strings.IndexByte(v.text, '!'); i > 0 && v.text[0] == '+' {
+				a.given(v.from(i+1), "what less runs")
+			}
+		}
+	case "zip":
+		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "-TT" }); i >= 0 && i+1 < len(args) {
+			a.given(args[i+1], "what zip runs")
+		}
 	case "unlink":
 		all(ops, agent.Write{Gone: true})
 	case "chmod", "chown", "chgrp":
