@@ -11,13 +11,13 @@ import (
 // one agent is not here.
 var kinds = map[Kind][]string{
 	Edit: {
-		"apply_patch", "applypatch", "create", "create_file", "delete", "delete_file", "deletesymbol", "edit", "edit_file", "editor", "multi_edit", "multiedit",
-		"notebook_edit", "notebookedit", "patch", "rename", "renamesymbol", "replace", "replace_in_file", "str_replace", "str_replace_based_edit_tool",
+		"apply_patch", "applypatch", "create", "create_file", "delete", "delete_file", "deletesymbol", "edit", "edit_file", "edit_notebook_file", "editor", "insert_edit_into_file", "multi_edit", "multi_replace_string_in_file", "multiedit",
+		"notebook_edit", "notebookedit", "patch", "rename", "renamesymbol", "replace", "replace_in_file", "replace_string_in_file", "search_replace", "str_replace", "str_replace_based_edit_tool",
 		"str_replace_editor", "strreplace", "undo_edit", "write", "write_file", "write_to_file", "writefile",
 	},
 	Shell: {
 		"bash", "exec_command", "execute", "execute_bash", "execute_command", "local_shell", "local_shell_call", "monitor", "powershell", "run_command", "run_commands",
-		"run_shell_command", "shell", "shell_command", "terminal", "unified_exec", "write_bash", "write_powershell", "write_stdin",
+		"run_in_terminal", "run_shell_command", "run_terminal_cmd", "run_terminal_command", "shell", "shell_command", "terminal", "unified_exec", "write_bash", "write_powershell", "write_stdin",
 	},
 	Read: {
 		"cat", "codebase_search", "file_search", "glob", "grep", "grep_search", "list", "list_dir", "list_directory", "ls", "lsp", "notebookread", "read", "read_file", "read_many_files",
@@ -278,7 +278,7 @@ func (e *Event) edit(args payload) error {
 		return nil
 	}
 	e.change(at, args)
-	for _, name := range []string{"edits", "files", "file_edits", "changes", "operations"} {
+	for _, name := range []string{"edits", "files", "file_edits", "changes", "operations", "replacements"} {
 		raw, ok := args[name]
 		if !ok {
 			continue
