@@ -126,8 +126,8 @@ func (b *bench) hide(why string) {
 // maxDenials is how many refusals of an hour have entries of their own; the rest is told with the session.
 const maxDenials = 64
 
-// often counts a refusal, and reports whether there were too many for an entry of its own.
-func (b *bench) often() bool {
+// often counts a refusal, and reports whether there were too many in this hour for an entry of its own. What the session tells is sealed as often as that is so again: it may never stop.
+func (b *bench) often(ctx context.Context) bool {
 	file, hour := filepath.Join(b.s.Repo().StateDir(), "agents", "refused"), b.in.Now().Unix()/3600
 	var of, n int64
 	if text, err := os.ReadFile(file); err == nil { //nolint:gosec // our own
@@ -135,11 +135,13 @@ func (b *bench) often() bool {
 			n = 0
 		}
 	}
-	if n >= maxDenials {
-		return true
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%d %d\n", hour, n+1), 0o600); err != nil || n < maxDenials {
+		return false
 	}
-	_ = os.WriteFile(file, fmt.Appendf(nil, "%d %d\n", hour, n+1), 0o600) // where that fails each has one
-	return false
+	if n%maxDenials == 0 {
+		_ = b.seal(ctx) // else the next one does
+	}
+	return true
 }
 
 func (b *bench) call() map[string]any {

@@ -382,7 +382,7 @@ func (b *bench) record(ctx context.Context, why string, hints []string, q *quest
 	if q.asked {
 		denied.Reason = q.decision.Reason
 	}
-	if hand, err := provenance.ChooseHand(b.s.Repo(), a.authority, a.choice); err == nil && b.often() {
+	if hand, err := provenance.ChooseHand(b.s.Repo(), a.authority, a.choice); err == nil && b.often(ctx) {
 		hints = append(hints, fmt.Sprintf("it is recorded with the session, since there were more than %d refusals in this hour", maxDenials))
 	} else if err == nil {
 		c := capability.Check{

@@ -130,6 +130,8 @@ func (a *analysis) gitSetting(key string, v value) {
 		if host, remote := agent.PathHost(base); (!remote || strings.Contains(base, "://") || !a.reached(host)) && !a.address(literal(base)) {
 			a.unnamed("git config " + clip(key))
 		}
+	case section == "http" && strings.HasSuffix(key, ".curloptresolve"):
+		a.unnamed("git config " + clip(key))
 	case key == "fetch.bundleuri", (section == "branch" && strings.HasSuffix(key, "remote") || key == "remote.pushdefault") && (strings.ContainsAny(v.text, ":") || !v.known),
 		section == "remote" && (strings.HasSuffix(key, "url") || strings.HasSuffix(key, ".proxy")), key == "http.proxy", section == "http" && strings.HasSuffix(key, ".proxy"), key == "core.gitproxy":
 		if host, remote := agent.PathHost(v.text); remote && v.known && !strings.Contains(v.text, "://") && a.reached(host) {

@@ -69,6 +69,7 @@ func TestReachedOtherwise(t *testing.T) {
 		`gh pr create -R o/r -t x -b 'see https://c.d'`: "github.com", `gh pr create --body https://c.d`: "github.com", `gh release create v1 --discussion-category https://c.d`: "c.d github.com",
 		`curl "$(echo https://a.b/)"`: "a.b", `curl $(cat x)`: "?", `curl $(echo a.b c.d)`: "?", `curl "https://$(echo a.b > x)/"`: "?", `echo() { cat x; }; curl $(echo a.b)`: "?", `for i in 1 2; do F=$(echo $X); X=c.d; curl $F; done`: "?",
 		`curl a.b/x?y=https://c.d`: "a.b", `curl localhost:1/x?y=https://c.d`: "", `wget a.b/https://c.d/`: "a.b", `git clone a.b:x/https://c.d`: "a.b", `cd "$X"; git clone a.b:x/https://c.d`: "?",
+		`git -c http.curloptResolve=a.b:443:6.6.6.6 fetch https://a.b/x`: "a.b ?",
 		`npm run update`: "", `docker compose ps`: "", `docker compose -f x up -d`: "?", `dig -t txt a.b`: "a.b", `dig -f x`: "?", `grpcurl -d '{}' a.b:443 s/m`: "a.b", `wscat -c wss://a.b`: "a.b", `http :8080/x`: "", `bundle exec rspec`: "", `echo 'fetch("https://c.d\@a.b/")' | node`: "?",
 	} {
 		if got := reached(command); got != want {
