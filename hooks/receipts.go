@@ -76,7 +76,7 @@ func (b *bench) session() string {
 	if b.e.Sub != "" {
 		s += "/" + b.e.Sub
 	}
-	return s[:min(len(s), event.MaxWord)]
+	return strings.ToValidUTF8(s[:min(len(s), event.MaxWord)], "")
 }
 
 // words keeps of a list what a field of an event takes.
