@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// noWait opens what nobody writes to at once.
+const noWait = syscall.O_NONBLOCK
+
 // changedAt is when a file, or what is known of it, changed last, in milliseconds since 1970. Its owner can set the time of its content
 // back, and not that of its inode.
 func changedAt(p string) (int64, bool) {

@@ -45,15 +45,21 @@ func (b *bench) keysAmong(reads []agent.Named) string {
 			continue
 		}
 		for _, k := range places {
-			if _, ok := below(k, at); ok {
+			if within(k, at) {
 				return quoted(at) + " is among private keys"
 			}
-			if _, ok := below(at, k); ok && r.Whole {
+			if r.Whole && within(at, k) {
 				return quoted(at) + " holds private keys, and may be read as a whole"
 			}
 		}
 	}
 	return ""
+}
+
+// within reports whether a path is a folder or in it, in any case of letters: some systems take them for one.
+func within(dir, p string) bool {
+	_, ok := below(strings.ToLower(dir), strings.ToLower(p))
+	return ok
 }
 
 // A guard is a file or folder that tools leave alone, and what it is, for people.
@@ -69,10 +75,10 @@ func among(dirs []guard, written []site) string {
 	for _, s := range written {
 		for _, p := range []string{s.path, s.final} {
 			for _, g := range dirs {
-				if _, ok := below(g.at, p); ok {
+				if within(g.at, p) {
 					return quoted(p) + " is among " + g.what
 				}
-				if _, ok := below(p, g.at); ok && !s.bare {
+				if !s.bare && within(p, g.at) {
 					return quoted(p) + " holds " + g.what
 				}
 			}

@@ -34,11 +34,6 @@ var (
 	errShift = errors.New("it would write where only its own process finds it, below /proc or /dev/fd")
 )
 
-// shifts reports whether what is below a folder is another file for each process that opens it.
-func shifts(p string) bool {
-	return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/dev/fd/")
-}
-
 // follow returns where the system finds a path: links of its folders are followed, and of itself where last says so. What is
 // not there is taken as it stands.
 func follow(p string, last bool) (string, error) {
@@ -64,7 +59,7 @@ func trace(p string, last bool) (found string, shifted bool, err error) {
 			continue
 		}
 		at := filepath.Join(done, name)
-		shifted = shifted || shifts(at)
+		shifted = shifted || agent.Shifts(at)
 		end := !slices.ContainsFunc(rest, func(s string) bool { return s != "" && s != "." })
 		if end && !last {
 			return at, shifted, nil
@@ -118,11 +113,8 @@ func (b *bench) targets(dir string) (written []site, reads []agent.Named, err er
 		return nil
 	}
 	for _, p := range b.e.Paths {
-		if rest, ok := strings.CutPrefix(p, "~/"); ok && b.t.Home != "" {
+		if rest, ok := strings.CutPrefix(p, "~"); ok && b.t.Home != "" && (rest == "" || rest[0] == '/') {
 			p = filepath.Join(b.t.Home, rest)
-		}
-		if rest, ok := strings.CutPrefix(p, "file://"); ok {
-			p = rest
 		}
 		switch b.e.Kind {
 		case agent.Edit:
@@ -444,6 +436,9 @@ func (b *bench) guarded(written []site, reads []agent.Named) string {
 	}
 	if why := among(dirs, written); why != "" {
 		return why
+	}
+	if b.second {
+		return ""
 	}
 	return b.guardedAtHome(written, reads)
 }

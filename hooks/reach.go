@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (b *bench) secrets(reads []agent.Named) []string {
 				}
 				name := prefix + filepath.ToSlash(rel)
 				switch {
-				case tools.Secret(name):
+				case tools.Secret(name), tools.Secret(strings.ToLower(name)): // some systems take letters of any case for one
 					out = append(out, name)
 				case r.Whole && tools.Secret(name+"/_"): // a folder of secrets
 					out = append(out, filesBelow(at, name)...)
@@ -130,26 +131,51 @@ func (b *bench) remoteHosts(ctx context.Context, r agent.Remote) (hosts []string
 	if err != nil {
 		return nil, false
 	}
+	_, named := agent.PathHost(r.Name)
+	named = named || strings.Contains(r.Name, "://")
 	if top := treeOf(at); top != b.workTree() {
 		repo, err := git.Open(ctx, git.Options{Dir: at, Env: b.in.Env, Memory: provenance.MemoryFor(b.in.ConfigDir, b.in.lookup)})
-		if err != nil {
+		switch {
+		case err == nil:
+			config = repo.Config()
+		case !named || !errors.Is(err, git.ErrNotRepository):
 			return nil, false
 		}
-		config = repo.Config()
 	}
-	var keys []string
-	for _, key := range config.Keys("remote.") {
-		name, field := key[len("remote."):], key[strings.LastIndexByte(key, '.')+1:]
-		if name = strings.TrimSuffix(name, "."+field); field != "url" && field != "pushurl" {
-			continue
-		}
-		if r.Name == "" || r.Name == "*" || r.Name == name { // which one Git takes by itself is told by many settings: any may be it
-			keys = append(keys, key)
+	var urls []string
+	found := false
+	switch {
+	case named:
+		urls, found = []string{r.Name}, true
+	default:
+		for _, key := range config.Keys("remote.") {
+			name, field := key[len("remote."):], key[strings.LastIndexByte(key, '.')+1:]
+			name = strings.TrimSuffix(name, "."+field)
+			if r.Name != "" && r.Name != "*" && r.Name != name { // which one Git takes by itself is told by many settings: any may be it
+				continue
+			}
+			switch field {
+			case "url", "pushurl":
+				urls, found = append(urls, config.All(key)...), true
+			case "vcs":
+				return nil, false
+			}
 		}
 	}
-	for _, key := range keys {
-		for _, url := range config.All(key) {
-			host, local := repositoryHost(rewritten(config, url))
+	if r.Name == "" {
+		for _, key := range append(config.Keys("branch."), "remote.pushdefault") {
+			if strings.HasSuffix(strings.ToLower(key), "remote") || key == "remote.pushdefault" {
+				for _, v := range config.All(key) { // a name, or a URL
+					if strings.Contains(v, ":") {
+						urls, found = append(urls, v), true
+					}
+				}
+			}
+		}
+	}
+	for _, url := range urls {
+		for _, to := range rewritten(config, url) {
+			host, local := repositoryHost(to)
 			switch {
 			case host != "":
 				hosts = append(hosts, host)
@@ -158,40 +184,49 @@ func (b *bench) remoteHosts(ctx context.Context, r agent.Remote) (hosts []string
 			}
 		}
 	}
-	return hosts, len(keys) > 0 || r.Name == "*"
+	return hosts, found || r.Name == "*"
 }
 
-// rewritten is a URL as Git takes it: url.<base>.insteadOf and pushInsteadOf put another beginning in front, the longest that fits.
-func rewritten(config git.Config, url string) string {
-	best, to := "", ""
-	for _, key := range config.Keys("url.") {
-		lower := strings.ToLower(key)
-		if !strings.HasSuffix(lower, ".insteadof") && !strings.HasSuffix(lower, ".pushinsteadof") {
-			continue
-		}
-		for _, from := range config.All(key) {
-			if strings.HasPrefix(url, from) && len(from) > len(best) {
-				best, to = from, key[len("url."):strings.LastIndexByte(key, '.')]
+// rewritten is a URL as Git takes it to fetch, and to push where that is another: url.<base>.insteadOf and pushInsteadOf put another beginning in front, the longest that fits.
+func rewritten(config git.Config, url string) []string {
+	out := []string{url}
+	for i, setting := range []string{".insteadof", ".pushinsteadof"} {
+		best, to := "", ""
+		for _, key := range config.Keys("url.") {
+			if !strings.HasSuffix(strings.ToLower(key), setting) {
+				continue
+			}
+			for _, from := range config.All(key) {
+				if strings.HasPrefix(url, from) && len(from) > len(best) {
+					best, to = from, key[len("url."):len(key)-len(setting)]
+				}
 			}
 		}
+		switch {
+		case best == "":
+		case i == 0:
+			out[0] = to + url[len(best):]
+		default:
+			out = append(out, to+url[len(best):])
+		}
 	}
-	return to + url[len(best):]
+	return out
 }
 
-// repositoryHost returns the host of where a repository is; local says that it is on this machine.
+// repositoryHost returns the host of where a repository is, "" where it has no name; local says that it is on this machine.
 func repositoryHost(url string) (host string, local bool) {
-	if strings.Contains(url, "://") {
+	if scheme, _, found := strings.Cut(url, "://"); found && !strings.ContainsAny(scheme, "/:") {
 		host, _, ok := agent.URLHost(url)
 		return host, !ok
 	}
-	if strings.Contains(url, "::") { // a program of its own
+	host, remote := agent.PathHost(url)
+	if remote && strings.HasPrefix(url[strings.IndexByte(url, ':'):], "::") && !strings.HasPrefix(url, "[") { // a program of its own
 		return "", false
 	}
-	host = agent.PathHost(url)
 	if agent.Loopback(host) {
-		host = ""
+		return "", true
 	}
-	return host, host == ""
+	return host, !remote
 }
 
 // asked is what is asked about hosts: those that no grant allows by itself, all where none does; nothing where each is allowed. Where some host is not named, a grant that

@@ -29,6 +29,7 @@ import (
 // Limits of what is kept of calls.
 const (
 	maxFileSize   = 32 << 20           // bytes of a file whose content is digested
+	maxRanges     = 64                 // runs of lines that an edit put in
 	maxUnrecorded = 256                // unrecorded changes that are told one by one
 	maxDigested   = 1 << 20            // bytes of arguments or results that are redacted and digested
 	keepFor       = 7 * 24 * time.Hour // how long a sealed journal stays
@@ -75,7 +76,7 @@ func (b *bench) session() string {
 	if b.e.Sub != "" {
 		s += "/" + b.e.Sub
 	}
-	return s[:min(len(s), event.MaxWord)]
+	return strings.ToValidUTF8(s[:min(len(s), event.MaxWord)], "")
 }
 
 // words keeps of a list what a field of an event takes.
@@ -115,9 +116,32 @@ func (b *bench) invoked(paths []string) []event.Event {
 	return []event.Event{{Kind: "tool_invoked", Data: data}}
 }
 
-// hide notes that a call was refused.
-func (b *bench) hide() {
-	_ = b.note(journal.Line{State: journal.Denied, Events: []event.Event{{Kind: "tool_call_completed", Outcome: event.Denied, Data: b.call()}}})
+// hide notes that a call was refused, and why.
+func (b *bench) hide(why string) {
+	data := b.call()
+	put(data, "reason", b.redacted(why))
+	_ = b.note(journal.Line{State: journal.Denied, Events: []event.Event{{Kind: "tool_call_completed", Outcome: event.Denied, Data: data}}})
+}
+
+// maxDenials is how many refusals of an hour have entries of their own; the rest is told with the session.
+const maxDenials = 64
+
+// often counts a refusal, and reports whether there were too many in this hour for an entry of its own. What the session tells is sealed as often as that is so again: it may never stop.
+func (b *bench) often(ctx context.Context) bool {
+	file, hour := filepath.Join(b.s.Repo().StateDir(), "agents", "refused"), b.in.Now().Unix()/3600
+	var of, n int64
+	if text, err := os.ReadFile(file); err == nil { //nolint:gosec // our own
+		if _, err := fmt.Sscanf(string(text), "%d %d\n", &of, &n); err != nil || of != hour {
+			n = 0
+		}
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%d %d\n", hour, n+1), 0o600); err != nil || n < maxDenials {
+		return false
+	}
+	if n%maxDenials == 0 {
+		_ = b.seal(ctx) // else the next one does
+	}
+	return true
 }
 
 func (b *bench) call() map[string]any {
@@ -198,7 +222,7 @@ func (b *bench) returned(dir string, written []site) error {
 		if f.SHA256 != "" {
 			told["sha256"], told["bytes"] = f.SHA256, len(text)
 		}
-		if ranges := b.lines(dir, work, p, text); len(ranges) > 0 {
+		if ranges := b.lines(dir, work, p, text); len(ranges) > 0 && !e.Failed { // what failed put nothing in
 			told["lines"] = words(spans(ranges))
 			put(told, "line_hashes", b.lineHashes(ranges, text))
 		}
@@ -237,7 +261,7 @@ func fileAt(work, path string) (journal.File, []byte) {
 		if !info.Mode().IsRegular() || info.Size() > maxFileSize {
 			return f, nil
 		}
-		text, err = os.ReadFile(at) //nolint:gosec // of the work tree
+		text, err = readSame(at, info, maxFileSize)
 	}
 	if err != nil {
 		return f, nil
@@ -270,12 +294,25 @@ func (b *bench) lines(dir, work, path string, text []byte) []lineRange {
 			return []lineRange{{1, max(1, bytes.Count(text, []byte("\n"))+trailing(text))}}
 		}
 		part := []byte(strings.TrimSuffix(c.Text, "\n"))
-		i := bytes.Index(text, part)
-		if i < 0 || len(part) == 0 {
-			continue
+		if !bytes.Contains(text, part) { // as agents edit files that have other ends of lines
+			part = bytes.ReplaceAll(part, []byte("\n"), []byte("\r\n"))
 		}
-		from := bytes.Count(text[:i], []byte("\n")) + 1
-		out = append(out, lineRange{from, from + bytes.Count(part, []byte("\n"))})
+		size := bytes.Count(part, []byte("\n")) + 1
+		for at, line := 0, 1; len(part) > 0 && len(out) < maxRanges; {
+			i := bytes.Index(text[at:], part)
+			if i < 0 {
+				break
+			}
+			line += bytes.Count(text[at:at+i], []byte("\n"))
+			if r := (lineRange{line + c.Head, line + size - 1 - c.Tail}); r.from <= r.to {
+				out = append(out, r)
+			}
+			if !c.All {
+				break
+			}
+			line += size - 1
+			at += i + len(part)
+		}
 	}
 	slices.SortFunc(out, func(a, b lineRange) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	return slices.Compact(out)

@@ -49,6 +49,7 @@ type bench struct {
 	// removed says of paths of the work tree whether they are only removed.
 	removed map[string]bool
 	clean   *redaction.Redactor
+	second  bool // another repository was asked before, also what is guarded wherever a tool works
 }
 
 // RunAgent does what is to do at a moment of an agent's, and returns what it is told. Where no repository is governed it does
@@ -177,7 +178,7 @@ func (b *bench) effects(ctx context.Context, dir string) (mine []site, others ma
 // elsewhere does something in each other repository that a tool writes in and that is governed.
 func (b *bench) elsewhere(ctx context.Context, others map[string][]site, do func(o *bench, written []site) (agent.Reply, error)) (agent.Reply, error) {
 	for _, top := range sortedKeys(others) {
-		o := &bench{in: b.in, t: b.t, e: b.e, out: b.out}
+		o := &bench{in: b.in, t: b.t, e: b.e, out: b.out, second: true}
 		if err := o.open(ctx, top); err != nil {
 			return agent.Reply{}, err
 		}
@@ -219,7 +220,7 @@ func (b *bench) judge(ctx context.Context, written []site, reads []agent.Named) 
 	if why == "" {
 		return agent.Reply{}, nil
 	}
-	b.hide()
+	b.hide(why)
 	lines := []string{"covenant: refused: " + oneLine(why)}
 	for _, h := range b.record(ctx, why, hints, needed) {
 		lines = append(lines, "hint: "+oneLine(h))
@@ -381,7 +382,9 @@ func (b *bench) record(ctx context.Context, why string, hints []string, q *quest
 	if q.asked {
 		denied.Reason = q.decision.Reason
 	}
-	if hand, err := provenance.ChooseHand(b.s.Repo(), a.authority, a.choice); err == nil {
+	if hand, err := provenance.ChooseHand(b.s.Repo(), a.authority, a.choice); err == nil && b.often(ctx) {
+		hints = append(hints, fmt.Sprintf("it is recorded with the session, since there were more than %d refusals in this hour", maxDenials))
+	} else if err == nil {
 		c := capability.Check{
 			Action: q.Action, Checkers: q.decision.Checkers, Grants: []envelope.Digest{}, Intent: q.Intent, KeyID: hand.Signer.Public().ID(), Reason: b.redacted(denied.Reason), Ref: q.Ref,
 			Refused: q.decision.Refused,

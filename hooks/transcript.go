@@ -108,7 +108,7 @@ func (b *bench) transcript(name string) (text []byte, left int64, err error) {
 	if len(b.secrets([]agent.Named{{Path: at}})) > 0 {
 		return nil, 0, fmt.Errorf("%w: the policy says that %s is secret", errTranscript, quoted(name))
 	}
-	f, err := os.Open(at) //nolint:gosec // a file of the user's, which the agent may read as well
+	f, err := openSame(at, info)
 	if err != nil {
 		return nil, 0, err
 	}

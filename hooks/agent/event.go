@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Moment is when an agent calls.
@@ -104,6 +105,9 @@ type Change struct {
 	Path  string
 	Text  string
 	Whole bool // it is all there is in the file then
+	All   bool // it comes wherever it may
+	// Head and Tail are how many of its first and last lines were there before.
+	Head, Tail int
 }
 
 // Action is what is granted for a call of a tool: tool.call.<name>, where letters are small, and bytes that no action has are
@@ -269,6 +273,9 @@ type Write struct {
 	Names  []string
 	Spared bool
 }
+
+// Shifts reports whether what is at a path is another file for each process that opens it.
+func Shifts(p string) bool { return strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/dev/fd/") }
 
 // IsMoment reports whether a command line may name this moment.
 func IsMoment(s string) bool { return slices.Contains(Moments, Moment(s)) }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -10,13 +11,13 @@ import (
 // one agent is not here.
 var kinds = map[Kind][]string{
 	Edit: {
-		"apply_patch", "applypatch", "create", "create_file", "delete", "delete_file", "deletesymbol", "edit", "edit_file", "editor", "multi_edit", "multiedit",
-		"notebook_edit", "notebookedit", "patch", "rename", "renamesymbol", "replace", "replace_in_file", "str_replace", "str_replace_based_edit_tool",
+		"apply_patch", "applypatch", "create", "create_file", "delete", "delete_file", "deletesymbol", "edit", "edit_file", "edit_notebook_file", "editor", "insert_edit_into_file", "multi_edit", "multi_replace_string_in_file", "multiedit",
+		"notebook_edit", "notebookedit", "patch", "rename", "renamesymbol", "replace", "replace_in_file", "replace_string_in_file", "search_replace", "str_replace", "str_replace_based_edit_tool",
 		"str_replace_editor", "strreplace", "undo_edit", "write", "write_file", "write_to_file", "writefile",
 	},
 	Shell: {
 		"bash", "exec_command", "execute", "execute_bash", "execute_command", "local_shell", "local_shell_call", "monitor", "powershell", "run_command", "run_commands",
-		"run_shell_command", "shell", "shell_command", "terminal", "unified_exec", "write_bash", "write_powershell", "write_stdin",
+		"run_in_terminal", "run_shell_command", "run_terminal_cmd", "run_terminal_command", "shell", "shell_command", "terminal", "unified_exec", "write_bash", "write_powershell", "write_stdin",
 	},
 	Read: {
 		"cat", "codebase_search", "file_search", "glob", "grep", "grep_search", "list", "list_dir", "list_directory", "ls", "lsp", "notebookread", "read", "read_file", "read_many_files",
@@ -46,10 +47,12 @@ func Lists(tool string) bool {
 
 // Names of arguments.
 var (
-	pathNames    = []string{"file_path", "path", "filePath", "notebook_path", "target_file", "targetFile", "absolute_path", "filename", "file", "target_notebook"}
+	pathNames    = []string{"file_path", "path", "filePath", "notebook_path", "target_file", "targetFile", "absolute_path", "filename", "file", "target_notebook", "filepath", "file_name", "fileName", "relative_path", "relativePath"}
+	globNames    = []string{"glob", "include", "includes", "file_pattern"}
 	moreNames    = []string{"old_path", "new_path", "oldPath", "newPath", "source", "destination", "move_path"}
 	commandNames = []string{"command", "cmd", "script", "chars", "input", "commands"}
 	patchNames   = []string{"command", "input", "patch", "patchText", "patch_text", "diff", "changes"}
+	oldNames     = []string{"old_string", "oldString", "old_str"}
 	textNames    = []string{"content", "contents", "new_string", "newString", "new_str", "new_source", "file_text", "text", "insert_text"}
 )
 
@@ -68,20 +71,81 @@ func (e *Event) call(tool string, args payload) error {
 		return e.shell(args)
 	case Edit:
 		return e.edit(args)
+	case MCP, Other:
+		e.runs(args)
 	}
-	for _, names := range [][]string{pathNames, moreNames, {"paths", "files", "directory", "dir_path", "dir"}} {
+	for _, names := range [][]string{pathNames, moreNames, {"paths", "files", "directory", "dir_path", "dir", "uri"}} {
 		for _, name := range names {
-			var s string
-			if raw, ok := args[name]; ok && json.Unmarshal(raw, &s) == nil && s != "" {
-				e.Paths = append(e.Paths, s)
-				continue
-			}
-			if list, err := args.list(name); err == nil {
-				e.Paths = append(e.Paths, list...)
+			e.Paths = append(e.Paths, args.places(name)...)
+		}
+	}
+	if e.Kind == Read {
+		below := ""
+		if len(e.Paths) == 1 {
+			below = e.Paths[0]
+		}
+		for _, name := range globNames {
+			for _, pattern := range args.places(name) {
+				e.Paths = append(e.Paths, under(below, pattern))
 			}
 		}
 	}
+	for i, p := range e.Paths {
+		e.Paths[i] = filePath(p)
+	}
 	return nil
+}
+
+// places are the paths in an argument: a text, or a list of texts and of objects that have one.
+func (p payload) places(name string) []string {
+	raw, ok := p[name]
+	if !ok {
+		return nil
+	}
+	if s, err := p.text(name); err == nil {
+		return slices.DeleteFunc([]string{s}, func(s string) bool { return s == "" })
+	}
+	if list, err := p.list(name); err == nil {
+		return list
+	}
+	var items []payload
+	if json.Unmarshal(raw, &items) != nil {
+		return nil
+	}
+	var out []string
+	for _, item := range items {
+		for _, n := range pathNames {
+			out = append(out, item.places(n)...)
+		}
+	}
+	return out
+}
+
+// filePath is the path in a file: URL; any other text is one itself.
+func filePath(text string) string {
+	if len(text) < len("file://") || !strings.EqualFold(text[:len("file://")], "file://") {
+		return text
+	}
+	rest := text[len("file://"):]
+	plain, err := url.PathUnescape(rest[max(0, strings.IndexByte(rest, '/')):])
+	if err != nil || !strings.HasPrefix(plain, "/") {
+		return text
+	}
+	return plain
+}
+
+// runs reads the command that a tool of somebody's is given, where it is given one.
+func (e *Event) runs(args payload) {
+	given := payload{}
+	for _, name := range []string{"command", "cmd", "commands", "workdir", "working_directory", "cwd"} {
+		if raw, ok := args[name]; ok {
+			given[name] = raw
+		}
+	}
+	one := Event{Cwd: e.Cwd}
+	if one.shell(given) == nil && one.Command != "" {
+		e.Command, e.Cwd = one.Command, one.Cwd
+	}
 }
 
 // parallel reads several calls that are one; it does what any of them does, and the most of it decides.
@@ -115,6 +179,9 @@ func (e *Event) parallel(raw json.RawMessage) error {
 			e.Kind = one.Kind
 		}
 		e.Paths, e.Edits = append(e.Paths, one.Paths...), append(e.Edits, one.Edits...)
+		if one.Cwd != "" && one.Command != "" { // there, and not where the others are
+			one.Command = "(cd " + quoted(one.Cwd) + " && eval " + quoted(one.Command) + ")"
+		}
 		if one.Command != "" {
 			e.Command = strings.TrimPrefix(e.Command+"\n"+one.Command, "\n")
 		}
@@ -122,25 +189,27 @@ func (e *Event) parallel(raw json.RawMessage) error {
 	return nil
 }
 
-// shell reads a command: a text, or the words of one.
+// shell reads a command: a text, or the words of one. Where several names have one it is not known which is run, and any may be.
 func (e *Event) shell(args payload) error {
+	var all []string
 	for _, name := range commandNames {
 		raw, ok := args[name]
 		if !ok || string(raw) == "null" {
 			continue
 		}
 		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			e.Command = s
-			break
+		if json.Unmarshal(raw, &s) != nil {
+			var words []string
+			if err := json.Unmarshal(raw, &words); err != nil {
+				return bad("%s is neither a text nor a list of texts", name)
+			}
+			s = joined(words, name == "commands")
 		}
-		var words []string
-		if err := json.Unmarshal(raw, &words); err != nil {
-			return bad("%s is neither a text nor a list of texts", name)
+		if s != "" {
+			all = append(all, s)
 		}
-		e.Command = joined(words, name == "commands")
-		break
 	}
+	e.Command = strings.Join(all, "\n")
 	dir, err := args.text("workdir", "working_directory", "cwd", "dir_path", "directory")
 	if err != nil {
 		return err
@@ -170,12 +239,15 @@ func joined(words []string, commands bool) string {
 			return words[2]
 		}
 	}
-	quoted := make([]string, len(words))
+	all := make([]string, len(words))
 	for i, w := range words {
-		quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		all[i] = quoted(w)
 	}
-	return strings.Join(quoted, " ")
+	return strings.Join(all, " ")
 }
+
+// quoted is a word as a shell reads it.
+func quoted(w string) string { return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'" }
 
 // edit reads which files are written, and what comes into them.
 func (e *Event) edit(args payload) error {
@@ -189,7 +261,7 @@ func (e *Event) edit(args payload) error {
 			if err != nil {
 				return "", err
 			}
-			if s != "" && !slices.Contains(e.Paths, s) {
+			if s = filePath(s); s != "" && !slices.Contains(e.Paths, s) {
 				e.Paths = append(e.Paths, s)
 			}
 			if first == "" {
@@ -206,7 +278,7 @@ func (e *Event) edit(args payload) error {
 		return nil
 	}
 	e.change(at, args)
-	for _, name := range []string{"edits", "files", "file_edits", "changes", "operations"} {
+	for _, name := range []string{"edits", "files", "file_edits", "changes", "operations", "replacements"} {
 		raw, ok := args[name]
 		if !ok {
 			continue
@@ -256,9 +328,35 @@ func (e *Event) change(path string, args payload) {
 		if json.Unmarshal(raw, &s) != nil || s == "" {
 			continue
 		}
-		whole := name == "content" || name == "contents" || name == "file_text"
-		e.Edits = append(e.Edits, Change{Path: path, Text: s, Whole: whole})
+		c := Change{Path: path, Text: s, Whole: name == "content" || name == "contents" || name == "file_text"}
+		if old, err := args.text(oldNames...); err == nil && old != "" && !c.Whole {
+			c.Head, c.Tail = kept(old, s)
+		}
+		for _, all := range []string{"replace_all", "replaceAll"} {
+			if v, err := args.flag(all); err == nil && v {
+				c.All = true
+			}
+		}
+		e.Edits = append(e.Edits, c)
 	}
+}
+
+// kept is how many lines at the beginning and at the end of a text stand there in another, too.
+func kept(before, after string) (head, tail int) {
+	a, b := strings.Split(strings.TrimSuffix(before, "\n"), "\n"), strings.Split(strings.TrimSuffix(after, "\n"), "\n")
+	for head < min(len(a), len(b)) && a[head] == b[head] {
+		head++
+	}
+	for tail < min(len(a), len(b))-head && a[len(a)-1-tail] == b[len(b)-1-tail] {
+		tail++
+	}
+	return head, tail
+}
+
+// Patched returns the files that a patch changes, in the form of apply_patch or of diff(1).
+func Patched(text string) []string {
+	paths, _ := patched(text)
+	return paths
 }
 
 // patched returns the files that a patch changes, in the form of apply_patch or of diff(1), and the texts it puts in.

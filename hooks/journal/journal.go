@@ -30,7 +30,7 @@ import (
 const (
 	MaxLine  = 256 << 10 // bytes of a line
 	maxFile  = 64 << 20  // bytes of a file that is read
-	maxFiles = 1024      // sessions of a work tree
+	maxFiles = 1024      // sessions of a work tree that are read
 )
 
 // Line is one moment.
@@ -169,18 +169,28 @@ func (j Journal) names() ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), j.prefix) && strings.HasSuffix(e.Name(), ".jsonl") && len(out) < maxFiles {
+		if strings.HasPrefix(e.Name(), j.prefix) && strings.HasSuffix(e.Name(), ".jsonl") {
 			out = append(out, e.Name())
 		}
 	}
 	return out, nil
 }
 
-// All reads all sessions of the work tree.
+// All reads the sessions of the work tree; of too many those that were written last.
 func (j Journal) All() ([]Page, error) {
 	names, err := j.names()
 	if err != nil {
 		return nil, err
+	}
+	if len(names) > maxFiles {
+		written := map[string]time.Time{}
+		for _, name := range names {
+			if info, err := os.Stat(filepath.Join(j.dir, name)); err == nil {
+				written[name] = info.ModTime()
+			}
+		}
+		slices.SortStableFunc(names, func(a, b string) int { return written[b].Compare(written[a]) })
+		names = names[:maxFiles]
 	}
 	var out []Page
 	for _, name := range names {

@@ -269,3 +269,40 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestManySessions: of more sessions than are read those count that were written last, whatever they are called.
+func TestManySessions(t *testing.T) {
+	dir := t.TempDir()
+	j := journal.Of(dir, "/w")
+	for i := range 1100 {
+		if err := j.Add(journal.Line{Session: fmt.Sprint(i), State: journal.Told}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "agents", "*.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Chtimes(f, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		if err := j.Add(journal.Line{Session: fmt.Sprint("new", i), State: journal.Told}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages, err := j.All()
+	found := map[string]bool{}
+	for _, p := range pages {
+		for _, l := range p.Lines {
+			found[l.Session] = true
+		}
+	}
+	for i := range 20 {
+		if !found[fmt.Sprint("new", i)] || err != nil || len(pages) > 1024 {
+			t.Fatalf("session new%d is not read, of %d; %v", i, len(pages), err)
+		}
+	}
+}

@@ -125,9 +125,24 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 	}
 	args := words[1:]
 	b := base(strings.TrimPrefix(name.text, "=")) // zsh finds =git on its PATH
+	if small := strings.ToLower(b); small != b && b != "HEAD" && a.knows(small) {
+		b = small // some systems find it so
+	}
 	g, interprets := interpreterOf(b)
 	a.folderReaders(b, args)
 	a.connects(b, args)
+	if slices.Contains([]string{"cpio", "git", "gtar", "pax", "rsync", "tar"}, b) { // names of files may come that way
+		if in := a.stdin(redirs); in != nil {
+			for _, v := range in.texts {
+				for _, w := range strings.Fields(v.text) {
+					a.names(literal(w), false)
+				}
+			}
+		}
+	}
+	if b == "patch" || b == "git" && len(args) > 0 && (args[0].text == "am" || args[0].text == "apply") {
+		a.patched(a.stdin(redirs))
+	}
 	switch {
 	case b == "git":
 		a.git(args)
@@ -181,6 +196,14 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 				a.aliases[n.text] = append(a.aliases[n.text], v.text)
 			}
 		}
+	case b == "apply_patch" || b == "applypatch": // some agents do it themselves
+		in := a.stdin(redirs)
+		if len(args) > 0 {
+			in = &input{args[:1]}
+		}
+		if !a.patched(in) {
+			a.hidden("what a patch changes")
+		}
 	case b == "ssh":
 		a.ssh(args)
 	case b == "trap":
@@ -191,7 +214,7 @@ func (a *analysis) run(words []value, redirs []*syntax.Redirect) {
 				a.hidden("what a trap runs")
 			}
 		}
-	case b == "at" || b == "batch":
+	case b == "at" || b == "batch" || b == "crontab" && (len(args) == 0 || args[0].text != "-l"):
 		a.around("what " + b + " runs has no mark of an agent")
 	case b == "env" || b == "genv":
 		a.environment(args, redirs)
@@ -260,7 +283,8 @@ func (a *analysis) gitWithin(args []value, sure bool) {
 
 // wrapped reads a program that runs another.
 func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect) {
-	if slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo", "systemd-run"}, name) {
+	others := slices.Contains([]string{"doas", "pkexec", "runuser", "su", "sudo"}, name)
+	if others || name == "systemd-run" {
 		acted := a.acts
 		a.acts = false
 		defer func() {
@@ -292,6 +316,16 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 		a.options(name, program{writes: "o output"}, options)
 	}
 	in := a.stdin(redirs)
+	if name == "xargs" {
+		options, _ := grammar{takes: "aEILPdns", longs: "arg-file=", early: true}.read(args)
+		files, _ := has(options, "a arg-file")
+		for _, v := range files {
+			in = nil
+			if texts := a.written(v); texts != nil {
+				in = &input{texts}
+			}
+		}
+	}
 	for i, v := range args {
 		if !v.known {
 			a.hidden("the name of a command")
@@ -307,13 +341,16 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 			continue
 		}
 		b := base(v.text)
-		if !a.knows(b) {
-			continue
+		if !a.knows(b) || others && i > 0 && slices.Contains([]string{"-g", "-u", "--group", "--user"}, args[i-1].text) {
+			continue // none, or who runs it
 		}
 		if name == "xargs" || name == "parallel" {
 			a.folderReaders(b, append(args[i+1:len(args):len(args)], literal("."))) // what is read is followed by more
 			if !slices.Contains(readers, b) && !a.onlyReads(args[i:]) {
 				a.hidden("what the input adds to a command")
+			}
+			if _, _, reaches := callerOf(b); reaches && !in.known() {
+				a.unnamed(clip(name + " " + b))
 			}
 			if in != nil {
 				before := a.input
@@ -324,7 +361,7 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 					for _, w := range strings.Fields(t.text) {
 						words = append(words, literal(w))
 					}
-					a.run(words, nil)
+					a.called(words, nil)
 				}
 			}
 		}
@@ -342,29 +379,26 @@ func (a *analysis) wrapped(name string, args []value, redirs []*syntax.Redirect)
 func (a *analysis) knows(b string) bool {
 	_, interprets := interpreterOf(b)
 	_, writes := programs[b]
-	return interprets || writes || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
-		slices.Contains([]string{"alias", "builtin", "cd", "chdir", "command", "env", "eval", "exec", "fd", "find", "git", "hash", "popd", "pushd", "set", "shift", "source", "ssh", "trap", "unset"}, b)
+	_, _, reaches := callerOf(b)
+	return interprets || writes || reaches || isShell(b) || binds(b) || strings.HasPrefix(b, "covenant") || strings.HasPrefix(b, "git-") || slices.Contains(wrappers, b) || slices.Contains(readers, b) ||
+		slices.Contains([]string{"alias", "builtin", "cd", "chdir", "command", "env", "eval", "exec", "fd", "find", "gh", "git", "go", "hash", "openssl", "popd", "pushd", "set", "shift", "socat", "source", "trap", "unset"}, b)
 }
 
 // ssh reads what another machine is told, where that is this one: nothing there has the marks of an agent.
 func (a *analysis) ssh(args []value) {
-	options, rest := grammar{takes: "BbcDEeFIiJLlmOoPpQRSWw", early: true}.read(args)
-	settings, _ := has(options, "o")
-	for _, v := range settings {
-		if key, command, ok := strings.Cut(v.text, "="); ok && strings.HasSuffix(strings.ToLower(key), "command") {
-			a.given(value{text: command, known: v.known}, "what ssh runs")
-		}
-	}
+	_, rest := online["ssh"].read(args)
 	if len(rest) < 2 {
 		return
 	}
+	_, words := online["ssh"].read(rest[1:]) // options stand behind the host, too
 	host := rest[0].text[strings.LastIndexByte(rest[0].text, '@')+1:]
-	if !slices.Contains([]string{"localhost", "127.0.0.1", "::1", "0.0.0.0", "0"}, host) && rest[0].known {
+	here := agent.Loopback(agent.HostName(host)) || host == "0" || strings.HasPrefix(host, "127.") || strings.HasPrefix(host, "ip6-lo")
+	if len(words) == 0 || !here && rest[0].known {
 		return
 	}
 	acted := a.acts
 	a.acts = false
-	if a.joined(rest[1:], "what ssh runs"); a.acts {
+	if a.joined(words, "what ssh runs"); a.acts {
 		a.around("it takes the marks of an agent away with ssh")
 	}
 	a.acts = a.acts || acted

@@ -77,6 +77,9 @@ func (a *analysis) several(p syntax.WordPart) [][]value {
 		return lists
 	}
 	values := a.vars[x.Param.Value]
+	if _, set := a.vars["IFS"]; x.Param.Value == "IFS" && !set {
+		values = []string{" \t\n"}
+	}
 	if quoted || x.Index != nil || x.Slice != nil || len(values) == 0 {
 		return nil
 	}
@@ -258,8 +261,51 @@ func (a *analysis) olds() []string {
 // scratch is a folder of which only that it is in no work tree is known.
 const scratch = "/tmp"
 
-// printed returns what a substitution is, where that is known: a new scratch place, or where the shell is.
-func (a *analysis) printed(c *syntax.CmdSubst) []value {
+// plainly is what a substitution prints where it does nothing but print words that are written out: one text, without line breaks at its end.
+func (a *analysis) plainly(c *syntax.CmdSubst, unquoted bool) (value, bool) {
+	if len(c.Stmts) != 1 || a.prints >= maxPrints {
+		return value{}, false
+	}
+	a.prints++
+	defer func() { a.prints-- }()
+	sure := true
+	syntax.Walk(c.Stmts[0], func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.CmdSubst, *syntax.ProcSubst:
+			return false // of a word
+		case *syntax.ParamExp:
+			sure = sure && !a.still // its values may not be all that it gets
+		case *syntax.Redirect:
+			sure = sure && (n.Op == syntax.Hdoc || n.Op == syntax.DashHdoc || n.Op == syntax.WordHdoc)
+		case *syntax.CallExpr:
+			for _, w := range n.Args {
+				if v := a.values(w); len(v) != 1 || !v[0].known || v[0].glob || strings.Contains(v[0].text, `\`) || a.functions[v[0].text] != nil || a.aliases[v[0].text] != nil {
+					sure = false
+					break
+				}
+			}
+		}
+		return sure
+	})
+	if !sure {
+		return value{}, false
+	}
+	in := a.said(c.Stmts[0])
+	if !in.known() || len(in.texts) != 1 {
+		return value{}, false
+	}
+	text := strings.TrimRight(in.texts[0].text, "\n")
+	if _, split := a.vars["IFS"]; unquoted && !a.still && (split || strings.ContainsAny(text, " \t\n*?[")) { // it is split, or stands for other names
+		return value{}, false
+	}
+	return literal(text), true
+}
+
+// printed returns what a substitution is, where that is known: what it is given to print, a new scratch place, or where the shell is.
+func (a *analysis) printed(c *syntax.CmdSubst, unquoted bool) []value {
+	if v, ok := a.plainly(c, unquoted); ok {
+		return []value{v}
+	}
 	if len(c.Stmts) != 1 || len(c.Stmts[0].Redirs) > 0 {
 		return []value{{}}
 	}
@@ -277,6 +323,17 @@ func (a *analysis) printed(c *syntax.CmdSubst) []value {
 		return s != "-d" && s != "-q" && s != "-qd" && s != "-dq" && !strings.HasPrefix(path.Clean(s), scratch+"/")
 	}):
 		return []value{literal(scratch + "/mktemp")}
+	case !a.still && !a.lost && len(words) > 2 && words[0] == "git" && words[1] == "rev-parse" && slices.Contains([]string{"--absolute-git-dir", "--git-common-dir", "--git-dir", "--git-path"}, words[2]):
+		a.opaque("where Git's own is")
+		below := "/.git"
+		if words[2] == "--git-path" && len(words) > 3 {
+			below += "/" + words[3]
+		}
+		out := slices.Clone(a.dirs)
+		for i := range out {
+			out[i] += below
+		}
+		return literals(out)
 	case !a.still && !a.lost && (slices.Equal(words, []string{"pwd"}) || slices.Equal(words, []string{"git", "rev-parse", "--show-toplevel"})):
 		if len(words) > 1 {
 			a.opaque("where the work tree begins")

@@ -64,6 +64,11 @@ func (a *analysis) find(name string, args []value, redirs []*syntax.Redirect) {
 			}
 			if !slices.ContainsFunc(tail[:min(1, len(tail))], func(v value) bool { return slices.Contains(listers, base(v.text)) }) {
 				a.wholes(starts)
+				for _, name := range a.search.names {
+					v := literal(name)
+					v.glob, v.pattern = strings.ContainsAny(name, "*?["), name
+					a.names(v, false)
+				}
 			}
 			a.within(func() {
 				a.lost = a.lost || strings.HasSuffix(v.text, "dir") // it works in any folder below

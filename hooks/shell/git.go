@@ -57,7 +57,9 @@ func (a *analysis) git(args []value) {
 				to := given()
 				a.reads(to)
 				a.writes(to, agent.Write{Folder: true})
-			case option == "--namespace" || option == "--super-prefix" || option == "--attr-source":
+			case option == "--namespace":
+				a.binds("GIT_NAMESPACE", binding{value: given()})
+			case option == "--super-prefix" || option == "--attr-source":
 				given()
 			case option == "--exec-path" && has:
 				a.around("git --exec-path")
@@ -135,6 +137,7 @@ var gitPrograms = map[string]struct {
 	"rebase":         {program{grammar: grammar{takes: "CsxX", may: "S", longs: "empty= exec= gpg-sign no-verify onto= strategy= strategy-option= whitespace="}, runs: "x exec"}, ""},
 	"revert":         {program{grammar: grammar{takes: "mX", may: "S", longs: "cleanup= gpg-sign mainline= no-verify strategy= strategy-option="}}, ""},
 	"stash":          {program{grammar: grammar{takes: "m", longs: "message= pathspec-from-file="}}, "m message"},
+	"submodule":      {program{grammar: grammar{takes: "bj", longs: "branch= depth= jobs= name= reference="}}, ""},
 	"tag":            {program{grammar: grammar{takes: "Fmu", longs: "cleanup= file= local-user= message= trailer="}}, "m message trailer"},
 	"worktree":       {program{grammar: grammar{takes: "bB", longs: "expire= reason="}, operands: folders}, "reason"},
 }
@@ -184,10 +187,10 @@ func (a *analysis) subcommand(name string, args []value) {
 		a.notes(options, operands)
 	case "fetch", "pull", "push", "send-pack":
 		a.transfer(name, args)
-	case "archive", "imap-send", "lfs", "ls-remote", "p4", "send-email", "svn":
+	case "annex", "archive", "fetch-pack", "http-fetch", "imap-send", "lfs", "ls-remote", "p4", "remote-ftp", "remote-ftps", "remote-http", "remote-https", "send-email", "svn":
 		a.gitConnects(name, options, operands)
 	case "remote":
-		options, names := grammar{takes: "mt", longs: "mirror master= track="}.read(args)
+		options, names := grammar{takes: "mt", longs: "auto fetch mirror master= track="}.read(args)
 		if len(names) > 0 && names[0].text == "add" && given(options, "mirror") {
 			a.around("git remote add --mirror: it takes the record away")
 		}
@@ -229,6 +232,11 @@ func (a *analysis) subcommand(name string, args []value) {
 		}
 	case "apply", "am", "mailinfo":
 		a.opaque("what a patch changes")
+	case "hash-object":
+		options, _ := grammar{takes: "t", longs: "literally no-filters path= stdin stdin-paths"}.read(args)
+		if kinds, _ := has(options, "t"); slices.ContainsFunc(kinds, func(v value) bool { return v.text != "blob" && v.text != "tree" }) && given(options, "w") {
+			a.around("git hash-object: " + plumbing["commit-tree"])
+		}
 	case "update-index":
 		options, _ := grammar{longs: "add again assume-unchanged cacheinfo chmod= force-remove fsmonitor-valid ignore-missing index-info no-assume-unchanged no-fsmonitor-valid no-skip-worktree really-refresh refresh remove replace skip-worktree stdin unmerged"}.read(args)
 		if given(options, "assume-unchanged fsmonitor-valid skip-worktree") {

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/hooks/agent"
@@ -60,8 +61,10 @@ func (a *analysis) gitConfig(args []value) {
 	if given(options, "e edit") {
 		a.around("git config --edit")
 	}
+	verb := ""
 	if len(names) > 0 {
-		switch names[0].text {
+		verb = names[0].text
+		switch verb {
 		case "get", "list":
 			asks, names = true, names[1:]
 		case "set", "unset", "remove-section", "rename-section":
@@ -78,11 +81,12 @@ func (a *analysis) gitConfig(args []value) {
 	for _, v := range files {
 		a.writes(v, agent.Write{})
 	}
+	section := given(options, "remove-section rename-section") || changes && strings.HasSuffix(verb, "-section")
 	for i, v := range names[:min(len(names), 2)] {
 		if !v.known && i == 0 {
 			a.around("git config with a name that is not written out")
 		}
-		if gateKey(v.text) {
+		if gateKey(v.text) || section && slices.Contains([]string{"core", "extensions", "gpg", "hook", "notes"}, strings.ToLower(v.text)) {
 			a.around("git config " + clip(v.text))
 		}
 	}

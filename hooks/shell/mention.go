@@ -99,12 +99,19 @@ func (a *analysis) look(command string) {
 		return // it was read
 	}
 	plain := strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(command)
+	a.spoken([]value{literal(plain)})
 	separators := func(r rune) bool { return strings.ContainsRune(";&|(){}`\n", r) }
 	for i, part := range strings.FieldsFunc(plain, separators) {
-		if i == maxItems || !strings.Contains(part, "git") {
+		words := strings.Fields(part)
+		if len(words) == 0 || i >= maxItems {
 			continue
 		}
-		words := strings.Fields(part)
+		if _, name, reaches := callerOf(base(words[0])); reaches {
+			a.unnamed(name)
+		}
+		if !strings.Contains(part, "git") {
+			continue
+		}
 		values := make([]value, 0, min(len(words), maxItems))
 		for _, w := range words[:min(len(words), maxItems)] {
 			values = append(values, literal(w))

@@ -110,7 +110,7 @@ func (a *analysis) linked(at, to value, symbolic bool) {
 // shifting reports whether a path is another file for each process that opens it.
 func shifting(p string) bool {
 	for _, p := range []string{p, path.Clean(p)} {
-		if strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/dev/fd/") {
+		if agent.Shifts(p) {
 			return !device(p)
 		}
 	}

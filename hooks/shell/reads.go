@@ -152,11 +152,27 @@ func (a *analysis) noted(v value, r agent.Named) {
 	}
 }
 
-// quotedPath is a path in the text of a program in another language.
-var quotedPath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("['\"`](~?/[^'\"`\n]+)['\"`]") })
+// quotedPath is a path in the text of a program in another language, quotedName what may be one, and quotedCall a call of git whose words are apart.
+var (
+	quotedPath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("['\"`](~?/[^'\"`\n]+)['\"`]") })
+	quotedCall = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("['\"`]git['\"`]\\s*,\\s*\\[?([^\\])]*)") })
+	quotedName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("['\"`]([^'\"`\\s\\\\]{1,255})['\"`]") })
+)
 
 // programText notes the paths that stand in quotes in the text of a program.
 func (a *analysis) programText(text string) {
+	for _, m := range quotedCall().FindAllStringSubmatch(text, maxSays) {
+		var words []value
+		for _, w := range quotedName().FindAllStringSubmatch(m[1], maxSays) {
+			if len(words) > 0 || w[1] != "git" { // its own name
+				words = append(words, literal(w[1]))
+			}
+		}
+		a.git(words)
+	}
+	for _, m := range quotedName().FindAllStringSubmatch(text, maxItems/4) {
+		a.names(literal(m[1]), false)
+	}
 	for _, m := range quotedPath().FindAllStringSubmatch(text, maxItems) {
 		p := m[1]
 		if rest, home := strings.CutPrefix(p, "~"); home {
@@ -264,4 +280,4 @@ func opens(s *syntax.Stmt) bool {
 }
 
 // listers look at a folder, and read nothing of what is in it.
-var listers = []string{"basename", "chmod", "chown", "dirname", "du", "echo", "ls", "printf", "readlink", "realpath", "stat", "test", "touch"}
+var listers = []string{"[", "basename", "chmod", "chown", "dirname", "du", "echo", "ls", "printf", "readlink", "realpath", "stat", "test", "touch"}

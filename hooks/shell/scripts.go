@@ -276,7 +276,10 @@ func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
 				a.hidden("what a shell runs")
 				continue
 			}
+			before := a.zero
+			a.zero = args[min(i+1, len(args)):min(i+2, len(args))]
 			a.with(args[min(i+2, len(args)):], func() { a.text(args[i].text) })
+			a.zero = before
 		}
 		return
 	}
@@ -301,6 +304,11 @@ func (a *analysis) shell(args []value, redirs []*syntax.Redirect) {
 // script reads what a shell does with a file, the first of the words: what this command wrote there is read.
 func (a *analysis) script(words []value, redirs []*syntax.Redirect) {
 	texts := a.written(words[0])
+	if slices.Contains([]string{"/dev/fd/0", "/dev/stdin", "/proc/self/fd/0"}, path.Clean(words[0].text)) {
+		if in := a.stdin(redirs); in != nil {
+			texts = in.texts
+		}
+	}
 	for _, v := range texts {
 		if !v.known {
 			a.hidden("a script")

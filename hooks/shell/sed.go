@@ -41,16 +41,20 @@ func (a *analysis) sed(args []value) {
 		for _, text := range r.commands {
 			a.text(text)
 		}
+		for _, name := range r.reads {
+			a.names(literal(name), false)
+		}
 		for _, name := range r.writes {
 			a.writes(literal(name), agent.Write{})
 		}
 	}
 }
 
-// script reads a script of sed: what it writes and runs is all that is kept.
+// script reads a script of sed: what it reads, writes and runs is all that is kept.
 type script struct {
 	s        string
 	i        int
+	reads    []string
 	writes   []string
 	commands []string
 	runs     bool // lines of the input are commands
@@ -160,7 +164,7 @@ func (r *script) read() bool {
 				r.i++
 			}
 		case 'r', 'R':
-			r.line()
+			r.reads = append(r.reads, r.line())
 		case 'w', 'W':
 			r.writes = append(r.writes, r.line())
 		case 'e':

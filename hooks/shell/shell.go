@@ -27,6 +27,8 @@ const (
 	maxParse  = 128 << 10 // bytes that are parsed; what is longer is hidden
 	maxDepth  = 128       // of commands within commands
 	maxNested = 256       // brackets open at once
+	maxPrints = 3         // substitutions in substitutions whose text is told
+	maxRests  = 8         // parts of a text that has more
 	maxBraces = 32        // of one word
 	maxParts  = 256       // of one word
 	maxLong   = 256 << 10 // bytes of all values that one word may have
@@ -85,6 +87,7 @@ type analysis struct {
 	running    map[string]int // functions and aliases that are read
 	substs     map[*syntax.ProcSubst]value
 	positional [][]value // $1 and so on: any of these
+	zero       []value   // $0, where it is given
 	traps      []string
 	strayed    bool // it was somewhere that is not known
 	calls      int
@@ -99,6 +102,7 @@ type analysis struct {
 	arrays     map[string][][]value // what arrays may hold; nil: anything
 	still      bool                 // values of variables are not split
 	depth      int
+	prints     int // substitutions whose text is told
 	texts      int
 	made       map[string]bool // folders
 	skips      string          // a variable by which a manager of hooks starts none
@@ -131,16 +135,28 @@ func (a *analysis) text(s string) {
 		a.hidden("commands in texts in texts")
 		return
 	}
-	if len(s) > maxParse {
-		a.hidden(hiddenLong)
-		return
-	}
-	if nested(s) > maxNested {
-		a.hidden(hiddenDeep)
-		return
-	}
 	a.texts++
 	defer func() { a.texts-- }()
+	for range maxRests {
+		end := shallow(s)
+		switch {
+		case len(s) > maxParse:
+			a.hidden(hiddenLong)
+		case end < len(s):
+			a.hidden(hiddenDeep)
+		}
+		a.parsed(s[:min(end, maxParse)]) // what stands before that is read all the same
+		rest := strings.IndexByte(s[end:], '\n')
+		if len(s) > maxParse || rest < 0 {
+			return
+		}
+		s = s[end+rest+1:]
+	}
+	a.hidden(hiddenDeep)
+}
+
+// parsed reads a text as commands that is neither too long nor too deep.
+func (a *analysis) parsed(s string) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(s), "")
 	if err != nil {
 		a.hidden(hiddenBash)
@@ -150,6 +166,22 @@ func (a *analysis) text(s string) {
 	}
 	a.assigned(file)
 	a.stmts(file.Stmts)
+}
+
+// shallow is how much of a text has no more brackets open at once than are read.
+func shallow(s string) int {
+	depth := 0
+	for i, c := range []byte(s) {
+		switch c {
+		case '(', '{':
+			if depth++; depth > maxNested {
+				return i
+			}
+		case ')', '}':
+			depth = max(0, depth-1)
+		}
+	}
+	return len(s)
 }
 
 // nested is how many brackets of a text are open at once, at most, whatever they are part of: the parser tries some of them twice.

@@ -27,6 +27,7 @@ type binding struct {
 // binds reads that a variable gets a value, or loses it, however that is said.
 func (a *analysis) binds(name string, b binding) {
 	v := b.value
+	a.steers(name, b)
 	switch config := strings.HasPrefix(name, "GIT_CONFIG"); {
 	case config, slices.Contains(gateless, name) && !b.gone:
 		a.around("it sets " + name)
@@ -69,8 +70,10 @@ func (a *analysis) binds(name string, b binding) {
 		}
 	case name == "CDPATH":
 		a.cdpath = a.cdpath || !b.gone
-	case slices.Contains([]string{"EDITOR", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "MANPAGER", "PAGER", "PROMPT_COMMAND", "SSH_ASKPASS", "VISUAL"}, name):
+	case slices.Contains([]string{"BROWSER", "EDITOR", "GIT_ASKPASS", "GIT_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_PROXY_COMMAND", "GIT_SEQUENCE_EDITOR", "GIT_SSH", "GIT_SSH_COMMAND", "MANPAGER", "PAGER", "PROMPT_COMMAND", "RSYNC_CONNECT_PROG", "RSYNC_RSH", "SSH_ASKPASS", "SVN_SSH", "VISUAL"}, name):
 		a.given(v, "what "+name+" runs")
+	case name == "LESSOPEN", name == "LESSCLOSE":
+		a.given(v.from(len(v.text)-len(strings.TrimLeft(v.text, "|-"))), "what "+name+" runs")
 	}
 }
 

@@ -149,7 +149,7 @@ func (a *analysis) part(p syntax.WordPart, unquoted bool) []value {
 	case *syntax.ProcSubst:
 		return []value{a.substituted(p)}
 	case *syntax.CmdSubst:
-		return a.printed(p)
+		return a.printed(p, unquoted)
 	case *syntax.ExtGlob:
 		return []value{{glob: true}}
 	}
@@ -196,6 +196,9 @@ func (a *analysis) param(p *syntax.ParamExp, unquoted bool) []value {
 	}
 	if _, set := a.vars[name]; set {
 		return []value{{}}
+	}
+	if name == "0" && len(a.zero) == 1 {
+		return a.zero
 	}
 	if lists := a.arrays[name]; len(lists) > 0 {
 		return firsts(lists, 0)

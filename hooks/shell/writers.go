@@ -34,7 +34,7 @@ var programs = map[string]program{
 	"chown":      {},
 	"cp":         {grammar: grammar{takes: "St", longs: "archive attributes-only backup copy-contents dereference force link no-clobber no-dereference no-preserve= no-target-directory one-file-system parents preserve recursive reflink remove-destination sparse= strip-trailing-slashes suffix= symbolic-link target-directory= update verbose"}},
 	"csplit":     {grammar: grammar{takes: "bfn", longs: "digits= elide-empty-files keep-files prefix= quiet silent suffix-format= suppress-matched"}},
-	"curl":       {grammar: grammar{takes: "AbcCdDeEFhHKmoPQrtTuUwxXyYz", longs: "alt-svc= config= cookie= cookie-jar= data= data-binary= dump-header= etag-save= fail form= header= hsts= insecure json= libcurl= location max-time= output= output-dir= proxy= remote-header-name remote-name remote-name-all request= retry= show-error silent stderr= trace= trace-ascii= upload-file= url= user= user-agent= write-out="}, writes: "o output D dump-header c cookie-jar alt-svc etag-save hsts libcurl stderr trace trace-ascii", into: "output-dir"},
+	"curl":       {grammar: grammar{takes: "AbcCdDeEFhHKmoPQrtTuUwxXyYz", longs: "abstract-unix-socket= alt-svc= anyauth append aws-sigv4= basic ca-native cacert= capath= cert-status cert-type= cert= ciphers= compressed compressed-ssh config= connect-timeout= connect-to= continue-at= cookie-jar= cookie= create-dirs create-file-mode= crlf crlfile= curves= data-ascii= data-binary= data-raw= data-urlencode= data= delegation= digest disable disable-eprt disable-epsv disallow-username-in-url dns-interface= dns-ipv4-addr= dns-ipv6-addr= dns-servers= doh-cert-status doh-insecure doh-url= dump-ca-embed dump-header= ech= egd-file= engine= etag-compare= etag-save= expand-url= expect100-timeout= fail fail-early fail-with-body false-start form-escape form-string= form= ftp-account= ftp-alternative-to-user= ftp-create-dirs ftp-method= ftp-pasv ftp-port= ftp-pret ftp-skip-pasv-ip ftp-ssl ftp-ssl-ccc ftp-ssl-ccc-mode= ftp-ssl-control get globoff happy-eyeballs-timeout-ms= haproxy-clientip= haproxy-protocol head header= help hostpubmd5= hostpubsha256= hsts= http0.9 http1.0 http1.1 http2 http2-prior-knowledge http3 http3-only ignore-content-length include insecure interface= ip-tos= ipfs-gateway= ipv4 ipv6 json= junk-session-cookies keepalive-time= key-type= key= krb= libcurl= limit-rate= list-only local-port= location location-trusted login-options= mail-auth= mail-from= mail-rcpt-allowfails mail-rcpt= manual max-filesize= max-redirs= max-time= metalink negotiate netrc netrc-file= netrc-optional next no-alpn no-buffer no-clobber no-keepalive no-npn no-progress-meter no-sessionid noproxy= ntlm ntlm-wb oauth2-bearer= output-dir= output= parallel parallel-immediate parallel-max= pass= path-as-is pinnedpubkey= post301 post302 post303 preproxy= progress-bar proto-default= proto-redir= proto= proxy-anyauth proxy-basic proxy-ca-native proxy-cacert= proxy-capath= proxy-cert-type= proxy-cert= proxy-ciphers= proxy-crlfile= proxy-digest proxy-header= proxy-http2 proxy-insecure proxy-key-type= proxy-key= proxy-negotiate proxy-ntlm proxy-pass= proxy-pinnedpubkey= proxy-service-name= proxy-ssl-allow-beast proxy-ssl-auto-client-cert proxy-tls13-ciphers= proxy-tlsauthtype= proxy-tlspassword= proxy-tlsuser= proxy-tlsv1 proxy-user= proxy1.0= proxy= proxytunnel pubkey= quote= random-file= range= rate= raw referer= remote-header-name remote-name remote-name-all remote-time remove-on-error request-target= request= resolve= retry-all-errors retry-connrefused retry-delay= retry-max-time= retry= sasl-authzid= sasl-ir service-name= show-error silent skip-existing socks4= socks4a= socks5-basic socks5-gssapi socks5-gssapi-nec socks5-gssapi-service= socks5-hostname= socks5= speed-limit= speed-time= ssl ssl-allow-beast ssl-auto-client-cert ssl-no-revoke ssl-reqd ssl-revoke-best-effort sslv2 sslv3 stderr= styled-output suppress-connect-headers tcp-fastopen tcp-nodelay telnet-option= tftp-blksize= tftp-no-options time-cond= tls-earlydata tls-max= tls13-ciphers= tlsauthtype= tlspassword= tlsuser= tlsv1 tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 tr-encoding trace-ascii= trace-config= trace-time trace= unix-socket= upload-file= url-query= url= use-ascii user-agent= user= variable= verbose version vlan-priority= write-out= xattr"}, writes: "o output D dump-header c cookie-jar alt-svc etag-save hsts libcurl stderr trace trace-ascii", into: "output-dir"},
 	"dd":         {},
 	"dos2unix":   {operands: every},
 	"ed":         {operands: every, hides: "what an editor does"},
@@ -85,7 +85,7 @@ var programs = map[string]program{
 	"unzip":      {grammar: grammar{takes: "dIOPx"}, into: "d"},
 	"vi":         {operands: every, hides: "what an editor does"},
 	"vim":        {operands: every, hides: "what an editor does"},
-	"wget":       {grammar: grammar{takes: "aABDeiIlOoPQRtTUwX", longs: "append-output= base= body-data= body-file= continue directory-prefix= execute= header= input-file= load-cookies= mirror no-check-certificate no-verbose output-document= output-file= password= post-data= post-file= quiet recursive rejected-log= save-cookies= timeout= tries= use-askpass= user= user-agent= warc-file="}, writes: "a append-output O output-document o output-file rejected-log save-cookies warc-file", into: "P directory-prefix", runs: "use-askpass"},
+	"wget":       {grammar: grammar{takes: "aABDeiIlOoPQRtTUwX", may: "n", longs: "accept-regex= accept= adjust-extension append-output= ask-password auth-no-challenge background backup-converted backups= base= bind-address= body-data= body-file= ca-certificate= ca-directory= certificate-type= certificate= ciphers= compression= config= connect-timeout= content-disposition content-on-error continue convert-file-only convert-links crl-file= cut-dirs= debug default-page= delete-after directory-prefix= dns-servers= dns-timeout= domains= exclude-directories= exclude-domains= execute= follow-ftp follow-tags= force-directories force-html ftp-password= ftp-user= ftps-clear-data-connection ftps-fallback-to-ftp ftps-implicit ftps-resume-ssl header= help hsts-file= http-password= http-user= https-only ignore-case ignore-length ignore-tags= include-directories= inet4-only inet6-only input-file= keep-session-cookies level= limit-rate= load-cookies= local-encoding= max-redirect method= mirror no-cache no-check-certificate no-clobber no-config no-cookies no-directories no-dns-cache no-glob no-host-directories no-hsts no-http-keep-alive no-if-modified-since no-iri no-netrc no-parent no-passive-ftp no-proxy no-remove-listing no-use-server-timestamps no-verbose no-warc-compression no-warc-digests no-warc-keep-log output-document= output-file= page-requisites password= pinnedpubkey= post-data= post-file= prefer-family= preserve-permissions private-key-type= private-key= progress= protocol-directories proxy-password= proxy-user= quiet quota= random-wait read-timeout= recursive referer= regex-type= reject-regex= reject= rejected-log= relative remote-encoding= report-speed= restrict-file-names= retr-symlinks retry-connrefused retry-on-http-error= save-cookies= save-headers secure-protocol= server-response show-progress span-hosts spider start-pos= strict-comments timeout= timestamping tries= trust-server-names unlink use-askpass= user-agent= user= verbose version wait= waitretry= warc-cdx warc-dedup= warc-file= warc-header= warc-max-size= warc-tempdir= xattr"}, writes: "a append-output O output-document o output-file rejected-log save-cookies warc-file", into: "P directory-prefix", runs: "use-askpass"},
 	"xxd":        {grammar: grammar{takes: "cglnosR"}, operands: second},
 	"yq":         {},
 	"zip":        {grammar: grammar{takes: "bntTTix"}, operands: first},
@@ -144,6 +144,16 @@ func (a *analysis) writer(name string, args []value) bool {
 	switch name {
 	case "rm":
 		all(ops, agent.Write{Tree: given(options, "r R recursive"), Gone: true})
+	case "less":
+		for _, v := range args {
+			if i := strings.IndexByte(v.text, '!'); i > 0 && v.text[0] == '+' {
+				a.given(v.from(i+1), "what less runs")
+			}
+		}
+	case "zip":
+		if i := slices.IndexFunc(args, func(v value) bool { return v.text == "-TT" }); i >= 0 && i+1 < len(args) {
+			a.given(args[i+1], "what zip runs")
+		}
 	case "unlink":
 		all(ops, agent.Write{Gone: true})
 	case "chmod", "chown", "chgrp":
@@ -294,7 +304,7 @@ func (a *analysis) fetches(name string, options []option, ops []value) {
 		into = dirs[len(dirs)-1].text
 	}
 	switch {
-	case given(options, "K config e execute i input-file"):
+	case name == "curl" && given(options, "K config"), name == "wget" && given(options, "config e execute i input-file"):
 		a.hidden("the name of what is written")
 	case name == "curl" && !given(options, "O remote-name remote-name-all"), name == "wget" && given(options, "O output-document"):
 		return
@@ -308,6 +318,19 @@ func (a *analysis) fetches(name string, options []option, ops []value) {
 			a.hidden("the name of what is written")
 		}
 	}
+}
+
+// patched notes the files that a patch changes which stands in the command; false where not all of it does.
+func (a *analysis) patched(in *input) bool {
+	if in == nil {
+		return false
+	}
+	for _, v := range in.texts {
+		for _, p := range agent.Patched(v.text) {
+			a.writes(literal(p), agent.Write{})
+		}
+	}
+	return in.known()
 }
 
 // patch reads patch(1).
