@@ -16,7 +16,14 @@ import (
 // The lock is advisory, on <common>/covenant/lock, and goes when the process does. The directory
 // is made readable for its owner only, or as core.sharedRepository says.
 func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
-	path, err := r.lockFile()
+	return r.LockFor(ctx, lockName)
+}
+
+const lockName = "lock"
+
+// LockFor is Lock for one kind of work, which goes on while others write: <common>/covenant/<name> is locked.
+func (r *Repo) LockFor(ctx context.Context, name string) (unlock func(), err error) {
+	path, err := r.lockFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("lock the repository: %w", err)
 	}
@@ -46,10 +53,10 @@ func (r *Repo) Lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// lockFile makes the state directory and the lock file in it.
-func (r *Repo) lockFile() (string, error) {
+// lockFile makes the state directory and a lock file in it.
+func (r *Repo) lockFile(name string) (string, error) {
 	dir := r.StateDir()
-	path := filepath.Join(dir, "lock")
+	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}

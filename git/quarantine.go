@@ -42,7 +42,7 @@ const (
 
 // Quarantine makes an empty one. The caller removes it.
 func (r *Repo) Quarantine(ctx context.Context) (*Quarantine, error) {
-	if _, err := r.lockFile(); err != nil { // makes the state directory with the right mode
+	if _, err := r.lockFile(lockName); err != nil { // makes the state directory with the right mode
 		return nil, fmt.Errorf("make a quarantine: %w", err)
 	}
 	r.sweep()

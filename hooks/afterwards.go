@@ -26,6 +26,9 @@ func (a *Afterwards) until() int64 {
 	return math.MaxInt64
 }
 
+// restLock names the lock of who does the rest of a stop.
+const restLock = "stop.lock"
+
 // largeIndex is the size of an index, in bytes, whose work tree is large: some ten thousand files.
 const largeIndex = 1 << 20
 

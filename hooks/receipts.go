@@ -424,7 +424,13 @@ func (b *bench) stop(ctx context.Context) error {
 	if b.s == nil {
 		return nil
 	}
-	if !b.t.Stop.rest() {
+	if b.t.Stop.rest() {
+		unlock, err := b.s.Repo().LockFor(ctx, restLock) // one at a time, however often an agent stops
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	} else {
 		if err := b.note(journal.Line{State: journal.Over, Events: b.ended()}); err != nil {
 			return err
 		}
