@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -14,9 +15,10 @@ import (
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
-// stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged. An admission of
-// any other place tells of a move that nobody has seen the ref make.
-func (f *Facts) stands(s *git.Session, sp Span, ref string) ([]oid.ID, error) {
+// stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged, which is also what is
+// published of a ref that is not here, and what the ref here has come past. An admission of any other place tells of a move that nobody has
+// seen the ref make.
+func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string) ([]oid.ID, error) {
 	switch {
 	case len(sp.Except) > 0:
 		return sp.Except, nil
@@ -24,10 +26,26 @@ func (f *Facts) stands(s *git.Session, sp Span, ref string) ([]oid.ID, error) {
 		return sp.Tips, nil
 	}
 	h, err := HeadOf(s, ref)
-	if err != nil || h.Commit.IsZero() {
+	if err != nil {
 		return nil, err
 	}
-	return []oid.ID{h.Commit}, nil
+	if h.Commit.IsZero() {
+		return sp.Tips, nil
+	}
+	places := []oid.ID{h.Commit}
+	for _, tip := range sp.Tips {
+		if tip == h.Commit {
+			continue
+		}
+		past, err := Forward(ctx, s, tip, h.Commit)
+		if err != nil {
+			return nil, err
+		}
+		if past {
+			places = append(places, tip)
+		}
+	}
+	return places, nil
 }
 
 // graph is a history, parents before children.

@@ -163,7 +163,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			batch = batch[:0]
 			return true
 		}
-		advances, err := f.advances(s, sp, ref, before)
+		advances, err := f.advances(ctx, s, sp, ref, before)
 		if err != nil {
 			yield(verdict.Result{}, err)
 			return
