@@ -156,6 +156,9 @@ func question(sp Span, ref string, o Options, root envelope.Digest, refs map[str
 	for _, id := range sp.Except {
 		fmt.Fprintln(&b, "not", id)
 	}
+	for _, id := range sp.Apart {
+		fmt.Fprintln(&b, "apart", id)
+	}
 	names := make([]string, 0, len(refs))
 	for n := range refs {
 		names = append(names, n)

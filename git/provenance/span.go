@@ -51,6 +51,7 @@ type Span struct {
 	Ranged       bool     // written as A..B: a range under review, rather than a history
 	Names        []string // what the tips were named by; none where they were found otherwise
 	Ref          string   // the ref under review; "" lets Names tell
+	Apart        []oid.ID // of Except: what is left out since it is elsewhere, and the ref under review has not
 }
 
 // ParseSpan reads arguments of the forms REV, A..B, ..B, A.. and ^REV, as git-rev-list(1) does; no argument is HEAD.
