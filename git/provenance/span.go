@@ -316,7 +316,10 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 	if err != nil {
 		return oid.ID{}, err
 	}
-	c, err := s.Commit(ref + rest + "^{commit}")
+	if ref != "" || !strings.HasPrefix(rest, ":/") { // what is looked for in messages goes to the end
+		rest += "^{commit}"
+	}
+	c, err := s.Commit(ref + rest)
 	if errors.Is(err, git.ErrMissing) {
 		return oid.ID{}, &RevisionError{rev}
 	}
