@@ -189,6 +189,16 @@ func reviewed(s *git.Session, rev string) (here, ref string, err error) {
 	return here, trackedBy(s.Repo().Config(), here), nil
 }
 
+// HasRef reports whether a ref is here, or a remote-tracking branch of it.
+func HasRef(s *git.Session, ref string) (bool, error) {
+	h, err := HeadOf(s, ref)
+	if err != nil || !h.ID.IsZero() {
+		return err == nil, err
+	}
+	refs, err := s.Refs("refs/remotes/")
+	return slices.ContainsFunc(refs, func(r git.Ref) bool { return trackedBy(s.Repo().Config(), r.Name) == ref }), err
+}
+
 // trackedBy returns the branch that a remote-tracking branch is of, "" where that is not told: as the fetch refspecs of the remotes say, since a remote's name may have slashes; of a
 // remote that is gone, what follows the first one.
 func trackedBy(config git.Config, here string) string {
