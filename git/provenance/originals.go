@@ -310,15 +310,20 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 			}
 		}
 	}
+	if out.Sources == nil || len(out.Own) > 0 {
+		o.shared(least, edges, starts, out)
+	}
 	if out.Sources == nil {
-		return o.shared(r, edges, starts, out)
+		return nil
 	}
 	return out
 }
 
-// shared finds whose lines a change has in part where no way can be applied, as after a conflict: those of a way that brought most of them.
-func (o *originals) shared(r *prov.Raw, edges []share, starts map[verdict.Node]bool, out *verdict.OriginPath) *verdict.OriginPath {
-	change, most := o.ports.delta(r.Old, r.New), 0
+// shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
+func (o *originals) shared(came *prov.Delta, edges []share, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+	var by []int
+	var rest []prov.Lines
+	most := 0
 	for _, start := range some(starts) {
 		ways := waysFrom(start, edges)
 		for _, end := range some(ways) {
@@ -326,19 +331,23 @@ func (o *originals) shared(r *prov.Raw, edges []share, starts map[verdict.Node]b
 				continue
 			}
 			step := o.ports.delta(start.ID, end.ID)
-			if step == nil || !o.ports.take(step.Work()+change.Work()) {
+			if step == nil || !o.ports.take(step.Work()+came.Work()) {
 				continue
 			}
-			if own, n := change.Brought(step); n > most {
-				most = n
-				out.Sources, out.Part, out.Own = ways[end], len(own) > 0, own
+			if own, n := came.Brought(step); n > most {
+				by, rest, most = ways[end], own, n
 			}
 		}
 	}
 	if most == 0 {
-		return nil
+		return
 	}
-	return out
+	out.Part, out.Own = len(rest) > 0, rest
+	for _, source := range by {
+		if !slices.Contains(out.Sources, source) {
+			out.Sources = append(out.Sources, source)
+		}
+	}
 }
 
 // some are as many of the nodes as are looked at, always the same.
