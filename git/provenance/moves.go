@@ -16,10 +16,12 @@ import (
 )
 
 // stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged, which is also what is
-// published of a ref that is not here, and what the ref here has come past. An admission of any other place tells of a move that nobody has
-// seen the ref make.
-func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string) ([]oid.ID, error) {
+// published of a ref that is not here, and what the ref here has come past; of a range that is history its end, too. An admission of any other
+// place tells of a move that nobody has seen the ref make.
+func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string, history bool) ([]oid.ID, error) {
 	switch {
+	case len(sp.Except) > 0 && history:
+		return append(slices.Clone(sp.Except), sp.Tips...), nil
 	case len(sp.Except) > 0:
 		return sp.Except, nil
 	case sp.Ref == "":
@@ -177,8 +179,14 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 	for i := range line.Steps {
 		step := &line.Steps[i]
 		at, here := g.index[step.New]
-		when, known := f.moment(step)
-		if here && past[at] && known && step.Refusal(w, ref, when) == "" {
+		if !here || !past[at] {
+			continue
+		}
+		judged := *step
+		if from, in := g.index[step.Old]; in && from < g.except && at >= g.except && g.reach([]int{at})[from] {
+			judged.Action = admits(ref, step.Old, step.New, true) // the range alone does not tell that it went forward
+		}
+		if when, known := f.moment(step); known && judged.Refusal(w, ref, when) == "" {
 			steps = append(steps, place{at, when, step})
 		}
 	}

@@ -119,7 +119,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		return work.Explain(err)
 	}
 	opts := w.Looking(pin)
-	opts.Cache, opts.NewestFirst, opts.Origins = w.Cache(false), !o.reverse, true
+	opts.Cache, opts.NewestFirst, opts.Origins, opts.History = w.Cache(false), !o.reverse, true, true
 	if asked := o.git.args(); len(asked) > 0 || len(o.git.paths) > 0 {
 		if opts.Only, err = span.Select(ctx, w.Session, asked, o.git.paths); err != nil || len(opts.Only) == 0 {
 			return err
