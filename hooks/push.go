@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -28,26 +29,53 @@ func push(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest) (
 		return nil, err
 	}
 	code := len(moves) == 0 && in.pending(ctx, s, remote) // the remote has all that is pushed
+	var judge []move
 	for _, m := range moves {
 		if ours(m.ref) || record(m.ref) {
 			continue
 		}
 		code = true
-		if m.new.IsZero() {
-			continue // the server says who may delete
+		if !m.new.IsZero() { // the server says who may delete
+			judge = append(judge, m)
 		}
-		if err := in.mayPush(ctx, s, pin, remote, m); err != nil {
-			var refused *RefusedError
-			if errors.As(err, &refused) {
-				refused.refusals = []refusal{{m, remote, refused.Error()}}
-			}
-			return nil, err
-		}
+	}
+	if err := in.mayPush(ctx, s, pin, remote, judge); err != nil {
+		return nil, err
 	}
 	if code {
 		in.publish(ctx, s, pin, remote)
 	}
 	return nil, nil
+}
+
+// mayPush verifies the commits that refs of the remote are to get.
+func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Digest, remote string, moves []move) error {
+	if len(moves) == 0 {
+		return nil
+	}
+	root, err := in.cache(s.Repo()).OpenRoot(s, pin)
+	if err != nil {
+		return err
+	}
+	var judged []oid.ID
+	for _, m := range inOrder(moves, root) {
+		tip, err := s.Commit(m.new.String() + "^{commit}")
+		if errors.Is(err, git.ErrMissing) {
+			continue // a tag of a tree or a blob
+		}
+		if err == nil {
+			err = in.mayGet(ctx, s, root, remote, m, tip.ID, judged)
+		}
+		if err != nil {
+			var refused *RefusedError
+			if errors.As(err, &refused) {
+				refused.refusals = []refusal{{m, remote, refused.Error()}}
+			}
+			return err
+		}
+		judged = append(judged, tip.ID)
+	}
+	return nil
 }
 
 // pending reports whether something of the record is not known to be at a remote.
@@ -89,33 +117,29 @@ func readPush(in *Input, s *git.Session) ([]move, error) {
 	return out, nil
 }
 
-// mayPush verifies the commits that a ref of the remote is to get and does not have.
-func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Digest, remote string, m move) error {
-	tip, err := s.Commit(m.new.String() + "^{commit}")
-	if errors.Is(err, git.ErrMissing) {
-		return nil // a tag of a tree or a blob
-	}
+// mayGet verifies the commits that a ref of the remote is to get and does not have. As at a server, what other refs have there, or were judged for,
+// is not judged again where the policy does not protect it; but where governance began.
+func (in *Input) mayGet(ctx context.Context, s *git.Session, root *provenance.Root, remote string, m move, tip oid.ID, judged []oid.ID) error {
+	sp, err := m.span(ctx, s, tip, nil)
 	if err != nil {
 		return err
 	}
-	sp := provenance.Span{Tips: []oid.ID{tip.ID}, Ranged: true, Ref: m.ref}
-	if !m.old.IsZero() {
-		if c, err := s.Commit(m.old.String() + "^{commit}"); err == nil {
-			sp.Except = append(sp.Except, c.ID)
-		}
-	}
-	if len(sp.Except) == 0 { // a new ref, or one that moved and was not fetched: what the remote is known to have
+	if len(sp.Except) == 0 || !strict(root, m.ref) {
 		refs, err := s.Refs("refs/remotes/" + remote + "/")
 		if err != nil {
 			return err
 		}
+		elsewhere := slices.Clone(judged)
 		for _, r := range refs {
 			if r.Kind == "commit" {
-				sp.Except = append(sp.Except, r.ID)
+				elsewhere = append(elsewhere, r.ID)
 			}
 		}
+		if sp, err = m.span(ctx, s, tip, elsewhere); err != nil {
+			return err
+		}
 	}
-	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo())})
+	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: root.Pin(), Now: in.Now(), Asker: in.askers(s.Repo())})
 	if errors.Is(err, provenance.ErrEmptyRange) {
 		return nil
 	}
@@ -148,13 +172,21 @@ func (in *Input) mayPush(ctx context.Context, s *git.Session, pin envelope.Diges
 	if more > 0 {
 		bad = append(bad, fmt.Sprintf("and %d more", more))
 	}
-	except := ""
-	if len(sp.Except) == 1 {
-		except = sp.Except[0].Short() + ".."
+	see := "covenant verify --ref '" + strings.ReplaceAll(m.ref, "'", `'\''`) + "' " + tip.Short()
+	seen := map[oid.ID]bool{}
+	for i := range rep.Commits {
+		seen[rep.Commits[i].ID] = true
+	}
+	for i := range rep.Commits {
+		for _, id := range rep.Commits[i].Parents {
+			if !seen[id] {
+				seen[id], see = true, see+" ^"+id.Short()
+			}
+		}
 	}
 	return &RefusedError{
 		Err:  fmt.Errorf("%s: what is pushed does not verify: %s", m.ref, strings.Join(bad, "; ")),
-		Hint: []string{"see all of it: covenant verify " + except + tip.ID.Short(), "push it all the same: git push --no-verify (who verifies later will find the same)"},
+		Hint: []string{"see all of it: " + see, "push it all the same: git push --no-verify (who verifies later will find the same)"},
 	}
 }
 

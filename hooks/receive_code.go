@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/open-covenant/covenant-git/envelope/capability"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/ledger"
@@ -21,7 +22,7 @@ type here struct{ all, protected []oid.ID }
 // code judges branches, tags and whatever else the policy protects.
 func (p *pushed) code(ctx context.Context) error {
 	var at *here
-	for _, m := range p.moves {
+	for _, m := range inOrder(p.moves, p.facts.Root) {
 		protected := p.facts.Root.Policy.Protects(m.ref)
 		isTag := strings.HasPrefix(m.ref, "refs/tags/")
 		if !protected && !isTag && !strings.HasPrefix(m.ref, "refs/heads/") {
@@ -41,8 +42,31 @@ func (p *pushed) code(ctx context.Context) error {
 		if err := p.verify(ctx, m, at, protected); err != nil {
 			return err
 		}
+		if c, err := p.s.Commit(m.new.String() + "^{commit}"); !m.new.IsZero() && err == nil {
+			at.all = append(at.all, c.ID) // it was judged
+		}
 	}
 	return nil
+}
+
+// inOrder are the refs of a push as they are judged, those first on which all that they have is, tags last: what comes with one is not judged
+// again with others.
+func inOrder(moves []move, root *provenance.Root) []move {
+	rank := func(m move) int {
+		switch {
+		case strict(root, m.ref):
+			return 0
+		case strings.HasPrefix(m.ref, "refs/tags/"):
+			return 2
+		}
+		return 1
+	}
+	return slices.SortedStableFunc(slices.Values(moves), func(a, b move) int { return rank(a) - rank(b) })
+}
+
+// strict reports whether a ref is protected, or was there when governance began.
+func strict(root *provenance.Root, ref string) bool {
+	return root.Policy.Protects(ref) || slices.ContainsFunc(root.Governed, func(g trust.Since) bool { return g.Ref == ref })
 }
 
 // look finds the commits of branches and tags that are here.
@@ -82,22 +106,16 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 	if err != nil {
 		return err
 	}
-	sp := provenance.Span{Tips: []oid.ID{tip.ID}, Ref: m.ref, Ranged: true}
-	if c, err := p.s.Commit(m.old.String() + "^{commit}"); !m.old.IsZero() && err == nil {
-		sp.Except = append(sp.Except, c.ID)
+	var elsewhere []oid.ID
+	if !protected {
+		elsewhere = slices.Clone(at.all)
 	}
-	switch {
-	case !protected:
-		sp.Except = append(sp.Except, at.all...)
-	case len(sp.Except) == 0:
+	sp, err := m.span(ctx, p.s, tip.ID, elsewhere)
+	if err != nil {
+		return err
+	}
+	if len(sp.Except) == 0 {
 		sp.Except = append(sp.Except, at.protected...)
-	}
-	if strings.HasPrefix(m.ref, "refs/tags/") && !protected { // what comes with a branch of the same push is judged there
-		for _, other := range p.moves {
-			if strings.HasPrefix(other.ref, "refs/heads/") && !other.new.IsZero() {
-				sp.Except = append(sp.Except, other.new)
-			}
-		}
 	}
 	err = provenance.Verified(ctx, p.s, sp, provenance.Options{
 		Pin: p.pin, Now: p.in.Now(), Overlay: p.overlay, Facts: p.facts, Asker: p.in.askers(p.s.Repo()),
@@ -125,6 +143,30 @@ func (p *pushed) verify(ctx context.Context, m move, at *here, protected bool) e
 	}
 	p.more += bad.Failed - len(bad.Results)
 	return nil
+}
+
+// span is what a ref would get: what it leads to and has not, and nothing of what is elsewhere. What a branch has that goes back, or to another
+// place, it has no more.
+func (m *move) span(ctx context.Context, s *git.Session, tip oid.ID, elsewhere []oid.ID) (provenance.Span, error) {
+	sp := provenance.Span{Tips: []oid.ID{tip}, Ranged: true, Ref: m.ref, Except: elsewhere, Apart: elsewhere}
+	if m.old.IsZero() {
+		return sp, nil
+	}
+	old, err := s.Commit(m.old.String() + "^{commit}")
+	if err != nil {
+		return sp, nil //nolint:nilerr // it is not here, or no commit
+	}
+	sp.Except = append(slices.Clone(elsewhere), old.ID)
+	if len(elsewhere) == 0 {
+		return sp, nil
+	}
+	forward, err := provenance.Forward(ctx, s, old.ID, tip)
+	if forward {
+		sp.Apart = slices.DeleteFunc(slices.Clone(elsewhere), func(id oid.ID) bool { return id == old.ID })
+	} else {
+		sp.Apart = sp.Except
+	}
+	return sp, err
 }
 
 // advice says what who pushes can do about a finding.

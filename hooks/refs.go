@@ -95,6 +95,9 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 	var a *acting
 	var root *provenance.Root
 	for _, m := range in.moves {
+		if m.new.IsZero() && packed(s.Repo(), m) {
+			continue
+		}
 		if m.new.IsZero() && ours(m.ref) { // gone, or the name of something else
 			return nil, &RefusedError{Err: fmt.Errorf("%s is a record, and strict mode lets nobody take it away", m.ref), Hint: []string{"take governance out of this clone: covenant disable"}}
 		}
@@ -130,6 +133,30 @@ func transaction(ctx context.Context, in *Input, s *git.Session, pin envelope.Di
 		}
 	}
 	return nil, nil
+}
+
+// packed reports whether what Git tells of as a deletion only takes a file away after "git pack-refs" wrote the ref elsewhere: who deletes a ref holds the lock of that.
+func packed(r *git.Repo, m move) bool {
+	if m.old.IsZero() {
+		return false
+	}
+	file := filepath.Join(r.CommonDir(), "packed-refs")
+	if _, err := os.Lstat(file + ".lock"); !errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	f, err := os.Open(file) //nolint:gosec // Git's own
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // read only
+	want := m.old.String() + " " + m.ref
+	sc := bufio.NewScanner(f)
+	for sc.Scan() {
+		if sc.Text() == want {
+			return true
+		}
+	}
+	return false
 }
 
 // mayMove judges one move of a protected ref.

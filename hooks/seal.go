@@ -278,9 +278,10 @@ func (in *Input) rewritten(s *git.Session) ([]oid.ID, error) {
 		if !ok || err != nil || oerr != nil || id.Format() != s.Repo().Format() || old.Format() != id.Format() {
 			return nil, fmt.Errorf("post-rewrite: line %d is no pair of commits", n+1)
 		}
-		if old != id {
-			in.pairs = append(in.pairs, prov.Rewrite{New: id, Old: old})
+		if old == id {
+			continue // Git only went past it
 		}
+		in.pairs = append(in.pairs, prov.Rewrite{New: id, Old: old})
 		if !seen[id] {
 			seen[id] = true
 			out = append(out, id)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/open-covenant/covenant-git/git/pattern"
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
@@ -50,8 +51,12 @@ func check(r *pluginapi.Request) pluginapi.Answer {
 			allowed = append(allowed, i)
 			continue
 		}
-		if link >= far { // of several refusals the one that came furthest helps most
-			far = link
+		came := 2 * link // of several refusals the one that came furthest helps most, and one that is for the ref came further
+		if s, err := scopeOf(&c[link]); err == nil && (s.Refs == nil || pattern.Any(s.Refs, r.Ref)) {
+			came++
+		}
+		if came >= far {
+			far = came
 			denied.Refused, denied.Reason = c[link].ID, fmt.Sprintf("grant %s, %s to %s: %s", short(c[link].ID), c[link].By, c[link].To, why)
 		}
 	}

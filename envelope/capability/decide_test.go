@@ -144,6 +144,20 @@ func TestScopesOfCommits(t *testing.T) {
 	}
 }
 
+// TestNearestRefusal: of two grants the one that is for the ref tells why, whichever came last.
+func TestNearestRefusal(t *testing.T) {
+	for _, refs := range [][2]string{{"refs/heads/agent/*", "refs/heads/main"}, {"refs/heads/main", "refs/heads/agent/*"}} {
+		c := newCourt(t)
+		for _, ref := range refs {
+			c.grant("ada", "coder", capability.Commit, `{"paths":["src/**"],"refs":["`+ref+`"]}`)
+		}
+		d := c.ask("coder", capability.Commit, func(q *capability.Query) { q.Changes = paths("README") })
+		if d.Allowed || !strings.Contains(d.Reason, `path "README" is outside its paths`) {
+			t.Errorf("%v: %+v", refs, d)
+		}
+	}
+}
+
 func TestEmptyListsDenyAll(t *testing.T) {
 	for _, scope := range []string{`{"paths":[]}`, `{"refs":[]}`, `{"modes":[]}`, `{"max_files":0}`} {
 		c := newCourt(t)

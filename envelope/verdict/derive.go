@@ -302,10 +302,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		r.Mode = ""
 		r.Findings = append(slices.Clone(r.Findings), findings...)
 		if r.Verdict == Unsealed && (len(uncovered) > 0 || len(d.Changes) == 0) {
-			r.Findings = append([]Finding{{
-				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it, and sealed changes do not cover all of it",
-				Hint: e.findOut(),
-			}}, r.Findings...)
+			r.Findings = append([]Finding{e.nobodys(w, ", and sealed changes do not cover all of it")}, r.Findings...)
 		}
 		return true
 	}

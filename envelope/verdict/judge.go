@@ -44,6 +44,7 @@ type Exam struct {
 	Admissions []Admission        `json:"admissions,omitempty"`
 	Denied     []Denial           `json:"denied,omitempty"`
 	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
+	Barred     []Barred           `json:"barred,omitempty"`  // who sealed all of its changes elsewhere, where some of them may not bring it here
 	Origins    *Origins           `json:"origins,omitempty"` // whose its changes were before who sealed it rewrote it, where that was asked for
 	Advance    *Advance           `json:"advance,omitempty"` // that brings it to the ref under review, where its policy asks for it
 	Proofs     []Proof            `json:"proofs,omitempty"`  // of its tree, where the policy demands any
@@ -207,10 +208,7 @@ func (e Exam) judge(w *World, now time.Time) Result {
 			}
 		}
 		if r.Verdict == Unsealed {
-			r.Findings = append([]Finding{{
-				Code: SealMissing, Object: e.Commit.String(), Message: "nobody known here sealed it",
-				Hint: e.findOut(),
-			}}, r.Findings...)
+			r.Findings = append([]Finding{e.nobodys(w, "")}, r.Findings...)
 		}
 		r.Findings = append(r.Findings, e.Deep...)
 	}
@@ -229,12 +227,6 @@ func (e Exam) judge(w *World, now time.Time) Result {
 		}
 	}
 	return r
-}
-
-// findOut is what to do about a commit that nobody known made: whoever vouches for it first answers for it.
-func (e *Exam) findOut() string {
-	id := e.Commit.Short()
-	return "find out who made it: git show " + id + "; if it is right, who may vouch for it: covenant provenance seal " + id
 }
 
 func bypassed(d Denial) Finding {

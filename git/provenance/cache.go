@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v24"
+const cacheVersion = "covenant-exam/v25"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
@@ -142,7 +142,7 @@ func makeKey(file string) ([]byte, error) {
 // its name alone does not tell. against are the versions of the root that somebody decided against.
 func question(sp Span, ref string, o Options, root envelope.Digest, refs map[string]oid.ID, shallow map[oid.ID]bool, against []string) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, cacheVersion, o.Pin, root, o.NewestFirst, sp.Names, ref) // whose keys are known depends on the version in force
+	fmt.Fprintln(&b, cacheVersion, o.Pin, root, o.NewestFirst, o.History, sp.Names, ref) // whose keys are known depends on the version in force
 	fmt.Fprintln(&b, "against", against)
 	ends := make([]string, 0, len(shallow))
 	for id := range shallow {
@@ -155,6 +155,9 @@ func question(sp Span, ref string, o Options, root envelope.Digest, refs map[str
 	}
 	for _, id := range sp.Except {
 		fmt.Fprintln(&b, "not", id)
+	}
+	for _, id := range sp.Apart {
+		fmt.Fprintln(&b, "apart", id)
 	}
 	names := make([]string, 0, len(refs))
 	for n := range refs {

@@ -173,8 +173,11 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		v.Over = append(v.Over, ".")
 	}
 	if v.Merge = len(c.Parents) == 2; len(v.Sources) == 0 && !(v.Merge && len(v.Changes) == 0) && len(v.Over) == 0 && !lacking {
-		x.exam.Derived = nil
+		x.exam.Derived, x.exam.Barred = nil, d.offers.Barred(x.diffs[0], d.may)
 		return nil
+	}
+	if slices.ContainsFunc(v.Changes, func(c verdict.DerivedChange) bool { return len(c.Edges) == 0 }) {
+		x.exam.Barred = d.offers.Barred(x.diffs[0], d.may)
 	}
 	v.Cut, v.Lost, v.Built = d.h.cut, d.lost, d.built[c.ID]
 	return nil

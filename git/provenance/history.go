@@ -26,7 +26,7 @@ type history struct {
 	above    [][]int // the places of a commit's parents
 	chain    []int   // commits of one chain follow each other by first parents
 	at       map[int]*walk
-	excepted map[int]bool    // left out of the range
+	excepted map[int]bool    // left out of the range, and not apart from the ref under review
 	before   map[oid.ID]bool // older than governance
 	cut      oid.ID          // where it can't be read further; zero when it can
 	paths    map[string]*past
@@ -82,9 +82,13 @@ func (d *deriver) history(s *git.Session) (*history, error) {
 		h.before = d.before
 	}
 	reached := full.reach(d.span.Tips)
+	had := in
+	if len(d.span.Apart) > 0 {
+		had = full.reach(slices.DeleteFunc(slices.Clone(d.span.Except), func(id oid.ID) bool { return slices.Contains(d.span.Apart, id) }))
+	}
 	for _, id := range order {
 		if reached[id] || in[id] {
-			if in[id] {
+			if had[id] {
 				h.excepted[len(h.order)] = true
 			}
 			h.index[id] = len(h.order)

@@ -162,17 +162,28 @@ func (f *Facts) NotesDamage(s *git.Session) ([]verdict.Finding, error) {
 			if told == maxJunk {
 				break
 			}
-			if !want[object][string(l)] && !f.keeps(l, object) {
-				told++
-				if env, err := envelope.Parse(l); err == nil && f.byID[env.ID()] != (oid.ID{}) { // git notes copies them at a rewrite, where it is told to
-					bad(verdict.NoteElsewhere, object.String(), "its note has a statement about another object")
-					continue
-				}
+			if want[object][string(l)] || f.keeps(l, object) {
+				continue
+			}
+			env, err := envelope.Parse(l)
+			known := err == nil && f.byID[env.ID()] != (oid.ID{})
+			if known && f.copied(env, object) {
+				continue
+			}
+			if told++; known {
+				bad(verdict.NoteElsewhere, object.String(), "its note has a statement about another object")
+			} else {
 				bad(verdict.NoteJunk, object.String(), "its note has a line that no ledger knows: %.60q", l)
 			}
 		}
 	}
 	return out, nil
+}
+
+// copied reports whether a statement is a seal of what a commit was made of: git notes copies it at a rewrite, where it is told to.
+func (f *Facts) copied(env *envelope.Envelope, object oid.ID) bool {
+	st, _, err := openEnvelope(env, f.Root.ID, f.ring)
+	return err == nil && st.seal != nil && f.cameOf(object, st.seal.Commit())
 }
 
 // keeps reports whether a line that no ledger calls for may stay all the same: a seal, or evidence, by a known key, which proves that

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"time"
@@ -14,20 +15,39 @@ import (
 	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
-// stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged. An admission of
-// any other place tells of a move that nobody has seen the ref make.
-func (f *Facts) stands(s *git.Session, sp Span, ref string) ([]oid.ID, error) {
+// stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged, which is also what is
+// published of a ref that is not here, and what the ref here has come past; of a range that is history its end, too. An admission of any other
+// place tells of a move that nobody has seen the ref make.
+func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string, history bool) ([]oid.ID, error) {
 	switch {
+	case len(sp.Except) > 0 && history:
+		return append(slices.Clone(sp.Except), sp.Tips...), nil
 	case len(sp.Except) > 0:
 		return sp.Except, nil
 	case sp.Ref == "":
 		return sp.Tips, nil
 	}
 	h, err := HeadOf(s, ref)
-	if err != nil || h.Commit.IsZero() {
+	if err != nil {
 		return nil, err
 	}
-	return []oid.ID{h.Commit}, nil
+	if h.Commit.IsZero() {
+		return sp.Tips, nil
+	}
+	places := []oid.ID{h.Commit}
+	for _, tip := range sp.Tips {
+		if tip == h.Commit {
+			continue
+		}
+		past, err := Forward(ctx, s, tip, h.Commit)
+		if err != nil {
+			return nil, err
+		}
+		if past {
+			places = append(places, tip)
+		}
+	}
+	return places, nil
 }
 
 // graph is a history, parents before children.
@@ -159,8 +179,14 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 	for i := range line.Steps {
 		step := &line.Steps[i]
 		at, here := g.index[step.New]
-		when, known := f.moment(step)
-		if here && past[at] && known && step.Refusal(w, ref, when) == "" {
+		if !here || !past[at] {
+			continue
+		}
+		judged := *step
+		if from, in := g.index[step.Old]; in && from < g.except && at >= g.except && g.reach([]int{at})[from] {
+			judged.Action = admits(ref, step.Old, step.New, true) // the range alone does not tell that it went forward
+		}
+		if when, known := f.moment(step); known && judged.Refusal(w, ref, when) == "" {
 			steps = append(steps, place{at, when, step})
 		}
 	}

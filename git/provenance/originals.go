@@ -23,14 +23,28 @@ type originals struct {
 	f     *Facts
 	w     *verdict.World
 	ports *ports
-	exams map[*verdict.Candidate]*verdict.ExamSeal // nil: it tells nothing
+	exams map[*verdict.Candidate]*verdict.ExamSeal  // nil: it tells nothing
+	turns map[*verdict.Candidate][]*verdict.Origins // of old commits that their signers had rewritten in turn: against each parent
+	open  map[rewriter]bool                         // whose work is looked at just now
 	seen  sights
 	s     *git.Session
 }
 
+// rewriter is who sealed a commit, and said what it came to be out of.
+type rewriter struct {
+	commit oid.ID
+	keyID  string
+}
+
+// share is a change that an old commit made, or that those made whom it came to be out of.
+type share struct {
+	from, to verdict.Node
+	sources  []int
+}
+
 func (f *Facts) originals(s *git.Session, w *verdict.World) *originals {
 	return &originals{
-		f: f, w: w, exams: map[*verdict.Candidate]*verdict.ExamSeal{}, seen: sights{}, s: s,
+		f: f, w: w, exams: map[*verdict.Candidate]*verdict.ExamSeal{}, turns: map[*verdict.Candidate][]*verdict.Origins{}, open: map[rewriter]bool{}, seen: sights{}, s: s,
 		ports: newPorts(s, portLimits{}),
 	}
 }
@@ -81,6 +95,9 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	if len(said) == 0 {
 		return nil
 	}
+	me := rewriter{id, by}
+	o.open[me] = true
+	defer delete(o.open, me)
 	vouched := slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool {
 		return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching
 	})
@@ -119,49 +136,66 @@ func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]
 	return out, told
 }
 
-// edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. The seal of who rewrote
-// a commit tells not whose its changes were: those it was made of do. Nor does a seal that whoever rewrote it had not seen then, or that says other parents or another tree than its commit has,
-// where that is here.
-func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Origin, out *verdict.Origins) map[string][]verdict.Edge {
+// edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. Where who rewrote an
+// old commit sealed it, its changes are those of whom it was made of, too; the seals of who rewrote the commit itself tell nothing. Nor does one
+// that whoever rewrote it had not seen then, or that says other parents or another tree than its commit has, where that is here.
+func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Origin, out *verdict.Origins) map[string][]share {
 	wanted := map[string]bool{}
 	for i := range changes {
 		wanted[changes[i].Path] = true
 	}
-	edges := map[string][]verdict.Edge{}
+	edges := map[string][]share{}
 	slices.SortFunc(old, oid.ID.Compare)
 	for _, id := range old {
 		for i := range o.f.Seals[id] {
 			x := &o.f.Seals[id][i]
-			if x.Err != nil || x.Seal == nil || slices.ContainsFunc(o.f.Rewritten[id], func(r Origin) bool { return r.By == x.KeyID }) {
+			if x.Err != nil || x.Seal == nil {
+				continue
+			}
+			again := slices.ContainsFunc(o.f.Rewritten[id], func(r Origin) bool { return r.By == x.KeyID })
+			if again && (x.KeyID == out.By || o.open[rewriter{id, x.KeyID}]) {
 				continue
 			}
 			by := told[id]
-			if !o.f.told(&by, x, o.seen, o.ports.take) || o.lies(x) {
+			if !o.f.told(&by, x, o.seen, o.ports.take) {
 				continue
 			}
 			e := o.exam(x)
 			if e == nil {
 				continue
 			}
+			var before []*verdict.Origins
+			if again {
+				before = o.before(x)
+			}
 			at := len(out.Sources)
 			out.Sources = append(out.Sources, verdict.OriginSource{Commit: id, ID: x.ID, KeyID: x.KeyID, Claimed: e.Claimed})
-			for _, list := range x.Seal.Predicate.Changes {
+			for parent, list := range x.Seal.Predicate.Changes {
 				if !o.ports.take(len(list) + 1) {
 					break
 				}
+				var made map[string][]int
+				if again && before[parent] != nil {
+					made = add(out, before[parent], at)
+				}
 				for j := range list {
 					r := verdict.RawOf(&list[j])
-					if wanted[r.Path] {
-						edges[r.Path] = append(edges[r.Path], verdict.Edge{From: verdict.Node{Mode: r.OldMode, ID: r.Old}, To: verdict.Node{Mode: r.NewMode, ID: r.New}, Source: at})
+					if !wanted[r.Path] {
+						continue
 					}
+					of := made[r.Path]
+					if of == nil {
+						of = []int{at}
+					}
+					edges[r.Path] = append(edges[r.Path], share{from: verdict.Node{Mode: r.OldMode, ID: r.Old}, to: verdict.Node{Mode: r.NewMode, ID: r.New}, sources: of})
 				}
 			}
 		}
 	}
 	for _, list := range edges { // what the rewriter sealed on the way to it, and others before, is theirs
-		slices.SortStableFunc(list, func(a, b verdict.Edge) int {
-			own := func(e verdict.Edge) int {
-				if out.Sources[e.Source].KeyID == out.By {
+		slices.SortStableFunc(list, func(a, b share) int {
+			own := func(e share) int {
+				if out.Sources[e.sources[0]].KeyID == out.By {
 					return 1
 				}
 				return 0
@@ -170,6 +204,50 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 		})
 	}
 	return edges
+}
+
+// before finds whose the changes of a commit are, against each parent, that the signer of a seal had rewritten; nil are the signer's.
+func (o *originals) before(x *verdict.Candidate) []*verdict.Origins {
+	list, known := o.turns[x]
+	if known {
+		return list
+	}
+	for _, changes := range x.Seal.Predicate.Changes {
+		var found *verdict.Origins
+		if o.ports.take(len(changes) + 1) {
+			raws := make([]prov.Raw, len(changes))
+			for i := range changes {
+				raws[i] = verdict.RawOf(&changes[i])
+			}
+			found = o.whose(x.Seal.Commit(), x.KeyID, raws)
+		}
+		list = append(list, found)
+	}
+	o.turns[x] = list
+	return list
+}
+
+// add takes in the sources that an old commit was made of, and returns by path which made it: with that of who rewrote it, where that one changed
+// something there, too.
+func add(out, old *verdict.Origins, signer int) map[string][]int {
+	made := map[string][]int{}
+	at := map[int]int{}
+	for i := range old.Paths {
+		p := &old.Paths[i]
+		var of []int
+		for _, s := range p.Sources {
+			if _, known := at[s]; !known {
+				at[s] = len(out.Sources)
+				out.Sources = append(out.Sources, old.Sources[s])
+			}
+			of = append(of, at[s])
+		}
+		if p.Part {
+			of = append(of, signer)
+		}
+		made[string(p.Path)] = of
+	}
+	return made
 }
 
 // lies reports whether a seal says another tree or other parents than its commit has, where that is in this clone.
@@ -182,7 +260,7 @@ func (o *originals) lies(x *verdict.Candidate) bool {
 func (o *originals) exam(x *verdict.Candidate) *verdict.ExamSeal {
 	e, known := o.exams[x]
 	if !known {
-		if found := verdict.ExamineAlone(o.w, x); len(found.Findings) == 0 {
+		if found := verdict.ExamineAlone(o.w, x); len(found.Findings) == 0 && !o.lies(x) {
 			e = &found
 		}
 		o.exams[x] = e
@@ -192,7 +270,7 @@ func (o *originals) exam(x *verdict.Candidate) *verdict.ExamSeal {
 
 // made returns whose edges lead from what stood at a path to what a change put there, as they are or applied to other content, all the way or
 // to something nearer to it; nil where they brought nothing of it.
-func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath {
+func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	if len(edges) == 0 {
 		return nil
 	}
@@ -211,7 +289,7 @@ func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath 
 	}
 	starts := map[verdict.Node]bool{}
 	for _, e := range edges {
-		starts[e.From] = true
+		starts[e.from] = true
 	}
 	for _, start := range some(starts) {
 		if !text(start) || start.ID.IsZero() && !from.ID.IsZero() {
@@ -232,15 +310,20 @@ func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath 
 			}
 		}
 	}
+	if out.Sources == nil || len(out.Own) > 0 {
+		o.shared(least, edges, starts, out)
+	}
 	if out.Sources == nil {
-		return o.shared(r, edges, starts, out)
+		return nil
 	}
 	return out
 }
 
-// shared finds whose lines a change has in part where no way can be applied, as after a conflict: those of a way that brought most of them.
-func (o *originals) shared(r *prov.Raw, edges []verdict.Edge, starts map[verdict.Node]bool, out *verdict.OriginPath) *verdict.OriginPath {
-	change, most := o.ports.delta(r.Old, r.New), 0
+// shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
+func (o *originals) shared(came *prov.Delta, edges []share, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+	var by []int
+	var rest []prov.Lines
+	most := 0
 	for _, start := range some(starts) {
 		ways := waysFrom(start, edges)
 		for _, end := range some(ways) {
@@ -248,19 +331,23 @@ func (o *originals) shared(r *prov.Raw, edges []verdict.Edge, starts map[verdict
 				continue
 			}
 			step := o.ports.delta(start.ID, end.ID)
-			if step == nil || !o.ports.take(step.Work()+change.Work()) {
+			if step == nil || !o.ports.take(step.Work()+came.Work()) {
 				continue
 			}
-			if own, n := change.Brought(step); n > most {
-				most = n
-				out.Sources, out.Part, out.Own = ways[end], len(own) > 0, own
+			if own, n := came.Brought(step); n > most {
+				by, rest, most = ways[end], own, n
 			}
 		}
 	}
 	if most == 0 {
-		return nil
+		return
 	}
-	return out
+	out.Part, out.Own = len(rest) > 0, rest
+	for _, source := range by {
+		if !slices.Contains(out.Sources, source) {
+			out.Sources = append(out.Sources, source)
+		}
+	}
 }
 
 // some are as many of the nodes as are looked at, always the same.
@@ -271,7 +358,7 @@ func some[T any](nodes map[verdict.Node]T) []verdict.Node {
 
 // waysFrom returns the nodes to which edges lead from one, each with the sources of the edges on the shortest way, each once. "Nothing" may begin or
 // end a way; none passes it.
-func waysFrom(start verdict.Node, edges []verdict.Edge) map[verdict.Node][]int {
+func waysFrom(start verdict.Node, edges []share) map[verdict.Node][]int {
 	out := map[verdict.Node][]int{}
 	for todo := []verdict.Node{start}; len(todo) > 0; todo = todo[1:] {
 		n := todo[0]
@@ -279,14 +366,16 @@ func waysFrom(start verdict.Node, edges []verdict.Edge) map[verdict.Node][]int {
 			continue
 		}
 		for _, e := range edges {
-			if _, seen := out[e.To]; seen || e.From != n || e.To == start {
+			if _, seen := out[e.to]; seen || e.from != n || e.to == start {
 				continue
 			}
 			way := slices.Clone(out[n])
-			if !slices.Contains(way, e.Source) {
-				way = append(way, e.Source)
+			for _, source := range e.sources {
+				if !slices.Contains(way, source) {
+					way = append(way, source)
+				}
 			}
-			out[e.To], todo = way, append(todo, e.To)
+			out[e.to], todo = way, append(todo, e.to)
 		}
 	}
 	return out

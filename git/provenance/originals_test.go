@@ -87,6 +87,15 @@ func (p *press) again(command string, of []oid.ID, changes ...string) oid.ID {
 	return id
 }
 
+// amended makes a commit in the place of HEAD, which is old, and says so.
+func (p *press) amended(who string, old oid.ID, changes ...string) oid.ID {
+	p.t.Helper()
+	p.git("reset", "-q", "--soft", "HEAD~1")
+	id := p.staged(who, changes...)
+	p.rewrote(who, "amend", id, old)
+	return id
+}
+
 // TestOriginals: who rewrites has the own lines, and no others; who only says so has all.
 func TestOriginals(t *testing.T) {
 	for _, c := range []struct {
@@ -122,7 +131,7 @@ func TestOriginals(t *testing.T) {
 			mid := p.again("amend", []oid.ID{one}, "src/n=1\nown\n2\n3\n4")
 			two := p.sealed("coder", "src/n=1\nown\n2\n3\n4\n5")
 			return p.again("rebase", []oid.ID{mid, two})
-		}, "src/n by coder but for [{2 2} {6 6}]"},
+		}, "src/n by coder but for [{2 2}]"},
 		{"a reseal rewrites nothing", func(p *press) oid.ID {
 			of := p.sealed("coder", "src/n=1")
 			p.git("reset", "-q", "--soft", "HEAD~1")
@@ -232,7 +241,25 @@ func TestOriginals(t *testing.T) {
 			id := p.again("amend", []oid.ID{of})
 			p.rewrote("coder", "amend", of, id)
 			return id
-		}, ""},
+		}, "src/n by coder"},
+		{"an agent amends its own, and a person squashes that", func(p *press) oid.ID {
+			return p.again("squash", []oid.ID{p.amended("coder", p.sealed("coder", "src/n=1"), "src/n=2")})
+		}, "src/n by coder"},
+		{"an agent amends another's, and a person squashes that, with lines of her own", func(p *press) oid.ID {
+			p.everywhere()
+			first := p.sealed("coder", "src/n=1\n2", "src/c=1", "src/m=1")
+			return p.again("squash", []oid.ID{p.amended("mallory", first, "src/n=1\n2\n3", "src/m=2", "src/o=1")}, "src/n=1\n2\n3\nown")
+		}, "src/c by coder; src/m by mallory; src/n by coder+mallory but for [{4 4}]; src/o by mallory"},
+		{"who rewrote it twice made no more of it than was new", func(p *press) oid.ID {
+			p.everywhere()
+			mid := p.amended("mallory", p.sealed("coder", "src/n=1\n2"))
+			return p.again("squash", []oid.ID{p.amended("mallory", mid, "src/m=1")})
+		}, "src/m by mallory; src/n by coder"},
+		{"what a person amended between agents is hers", func(p *press) oid.ID {
+			p.everywhere()
+			mid := p.amended("alice", p.sealed("coder", "src/n=1\n2"), "src/own=1")
+			return p.again("squash", []oid.ID{p.amended("mallory", mid)})
+		}, "src/n by coder"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

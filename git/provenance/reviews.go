@@ -58,7 +58,7 @@ func asks(p *trust.Policy, ref string) bool {
 // A review is about a change from one tree to another. It is about a commit when the move that brings the commit has in it a commit
 // with the second tree, that goes on from one with the first, all that lies between the two came by that move, and the commit is of it.
 // It is used up when the ref made that very step before.
-func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]bool) (map[oid.ID]*verdict.Advance, error) {
+func (f *Facts) advances(ctx context.Context, s *git.Session, sp Span, ref string, before map[oid.ID]bool, history bool) (map[oid.ID]*verdict.Advance, error) {
 	if ref == "" || !asks(f.Root.Policy, ref) {
 		return nil, nil
 	}
@@ -69,7 +69,7 @@ func (f *Facts) advances(s *git.Session, sp Span, ref string, before map[oid.ID]
 	if err := f.learn(s); err != nil {
 		return nil, err
 	}
-	places, err := f.stands(s, sp, ref)
+	places, err := f.stands(ctx, s, sp, ref, history)
 	if err != nil {
 		return nil, err
 	}

@@ -51,6 +51,7 @@ type Span struct {
 	Ranged       bool     // written as A..B: a range under review, rather than a history
 	Names        []string // what the tips were named by; none where they were found otherwise
 	Ref          string   // the ref under review; "" lets Names tell
+	Apart        []oid.ID // of Except: what is left out since it is elsewhere, and the ref under review has not
 }
 
 // ParseSpan reads arguments of the forms REV, A..B, ..B, A.. and ^REV, as git-rev-list(1) does; no argument is HEAD.
@@ -188,6 +189,16 @@ func reviewed(s *git.Session, rev string) (here, ref string, err error) {
 	return here, trackedBy(s.Repo().Config(), here), nil
 }
 
+// HasRef reports whether a ref is here, or a remote-tracking branch of it.
+func HasRef(s *git.Session, ref string) (bool, error) {
+	h, err := HeadOf(s, ref)
+	if err != nil || !h.ID.IsZero() {
+		return err == nil, err
+	}
+	refs, err := s.Refs("refs/remotes/")
+	return slices.ContainsFunc(refs, func(r git.Ref) bool { return trackedBy(s.Repo().Config(), r.Name) == ref }), err
+}
+
 // trackedBy returns the branch that a remote-tracking branch is of, "" where that is not told: as the fetch refspecs of the remotes say, since a remote's name may have slashes; of a
 // remote that is gone, what follows the first one.
 func trackedBy(config git.Config, here string) string {
@@ -315,7 +326,10 @@ func resolve(s *git.Session, rev string) (oid.ID, error) {
 	if err != nil {
 		return oid.ID{}, err
 	}
-	c, err := s.Commit(ref + rest + "^{commit}")
+	if ref != "" || !strings.HasPrefix(rest, ":/") { // what is looked for in messages goes to the end
+		rest += "^{commit}"
+	}
+	c, err := s.Commit(ref + rest)
 	if errors.Is(err, git.ErrMissing) {
 		return oid.ID{}, &RevisionError{rev}
 	}

@@ -50,6 +50,8 @@ type Options struct {
 	// are looked at then; where nothing is remembered it is not called, and all are judged. nil: all.
 	Among func() map[oid.ID]bool
 
+	// History takes a range for what its ref has come past, as who looks back does, and not for what is to come to it: reviews of moves between count.
+	History bool
 	// Origins tells of commits that were rewritten by who sealed them whose changes they have: [verdict.Result.Made].
 	Origins bool
 
@@ -163,7 +165,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			batch = batch[:0]
 			return true
 		}
-		advances, err := f.advances(s, sp, ref, before)
+		advances, err := f.advances(ctx, s, sp, ref, before, o.History)
 		if err != nil {
 			yield(verdict.Result{}, err)
 			return

@@ -197,6 +197,9 @@ func (f *Facts) readNote(v *seen, n notes.Note, data []byte, shown map[oid.ID]bo
 		}
 		var st statement
 		st, c.Header, c.Err = openEnvelope(env, f.Root.ID, f.Authority.Ring)
+		if c.Err == nil && st.seal != nil && f.cameOf(n.Object, st.seal.Commit()) {
+			continue // git notes copied it at a rewrite, as it was told to
+		}
 		switch c.Seal = st.seal; {
 		case c.Err == nil && c.Seal == nil:
 			v.warnings = append(v.warnings, noteWarning(verdict.NoteJunk, n, "is no seal"))
@@ -235,6 +238,23 @@ func hasGood(list []verdict.Candidate) bool {
 	for i := range list {
 		if list[i].Err == nil && !list[i].InNote {
 			return true
+		}
+	}
+	return false
+}
+
+// cameOf reports whether a commit was made of another one, as who rewrote it says.
+func (f *Facts) cameOf(id, old oid.ID) bool {
+	seen := map[oid.ID]bool{id: true}
+	for todo := []oid.ID{id}; len(todo) > 0 && len(seen) <= maxOriginals; todo = todo[1:] {
+		for _, x := range f.Rewritten[todo[0]] {
+			if x.Commit == old {
+				return true
+			}
+			if !seen[x.Commit] {
+				seen[x.Commit] = true
+				todo = append(todo, x.Commit)
+			}
 		}
 	}
 	return false

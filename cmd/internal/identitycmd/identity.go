@@ -206,8 +206,15 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 	}
 	_, err = fmt.Fprintf(env.Out, "%s %s %s (%s), accountable: %s\ngrant %s: %s\n",
 		env.Palette().Good("introduced"), o.kind, name, pub.ID(), made.Accountable, id.Short(), g.Action)
-	if err == nil {
-		env.Talk().Hint("let it commit as itself: COVENANT_IDENTITY=" + name + " git commit …")
+	switch t := env.Talk(); {
+	case err != nil:
+	case o.key == "":
+		t.Hint("let it commit as itself: COVENANT_IDENTITY=" + name + " git commit …")
+	default:
+		if len(o.emails) == 0 && len(emails) > 0 {
+			t.Note("its commits carry your address, there: git config user.email %s", say.Shell(emails[0]))
+		}
+		t.Hint("where its private key is, after covenant sync: covenant identity use " + name + " --key PATH")
 	}
 	return err
 }

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/provenancecmd"
+	"github.com/open-covenant/covenant-git/cmd/internal/report"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
@@ -80,7 +82,7 @@ what verify is for.`,
 	f.Bool("oneline", true, "one line per commit, as it is without it")
 	f.BoolVar(&o.reverse, "reverse", false, "oldest first")
 	f.IntVarP(&o.max, "max-count", "n", 0, "show at most this many commits")
-	f.StringVar(&o.principal, "principal", "", "only commits this principal sealed, or answers for")
+	f.StringVar(&o.principal, "principal", "", "only commits this principal sealed or made, or answers for")
 	f.StringVar(&o.verdict, "verdict", "", "only commits with this verdict")
 	f.StringVar(&o.git.since, "since", "", "only commits after this date, as git log reads dates")
 	f.StringVar(&o.git.until, "until", "", "only commits before this date")
@@ -117,7 +119,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		return work.Explain(err)
 	}
 	opts := w.Looking(pin)
-	opts.Cache, opts.NewestFirst, opts.Origins = w.Cache(false), !o.reverse, o.json
+	opts.Cache, opts.NewestFirst, opts.Origins, opts.History = w.Cache(false), !o.reverse, true, true
 	if asked := o.git.args(); len(asked) > 0 || len(o.git.paths) > 0 {
 		if opts.Only, err = span.Select(ctx, w.Session, asked, o.git.paths); err != nil || len(opts.Only) == 0 {
 			return err
@@ -162,7 +164,14 @@ func (o *options) wants(r *verdict.Result) bool {
 	if o.verdict != "" && string(r.Verdict) != o.verdict {
 		return false
 	}
-	return o.principal == "" || (r.Principal != nil && (r.Principal.Name == o.principal || r.Principal.Accountable == o.principal))
+	if o.principal == "" {
+		return true
+	}
+	made, rewrote := r.Everybody()
+	if r.Principal != nil {
+		made = append(made, *r.Principal)
+	}
+	return slices.ContainsFunc(append(made, rewrote...), func(p verdict.Principal) bool { return p.Name == o.principal || p.Accountable == o.principal })
 }
 
 func print(env *cli.Env, o options, r *verdict.Result, c *git.Commit, formerly string) error {
@@ -181,11 +190,13 @@ func print(env *cli.Env, o options, r *verdict.Result, c *git.Commit, formerly s
 	}
 	who := "-"
 	switch {
+	case len(r.Made) > 0 || len(r.Covers) > 1:
+		who = report.Makers(r)
 	case r.Principal != nil:
 		who = provenancecmd.Who(r.Principal)
 	case formerly != "":
 		who = say.Line(formerly) + " (formerly)"
 	}
-	_, err := fmt.Fprintf(env.Out, "%s %s %s %-24s %s\n", p.Mark(c.ID.Short()), c.Committer.When.UTC().Format("2006-01-02"), word, who, say.Line(c.Subject))
+	_, err := fmt.Fprintf(env.Out, "%s %s %s %-24s  %s\n", p.Mark(c.ID.Short()), c.Committer.When.UTC().Format("2006-01-02"), word, who, say.Line(c.Subject))
 	return err
 }

@@ -65,20 +65,10 @@ func covers(list []verdict.Cover) []CoverLine {
 
 // MadeOf says in words what a derived commit took from a sealed one.
 func MadeOf(c *verdict.Cover) string {
-	s := fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), report.CoverBy(c), c.Took, c.Took+len(c.Left))
 	if c.Joined {
-		s = fmt.Sprintf("joined in %s by %s", c.Commit.Short(), Who(&c.Principal))
+		return fmt.Sprintf("joined in %s by %s", c.Commit.Short(), Who(&c.Principal)) + report.How(c)
 	}
-	if c.Mode == "vouch" {
-		s += " (vouched)"
-	}
-	if c.Ported {
-		s += ", applied to what others had changed"
-	}
-	if !c.Here {
-		s += ", original not present"
-	}
-	return s
+	return fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), report.CoverBy(c), c.Took, c.Took+len(c.Left)) + report.How(c)
 }
 
 // ProblemLine is about the repository rather than a commit.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -58,11 +59,21 @@ func runReseal(ctx context.Context, env *cli.Env, who, ref string, asJSON bool, 
 	if span.Ref == "" {
 		return cli.Usage("nobody said which ref the commits are for: name a branch, or --ref")
 	}
+	switch there, err := provenance.HasRef(w.Session, span.Ref); {
+	case err != nil:
+		return work.Explain(err)
+	case !there:
+		return cli.Hint(fmt.Errorf("there is no %s, here or at a remote", say.Name(span.Ref)), "see what there is: git branch --all")
+	}
 	f, derived, err := provenance.Derived(ctx, w.Session, span, w.Verifying(pin))
 	var bad *provenance.UnverifiedError
 	switch {
 	case errors.As(err, &bad):
-		return cli.No(cli.Hint(fmt.Errorf("nothing was sealed: %w", err), "see all of it: covenant verify"))
+		see := "covenant verify --ref " + say.Shell(span.Ref)
+		for _, rev := range revs {
+			see += " " + say.Shell(rev)
+		}
+		return cli.No(cli.Hint(fmt.Errorf("nothing was sealed: %w", err), "see all of it: "+see))
 	case errors.Is(err, provenance.ErrUnverified):
 		return cli.No(work.Explain(err))
 	case err != nil:

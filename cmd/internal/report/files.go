@@ -112,7 +112,7 @@ func (p *byPath) change(c Commit, path string) change {
 		if share.Rewrote != nil {
 			rewrote = []verdict.Principal{*share.Rewrote}
 		}
-		x.who = signed(c, named(share.By, who), rewrote, called)
+		x.who = signed(c.Result, named(share.By, who), rewrote, called)
 	case c.Verdict == verdict.Derived:
 		x.who = nobody
 		return x

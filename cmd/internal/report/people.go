@@ -25,7 +25,7 @@ func named(list []verdict.Principal, call func(*verdict.Principal) string) strin
 }
 
 // signed says who had a hand in what others made: rewrote it, or sealed it again.
-func signed(c Commit, made string, rewrote []verdict.Principal, call func(*verdict.Principal) string) string {
+func signed(c *verdict.Result, made string, rewrote []verdict.Principal, call func(*verdict.Principal) string) string {
 	switch {
 	case len(rewrote) > 0:
 		return made + ", rewritten by " + named(rewrote, call)
@@ -48,6 +48,12 @@ func Made(r *verdict.Result) string {
 		s += ", rewritten by " + named(rewrote, called)
 	}
 	return s
+}
+
+// Makers names who made a commit, and who rewrote what others had made, or sealed it again.
+func Makers(r *verdict.Result) string {
+	made, rewrote := r.Everybody()
+	return signed(r, named(made, who), rewrote, called)
 }
 
 // CoverBy says who made what a derived commit took from a sealed one, and who rewrote that; of one that is joined, who sealed it.
@@ -84,7 +90,7 @@ func principals(c Commit) (made, accountable string) {
 		}
 		return p.Name
 	})
-	return signed(c, made, rewrote, called), named(answer, called)
+	return signed(c.Result, made, rewrote, called), named(answer, called)
 }
 
 // authority says by what right a commit was made: the grants its seal relies on, or
@@ -130,10 +136,15 @@ func rests(grants []Grant) string {
 
 // took says what a derived commit has of a cover.
 func took(c *verdict.Cover) string {
-	s := fmt.Sprintf("%d of %d changes", c.Took, c.Took+len(c.Left))
 	if c.Joined {
-		s = "joined: its maker brought nothing of it"
+		return "joined: its maker brought nothing of it" + How(c)
 	}
+	return fmt.Sprintf("%d of %d changes", c.Took, c.Took+len(c.Left)) + How(c)
+}
+
+// How says of what a derived commit took from a sealed one what else is to be known of it.
+func How(c *verdict.Cover) string {
+	s := ""
 	if c.Mode == "vouch" {
 		s += ", vouched"
 	}

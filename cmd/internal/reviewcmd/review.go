@@ -152,6 +152,9 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 			return cli.Hint(fmt.Errorf("nobody here is named %s", say.Name(name)), "see who is: covenant identity list")
 		}
 	}
+	if there, err := provenance.HasRef(w.Session, p.Ref); err == nil && !there {
+		env.Talk().Note("there is no %s, here or at a remote: git branch --all", say.Name(p.Ref))
+	}
 	k, err := w.Sealer(f)
 	if err != nil {
 		return err

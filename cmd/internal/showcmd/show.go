@@ -231,8 +231,11 @@ func (t *teller) chain(f *provenance.Facts, id oid.ID, indent string, seen map[o
 		return say.Line(keyID)
 	}
 	list := f.Rewritten[id]
-	var behind []oid.ID
+	same := func(a, b provenance.Origin) bool { return a.Commit == b.Commit && a.By == b.By }
 	for i, o := range list {
+		if slices.ContainsFunc(list[:i], func(x provenance.Origin) bool { return same(x, o) }) {
+			continue // told
+		}
 		if *left--; *left < 0 {
 			t.say("%srewritten:   and from %d more", indent, len(list)-i)
 			return
@@ -244,13 +247,20 @@ func (t *teller) chain(f *provenance.Facts, id oid.ID, indent string, seen map[o
 				break
 			}
 		}
-		t.say("%srewritten:   from %s%s; %s by %s", indent, o.Commit.Short(), made, say.Line(o.Command), name(o.By))
-		if !seen[o.Commit] {
-			seen[o.Commit], behind = true, append(behind, o.Commit)
+		how := []string{o.Command}
+		for _, x := range list[i+1:] {
+			if same(x, o) && !slices.Contains(how, x.Command) {
+				how = append(how, x.Command)
+			}
 		}
-	}
-	for _, old := range behind {
-		t.chain(f, old, indent+"  ", seen, left)
+		t.say("%srewritten:   from %s%s; %s by %s", indent, o.Commit.Short(), made, say.Line(strings.Join(how, ", ")), name(o.By))
+		if !seen[o.Commit] {
+			seen[o.Commit] = true
+			kept := min(*left, len(list)-i-1) // for those beside it
+			*left -= kept
+			t.chain(f, o.Commit, indent+"  ", seen, left)
+			*left = max(0, *left) + kept
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON, calls bool)
 		return work.Explain(err)
 	}
 	opts := w.Looking(pin)
+	opts.History = true
 	results, err := w.Makers(span, opts)
 	if err != nil {
 		return err
@@ -109,6 +110,9 @@ func tally(results map[oid.ID]verdict.Result, files []file, put map[spot]map[str
 	all.Commits = len(commits)
 	out := make([]Share, 0, len(shares)+1)
 	for _, s := range shares {
+		if all.Kind = cmp.Or(all.Kind, s.Kind); all.Kind != s.Kind {
+			all.Kind = "mixed"
+		}
 		out = append(out, *s)
 		all.Principals, all.Accountable = append(all.Principals, s.Principals...), append(all.Accountable, s.Accountable...)
 	}
@@ -116,12 +120,6 @@ func tally(results map[oid.ID]verdict.Result, files []file, put map[spot]map[str
 		return cmp.Or(cmp.Compare(b.Added, a.Added), cmp.Compare(a.Kind, b.Kind), slices.Compare(a.Principals, b.Principals))
 	})
 	all.Principals, all.Accountable = unique(all.Principals), unique(all.Accountable)
-	switch kinds := len(out); {
-	case kinds == 1:
-		all.Kind = out[0].Kind
-	case kinds > 1:
-		all.Kind = "mixed"
-	}
 	return append(out, all)
 }
 

@@ -391,6 +391,9 @@ func (o *opened) finish(ctx context.Context, h *Hand, out *provenance.Outcome, c
 	for _, person := range out.Draft.Root.Persons {
 		if o.root.Person(person.Name) == nil && person.Name != h.Name {
 			t.Hint(fmt.Sprintf("first %s says in a clone of their own, after covenant sync, where the key is: covenant identity use %s --key PATH", person.Name, person.Name))
+			if !out.Draft.Root.IsOperator(person.Name) {
+				t.Hint(fmt.Sprintf("who is no operator may do what is granted: covenant capability grant --to %s --action repo.commit", person.Name))
+			}
 		}
 	}
 	return nil
