@@ -107,6 +107,9 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 			}
 		}
 	}
+	if d.real, err = d.present(s); err != nil { // whoever asks what a seal's commit goes on from holds it to that
+		return err
+	}
 	if err := d.leave(ctx, s, paths); err != nil {
 		return err
 	}
@@ -116,8 +119,7 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 		}
 	}
 	d.builders()
-	d.real, err = d.present(s)
-	return err
+	return nil
 }
 
 // derive finds what may cover a commit.
