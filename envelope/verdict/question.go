@@ -18,8 +18,9 @@ type Question struct {
 	Usable  func(path string, x Offer) bool
 	Now     func(c *Candidate, path string) bool // its signer may bring the path now
 	Stands  func(c *Candidate, path string) bool // likewise, or might when somebody accountable had seen the seal
-	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed.
-	Joined func(path string, x Offer, other Node) (Move, bool)
+	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed; told
+	// is false where that takes more than is looked at.
+	Joined func(path string, x Offer, other Node) (side Move, joined, told bool)
 	// Sided is Usable for what such a side had changed: whoever joined them knew it.
 	Sided  func(path string, x Offer) bool
 	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
@@ -73,6 +74,11 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
+	over := func(path string) {
+		if !slices.Contains(d.Over, path) {
+			d.Over = append(d.Over, path)
+		}
+	}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -84,13 +90,13 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			dc.Change.Path = []byte(c.Path)
 		}
 		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
-			dc.Edges = o.edges(q, &dc, q.Usable, source, 0)
+			dc.Edges = o.edges(q, &dc, q.Usable, source, over, 0)
 			now := func(i int) bool { return q.Now(seals[i], c.Path) }
 			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
 				var other *DerivedChange
 				for port := range q.Ported(c) {
 					moved := DerivedChange{Change: dc.Change, From: port.From, To: port.To, Ported: true}
-					if moved.Edges = o.edges(q, &moved, port.Usable, source, 0); moved.way(anySource) == nil {
+					if moved.Edges = o.edges(q, &moved, port.Usable, source, over, 0); moved.way(anySource) == nil {
 						continue
 					}
 					sure := moved.way(now) != nil
@@ -184,8 +190,8 @@ func (c *DerivedChange) uncopied(copies func(later, first int) bool) {
 // maxBehind is how many merges may stand behind one another.
 const maxBehind = 8
 
-// edges are the usable ones that lie on the way of a change, with their sources.
-func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer) bool, source func(Offer) (int, bool), depth int) []Edge {
+// edges are the usable ones that lie on the way of a change, with their sources; over is told where more would have to be looked at.
+func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer) bool, source func(Offer) (int, bool), over func(path string), depth int) []Edge {
 	var out []Edge
 	of := map[string]int{}
 	path := string(c.Change.Path)
@@ -203,12 +209,14 @@ func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer)
 		}
 		e := Edge{From: x.From, To: x.To, Source: n}
 		if other, two := x.other(path); two {
-			if side, joined := q.Joined(path, x, other); joined {
-				if depth == maxBehind {
-					continue
-				}
+			side, joined, told := q.Joined(path, x, other)
+			if !told || joined && depth == maxBehind {
+				over(path) // whose it is is not known
+				continue
+			}
+			if joined {
 				e.Behind = &DerivedChange{Change: c.Change, From: side.From, To: side.To}
-				e.Behind.Edges = o.edges(q, e.Behind, q.Sided, source, depth+1)
+				e.Behind.Edges = o.edges(q, e.Behind, q.Sided, source, over, depth+1)
 			}
 		}
 		out = append(out, e)

@@ -166,8 +166,10 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
 	for i := range v.Changes {
-		if d.over(string(v.Changes[i].Change.Path)) {
-			v.Over = append(v.Over, string(v.Changes[i].Change.Path))
+		if p := string(v.Changes[i].Change.Path); d.over(p) {
+			if !slices.Contains(v.Over, p) {
+				v.Over = append(v.Over, p)
+			}
 			v.Changes[i].Edges = nil
 		}
 	}
