@@ -332,40 +332,56 @@ func key(path []byte, from, to Node) string {
 
 // way returns the shortest way from the old side to the new one over allowed edges, and after it the ways behind its merges; nil when there is none.
 func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
+	way, _ := c.wayOf(c.begin(), c.From, c.To, allowed)
+	return way
+}
+
+// begin tells which edges begin at a node.
+func (c *DerivedChange) begin() map[Node][]int {
 	at := map[Node][]int{}
 	for i, e := range c.Edges {
 		at[e.From] = append(at[e.From], i)
 	}
-	came := map[Node]int{c.From: -1} // node → the edge that led there
-	for todo := []Node{c.From}; len(todo) > 0; todo = todo[1:] {
+	return at
+}
+
+// wayOf is way, between any two nodes. work is how many edges were looked at.
+func (c *DerivedChange) wayOf(at map[Node][]int, from, to Node, allowed func(source int) bool) (way []Edge, work int) {
+	came := map[Node]int{from: -1} // node → the edge that led there
+	behind := func(e Edge) []Edge {
+		way, more := e.Behind.wayOf(e.Behind.begin(), e.Behind.From, e.Behind.To, allowed)
+		work += more + len(e.Behind.Edges)
+		return way
+	}
+	for todo := []Node{from}; len(todo) > 0; todo = todo[1:] {
 		n := todo[0]
-		if n == (Node{}) && n != c.From {
+		if n == (Node{}) && n != from {
 			continue
 		}
 		for _, i := range at[n] {
 			e := c.Edges[i]
-			if _, seen := came[e.To]; seen || !allowed(e.Source) || e.Behind != nil && e.Behind.way(allowed) == nil {
+			work++
+			if _, seen := came[e.To]; seen || !allowed(e.Source) || e.Behind != nil && behind(e) == nil {
 				continue
 			}
 			came[e.To] = i
-			if e.To != c.To {
+			if e.To != to {
 				todo = append(todo, e.To)
 				continue
 			}
-			var way []Edge
 			for i := i; i >= 0; i = came[c.Edges[i].From] {
 				way = append(way, c.Edges[i])
 			}
 			slices.Reverse(way)
 			for _, e := range way {
 				if e.Behind != nil {
-					way = append(way, e.Behind.way(allowed)...)
+					way = append(way, behind(e)...)
 				}
 			}
-			return way
+			return way, work
 		}
 	}
-	return nil
+	return nil, work
 }
 
 // mayBring asks whether a source's signer may bring some changes to where the commit under judgement is.

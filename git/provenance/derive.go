@@ -31,13 +31,15 @@ type deriver struct {
 	built  map[oid.ID][]verdict.Seen
 
 	goods       map[*verdict.Candidate]bool
-	allowed     map[sealedPath]bool // by may
-	allowedNow  map[sealedPath]bool // by mayNow
+	allowed     map[sealedPath]bool                          // by may
+	allowedNow  map[sealedPath]bool                          // by mayNow
+	wide        map[*verdict.Candidate]map[string][]prov.Raw // by sealedAt
 	entered     map[origin]entry
-	enteredBy   map[*verdict.Candidate]entry   // by enters
-	copied      map[[2]*verdict.Candidate]bool // by copies
-	sights      sights                         // by saw
-	behindOf    *verdict.Candidate             // likewise, of behind
+	own         map[origin]bool              // by under
+	enteredBy   map[*verdict.Candidate]entry // by enters
+	after       map[sealAndLedger]int        // by preceded
+	sights      sights                       // by saw
+	behindOf    *verdict.Candidate           // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -58,7 +60,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, copied: map[[2]*verdict.Candidate]bool{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{},
 	}
 }
 
@@ -152,7 +154,11 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	counts, past := d.pasts(c)
 	q.Usable, q.Sided = d.usable(c, q.Changes, x.exam.Side, counts, past)
+	if q.Take = d.h.take; !x.exam.Side {
+		q.May = d.may
+	}
 	p := d.porting(s)
+	p.may = q.May
 	q.Joined, q.Copies = p.sides, d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
@@ -165,12 +171,15 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
+	over := map[string]bool{}
+	for _, p := range v.Over {
+		over[p] = true
+	}
 	for i := range v.Changes {
 		if p := string(v.Changes[i].Change.Path); d.over(p) {
-			if !slices.Contains(v.Over, p) {
+			if v.Changes[i].Edges, v.Changes[i].Or = nil, nil; !over[p] {
 				v.Over = append(v.Over, p)
 			}
-			v.Changes[i].Edges = nil
 		}
 	}
 	if d.h.spent() && len(v.Changes) == 0 { // whether its maker chose anything is not known

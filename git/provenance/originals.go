@@ -198,7 +198,11 @@ func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath 
 	}
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
 	out := &verdict.OriginPath{Path: []byte(r.Path)}
-	if out.Sources = waysFrom(from, edges)[to]; out.Sources != nil {
+	at := map[verdict.Node][]int{}
+	for i, e := range edges {
+		at[e.From] = append(at[e.From], i)
+	}
+	if out.Sources = o.waysFrom(from, edges, at)[to]; out.Sources != nil {
 		return out
 	}
 	text := func(n verdict.Node) bool { return n.ID.IsZero() || verdict.IsText(n.Mode) }
@@ -217,7 +221,7 @@ func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath 
 		if !text(start) || start.ID.IsZero() && !from.ID.IsZero() {
 			continue
 		}
-		ways := waysFrom(start, edges)
+		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
 			if end.ID.IsZero() || !text(end) {
 				continue
@@ -233,16 +237,16 @@ func (o *originals) made(r *prov.Raw, edges []verdict.Edge) *verdict.OriginPath 
 		}
 	}
 	if out.Sources == nil {
-		return o.shared(r, edges, starts, out)
+		return o.shared(r, edges, at, starts, out)
 	}
 	return out
 }
 
 // shared finds whose lines a change has in part where no way can be applied, as after a conflict: those of a way that brought most of them.
-func (o *originals) shared(r *prov.Raw, edges []verdict.Edge, starts map[verdict.Node]bool, out *verdict.OriginPath) *verdict.OriginPath {
+func (o *originals) shared(r *prov.Raw, edges []verdict.Edge, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) *verdict.OriginPath {
 	change, most := o.ports.delta(r.Old, r.New), 0
 	for _, start := range some(starts) {
-		ways := waysFrom(start, edges)
+		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
 			if end.ID.IsZero() || !verdict.IsText(end.Mode) || !start.ID.IsZero() && !verdict.IsText(start.Mode) {
 				continue
@@ -269,18 +273,25 @@ func some[T any](nodes map[verdict.Node]T) []verdict.Node {
 	return all[:min(len(all), maxSides)]
 }
 
-// waysFrom returns the nodes to which edges lead from one, each with the sources of the edges on the shortest way, each once. "Nothing" may begin or
-// end a way; none passes it.
-func waysFrom(start verdict.Node, edges []verdict.Edge) map[verdict.Node][]int {
+// waysFrom returns the nodes to which edges lead from one, each with the sources of the edges on the shortest way, each once; at tells which edges begin at a node. "Nothing" may begin or
+// end a way; none passes it. Where there are no steps left it returns less.
+func (o *originals) waysFrom(start verdict.Node, edges []verdict.Edge, at map[verdict.Node][]int) map[verdict.Node][]int {
 	out := map[verdict.Node][]int{}
 	for todo := []verdict.Node{start}; len(todo) > 0; todo = todo[1:] {
 		n := todo[0]
 		if n == (verdict.Node{}) && n != start {
 			continue
 		}
-		for _, e := range edges {
-			if _, seen := out[e.To]; seen || e.From != n || e.To == start {
+		if !o.ports.take(len(at[n]) + 1) {
+			break
+		}
+		for _, i := range at[n] {
+			e := edges[i]
+			if _, seen := out[e.To]; seen || e.To == start {
 				continue
+			}
+			if !o.ports.take(len(out[n])) {
+				return out
 			}
 			way := slices.Clone(out[n])
 			if !slices.Contains(way, e.Source) {

@@ -30,10 +30,13 @@ const (
 type portLimits struct {
 	of    int // portStepsOfOne
 	texts int // maxTexts
+
+	taken func(steps int) // for tests: how much of the history and of seals was looked at in a run
 }
 
 func (l portLimits) orDefault() portLimits {
-	return portLimits{of: cmp.Or(l.of, portStepsOfOne), texts: cmp.Or(l.texts, maxTexts)}
+	l.of, l.texts = cmp.Or(l.of, portStepsOfOne), cmp.Or(l.texts, maxTexts)
+	return l
 }
 
 // ports is what is known of contents, whichever commit is looked at.
@@ -54,6 +57,7 @@ type ports struct {
 	absent    map[oid.ID]bool                 // such content
 	steps, of int                             // that are left; and for one commit
 	limits    portLimits
+	may       func(c *verdict.Candidate, path string) bool // as verdict.Question has it, of the commit that is looked at
 }
 
 func newPorts(s *git.Session, l portLimits) *ports {
@@ -395,7 +399,8 @@ func (p *ports) side(path string, x verdict.Offer, other verdict.Node) (verdict.
 		}
 		return verdict.Move{From: verdict.Node{Mode: mode, ID: x.To.ID.Format().Hash("blob", base)}, To: other}, true
 	}
-	before := p.d.offers.Before(path, other)
+	before, work := p.d.offers.Before(path, other, p.may)
+	p.take(work)
 	for _, from := range before[:min(len(before), maxStarts)] {
 		start, here := p.text(from.ID)
 		apart := p.delta(x.From.ID, from.ID)
