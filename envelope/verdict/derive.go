@@ -223,7 +223,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		findings = append(findings, e.unproven(w, ref, now)...)
 	}
 	r.Mode = provenance.Witness
-	within := d.within()
+	within, shares := d.within(), d.shares(took)
 	unattended := false
 	for i := range d.Sources {
 		if took[i] == nil {
@@ -233,20 +233,11 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		var brought []pluginapi.Change
 		var paths []string
 		ported := false
-		for j := range d.Changes {
-			p := d.Changes[j].Change.Path
-			brings, own := false, false
-			d.Changes[j].walk(func(x Edge) {
-				if x.Source == i && took[i][key(p, x.From, x.To)] {
-					brings, own = true, own || x.Behind == nil
-				}
-			})
-			if brings {
-				brought = append(brought, d.Changes[j].Change)
-				ported = ported || d.Changes[j].Ported
-			}
-			if own {
-				paths = append(paths, string(p))
+		for _, x := range shares[i] {
+			c := &d.Changes[x.change]
+			brought = append(brought, c.Change)
+			if ported = ported || c.Ported; x.own {
+				paths = append(paths, string(c.Change.Path))
 			}
 		}
 		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
@@ -324,6 +315,32 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	}
 	r.Verdict, r.Coverage, r.Findings, r.SealID, r.Unattended = Derived, coverage, nil, "", unattended
 	return true
+}
+
+// A share is a change of which a source brought some; own where not all of that stands behind merges.
+type share struct {
+	change int
+	own    bool
+}
+
+// shares are what of each source's is in the commit, in the order of changes.
+func (d *Derivation) shares(took []map[string]bool) [][]share {
+	out := make([][]share, len(d.Sources))
+	for j := range d.Changes {
+		path := d.Changes[j].Change.Path
+		d.Changes[j].walk(func(x Edge) {
+			if took[x.Source] == nil || !took[x.Source][key(path, x.From, x.To)] {
+				return
+			}
+			list := out[x.Source]
+			if n := len(list); n == 0 || list[n-1].change != j {
+				list = append(list, share{change: j})
+			}
+			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil
+			out[x.Source] = list
+		})
+	}
+	return out
 }
 
 func key(path []byte, from, to Node) string {

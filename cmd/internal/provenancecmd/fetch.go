@@ -109,7 +109,7 @@ func (f *fetcher) record(root string) (*held, error) {
 	}
 	for _, x := range rep.Refused {
 		what := fmt.Sprintf("%s: %s: %s", x.Code, say.Name(x.Object), say.Line(x.Message))
-		if x.Code == verdict.LedgerRolledBack || strings.HasPrefix(string(x.Code), "root.") { // no writer of a ledger alone can do that
+		if x.Code == verdict.LedgerRolledBack || x.Code == sync.LedgerTooLong || strings.HasPrefix(string(x.Code), "root.") { // no writer of a ledger alone can do that
 			return nil, cli.Hint(errors.New(what), "see all of it: covenant sync --fetch-only "+say.Shell(sync.Shown(from)))
 		}
 		talk.Warn("%s", what)
