@@ -214,9 +214,9 @@ func (o *Offers) Ends(path string) iter.Seq[Node] {
 	}
 }
 
-// Before are the nodes from which sealed changes lead a path to a node, that one not among them; all of who may, or where that is nil of anybody. work is how much was looked at.
-func (o *Offers) Before(path string, to Node, may func(c *Candidate, path string) bool) (out []Node, work int) {
-	w := o.of(path, may)
+// Before are the nodes from which sealed changes lead a path to a node, that one not among them, whoever signed them. work is how much was looked at.
+func (o *Offers) Before(path string, to Node) (out []Node, work int) {
+	w := o.byPath[path]
 	if w == nil {
 		return nil, 1
 	}

@@ -158,7 +158,6 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		q.May = d.may
 	}
 	p := d.porting(s)
-	p.may = q.May
 	q.Joined, q.Copies = p.sides, d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported

@@ -57,7 +57,6 @@ type ports struct {
 	absent    map[oid.ID]bool                 // such content
 	steps, of int                             // that are left; and for one commit
 	limits    portLimits
-	may       func(c *verdict.Candidate, path string) bool // as verdict.Question has it, of the commit that is looked at
 }
 
 func newPorts(s *git.Session, l portLimits) *ports {
@@ -399,7 +398,7 @@ func (p *ports) side(path string, x verdict.Offer, other verdict.Node) (verdict.
 		}
 		return verdict.Move{From: verdict.Node{Mode: mode, ID: x.To.ID.Format().Hash("blob", base)}, To: other}, true
 	}
-	before, work := p.d.offers.Before(path, other, p.may)
+	before, work := p.d.offers.Before(path, other)
 	p.take(work)
 	for _, from := range before[:min(len(before), maxStarts)] {
 		start, here := p.text(from.ID)
