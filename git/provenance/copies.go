@@ -24,7 +24,12 @@ func (d *deriver) copies(later, first *verdict.Candidate) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(d.f.Rewritten[later.Seal.Commit()], func(o Origin) bool { return o.By == later.KeyID })
+	remade, known := d.remade[later]
+	if !known {
+		remade = slices.ContainsFunc(d.f.Rewritten[later.Seal.Commit()], func(o Origin) bool { return o.By == later.KeyID })
+		d.remade[later] = remade
+	}
+	return !remade
 }
 
 // preceded reports whether some ledger tells that one seal was there without another one.

@@ -37,6 +37,7 @@ type deriver struct {
 	entered     map[origin]entry
 	own         map[origin]bool              // by under
 	enteredBy   map[*verdict.Candidate]entry // by enters
+	remade      map[*verdict.Candidate]bool  // by copies
 	after       map[sealAndLedger]int        // by preceded
 	sights      sights                       // by saw
 	behindOf    *verdict.Candidate           // likewise, of behind
@@ -60,7 +61,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{}, remade: map[*verdict.Candidate]bool{},
 	}
 }
 

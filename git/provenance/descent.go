@@ -233,6 +233,7 @@ func (d *deriver) behind(c *verdict.Candidate) map[oid.ID]bool {
 	out := map[oid.ID]bool{}
 	replaced := func(id oid.ID) []oid.ID {
 		var old []oid.ID
+		d.h.take(len(d.f.Rewritten[id]))
 		for _, o := range d.f.Rewritten[id] {
 			if o.By == c.KeyID && prov.Replaces(o.Command) {
 				old = append(old, o.Commit)
@@ -509,8 +510,14 @@ func (d *deriver) follow() {
 		}
 	}
 	for id, list := range d.f.Rewritten {
+		sealed := map[string]bool{}
+		for i := range d.f.Seals[id] {
+			if x := &d.f.Seals[id][i]; x.Err == nil {
+				sealed[x.KeyID] = true
+			}
+		}
 		for _, o := range list {
-			if prov.Replaces(o.Command) && slices.ContainsFunc(d.f.Seals[id], func(x verdict.Candidate) bool { return x.Err == nil && x.KeyID == o.By }) {
+			if prov.Replaces(o.Command) && sealed[o.By] {
 				d.children[o.Commit] = append(d.children[o.Commit], id)
 			}
 		}

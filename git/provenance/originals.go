@@ -104,12 +104,19 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]Origin) {
 	seen := map[oid.ID]bool{id: true}
 	told = map[oid.ID]Origin{}
-	signed := func(id oid.ID, keyID string) bool {
-		return slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool { return x.Seal != nil && x.KeyID == keyID })
-	}
 	for todo := []oid.ID{id}; len(todo) > 0; todo = todo[1:] {
-		for _, x := range o.f.Rewritten[todo[0]] {
-			if seen[x.Commit] || len(out) == maxOriginals || todo[0] == id && x.By != by || todo[0] != id && !signed(todo[0], x.By) {
+		at := todo[0]
+		sealed := map[string]bool{by: at == id} // whose word counts
+		if at != id {
+			for i := range o.f.Seals[at] {
+				sealed[o.f.Seals[at][i].KeyID] = sealed[o.f.Seals[at][i].KeyID] || o.f.Seals[at][i].Seal != nil
+			}
+		}
+		for _, x := range o.f.Rewritten[at] {
+			if len(out) == maxOriginals || !o.ports.take(1) {
+				return out, told
+			}
+			if seen[x.Commit] || !sealed[x.By] {
 				continue
 			}
 			seen[x.Commit], told[x.Commit] = true, x
@@ -130,9 +137,13 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 	edges := map[string][]verdict.Edge{}
 	slices.SortFunc(old, oid.ID.Compare)
 	for _, id := range old {
+		rewrote := map[string]bool{}
+		for _, x := range o.f.Rewritten[id] {
+			rewrote[x.By] = true
+		}
 		for i := range o.f.Seals[id] {
 			x := &o.f.Seals[id][i]
-			if x.Err != nil || x.Seal == nil || slices.ContainsFunc(o.f.Rewritten[id], func(r Origin) bool { return r.By == x.KeyID }) {
+			if x.Err != nil || x.Seal == nil || rewrote[x.KeyID] {
 				continue
 			}
 			by := told[id]
