@@ -11,6 +11,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/event"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/handoff"
@@ -190,6 +191,11 @@ func (p *pushed) versions(m move) error {
 	if _, err := provenance.OpenWhole(p.s, m.new.String(), p.pin); err != nil {
 		return err
 	}
+	return p.bare(m)
+}
+
+// bare reports what else there is in the new commits of a chain of versions than those.
+func (p *pushed) bare(m move) error {
 	q := git.LogQuery{Revs: []string{m.new.String()}}
 	if !m.old.IsZero() {
 		q.Revs = append(q.Revs, "^"+m.old.String())
@@ -203,6 +209,20 @@ func (p *pushed) versions(m move) error {
 	}
 	_, err := ledger.Bare(p.s, list)
 	return err
+}
+
+// former reports whether a ref is to be the trust root of a repository that this one says to replace: nobody could take anything else away again.
+func (p *pushed) former(m move) bool {
+	return slices.ContainsFunc(p.facts.Root.Succeeds, func(x trust.Predecessor) bool {
+		if m.ref != provenance.FormerPrefix+x.Repository.Short() {
+			return false
+		}
+		if _, err := p.s.Commit(m.new.String()); err != nil {
+			return false
+		}
+		root, err := provenance.OpenWhole(p.s, m.new.String(), x.Head)
+		return err == nil && root.ID == x.Repository && p.bare(m) == nil
+	})
 }
 
 // entries bounds the new entries of ledgers before they are read.
@@ -321,6 +341,9 @@ func (p *pushed) records(ctx context.Context) error {
 			continue
 		case strings.HasPrefix(m.ref, handoff.Prefix), strings.HasPrefix(m.ref, handoff.ClaimPrefix):
 			p.handoff(m)
+			continue
+		case strings.HasPrefix(m.ref, provenance.FormerPrefix) && !p.former(m):
+			p.refuse(m.ref, "", "is no chain of a repository that this one replaced")
 			continue
 		case m.old.IsZero():
 			continue

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -46,6 +48,9 @@ func received(ctx context.Context, in *Input, s *git.Session, pin envelope.Diges
 		return nil, err
 	}
 	defer unlock()
+	if heads, err = still(s, heads); err != nil || len(heads) == 0 {
+		return nil, err
+	}
 	facts, err := provenance.LoadRefs(ctx, s, pin, heads)
 	if err != nil {
 		return nil, err
@@ -69,4 +74,21 @@ func received(ctx context.Context, in *Input, s *git.Session, pin envelope.Diges
 		}
 	}
 	return nil, failed
+}
+
+// still leaves out what has moved on since: whoever moved it admits where it is now, and may have done so before this.
+func still(s *git.Session, heads []provenance.Head) ([]provenance.Head, error) {
+	var names []string
+	for _, h := range heads {
+		names = append(names, h.Ref)
+	}
+	refs, err := s.Tips(names...)
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]oid.ID{}
+	for _, r := range refs {
+		at[r.Name] = r.ID
+	}
+	return slices.DeleteFunc(heads, func(h provenance.Head) bool { return at[h.Ref] != h.ID }), nil
 }

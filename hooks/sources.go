@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
@@ -25,8 +27,24 @@ import (
 const (
 	maxSources   = 1000
 	maxSquashMsg = 4 << 20
+	maxPending   = 128 << 10 // of what commit-msg noted: maxSources names
 	concluding   = 24 * time.Hour
 )
+
+// small reads a file that is no larger than so many bytes, and when it was written. Whoever may write beside Git's files could put a pipe there, which would be waited for.
+func small(file string, limit int64) ([]byte, time.Time, bool) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // Git's own file, or ours
+	if err != nil {
+		return nil, time.Time{}, false
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, time.Time{}, false
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	return b, info.ModTime(), err == nil && int64(len(b)) <= limit
+}
 
 // pendingFile is where commit-msg leaves what a commit will be made of, in the folder that all work trees share.
 func pendingFile(r *git.Repo) string {
@@ -42,8 +60,8 @@ func (in *Input) foresee(s *git.Session) {
 	if len(from) == 0 {
 		command, from = prov.Squash, squashed(filepath.Join(r.GitDir(), "SQUASH_MSG"), r.Format())
 	}
+	_ = os.Remove(file) // a link there is not written through
 	if len(from) == 0 || rebasing(r) {
-		_ = os.Remove(file)
 		return
 	}
 	head, err := s.Head()
@@ -54,22 +72,25 @@ func (in *Input) foresee(s *git.Session) {
 	for _, id := range from {
 		lines = append(lines, id.String())
 	}
-	if os.MkdirAll(filepath.Dir(file), 0o700) == nil {
-		_ = os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+	if os.MkdirAll(filepath.Dir(file), 0o700) != nil {
+		return
+	}
+	if f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err == nil { //nolint:gosec // our own
+		_, _ = f.WriteString(strings.Join(lines, "\n") + "\n")
+		_ = f.Close()
 	}
 }
 
 // foreseen returns what commit-msg noted of a commit, and forgets it.
 func foreseen(r *git.Repo, c *git.Commit, now time.Time) (command string, from []oid.ID) {
 	file := pendingFile(r)
-	info, err := os.Lstat(file)
-	if err != nil {
-		return "", nil
-	}
-	b, err := os.ReadFile(file) //nolint:gosec // our own
+	b, at, ok := small(file, maxPending)
 	_ = os.Remove(file)
 	lines := strings.Fields(string(b))
-	if err != nil || len(lines) < 3 || now.Sub(info.ModTime()) > concluding || len(c.Parents) == 0 || lines[1] != c.Parents[0].String() {
+	if !ok || len(lines) < 3 || now.Sub(at) > concluding || len(c.Parents) == 0 || lines[1] != c.Parents[0].String() {
+		return "", nil
+	}
+	if lines[0] != prov.CherryPick && lines[0] != prov.Squash { // commit-msg writes nothing else, and what is recorded here is signed
 		return "", nil
 	}
 	for _, l := range lines[2:] {
@@ -119,8 +140,8 @@ func (in *Input) sources(ctx context.Context, s *git.Session, c *git.Commit) {
 
 // one reads a file of Git's that names a commit.
 func one(file string, format oid.Format) []oid.ID {
-	b, err := os.ReadFile(file) //nolint:gosec // Git's own file
-	if err != nil || len(b) > 256 {
+	b, _, ok := small(file, 256)
+	if !ok {
 		return nil
 	}
 	id, err := oid.Parse(strings.TrimSpace(string(b)))
@@ -132,11 +153,8 @@ func one(file string, format oid.Format) []oid.ID {
 
 // squashed reads which commits git merge --squash put together.
 func squashed(file string, format oid.Format) []oid.ID {
-	if info, err := os.Lstat(file); err != nil || info.Size() > maxSquashMsg {
-		return nil
-	}
-	b, err := os.ReadFile(file) //nolint:gosec // Git's own file
-	if err != nil {
+	b, _, ok := small(file, maxSquashMsg)
+	if !ok {
 		return nil
 	}
 	var out []oid.ID
@@ -185,12 +203,12 @@ var mailLine = sync.OnceValue(func() *regexp.Regexp {
 // mailed reads from which commit the mail was made that git am applies.
 func mailed(r *git.Repo) []oid.ID {
 	dir := filepath.Join(r.GitDir(), "rebase-apply")
-	next, err := os.ReadFile(filepath.Join(dir, "next")) //nolint:gosec // Git's own file
-	if err != nil || len(next) > 16 {
+	next, _, ok := small(filepath.Join(dir, "next"), 16)
+	if !ok {
 		return nil
 	}
 	n := strings.TrimSpace(string(next))
-	f, err := os.Open(filepath.Join(dir, strings.Repeat("0", max(0, 4-len(n)))+n)) //nolint:gosec // likewise
+	f, err := os.Open(filepath.Join(dir, strings.Repeat("0", max(0, 4-len(n)))+n)) //nolint:gosec // Git has just read it
 	if err != nil {
 		return nil
 	}

@@ -223,7 +223,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		findings = append(findings, e.unproven(w, ref, now)...)
 	}
 	r.Mode = provenance.Witness
-	within := d.within()
+	within, shares := d.within(), d.shares(took)
 	unattended := false
 	for i := range d.Sources {
 		if took[i] == nil {
@@ -233,20 +233,11 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		var brought []pluginapi.Change
 		var paths []string
 		ported := false
-		for j := range d.Changes {
-			p := d.Changes[j].Change.Path
-			brings, own := false, false
-			d.Changes[j].walk(func(x Edge) {
-				if x.Source == i && took[i][key(p, x.From, x.To)] {
-					brings, own = true, own || x.Behind == nil
-				}
-			})
-			if brings {
-				brought = append(brought, d.Changes[j].Change)
-				ported = ported || d.Changes[j].Ported
-			}
-			if own {
-				paths = append(paths, string(p))
+		for _, x := range shares[i] {
+			c := &d.Changes[x.change]
+			brought = append(brought, c.Change)
+			if ported = ported || c.Ported; x.own {
+				paths = append(paths, string(c.Change.Path))
 			}
 		}
 		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
@@ -323,46 +314,88 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	return true
 }
 
+// A share is a change of which a source brought some; own where not all of that stands behind merges.
+type share struct {
+	change int
+	own    bool
+}
+
+// shares are what of each source's is in the commit, in the order of changes.
+func (d *Derivation) shares(took []map[string]bool) [][]share {
+	out := make([][]share, len(d.Sources))
+	for j := range d.Changes {
+		path := d.Changes[j].Change.Path
+		d.Changes[j].walk(func(x Edge) {
+			if took[x.Source] == nil || !took[x.Source][key(path, x.From, x.To)] {
+				return
+			}
+			list := out[x.Source]
+			if n := len(list); n == 0 || list[n-1].change != j {
+				list = append(list, share{change: j})
+			}
+			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil
+			out[x.Source] = list
+		})
+	}
+	return out
+}
+
 func key(path []byte, from, to Node) string {
 	return from.Mode + from.ID.String() + " " + to.Mode + to.ID.String() + " " + string(path)
 }
 
 // way returns the shortest way from the old side to the new one over allowed edges, and after it the ways behind its merges; nil when there is none.
 func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
+	way, _ := c.wayOf(c.begin(), c.From, c.To, allowed)
+	return way
+}
+
+// begin tells which edges begin at a node.
+func (c *DerivedChange) begin() map[Node][]int {
 	at := map[Node][]int{}
 	for i, e := range c.Edges {
 		at[e.From] = append(at[e.From], i)
 	}
-	came := map[Node]int{c.From: -1} // node → the edge that led there
-	for todo := []Node{c.From}; len(todo) > 0; todo = todo[1:] {
+	return at
+}
+
+// wayOf is way, between any two nodes. work is how many edges were looked at.
+func (c *DerivedChange) wayOf(at map[Node][]int, from, to Node, allowed func(source int) bool) (way []Edge, work int) {
+	came := map[Node]int{from: -1} // node → the edge that led there
+	behind := func(e Edge) []Edge {
+		way, more := e.Behind.wayOf(e.Behind.begin(), e.Behind.From, e.Behind.To, allowed)
+		work += more + len(e.Behind.Edges)
+		return way
+	}
+	for todo := []Node{from}; len(todo) > 0; todo = todo[1:] {
 		n := todo[0]
-		if n == (Node{}) && n != c.From {
+		if n == (Node{}) && n != from {
 			continue
 		}
 		for _, i := range at[n] {
 			e := c.Edges[i]
-			if _, seen := came[e.To]; seen || !allowed(e.Source) || e.Behind != nil && e.Behind.way(allowed) == nil {
+			work++
+			if _, seen := came[e.To]; seen || !allowed(e.Source) || e.Behind != nil && behind(e) == nil {
 				continue
 			}
 			came[e.To] = i
-			if e.To != c.To {
+			if e.To != to {
 				todo = append(todo, e.To)
 				continue
 			}
-			var way []Edge
 			for i := i; i >= 0; i = came[c.Edges[i].From] {
 				way = append(way, c.Edges[i])
 			}
 			slices.Reverse(way)
 			for _, e := range way {
 				if e.Behind != nil {
-					way = append(way, e.Behind.way(allowed)...)
+					way = append(way, behind(e)...)
 				}
 			}
-			return way
+			return way, work
 		}
 	}
-	return nil
+	return nil, work
 }
 
 // mayBring asks whether a source's signer may bring some changes to where the commit under judgement is.

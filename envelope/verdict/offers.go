@@ -27,6 +27,7 @@ type Offers struct {
 	w      *World
 	byPath map[string]*ways
 	exams  map[*Candidate]*ExamSeal // nil: it covers nothing
+	merges map[*Candidate][]map[string]Node
 }
 
 // An Offer is one change that a seal lists.
@@ -78,6 +79,7 @@ type ways struct {
 	of       map[signedEdge]int // how many there are
 	crowded  []*Candidate       // one of each key of which there are too many
 	rank     map[Node]int       // later where it can't lead back; nil: not known yet
+	own      *ways              // those of who may bring the path; nil: nobody needed them yet
 }
 
 type signedEdge struct {
@@ -100,9 +102,27 @@ func (w *ways) add(x Offer) {
 	w.list = append(w.list, x)
 }
 
+// of returns the ways of a path, those only whose signers may bring it: seals of who may not are looked at once, however many commits ask. All of them where may is nil.
+func (o *Offers) of(path string, may func(c *Candidate, path string) bool) *ways {
+	w := o.byPath[path]
+	if w == nil || may == nil {
+		return w
+	}
+	if w.own == nil {
+		w.own = &ways{list: w.list, from: map[Node][]int{}, to: map[Node][]int{}}
+		for i, x := range w.list {
+			if !x.aside && may(x.Seal, path) {
+				w.own.from[x.From] = append(w.own.from[x.From], i)
+				w.own.to[x.To] = append(w.own.to[x.To], i)
+			}
+		}
+	}
+	return w.own
+}
+
 // NewOffers takes the seals that ledgers hold, with what they list against each parent.
 func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
-	o := &Offers{w: w, byPath: map[string]*ways{}, exams: map[*Candidate]*ExamSeal{}}
+	o := &Offers{w: w, byPath: map[string]*ways{}, exams: map[*Candidate]*ExamSeal{}, merges: map[*Candidate][]map[string]Node{}}
 	for cand := range seals {
 		if cand.Err != nil || cand.Seal == nil || cand.InNote {
 			continue
@@ -194,20 +214,20 @@ func (o *Offers) Ends(path string) iter.Seq[Node] {
 	}
 }
 
-// Before are the nodes from which sealed changes lead a path to a node, that one not among them.
-func (o *Offers) Before(path string, to Node) []Node {
+// Before are the nodes from which sealed changes lead a path to a node, that one not among them, whoever signed them. work is how much was looked at.
+func (o *Offers) Before(path string, to Node) (out []Node, work int) {
 	w := o.byPath[path]
 	if w == nil {
-		return nil
+		return nil, 1
 	}
-	var out []Node
-	for n := range reach(to, Node{}, w.to, func(i int) Node { return w.list[i].From }) {
+	seen, work := reach(to, Node{}, w.to, func(i int) Node { return w.list[i].From })
+	for n := range seen {
 		if n != to && n != (Node{}) {
 			out = append(out, n)
 		}
 	}
 	slices.SortFunc(out, func(a, b Node) int { return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Mode, b.Mode)) })
-	return out
+	return out, work
 }
 
 // Leads reports whether a sealed change leads a path to a node.
@@ -217,10 +237,10 @@ func (o *Offers) Leads(path string, to Node) bool {
 }
 
 // Passed returns what stood at a path when a commit brought it from one node to another, if it was made of sealed
-// changes that count: every node on every way, also on those through nothing and back again; both ends are among them. work
+// changes of who may, that count: every node on every way, also on those through nothing and back again; both ends are among them. work
 // is how much was looked at.
-func (o *Offers) Passed(path string, from, to Node, counts func(*Candidate) bool) (nodes []Node, work int) {
-	w := o.byPath[path]
+func (o *Offers) Passed(path string, from, to Node, may func(c *Candidate, path string) bool, counts func(*Candidate) bool) (nodes []Node, work int) {
+	w := o.of(path, may)
 	if w == nil {
 		return []Node{from, to}, 1
 	}
@@ -329,14 +349,14 @@ func (w *ways) order() {
 }
 
 // between returns the edges that lie on a way from one node to another. "Nothing" may begin or end
-// a way; none passes it: a file that was deleted and put back is another change.
-func (w *ways) between(from, to Node) []Offer {
-	ahead := reach(from, to, w.from, func(i int) Node { return w.list[i].To })
+// a way; none passes it: a file that was deleted and put back is another change. work is how much was looked at.
+func (w *ways) between(from, to Node) (out []Offer, work int) {
+	ahead, work := reach(from, to, w.from, func(i int) Node { return w.list[i].To })
 	if !ahead[to] {
-		return nil
+		return nil, work
 	}
-	back := reach(to, from, w.to, func(i int) Node { return w.list[i].From })
-	var out []Offer
+	back, more := reach(to, from, w.to, func(i int) Node { return w.list[i].From })
+	work += 2 * more
 	for n := range ahead {
 		for _, i := range w.from[n] {
 			switch x := w.list[i]; {
@@ -348,12 +368,12 @@ func (w *ways) between(from, to Node) []Offer {
 		}
 	}
 	slices.SortFunc(out, func(a, b Offer) int { return cmp.Or(cmp.Compare(a.Seal.ID, b.Seal.ID), cmp.Compare(a.list, b.list)) })
-	return out
+	return out, work
 }
 
-// reach returns the nodes that lead from start without passing end, or nothing.
-func reach(start, end Node, from map[Node][]int, next func(int) Node) map[Node]bool {
-	seen := map[Node]bool{start: true}
+// reach returns the nodes that lead from start without passing end, or nothing, and how much was looked at for that.
+func reach(start, end Node, from map[Node][]int, next func(int) Node) (seen map[Node]bool, work int) {
+	seen = map[Node]bool{start: true}
 	todo := []Node{start}
 	for len(todo) > 0 {
 		n := todo[0]
@@ -362,20 +382,21 @@ func reach(start, end Node, from map[Node][]int, next func(int) Node) map[Node]b
 			continue
 		}
 		for _, i := range from[n] {
+			work++
 			if b := next(i); !seen[b] {
 				seen[b] = true
 				todo = append(todo, b)
 			}
 		}
 	}
-	return seen
+	return seen, work
 }
 
 // undone reports whether the signer of an offer led the path back to where it was, by later seals that count, and nobody put it
 // there again after that.
-func (o *Offers) undone(path string, x Offer, counts, again func(*Candidate) bool) bool {
+func (o *Offers) undone(path string, x Offer, take func(int) bool, counts, again func(*Candidate) bool) bool {
 	w := o.byPath[path]
-	if slices.ContainsFunc(w.list, func(y Offer) bool { return !y.aside && y.Seal != x.Seal && y.To == x.To && again(y.Seal) }) {
+	if !take(len(w.to[x.To])) || slices.ContainsFunc(w.to[x.To], func(i int) bool { return w.list[i].Seal != x.Seal && again(w.list[i].Seal) }) {
 		return false
 	}
 	seen := map[Node]bool{x.To: true}
@@ -383,6 +404,9 @@ func (o *Offers) undone(path string, x Offer, counts, again func(*Candidate) boo
 	for todo := []Node{x.To}; len(todo) > 0; {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
+		if !take(len(w.from[n])) {
+			return false
+		}
 		for _, i := range w.from[n] {
 			y := &w.list[i]
 			if y.Seal.KeyID != x.Seal.KeyID || y.Seal == x.Seal {

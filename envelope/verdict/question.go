@@ -15,11 +15,14 @@ type Question struct {
 	Changes []provenance.Raw   // against its first parent
 	Touched []pluginapi.Change // likewise, with sizes where a grant needs them
 	Chosen  map[string]bool    // paths of which whoever made a merge chose what it has: nothing covers them
+	Take    func(n int) bool   // counts what is looked at; false when there is to be no more
 	Usable  func(path string, x Offer) bool
+	May     func(c *Candidate, path string) bool // its signer may bring the path, or might when it was sealed: nothing else is usable; nil: whoever signed it
 	Now     func(c *Candidate, path string) bool // its signer may bring the path now
 	Stands  func(c *Candidate, path string) bool // likewise, or might when somebody accountable had seen the seal
-	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed.
-	Joined func(path string, x Offer, other Node) (Move, bool)
+	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed; told
+	// is false where that takes more than is looked at.
+	Joined func(path string, x Offer, other Node) (side Move, joined, told bool)
 	// Sided is Usable for what such a side had changed: whoever joined them knew it.
 	Sided  func(path string, x Offer) bool
 	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
@@ -61,10 +64,9 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		c := x.Seal.Seal.Commit()
 		s := Source{ExamSeal: *exam, Commit: c, Here: q.Here(c)}
 		s.Seen = Seen{} // that it was seen says nothing of when it was brought here
-		lists := x.Seal.Seal.Predicate.Changes
-		list := lists[x.list]
+		list := x.Seal.Seal.Predicate.Changes[x.list]
 		for i := range list {
-			if taken(lists, list[i].PathBytes()) {
+			if o.taken(x.Seal, list[i].PathBytes()) {
 				continue // a side that was taken is nobody's change, so nothing of it is left out
 			}
 			s.All = append(s.All, PathEdge{Path: []byte(list[i].PathBytes()), From: node(list[i].OldMode, list[i].Old), To: node(list[i].NewMode, list[i].New)})
@@ -73,6 +75,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
+	f := &finding{o: o, q: q, source: source, behind: maxEdgesBehind}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -84,13 +87,13 @@ func (o *Offers) Derive(q *Question) *Derivation {
 			dc.Change.Path = []byte(c.Path)
 		}
 		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
-			dc.Edges = o.edges(q, &dc, q.Usable, source, 0)
+			dc.Edges = f.edges(&dc, q.Usable, 0)
 			now := func(i int) bool { return q.Now(seals[i], c.Path) }
 			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
 				var other *DerivedChange
 				for port := range q.Ported(c) {
 					moved := DerivedChange{Change: dc.Change, From: port.From, To: port.To, Ported: true}
-					if moved.Edges = o.edges(q, &moved, port.Usable, source, 0); moved.way(anySource) == nil {
+					if moved.Edges = f.edges(&moved, port.Usable, 0); moved.way(anySource) == nil {
 						continue
 					}
 					sure := moved.way(now) != nil
@@ -113,10 +116,13 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		if dc.way(anySource) == nil {
 			dc.Lines, dc.Lacks = q.Lines(c), q.Lacks(c)
 		}
+		if f.over {
+			d.Over, f.over = append(d.Over, c.Path), false
+		}
 		d.Changes = append(d.Changes, dc)
 	}
-	d.uncopied(func(path string, later, first int) bool {
-		return q.Now(seals[first], path) && q.Copies(seals[later], seals[first])
+	d.uncopied(q.Take, func(path string, later, first int) bool {
+		return q.Copies(seals[later], seals[first]) && q.Now(seals[first], path)
 	})
 	d.prefer()
 	taken := map[string]bool{}
@@ -132,7 +138,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		for j := range d.Sources[i].All {
 			e := &d.Sources[i].All[j]
 			path := string(e.Path)
-			e.Moot = !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, func(y *Candidate) bool {
+			e.Moot = !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, q.Take, func(y *Candidate) bool {
 				return q.Continues(y, l.seal) && o.only(y, path, taken) && q.Stands(y, path)
 			}, func(y *Candidate) bool { return q.Continues(y, l.seal) }))
 		}
@@ -142,31 +148,35 @@ func (o *Offers) Derive(q *Question) *Derivation {
 
 func anySource(int) bool { return true }
 
-// maxCopies is how many edges of a change are held to each other.
-const maxCopies = 512
-
-// uncopied leaves out edges from whose beginning others, all known to be there first, and of seals of which nothing is left out, lead where they lead: whoever seals again what somebody had sealed made
-// nothing of it.
-func (d *Derivation) uncopied(copies func(path string, later, first int) bool) {
+// uncopied leaves out edges of seals that are known to be after others', of which nothing is left out, where those lead all the way of the change, or from where such an edge
+// begins to where it leads: whoever seals again what somebody had sealed made nothing of it, also by a detour.
+func (d *Derivation) uncopied(take func(int) bool, copies func(path string, later, first int) bool) {
 	in := d.within()
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
 			path := string(c.Change.Path)
-			c.uncopied(func(later, first int) bool {
-				return len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first)
+			c.uncopied(take, func(later, first int) bool {
+				return later != first && len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first)
 			})
 		}
 	}
 }
 
-func (c *DerivedChange) uncopied(copies func(later, first int) bool) {
-	if len(c.Edges) > maxCopies {
-		return
+func (c *DerivedChange) uncopied(take func(int) bool, copies func(later, first int) bool) {
+	at := c.begin()
+	led := func(from, to Node, later int) bool {
+		way, work := c.wayOf(at, from, to, func(s int) bool { return copies(later, s) })
+		return take(work) && way != nil
 	}
+	whole := map[int]bool{} // sources that others were all there before
 	kept := c.Edges[:0:0]
 	for _, e := range c.Edges {
-		others := DerivedChange{From: e.From, To: e.To, Edges: c.Edges}
-		if others.way(func(s int) bool { return s != e.Source && copies(e.Source, s) }) == nil {
+		is, known := whole[e.Source]
+		if !known {
+			is = led(c.From, c.To, e.Source)
+			whole[e.Source] = is
+		}
+		if !is && !led(e.From, e.To, e.Source) {
 			kept = append(kept, e)
 		}
 	}
@@ -176,20 +186,44 @@ func (c *DerivedChange) uncopied(copies func(later, first int) bool) {
 	}
 	for i := range c.Edges {
 		if b := c.Edges[i].Behind; b != nil {
-			b.uncopied(copies)
+			b.uncopied(take, copies)
 		}
 	}
 }
 
-// maxBehind is how many merges may stand behind one another.
-const maxBehind = 8
+// Limits of merges behind one another, and of the edges behind merges of one commit.
+const (
+	maxBehind      = 8
+	maxEdgesBehind = 1 << 14
+)
+
+// workOfEdge is what it takes to look at an edge once, in steps.
+const workOfEdge = 4
+
+// finding finds the edges of one commit's changes.
+type finding struct {
+	o      *Offers
+	q      *Question
+	source func(Offer) (int, bool)
+	over   bool // more would have to be looked at
+	behind int  // so many edges behind merges are left
+}
 
 // edges are the usable ones that lie on the way of a change, with their sources.
-func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer) bool, source func(Offer) (int, bool), depth int) []Edge {
+func (f *finding) edges(c *DerivedChange, usable func(string, Offer) bool, depth int) []Edge {
+	path := string(c.Change.Path)
+	w := f.o.of(path, f.q.May)
+	if w == nil {
+		return nil
+	}
+	all, work := w.between(c.From, c.To)
+	if !f.q.Take(work * workOfEdge) {
+		f.over = true
+		return nil
+	}
 	var out []Edge
 	of := map[string]int{}
-	path := string(c.Change.Path)
-	for _, x := range o.byPath[path].between(c.From, c.To) {
+	for _, x := range all {
 		if of[x.Seal.KeyID] == maxOfWay {
 			continue
 		}
@@ -197,18 +231,27 @@ func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer)
 		if !usable(path, x) {
 			continue
 		}
-		n, ok := source(x)
+		if depth > 0 {
+			if f.behind == 0 {
+				f.over = true
+				return out
+			}
+			f.behind--
+		}
+		n, ok := f.source(x)
 		if !ok {
 			continue
 		}
 		e := Edge{From: x.From, To: x.To, Source: n}
-		if other, two := x.other(path); two {
-			if side, joined := q.Joined(path, x, other); joined {
-				if depth == maxBehind {
-					continue
-				}
+		if other, two := f.o.other(&x, path); two {
+			side, joined, told := f.q.Joined(path, x, other)
+			if !told || joined && depth == maxBehind {
+				f.over = true // whose it is is not known
+				continue
+			}
+			if joined {
 				e.Behind = &DerivedChange{Change: c.Change, From: side.From, To: side.To}
-				e.Behind.Edges = o.edges(q, e.Behind, q.Sided, source, depth+1)
+				e.Behind.Edges = f.edges(e.Behind, f.q.Sided, depth+1)
 			}
 		}
 		out = append(out, e)
@@ -217,24 +260,36 @@ func (o *Offers) edges(q *Question, c *DerivedChange, usable func(string, Offer)
 }
 
 // other returns what stands at a path on the other side of a merge of two, which has there what neither side has.
-func (x *Offer) other(path string) (Node, bool) {
-	lists := x.Seal.Seal.Predicate.Changes
-	if len(lists) != 2 || x.aside {
+func (o *Offers) other(x *Offer, path string) (Node, bool) {
+	if len(x.Seal.Seal.Predicate.Changes) != 2 || x.aside {
 		return Node{}, false
 	}
-	list := lists[1-x.list]
-	i := slices.IndexFunc(list, func(c provenance.Change) bool { return c.PathBytes() == path })
-	if i < 0 {
-		return Node{}, false
-	}
-	return node(list[i].OldMode, list[i].Old), true
+	n, ok := o.listed(x.Seal)[1-x.list][path]
+	return n, ok
 }
 
 // taken reports whether a merge has at a path what one of its parents has.
-func taken(lists [][]provenance.Change, path string) bool {
-	return slices.ContainsFunc(lists, func(list []provenance.Change) bool {
-		return !slices.ContainsFunc(list, func(c provenance.Change) bool { return c.PathBytes() == path })
-	})
+func (o *Offers) taken(c *Candidate, path string) bool {
+	if len(c.Seal.Predicate.Changes) < 2 {
+		return false
+	}
+	return slices.ContainsFunc(o.listed(c), func(at map[string]Node) bool { _, ok := at[path]; return !ok })
+}
+
+// listed is what stood at each path that a merge changed, by parent.
+func (o *Offers) listed(c *Candidate) []map[string]Node {
+	out, ok := o.merges[c]
+	if !ok {
+		for _, list := range c.Seal.Predicate.Changes {
+			at := make(map[string]Node, len(list))
+			for i := range list {
+				at[list[i].PathBytes()] = node(list[i].OldMode, list[i].Old)
+			}
+			out = append(out, at)
+		}
+		o.merges[c] = out
+	}
+	return out
 }
 
 // only reports whether all that a seal lists but for one path was taken.

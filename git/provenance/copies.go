@@ -1,15 +1,22 @@
 package provenance
 
 import (
+	"math"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 )
 
+// sealAndLedger is a seal and another ledger.
+type sealAndLedger struct {
+	seal   *verdict.Candidate
+	ledger string
+}
+
 // copies reports whether a seal is known to have been made after another one, of somebody else: its writer had seen that, or a person or an automation of the trust root had, and not the later one. Not where
 // whoever made it said that its commit was made of the other's.
 func (d *deriver) copies(later, first *verdict.Candidate) bool {
-	if later == first || later.KeyID == first.KeyID {
+	if later.KeyID == first.KeyID || !d.preceded(first, later) || d.preceded(later, first) { // where ledgers tell both it is not known
 		return false
 	}
 	if a, ok := d.w.Principal(later.KeyID); ok {
@@ -17,42 +24,51 @@ func (d *deriver) copies(later, first *verdict.Candidate) bool {
 			return false
 		}
 	}
-	if slices.ContainsFunc(d.f.Rewritten[later.Seal.Commit()], func(o Origin) bool { return o.By == later.KeyID }) {
-		return false
-	}
-	key := [2]*verdict.Candidate{later, first}
-	is, known := d.copied[key]
+	remade, known := d.remade[later]
 	if !known {
-		is = d.preceded(first, later) && !d.preceded(later, first) // where ledgers tell both it is not known
-		d.copied[key] = is
+		remade = slices.ContainsFunc(d.f.Rewritten[later.Seal.Commit()], func(o Origin) bool { return o.By == later.KeyID })
+		d.remade[later] = remade
 	}
-	return is
+	return !remade
 }
 
 // preceded reports whether some ledger tells that one seal was there without another one.
 func (d *deriver) preceded(x, y *verdict.Candidate) bool {
-	return d.saw(y.Ledger, y.Index, x.Ledger) > uint64(x.Index) || d.firstSeen(x, y) //nolint:gosec // an index is no negative number
+	key := sealAndLedger{x, y.Ledger}
+	from, known := d.after[key]
+	if !known {
+		from = d.knownAfter(x, y.Ledger)
+		if d.h.spent() {
+			return false // another commit may have more steps
+		}
+		d.after[key] = from
+	}
+	return y.Index >= from
 }
 
-// firstSeen reports whether some entry of a person or an automation of the trust root names the ledger of one seal that far, and that of another not.
-func (d *deriver) firstSeen(x, y *verdict.Candidate) bool {
+// knownAfter returns from which index of another ledger on its entries are known to have been made after a seal: where its writer had seen that, or an entry of a person or an automation of the trust root
+// names the seal's ledger that far, and that one only up to there.
+func (d *deriver) knownAfter(x *verdict.Candidate, other string) int {
+	from := math.MaxInt
+	if at := d.firstSight(other, x); at >= 0 {
+		from = at
+	}
 	for name, c := range d.f.Chains {
 		if !d.h.take(1) {
-			return false
+			return from
 		}
-		if len(c.Entries) == 0 || name == y.Ledger {
+		if len(c.Entries) == 0 || name == other {
 			continue
 		}
 		p, ok := d.f.Authority.ByKey(c.Entries[0].KeyID)
 		if !ok || p.Accountable != p.Name || p.Kind == "agent" {
 			continue
 		}
-		at := d.firstSight(name, x)
-		if at >= 0 && d.saw(name, at, y.Ledger) <= uint64(y.Index) { //nolint:gosec // an index is no negative number
-			return true
+		if at := d.firstSight(name, x); at >= 0 {
+			from = min(from, int(d.saw(name, at, other))) //nolint:gosec // bounded by envelope.Header.Check
 		}
 	}
-	return false
+	return from
 }
 
 // firstSight returns at which index of a ledger its writer had seen a seal, -1 for never; of its own ledger where that stands.

@@ -31,13 +31,16 @@ type deriver struct {
 	built  map[oid.ID][]verdict.Seen
 
 	goods       map[*verdict.Candidate]bool
-	allowed     map[sealedPath]bool // by may
-	allowedNow  map[sealedPath]bool // by mayNow
+	allowed     map[sealedPath]bool                          // by may
+	allowedNow  map[sealedPath]bool                          // by mayNow
+	wide        map[*verdict.Candidate]map[string][]prov.Raw // by sealedAt
 	entered     map[origin]entry
-	enteredBy   map[*verdict.Candidate]entry   // by enters
-	copied      map[[2]*verdict.Candidate]bool // by copies
-	sights      sights                         // by saw
-	behindOf    *verdict.Candidate             // likewise, of behind
+	own         map[origin]bool              // by under
+	enteredBy   map[*verdict.Candidate]entry // by enters
+	remade      map[*verdict.Candidate]bool  // by copies
+	after       map[sealAndLedger]int        // by preceded
+	sights      sights                       // by saw
+	behindOf    *verdict.Candidate           // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -58,7 +61,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, copied: map[[2]*verdict.Candidate]bool{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{}, remade: map[*verdict.Candidate]bool{},
 	}
 }
 
@@ -107,6 +110,9 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 			}
 		}
 	}
+	if d.real, err = d.present(s); err != nil { // whoever asks what a seal's commit goes on from holds it to that
+		return err
+	}
 	if err := d.leave(ctx, s, paths); err != nil {
 		return err
 	}
@@ -116,8 +122,7 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 		}
 	}
 	d.builders()
-	d.real, err = d.present(s)
-	return err
+	return nil
 }
 
 // derive finds what may cover a commit.
@@ -150,6 +155,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	counts, past := d.pasts(c)
 	q.Usable, q.Sided = d.usable(c, q.Changes, x.exam.Side, counts, past)
+	if q.Take = d.h.take; !x.exam.Side {
+		q.May = d.may
+	}
 	p := d.porting(s)
 	q.Joined, q.Copies = p.sides, d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
@@ -163,10 +171,15 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
+	over := map[string]bool{}
+	for _, p := range v.Over {
+		over[p] = true
+	}
 	for i := range v.Changes {
-		if d.over(string(v.Changes[i].Change.Path)) {
-			v.Over = append(v.Over, string(v.Changes[i].Change.Path))
-			v.Changes[i].Edges = nil
+		if p := string(v.Changes[i].Change.Path); d.over(p) {
+			if v.Changes[i].Edges, v.Changes[i].Or = nil, nil; !over[p] {
+				v.Over = append(v.Over, p)
+			}
 		}
 	}
 	if d.h.spent() && len(v.Changes) == 0 { // whether its maker chose anything is not known

@@ -338,6 +338,19 @@ func TestDerivedAttacked(t *testing.T) {
 			p.says("helper", "refs/heads/work", first, id)
 			return id
 		}, verdict.Derived},
+		{"a person's lie about the parents of a commit of nobody's, which is here", func(p *press) oid.ID {
+			p.branch("work", "HEAD")
+			f := p.made("by a forge")
+			p.sealed("coder", "src/a=evil")
+			p.on("main")
+			p.gone("work")
+			r := p.revert("alice", "HEAD")
+			p.sealer(p.session(), "alice").Claims(p.t, "refs/heads/main", nil, []provenance.Claim{{
+				Commit:  git.Commit{ID: f, Tree: p.tree(), Parents: []oid.ID{r}},
+				Changes: [][]prov.Change{{claim("src/b", p.git("rev-parse", "HEAD:src/b"), p.git("rev-parse", "HEAD:src/a"))}},
+			}})
+			return p.put("src/a=evil")
+		}, verdict.Unsealed},
 		{"moved away, and mended there", func(p *press) oid.ID {
 			p.branch("work", "HEAD")
 			p.sealed("coder", "src/tool=evil", "src/b=1")

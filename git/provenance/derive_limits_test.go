@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -101,5 +102,45 @@ func TestPortLimitOfKept(t *testing.T) {
 	texts, compared = provenance.PortsKeep(p.session(), 0, ids)
 	if texts < 39*(size-5) || compared < texts {
 		t.Errorf("%d and %d bytes are kept, where there is room for all", texts, compared)
+	}
+}
+
+// What a merge joined is its maker's for no lack of steps or of room: where it can't be told what both sides made of it, nothing covers it.
+func TestPortLimitOfJoined(t *testing.T) {
+	long := func(edits ...string) string {
+		var b strings.Builder
+		for i := range 1100 {
+			fmt.Fprintf(&b, "\nlong %d %s", i, strings.Join(edits, ""))
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct {
+		who   string // seals the branch's change
+		much  string // that the branch changes besides
+		steps int
+		want  verdict.Verdict
+	}{
+		"by who may":                      {"coder", "", 0, verdict.Derived},
+		"by who may not":                  {"mallory", "", 0, verdict.Unsealed},
+		"by who may not, no step is left": {"mallory", "", 1, verdict.Unsealed},
+		"by who may not, few are":         {"mallory", "", 150, verdict.Unsealed},
+		"by who may not, over more lines than are compared": {"mallory", "more", 0, verdict.Unsealed},
+	} {
+		p := newPress(t)
+		p.agent()
+		p.sealed("alice", doc()+long())
+		p.branch("agent/x", "HEAD")
+		p.sealedOn(c.who, "refs/heads/agent/x", doc("10=branch")+long(c.much))
+		p.on("main")
+		p.sealed("alice", doc("2=main")+long())
+		p.on("agent/x")
+		p.git("merge", "-q", "--no-ff", "-m", "update", "main")
+		p.head("update")
+		p.seal("coder", prov.Witness, "HEAD")
+		p.on("main")
+		id := p.squash("agent/x")
+		if got := p.limited(id, c.steps, 0); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
 	}
 }

@@ -28,10 +28,17 @@ type origin struct {
 
 // under is the origin of a parent of what a seal is about, or of something below that which others sealed.
 func (d *deriver) under(c *verdict.Candidate, parent oid.ID) origin {
-	if slices.ContainsFunc(d.f.Seals[parent], func(x verdict.Candidate) bool { return x.KeyID == c.KeyID && d.told(&x) }) {
-		return origin{parent, c.KeyID, nil}
+	at := origin{parent, c.KeyID, nil}
+	own, known := d.own[at]
+	if !known {
+		d.h.take(len(d.f.Seals[parent]))
+		own = slices.ContainsFunc(d.f.Seals[parent], func(x verdict.Candidate) bool { return x.KeyID == c.KeyID && d.told(&x) })
+		d.own[at] = own
 	}
-	return origin{parent, c.KeyID, c}
+	if !own {
+		at.under = c
+	}
+	return at
 }
 
 // told reports whether a seal can be asked for the parents of its commit.
@@ -122,6 +129,9 @@ func (d *deriver) entry(at origin, deep int) (entry, bool) {
 func (d *deriver) parents(at origin) ([]oid.ID, *verdict.Candidate) {
 	var out []oid.ID
 	by, found := at.under, false
+	if !d.h.take(len(d.f.Seals[at.commit])) {
+		return nil, by
+	}
 	for i := range d.f.Seals[at.commit] {
 		x := &d.f.Seals[at.commit][i]
 		if !d.told(x) {
@@ -135,7 +145,7 @@ func (d *deriver) parents(at origin) ([]oid.ID, *verdict.Candidate) {
 		} else if !d.good(x) || !d.rooted(x) && d.saw(at.under.Ledger, at.under.Index, x.Ledger) <= uint64(x.Index) { //nolint:gosec // an index is no negative number
 			continue
 		}
-		if found && !slices.Equal(out, x.Seal.Predicate.Parents) {
+		if !d.h.take(len(out)) || found && !slices.Equal(out, x.Seal.Predicate.Parents) {
 			return nil, by
 		}
 		out, found = x.Seal.Predicate.Parents, true
@@ -223,6 +233,7 @@ func (d *deriver) behind(c *verdict.Candidate) map[oid.ID]bool {
 	out := map[oid.ID]bool{}
 	replaced := func(id oid.ID) []oid.ID {
 		var old []oid.ID
+		d.h.take(len(d.f.Rewritten[id]))
 		for _, o := range d.f.Rewritten[id] {
 			if o.By == c.KeyID && prov.Replaces(o.Command) {
 				old = append(old, o.Commit)
@@ -301,7 +312,7 @@ func (d *deriver) may(c *verdict.Candidate, path string) bool {
 	key := sealedPath{c, path}
 	ok, known := d.allowed[key]
 	if !known {
-		ok = d.asked(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))
+		ok = d.asked(c, prov.Touched([][]prov.Raw{d.sealedAt(c, path)}))
 		d.allowed[key] = ok
 	}
 	return ok
@@ -313,7 +324,7 @@ func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
 	ok, known := d.allowedNow[key]
 	if !known {
 		d.h.take(16)
-		ok = d.w.Authority.Decide(d.query(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))).Allowed
+		ok = d.w.Authority.Decide(d.query(c, prov.Touched([][]prov.Raw{d.sealedAt(c, path)}))).Allowed
 		d.allowedNow[key] = ok
 	}
 	return ok
@@ -330,23 +341,40 @@ func (d *deriver) stands(c *verdict.Candidate, path string) bool {
 	if !ok || err != nil || !d.h.take(16) {
 		return false
 	}
-	q := d.query(c, prov.Touched([][]prov.Raw{sealedAt(c, path)}))
+	q := d.query(c, prov.Touched([][]prov.Raw{d.sealedAt(c, path)}))
 	q.At, q.EndedBy, q.Past = then, then, true
 	return d.w.Authority.Decide(q).Allowed
 }
 
-// sealedAt returns what a seal says that its commit changed at a path, against each parent.
-func sealedAt(c *verdict.Candidate, path string) []prov.Raw {
-	var all []prov.Raw
+// sealedAt returns what a seal says that its commit changed at a path, against each parent. A long list is read over once.
+func (d *deriver) sealedAt(c *verdict.Candidate, path string) []prov.Raw {
+	n := 0
 	for _, list := range c.Seal.Predicate.Changes {
-		for i := range list {
-			if list[i].PathBytes() == path {
-				all = append(all, verdict.RawOf(&list[i]))
+		n += len(list)
+	}
+	only := path
+	if n > maxScanned {
+		only = ""
+	}
+	at, known := d.wide[c]
+	if !known {
+		at = map[string][]prov.Raw{}
+		for _, list := range c.Seal.Predicate.Changes {
+			for i := range list {
+				if p := list[i].PathBytes(); only == "" || p == only {
+					at[p] = append(at[p], verdict.RawOf(&list[i]))
+				}
 			}
 		}
+		if only == "" {
+			d.wide[c] = at
+		}
 	}
-	return all
+	return at[path]
 }
+
+// maxScanned is how many changes of a seal are read over for each path that is asked for.
+const maxScanned = 64
 
 // query asks whether the signer of a seal may make changes on the ref under review now.
 func (d *deriver) query(c *verdict.Candidate, changes []pluginapi.Change) capability.Query {
@@ -482,8 +510,14 @@ func (d *deriver) follow() {
 		}
 	}
 	for id, list := range d.f.Rewritten {
+		sealed := map[string]bool{}
+		for i := range d.f.Seals[id] {
+			if x := &d.f.Seals[id][i]; x.Err == nil {
+				sealed[x.KeyID] = true
+			}
+		}
 		for _, o := range list {
-			if prov.Replaces(o.Command) && slices.ContainsFunc(d.f.Seals[id], func(x verdict.Candidate) bool { return x.Err == nil && x.KeyID == o.By }) {
+			if prov.Replaces(o.Command) && sealed[o.By] {
 				d.children[o.Commit] = append(d.children[o.Commit], id)
 			}
 		}

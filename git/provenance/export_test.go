@@ -85,6 +85,15 @@ func (o Options) WithPortLimits(steps, bytes int) Options {
 	return o
 }
 
+// CountingSteps tells how much of the history and of seals a run looked at.
+func (o Options) CountingSteps(taken func(int)) Options {
+	o.limits.taken = taken
+	return o
+}
+
+// StepsOfRun is how much may be looked at in one run.
+const StepsOfRun = maxSteps
+
 // PortsKeep reads contents and compares each with the one before, and returns how many bytes of each were kept at most.
 func PortsKeep(s *git.Session, limit int, ids []oid.ID) (texts, compared int) {
 	p := newPorts(s, portLimits{texts: limit})

@@ -200,7 +200,7 @@ func (d *deriver) move(path string, c *git.Commit, list []against) {
 		}
 		p.moves[place] = append(p.moves[place], a.Move)
 		// What was sealed by who went on from there is no part of it.
-		nodes, work := d.offers.Passed(path, a.From, a.To, func(x *verdict.Candidate) bool { return h.take(1) && d.may(x, path) && !d.knows(x, place) })
+		nodes, work := d.offers.Passed(path, a.From, a.To, d.may, func(x *verdict.Candidate) bool { return h.take(1) && !d.knows(x, place) })
 		h.take(work + 1)
 		for _, n := range nodes {
 			if m := p.left[n]; n != a.To && (len(m) == 0 || m[len(m)-1] != place) {

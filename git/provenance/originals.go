@@ -121,12 +121,19 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]Origin) {
 	seen := map[oid.ID]bool{id: true}
 	told = map[oid.ID]Origin{}
-	signed := func(id oid.ID, keyID string) bool {
-		return slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool { return x.Seal != nil && x.KeyID == keyID })
-	}
 	for todo := []oid.ID{id}; len(todo) > 0; todo = todo[1:] {
-		for _, x := range o.f.Rewritten[todo[0]] {
-			if seen[x.Commit] || len(out) == maxOriginals || todo[0] == id && x.By != by || todo[0] != id && !signed(todo[0], x.By) {
+		at := todo[0]
+		sealed := map[string]bool{by: at == id} // whose word counts
+		if at != id {
+			for i := range o.f.Seals[at] {
+				sealed[o.f.Seals[at][i].KeyID] = sealed[o.f.Seals[at][i].KeyID] || o.f.Seals[at][i].Seal != nil
+			}
+		}
+		for _, x := range o.f.Rewritten[at] {
+			if len(out) == maxOriginals || !o.ports.take(1) {
+				return out, told
+			}
+			if seen[x.Commit] || !sealed[x.By] {
 				continue
 			}
 			seen[x.Commit], told[x.Commit] = true, x
@@ -147,12 +154,16 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 	edges := map[string][]share{}
 	slices.SortFunc(old, oid.ID.Compare)
 	for _, id := range old {
+		rewrote := map[string]bool{}
+		for _, x := range o.f.Rewritten[id] {
+			rewrote[x.By] = true
+		}
 		for i := range o.f.Seals[id] {
 			x := &o.f.Seals[id][i]
 			if x.Err != nil || x.Seal == nil {
 				continue
 			}
-			again := slices.ContainsFunc(o.f.Rewritten[id], func(r Origin) bool { return r.By == x.KeyID })
+			again := rewrote[x.KeyID]
 			if again && (x.KeyID == out.By || o.open[rewriter{id, x.KeyID}]) {
 				continue
 			}
@@ -276,7 +287,11 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	}
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
 	out := &verdict.OriginPath{Path: []byte(r.Path)}
-	if out.Sources = waysFrom(from, edges)[to]; out.Sources != nil {
+	at := map[verdict.Node][]int{}
+	for i, e := range edges {
+		at[e.from] = append(at[e.from], i)
+	}
+	if out.Sources = o.waysFrom(from, edges, at)[to]; out.Sources != nil {
 		return out
 	}
 	text := func(n verdict.Node) bool { return n.ID.IsZero() || verdict.IsText(n.Mode) }
@@ -295,7 +310,7 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 		if !text(start) || start.ID.IsZero() && !from.ID.IsZero() {
 			continue
 		}
-		ways := waysFrom(start, edges)
+		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
 			if end.ID.IsZero() || !text(end) {
 				continue
@@ -311,7 +326,7 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 		}
 	}
 	if out.Sources == nil || len(out.Own) > 0 {
-		o.shared(least, edges, starts, out)
+		o.shared(least, edges, at, starts, out)
 	}
 	if out.Sources == nil {
 		return nil
@@ -320,12 +335,12 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 }
 
 // shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
-func (o *originals) shared(came *prov.Delta, edges []share, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
 	var by []int
 	var rest []prov.Lines
 	most := 0
 	for _, start := range some(starts) {
-		ways := waysFrom(start, edges)
+		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
 			if end.ID.IsZero() || !verdict.IsText(end.Mode) || !start.ID.IsZero() && !verdict.IsText(start.Mode) {
 				continue
@@ -356,18 +371,25 @@ func some[T any](nodes map[verdict.Node]T) []verdict.Node {
 	return all[:min(len(all), maxSides)]
 }
 
-// waysFrom returns the nodes to which edges lead from one, each with the sources of the edges on the shortest way, each once. "Nothing" may begin or
-// end a way; none passes it.
-func waysFrom(start verdict.Node, edges []share) map[verdict.Node][]int {
+// waysFrom returns the nodes to which edges lead from one, each with the sources of the edges on the shortest way, each once; at tells which edges begin at a node. "Nothing" may begin or
+// end a way; none passes it. Where there are no steps left it returns less.
+func (o *originals) waysFrom(start verdict.Node, edges []share, at map[verdict.Node][]int) map[verdict.Node][]int {
 	out := map[verdict.Node][]int{}
 	for todo := []verdict.Node{start}; len(todo) > 0; todo = todo[1:] {
 		n := todo[0]
 		if n == (verdict.Node{}) && n != start {
 			continue
 		}
-		for _, e := range edges {
-			if _, seen := out[e.to]; seen || e.from != n || e.to == start {
+		if !o.ports.take(len(at[n]) + 1) {
+			break
+		}
+		for _, i := range at[n] {
+			e := edges[i]
+			if _, seen := out[e.to]; seen || e.to == start {
 				continue
+			}
+			if !o.ports.take(len(out[n])) {
+				return out
 			}
 			way := slices.Clone(out[n])
 			for _, source := range e.sources {

@@ -30,10 +30,13 @@ const (
 type portLimits struct {
 	of    int // portStepsOfOne
 	texts int // maxTexts
+
+	taken func(steps int) // for tests: how much of the history and of seals was looked at in a run
 }
 
 func (l portLimits) orDefault() portLimits {
-	return portLimits{of: cmp.Or(l.of, portStepsOfOne), texts: cmp.Or(l.texts, maxTexts)}
+	l.of, l.texts = cmp.Or(l.of, portStepsOfOne), cmp.Or(l.texts, maxTexts)
+	return l
 }
 
 // ports is what is known of contents, whichever commit is looked at.
@@ -350,12 +353,29 @@ func (p *ports) joins(ours, theirs, now *prov.Raw) bool {
 
 // sides tells whether a merge that somebody sealed has at a path just what joining both its sides gives, and what the side had changed that an offer does not begin at and
 // that ends at a node: from what both came from. What that is is found by taking back from the merge what either side has of it. Where that side's end is not here it is what the merge
-// made of the other one, made of where sealed changes begin that lead there: it must give just the object that the seal names. Where nothing is found whoever merged is taken to have chosen.
-func (p *ports) sides(path string, x verdict.Offer, other verdict.Node) (verdict.Move, bool) {
+// made of the other one, made of where sealed changes begin that lead there: it must give just the object that the seal names. Where nothing is found whoever merged is taken to have chosen;
+// told is false where that would take more than is looked at.
+func (p *ports) sides(path string, x verdict.Offer, other verdict.Node) (side verdict.Move, joined, told bool) {
+	if !verdict.IsText(x.From.Mode) || !verdict.IsText(x.To.Mode) || !verdict.IsText(other.Mode) {
+		return verdict.Move{}, false, true
+	}
+	side, joined = p.side(path, x, other)
+	return side, joined, joined || !p.beyond(x.From.ID, x.To.ID) && !p.beyond(x.To.ID, other.ID) && p.take(0)
+}
+
+// beyond reports whether two contents, as far as they are here, take more to compare than is looked at.
+func (p *ports) beyond(a, b oid.ID) bool {
+	old, ok := p.text(a)
+	now, fine := p.text(b)
+	if !ok || !fine {
+		return !ok && !p.absent[a] || !fine && !p.absent[b] // too large
+	}
+	return p.delta(a, b) == nil && bytes.IndexByte(old, 0) < 0 && bytes.IndexByte(now, 0) < 0
+}
+
+func (p *ports) side(path string, x verdict.Offer, other verdict.Node) (verdict.Move, bool) {
 	mode := other.Mode
 	switch {
-	case !verdict.IsText(x.From.Mode) || !verdict.IsText(x.To.Mode) || !verdict.IsText(other.Mode):
-		return verdict.Move{}, false
 	case x.From.Mode == other.Mode && x.To.Mode != other.Mode:
 		return verdict.Move{}, false
 	case x.From.Mode != other.Mode && x.To.Mode == other.Mode:
@@ -378,7 +398,8 @@ func (p *ports) sides(path string, x verdict.Offer, other verdict.Node) (verdict
 		}
 		return verdict.Move{From: verdict.Node{Mode: mode, ID: x.To.ID.Format().Hash("blob", base)}, To: other}, true
 	}
-	before := p.d.offers.Before(path, other)
+	before, work := p.d.offers.Before(path, other)
+	p.take(work)
 	for _, from := range before[:min(len(before), maxStarts)] {
 		start, here := p.text(from.ID)
 		apart := p.delta(x.From.ID, from.ID)

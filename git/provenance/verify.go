@@ -281,6 +281,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				return
 			}
 		}
+		if o.limits.taken != nil && der.h != nil {
+			o.limits.taken(maxSteps - der.h.steps)
+		}
 		if !judged() {
 			return
 		}

@@ -79,6 +79,19 @@ func Join(s *git.Session, f *Found, pin envelope.Digest) (*provenance.Root, erro
 	return root, s.Update("covenant: joined", git.RefUpdate{Name: provenance.RootRef, New: refs[0].ID})
 }
 
+// Begin puts the pinned root in force in a clone that has none, as a remote has it; false where that has none either.
+func Begin(ctx context.Context, s *git.Session, remote string, pin envelope.Digest) (bool, error) {
+	if _, err := provenance.RootDigest(s); !errors.Is(err, provenance.ErrNotGoverned) {
+		return err == nil, err
+	}
+	found, err := Look(ctx, s, remote)
+	if err != nil || found == nil {
+		return false, err
+	}
+	_, err = Join(s, found, pin)
+	return err == nil, err
+}
+
 // Theirs lists all refs of ours that a remote has, where a push to it goes.
 func Theirs(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
 	if apart(s.Repo(), remote) {

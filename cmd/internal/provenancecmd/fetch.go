@@ -11,10 +11,11 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/git/sync"
 )
 
 // depths are how many commits each attempt adds to a history that ends too early;
@@ -56,55 +57,64 @@ func (f *fetcher) name(w *work.Work) string {
 	return f.remote
 }
 
-// record fetches, whole also in a partial clone, the ledgers and the trust root as the remote has them, but for what is
-// here already; refs/notes/covenant only where it is missing, since it is a view.
-// Nothing here is moved back: where a ledger went another way than here, that is an error.
-func (f *fetcher) record() error {
+// held is what a fetch found about the trust root.
+type held struct {
+	pinned work.Pinned           // what the fetch was held to: it may move the configured pin on
+	unfit  *provenance.RootError // why nothing holds to that
+}
+
+// record brings what the remote has of ledgers, trust root and notes view, as covenant sync does: what is none, or goes another way than here, or is too
+// much, stays there. Where something is wrong with it there is no answer.
+func (f *fetcher) record(root string) (*held, error) {
 	w, err := work.Open(f.ctx, f.env)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer w.Close()
 	from := f.name(w)
-	out, err := w.Session.Repo().Run(f.ctx, nil, "ls-remote", "-q", "--refs", from, "refs/covenant/*", notes.Ref)
-	if err != nil {
-		return cli.Hint(fmt.Errorf("fetch from %s: %w", say.Name(from), err), "see the remotes: git remote -v", "name another one: --remote NAME")
-	}
-	refs, err := w.Session.Refs("refs/covenant", notes.Ref)
-	if err != nil {
-		return err
-	}
-	here := map[string]oid.ID{}
-	for _, r := range refs {
-		here[r.Name] = r.ID
-	}
-	var specs strings.Builder
-	n := 0
-	for line := range strings.Lines(string(out)) {
-		hex, ref, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
-		id, err := oid.Parse(hex)
-		if !ok || err != nil || ref != notes.Ref && !strings.HasPrefix(ref, "refs/covenant/") {
-			continue
+	pinned, err := w.PinFrom(root)
+	if errors.Is(err, provenance.ErrNotGoverned) {
+		if found, lerr := sync.Look(f.ctx, w.Session, from); lerr == nil && found != nil {
+			err = work.Explain(fmt.Errorf("%w: it is %s", provenance.ErrNotPinned, found.Digest))
 		}
-		if at, ok := here[ref]; ok && (at == id || ref == notes.Ref || f.ahead(w, id, at)) {
-			continue
+	}
+	if err != nil {
+		return nil, err
+	}
+	var rep *sync.Report
+	has, err := sync.Begin(f.ctx, w.Session, from, pinned.Digest)
+	if err == nil && has {
+		rep, err = sync.Run(f.ctx, w.Session, sync.Options{Remote: from, Pin: pinned.Digest, Now: f.env.Now(), Fetch: true, Unasked: true})
+	}
+	found := &held{pinned: pinned}
+	if errors.As(err, &found.unfit) {
+		return found, nil
+	}
+	if err != nil {
+		err = work.Explain(fmt.Errorf("fetch from %s: %w", say.Name(sync.Shown(from)), err))
+		if failed := (*git.CommandError)(nil); errors.As(err, &failed) && len(cli.Hints(err)) == 0 {
+			err = cli.Hint(err, "see the remotes: git remote -v", "name another one: --remote NAME")
 		}
-		n++
-		specs.WriteString(ref + ":" + ref + "\n")
+		return nil, err
 	}
-	if n == 0 {
-		return nil
+	if !has {
+		return found, nil // which is told where it is needed
 	}
-	if err := f.run(w, strings.NewReader(specs.String()), fmt.Sprintf(" <<< %d refs of refs/covenant and refs/notes/covenant", n), "--no-filter", "--stdin", from); err != nil {
-		return cli.Hint(fmt.Errorf("fetch ledgers: %w", err), "see what differs: git ls-remote "+say.Shell(from)+" 'refs/covenant/*'")
+	talk := f.env.Talk()
+	if n := len(rep.Adopted); n > 0 || rep.Root != nil {
+		talk.Note("fetch: covenant sync --fetch-only %s: %s", say.Shell(sync.Shown(from)), say.Count(n, "ref"))
 	}
-	return nil
-}
-
-// ahead reports whether what is here holds what the remote has.
-func (f *fetcher) ahead(w *work.Work, theirs, ours oid.ID) bool {
-	_, err := w.Session.Repo().Run(f.ctx, nil, "merge-base", "--is-ancestor", theirs.String(), ours.String())
-	return err == nil
+	for _, x := range rep.Warnings {
+		talk.Warn("%s: %s: %s", x.Code, say.Name(x.Object), say.Line(x.Message))
+	}
+	for _, x := range rep.Refused {
+		what := fmt.Sprintf("%s: %s: %s", x.Code, say.Name(x.Object), say.Line(x.Message))
+		if x.Code == verdict.LedgerRolledBack || x.Code == sync.LedgerTooLong || strings.HasPrefix(string(x.Code), "root.") { // no writer of a ledger alone can do that
+			return nil, cli.Hint(errors.New(what), "see all of it: covenant sync --fetch-only "+say.Shell(sync.Shown(from)))
+		}
+		talk.Warn("%s", what)
+	}
+	return found, nil
 }
 
 // wholeRange refuses a range whose two ends have nothing in common here, while history

@@ -33,7 +33,8 @@ type verifyOptions struct {
 	tips, from                                string
 	paths                                     []string
 
-	settled bool // with fetch: nothing more can be brought
+	settled bool  // with fetch: nothing more can be brought
+	held    *held // likewise: what was found about the trust root; nil without
 }
 
 // formats are the names of all forms, the two that are printed line by line first.
@@ -164,7 +165,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 			return offerFetch(env, verifyOnce(ctx, env, o, revs))
 		}
 		f := fetcher{ctx: ctx, env: env, remote: o.remote}
-		if err := f.record(); err != nil {
+		if o.held, err = f.record(o.root); err != nil {
 			return err
 		}
 		for {
@@ -211,8 +212,10 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return err
 	}
 	defer w.Close()
-	pinned, err := w.PinFrom(o.root)
-	if err != nil {
+	var pinned work.Pinned
+	if o.held != nil {
+		pinned = o.held.pinned
+	} else if pinned, err = w.PinFrom(o.root); err != nil {
 		return err
 	}
 	span, err := provenance.ParseSpan(w.Session, revs...)
@@ -252,7 +255,12 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		session, told, opts.Overlay = b.Session, b.Told, b.Ledgers
 		env.Talk().Note("with %s of %s, which %s kept", say.Count(len(b.Ledgers), "ledger"), say.Name(sync.Shown(o.from)), map[bool]string{true: "is not", false: "are not"}[len(b.Ledgers) == 1])
 	}
-	rep, err := provenance.Verify(ctx, session, span, opts)
+	var rep *provenance.Report
+	if o.held != nil && o.held.unfit != nil {
+		err = o.held.unfit
+	} else {
+		rep, err = provenance.Verify(ctx, session, span, opts)
+	}
 	if rep != nil {
 		rep.Problems = append(rep.Problems, told...)
 	}

@@ -239,18 +239,15 @@ func ticking(env *cli.Env, remote string) (done func()) {
 
 // join puts the pinned root in force where it is not here yet.
 func join(ctx context.Context, w *work.Work, remote string, pin envelope.Digest, o options) error {
-	if _, err := provenance.RootDigest(w.Session); !errors.Is(err, provenance.ErrNotGoverned) || o.pushOnly {
+	if o.pushOnly {
+		_, err := provenance.RootDigest(w.Session)
 		return work.Explain(err)
 	}
-	found, err := sync.Look(ctx, w.Session, remote)
-	if err != nil {
-		return explain(err, remote)
-	}
-	if found == nil {
+	has, err := sync.Begin(ctx, w.Session, remote, pin)
+	if err == nil && !has {
 		return cli.Hint(fmt.Errorf("%s has no trust root, and this clone pins %s", sync.Shown(remote), pin), "name a remote that has it: covenant sync REMOTE")
 	}
-	_, err = sync.Join(w.Session, found, pin)
-	return work.Explain(err)
+	return explain(err, remote)
 }
 
 // consent finds out whether the record may be sent, and whether nobody has said so yet.

@@ -1,0 +1,88 @@
+package verdict
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
+)
+
+// TestEdgesCounted: every look at an edge is counted, also at those that come to nothing; seals of who may not bring a path are looked at once.
+func TestEdgesCounted(t *testing.T) {
+	t.Parallel()
+	const n = 30
+	w := &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
+	node := func(i int) Node { return Node{Mode: "100644", ID: oid.SHA1.Hash("blob", []byte(fmt.Sprint(i)))} }
+	for i := range n {
+		for j := range n {
+			if i != j {
+				w.add(Offer{From: node(i), To: node(j), Seal: &Candidate{KeyID: "k"}})
+			}
+		}
+	}
+	const edges = n * (n - 1)
+	for _, may := range []bool{true, false} {
+		asked, steps := 0, 0
+		w.own = nil
+		f := &finding{
+			o: &Offers{byPath: map[string]*ways{"p": w}},
+			q: &Question{
+				Take: func(n int) bool { steps += n; return true },
+				May:  func(*Candidate, string) bool { asked++; return may },
+			},
+		}
+		c := &DerivedChange{Change: pluginapi.Change{Path: []byte("p")}, From: node(0), To: node(1)}
+		for range 10 {
+			if got := f.edges(c, func(string, Offer) bool { return false }, 0); len(got) > 0 {
+				t.Fatalf("%d edges", len(got))
+			}
+		}
+		if asked != edges || may != (steps > 10*edges) || !may && steps > 10 {
+			t.Errorf("may: %v: asked %d times, %d steps for %d edges", may, asked, steps, edges)
+		}
+	}
+}
+
+// TestBehindBounded: merges that stand behind one another, each of them said several times, are looked at up to a limit, which is told.
+func TestBehindBounded(t *testing.T) {
+	t.Parallel()
+	node := func(i int) Node { return Node{Mode: "100644", ID: oid.SHA1.Hash("blob", []byte(fmt.Sprint(i)))} }
+	w := &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
+	const same = 6
+	for i := range maxBehind {
+		for range same {
+			w.add(Offer{From: node(i), To: node(i + 1), Seal: twoSides("p", node(i), node(100+i), node(i+1))})
+		}
+	}
+	looked := 0
+	f := &finding{
+		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}}, behind: maxEdgesBehind,
+		source: func(Offer) (int, bool) { return 0, true },
+		q: &Question{
+			Take: func(int) bool { return true },
+			Joined: func(_ string, x Offer, _ Node) (Move, bool, bool) {
+				for i := range maxBehind {
+					if x.From == node(i) {
+						return Move{From: node((i + 1) % maxBehind), To: node((i+1)%maxBehind + 1)}, true, true
+					}
+				}
+				return Move{}, false, true
+			},
+			Sided: func(string, Offer) bool { looked++; return true },
+		},
+	}
+	f.edges(&DerivedChange{Change: pluginapi.Change{Path: []byte("p")}, From: node(0), To: node(1)}, func(string, Offer) bool { return true }, 0)
+	if !f.over || looked > maxEdgesBehind*2 {
+		t.Errorf("looked at %d edges behind merges; told: %v", looked, f.over)
+	}
+}
+
+// twoSides is a seal of a merge which has what neither side has.
+func twoSides(path string, first, second, now Node) *Candidate {
+	change := func(from Node) []provenance.Change {
+		return []provenance.Change{{Path: path, Status: "M", OldMode: from.Mode, Old: from.ID.String(), NewMode: now.Mode, New: now.ID.String()}}
+	}
+	return &Candidate{Seal: &provenance.Seal{Predicate: provenance.Predicate{Changes: [][]provenance.Change{change(first), change(second)}}}}
+}
