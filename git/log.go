@@ -106,6 +106,8 @@ func (c *Commit) share(last *Commit) {
 		{&c.Author.Email, &last.Author.Email},
 		{&c.Committer.Name, &c.Author.Name},
 		{&c.Committer.Email, &c.Author.Email},
+		{&c.Committer.Name, &last.Committer.Name},
+		{&c.Committer.Email, &last.Committer.Email},
 	} {
 		if *x.mine == *x.theirs {
 			*x.mine = *x.theirs

@@ -223,7 +223,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		findings = append(findings, e.unproven(w, ref, now)...)
 	}
 	r.Mode = provenance.Witness
-	within, shares := d.within(), d.shares(took)
+	within, shares := d.within(), d.portions(took)
 	unattended := false
 	for i := range d.Sources {
 		if took[i] == nil {
@@ -314,15 +314,15 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	return true
 }
 
-// A share is a change of which a source brought some; own where not all of that stands behind merges.
-type share struct {
+// A portion is a change of which a source brought some; own where not all of that stands behind merges.
+type portion struct {
 	change int
 	own    bool
 }
 
 // shares are what of each source's is in the commit, in the order of changes.
-func (d *Derivation) shares(took []map[string]bool) [][]share {
-	out := make([][]share, len(d.Sources))
+func (d *Derivation) portions(took []map[string]bool) [][]portion {
+	out := make([][]portion, len(d.Sources))
 	for j := range d.Changes {
 		path := d.Changes[j].Change.Path
 		d.Changes[j].walk(func(x Edge) {
@@ -331,7 +331,7 @@ func (d *Derivation) shares(took []map[string]bool) [][]share {
 			}
 			list := out[x.Source]
 			if n := len(list); n == 0 || list[n-1].change != j {
-				list = append(list, share{change: j})
+				list = append(list, portion{change: j})
 			}
 			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil
 			out[x.Source] = list

@@ -75,7 +75,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
-	f := &finding{o: o, q: q, source: source, behind: maxEdgesBehind}
+	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -155,18 +155,29 @@ func (d *Derivation) uncopied(take func(int) bool, copies func(path string, late
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
 			path := string(c.Change.Path)
-			c.uncopied(take, func(later, first int) bool {
+			if c.uncopied(take, func(later, first int) bool {
 				return later != first && len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first)
-			})
+			}) {
+				continue
+			}
+			c.Edges = nil // whose it is is not known
+			if !slices.Contains(d.Over, path) {
+				d.Over = append(d.Over, path)
+			}
 		}
 	}
 }
 
-func (c *DerivedChange) uncopied(take func(int) bool, copies func(later, first int) bool) {
-	at := c.begin()
+// uncopied returns false where there are no steps left to tell.
+func (c *DerivedChange) uncopied(take func(int) bool, copies func(later, first int) bool) bool {
+	at, told := c.begin(), true
 	led := func(from, to Node, later int) bool {
+		if told = told && take(0); !told {
+			return false
+		}
 		way, work := c.wayOf(at, from, to, func(s int) bool { return copies(later, s) })
-		return take(work) && way != nil
+		told = take(work)
+		return told && way != nil
 	}
 	whole := map[int]bool{} // sources that others were all there before
 	kept := c.Edges[:0:0]
@@ -186,9 +197,10 @@ func (c *DerivedChange) uncopied(take func(int) bool, copies func(later, first i
 	}
 	for i := range c.Edges {
 		if b := c.Edges[i].Behind; b != nil {
-			b.uncopied(take, copies)
+			told = b.uncopied(take, copies) && told
 		}
 	}
+	return told
 }
 
 // Limits of merges behind one another, and of the edges behind merges of one commit.
@@ -200,8 +212,8 @@ const (
 // workOfEdge is what it takes to look at an edge once, in steps.
 const workOfEdge = 4
 
-// finding finds the edges of one commit's changes.
-type finding struct {
+// edgeSearch finds the edges of one commit's changes.
+type edgeSearch struct {
 	o      *Offers
 	q      *Question
 	source func(Offer) (int, bool)
@@ -210,7 +222,7 @@ type finding struct {
 }
 
 // edges are the usable ones that lie on the way of a change, with their sources.
-func (f *finding) edges(c *DerivedChange, usable func(string, Offer) bool, depth int) []Edge {
+func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, depth int) []Edge {
 	path := string(c.Change.Path)
 	w := f.o.of(path, f.q.May)
 	if w == nil {

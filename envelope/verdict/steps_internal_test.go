@@ -26,7 +26,7 @@ func TestEdgesCounted(t *testing.T) {
 	for _, may := range []bool{true, false} {
 		asked, steps := 0, 0
 		w.own = nil
-		f := &finding{
+		f := &edgeSearch{
 			o: &Offers{byPath: map[string]*ways{"p": w}},
 			q: &Question{
 				Take: func(n int) bool { steps += n; return true },
@@ -57,7 +57,7 @@ func TestBehindBounded(t *testing.T) {
 		}
 	}
 	looked := 0
-	f := &finding{
+	f := &edgeSearch{
 		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}}, behind: maxEdgesBehind,
 		source: func(Offer) (int, bool) { return 0, true },
 		q: &Question{
@@ -85,4 +85,32 @@ func twoSides(path string, first, second, now Node) *Candidate {
 		return []provenance.Change{{Path: path, Status: "M", OldMode: from.Mode, Old: from.ID.String(), NewMode: now.Mode, New: now.ID.String()}}
 	}
 	return &Candidate{Seal: &provenance.Seal{Predicate: provenance.Predicate{Changes: [][]provenance.Change{change(first), change(second)}}}}
+}
+
+// TestUncopiedBounded: where no steps are left to tell who copied whom, nothing is anybody's, and little was looked at since.
+func TestUncopiedBounded(t *testing.T) {
+	t.Parallel()
+	node := func(i int) Node { return Node{Mode: "100644", ID: oid.SHA1.Hash("blob", []byte(fmt.Sprint(i)))} }
+	for _, steps := range []int{1 << 30, 100, 0} {
+		c := DerivedChange{Change: pluginapi.Change{Path: []byte("p")}, From: node(0), To: node(1)}
+		d := &Derivation{}
+		const n = 2000
+		for i := range n {
+			d.Sources = append(d.Sources, Source{All: []PathEdge{{Path: []byte("p"), From: node(0), To: node(1)}}})
+			c.Edges = append(c.Edges, Edge{From: node(0), To: node(1), Source: i})
+		}
+		d.Changes = []DerivedChange{c}
+		asked, left := 0, steps
+		d.uncopied(func(n int) bool { left -= n; return left > 0 }, func(_ string, later, first int) bool {
+			asked++
+			return first == 0 && later != 0
+		})
+		kept, over := len(d.Changes[0].Edges), len(d.Over)
+		switch {
+		case steps == 1<<30 && (kept != 1 || over != 0):
+			t.Errorf("%d edges are kept, %d paths are not known", kept, over)
+		case steps < 1<<30 && (kept != 0 || over != 1 || asked > n+steps):
+			t.Errorf("with %d steps %d edges are kept, %d paths are not known, %d questions", steps, kept, over, asked)
+		}
+	}
 }

@@ -91,19 +91,22 @@ func CheckArtifacts(dir fs.FS, st *release.Statement) []verdict.Finding {
 	return out
 }
 
-// Others returns the files below a directory that an attestation does not name, of whatever kind, in order.
-func Others(dir fs.FS, st *release.Statement) ([]string, error) {
-	var out []string
-	err := fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
-		named := func() bool {
-			return slices.ContainsFunc(st.Predicate.Artifacts, func(a release.Artifact) bool { return a.Name == name })
+// Others counts the files below a directory that an attestation does not name, of whatever kind, and returns the first few of their names.
+func Others(dir fs.FS, st *release.Statement) (n int, few []string, err error) {
+	named := make(map[string]bool, len(st.Predicate.Artifacts))
+	for _, a := range st.Predicate.Artifacts {
+		named[a.Name] = true
+	}
+	err = fs.WalkDir(dir, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || named[name] {
+			return err
 		}
-		if err == nil && !d.IsDir() && !named() {
-			out = append(out, name)
+		if n++; len(few) < 4 {
+			few = append(few, name)
 		}
-		return err
+		return nil
 	})
-	return out, err
+	return n, few, err
 }
 
 // Attestations are those of the ledgers, and what they are held to.

@@ -176,6 +176,13 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 		step *verdict.Step
 	}
 	var steps []place
+	below := map[int][]bool{} // place → which it has among its ancestors
+	has := func(at, from int) bool {
+		if below[at] == nil {
+			below[at] = g.reach([]int{at})
+		}
+		return below[at][from]
+	}
 	for i := range line.Steps {
 		step := &line.Steps[i]
 		at, here := g.index[step.New]
@@ -183,7 +190,7 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 			continue
 		}
 		judged := *step
-		if from, in := g.index[step.Old]; in && from < g.except && at >= g.except && g.reach([]int{at})[from] {
+		if from, in := g.index[step.Old]; in && from < g.except && at >= g.except && has(at, from) {
 			judged.Action = admits(ref, step.Old, step.New, true) // the range alone does not tell that it went forward
 		}
 		if when, known := f.moment(step); known && judged.Refusal(w, ref, when) == "" {

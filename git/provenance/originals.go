@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/open-covenant/covenant-git/envelope"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -26,6 +27,7 @@ type originals struct {
 	exams map[*verdict.Candidate]*verdict.ExamSeal  // nil: it tells nothing
 	turns map[*verdict.Candidate][]*verdict.Origins // of old commits that their signers had rewritten in turn: against each parent
 	open  map[rewriter]bool                         // whose work is looked at just now
+	cuts  int                                       // how often less was looked at for that, or for lack of steps
 	seen  sights
 	s     *git.Session
 }
@@ -152,8 +154,12 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 		wanted[changes[i].Path] = true
 	}
 	edges := map[string][]share{}
+	index := map[envelope.Digest]int{} // of the sources that old commits were made of
 	slices.SortFunc(old, oid.ID.Compare)
 	for _, id := range old {
+		if !o.ports.take(len(o.f.Rewritten[id]) + len(o.f.Seals[id])) {
+			break
+		}
 		rewrote := map[string]bool{}
 		for _, x := range o.f.Rewritten[id] {
 			rewrote[x.By] = true
@@ -164,7 +170,11 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 				continue
 			}
 			again := rewrote[x.KeyID]
-			if again && (x.KeyID == out.By || o.open[rewriter{id, x.KeyID}]) {
+			if again && x.KeyID == out.By {
+				continue
+			}
+			if again && o.open[rewriter{id, x.KeyID}] {
+				o.cuts++
 				continue
 			}
 			by := told[id]
@@ -187,7 +197,7 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 				}
 				var made map[string][]int
 				if again && before[parent] != nil {
-					made = add(out, before[parent], at)
+					made = o.add(out, before[parent], at, wanted, index)
 				}
 				for j := range list {
 					r := verdict.RawOf(&list[j])
@@ -217,12 +227,14 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 	return edges
 }
 
-// before finds whose the changes of a commit are, against each parent, that the signer of a seal had rewritten; nil are the signer's.
+// before finds whose the changes of a commit are, against each parent, that the signer of a seal had rewritten; nil are the signer's. What was cut short is
+// looked for anew the next time: there may be more then.
 func (o *originals) before(x *verdict.Candidate) []*verdict.Origins {
 	list, known := o.turns[x]
 	if known {
 		return list
 	}
+	was := o.cuts
 	for _, changes := range x.Seal.Predicate.Changes {
 		var found *verdict.Origins
 		if o.ports.take(len(changes) + 1) {
@@ -234,24 +246,34 @@ func (o *originals) before(x *verdict.Candidate) []*verdict.Origins {
 		}
 		list = append(list, found)
 	}
-	o.turns[x] = list
+	if o.cuts == was && o.ports.take(0) {
+		o.turns[x] = list
+	}
 	return list
 }
 
-// add takes in the sources that an old commit was made of, and returns by path which made it: with that of who rewrote it, where that one changed
-// something there, too.
-func add(out, old *verdict.Origins, signer int) map[string][]int {
+// add takes in the sources that an old commit was made of where something is wanted, each once, and returns by path which made it: with that of who
+// rewrote it, where that one changed something there, too.
+func (o *originals) add(out, old *verdict.Origins, signer int, wanted map[string]bool, index map[envelope.Digest]int) map[string][]int {
 	made := map[string][]int{}
-	at := map[int]int{}
 	for i := range old.Paths {
 		p := &old.Paths[i]
+		if !wanted[string(p.Path)] {
+			continue
+		}
+		if !o.ports.take(len(p.Sources) + 1) {
+			break
+		}
 		var of []int
 		for _, s := range p.Sources {
-			if _, known := at[s]; !known {
-				at[s] = len(out.Sources)
+			id := old.Sources[s].ID
+			at, known := index[id]
+			if !known {
+				at = len(out.Sources)
+				index[id] = at
 				out.Sources = append(out.Sources, old.Sources[s])
 			}
-			of = append(of, at[s])
+			of = append(of, at)
 		}
 		if p.Part {
 			of = append(of, signer)
@@ -388,16 +410,10 @@ func (o *originals) waysFrom(start verdict.Node, edges []share, at map[verdict.N
 			if _, seen := out[e.to]; seen || e.to == start {
 				continue
 			}
-			if !o.ports.take(len(out[n])) {
+			if !o.ports.take(len(out[n]) + len(e.sources)) {
 				return out
 			}
-			way := slices.Clone(out[n])
-			for _, source := range e.sources {
-				if !slices.Contains(way, source) {
-					way = append(way, source)
-				}
-			}
-			out[e.to], todo = way, append(todo, e.to)
+			out[e.to], todo = with(out[n], e.sources), append(todo, e.to)
 		}
 	}
 	return out
@@ -437,4 +453,19 @@ func (o *originals) rest(r *prov.Raw, start, end verdict.Node) *prov.Delta {
 		return nil
 	}
 	return p.compare(given, now)
+}
+
+// with returns numbers with those of others that are not among them.
+func with(list, others []int) []int {
+	out := slices.Clone(list)
+	had := make(map[int]bool, len(list)+len(others))
+	for _, n := range list {
+		had[n] = true
+	}
+	for _, n := range others {
+		if !had[n] {
+			had[n], out = true, append(out, n)
+		}
+	}
+	return out
 }

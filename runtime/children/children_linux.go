@@ -1,4 +1,3 @@
-// Package children finds and ends the processes that this one started, and what those left behind.
 package children
 
 import (

@@ -205,17 +205,18 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 
 // tellOthers tells of files that an attestation does not name, a few of them by name.
 func tellOthers(env *cli.Env, dir fs.FS, st *release.Statement) error {
-	list, err := audit.Others(dir, st)
-	if n := len(list); n > 0 {
-		var names []string
-		for _, name := range list[:min(n, 4)] {
-			names = append(names, say.Name(name))
-		}
-		if n > len(names) {
-			names = append(names, "…")
-		}
-		env.Talk().Warn("%s there that nobody attested: %s", say.Count(n, "file"), strings.Join(names, ", "))
+	n, few, err := audit.Others(dir, st)
+	if n == 0 {
+		return err
 	}
+	names := make([]string, 0, len(few)+1)
+	for _, name := range few {
+		names = append(names, say.Name(name))
+	}
+	if n > len(few) {
+		names = append(names, "…")
+	}
+	env.Talk().Warn("%s there that this attestation does not name: %s", say.Count(n, "file"), strings.Join(names, ", "))
 	return err
 }
 

@@ -102,7 +102,11 @@ func (f *fetcher) record(root string) (*held, error) {
 	}
 	talk := f.env.Talk()
 	if n := len(rep.Adopted); n > 0 || rep.Root != nil {
-		talk.Note("fetch: covenant sync --fetch-only %s: %s", say.Shell(sync.Shown(from)), say.Count(n, "ref"))
+		what := say.Count(n, "ref")
+		if n == 0 {
+			what = "the trust root"
+		}
+		talk.Note("fetch: covenant sync --fetch-only %s: %s", say.Shell(sync.Shown(from)), what)
 	}
 	for _, x := range rep.Warnings {
 		talk.Warn("%s: %s: %s", x.Code, say.Name(x.Object), say.Line(x.Message))
@@ -110,7 +114,11 @@ func (f *fetcher) record(root string) (*held, error) {
 	for _, x := range rep.Refused {
 		what := fmt.Sprintf("%s: %s: %s", x.Code, say.Name(x.Object), say.Line(x.Message))
 		if x.Code == verdict.LedgerRolledBack || x.Code == sync.LedgerTooLong || strings.HasPrefix(string(x.Code), "root.") { // no writer of a ledger alone can do that
-			return nil, cli.Hint(errors.New(what), "see all of it: covenant sync --fetch-only "+say.Shell(sync.Shown(from)))
+			hints := []string{"see all of it: covenant sync --fetch-only " + say.Shell(sync.Shown(from))}
+			if x.Hint != "" {
+				hints = append(hints, x.Hint)
+			}
+			return nil, cli.Hint(errors.New(what), hints...)
 		}
 		talk.Warn("%s", what)
 	}
