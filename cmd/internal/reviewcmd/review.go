@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,7 +135,7 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 		return err
 	}
 	pred := review.Predicate{Verdict: says, Ref: p.Ref, Base: review.Base{Commit: p.Base.ID, Tree: p.Base.Tree}, From: sorted(o.from), Gates: sorted(o.gate)}
-	if pred.Text, err = said(env, o.text); err != nil {
+	if pred.Text, err = said(ctx, env, o.text); err != nil {
 		return err
 	}
 	for _, text := range o.findings {
@@ -229,9 +227,9 @@ func propose(ctx context.Context, w *work.Work, f *provenance.Facts, ref string,
 }
 
 // said is a text as a person gives it, without what is no text of a review.
-func said(env *cli.Env, text string) (string, error) {
+func said(ctx context.Context, env *cli.Env, text string) (string, error) {
 	if text == "-" {
-		b, err := io.ReadAll(io.LimitReader(env.In, review.MaxText+1))
+		b, err := env.Read(ctx, "-", review.MaxText)
 		if err != nil {
 			return "", err
 		}
@@ -302,17 +300,7 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 			return cli.Usage("--host says which %s it is", say.Name(forge))
 		}
 	}
-	file := args[len(args)-1]
-	in := env.In
-	if file != "-" {
-		opened, err := os.Open(env.Path(file))
-		if err != nil {
-			return err
-		}
-		defer opened.Close()
-		in = opened
-	}
-	data, err := io.ReadAll(io.LimitReader(in, review.MaxForgeSize+1))
+	data, err := env.Read(ctx, args[len(args)-1], review.MaxForgeSize)
 	if err != nil {
 		return err
 	}
