@@ -331,8 +331,18 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 	}
 	k.Moment = "review import"
 	made := 0
-	for _, g := range given {
+	for i, g := range given {
 		account := host + "/" + g.Name
+		if g.Verdict == review.Withdraw {
+			later := slices.ContainsFunc(given[i+1:], func(o review.Given) bool { return o.Name == g.Name && o.Verdict != review.Comment })
+			for _, g.Verdict = range []review.Verdict{review.Approve, review.Reject} {
+				if !later && told(f, p, k.Hand.Signer.Public().ID(), account, &g) {
+					env.Talk().Warn("%s: dismissed there, what it said stands here: %s", say.Name(account), g.Verdict)
+					env.Talk().Hint("it ends with a later word of that account, or of the person here: covenant review withdraw, approve or reject")
+				}
+			}
+			continue
+		}
 		if g.Commit.IsZero() && !untied {
 			return cli.Hint(fmt.Errorf("%s does not say which commit an approval is for", say.Name(forge)), "where it takes approvals back at each push they are of this change: --untied")
 		}
