@@ -47,9 +47,9 @@ func equals(ctx context.Context, r *git.Repo) (bool, error) {
 
 // filters lists the filters of Git's through which files are compared with the tree, of those that are set, and these files; "" where there are
 // none. Those of Git LFS are known: their pointers name what a file has.
-func filters(ctx context.Context, r *git.Repo, set map[string]string) (string, error) {
+func filters(ctx context.Context, r *git.Repo, set map[string]string, settings ...string) (string, error) {
 	var out strings.Builder
-	args := []string{"ls-files", "-z", "--full-name", "--"}
+	args := append(slices.Clone(settings), "ls-files", "-z", "--full-name", "--")
 	for _, key := range slices.Sorted(maps.Keys(set)) {
 		at, does := strings.LastIndexByte(key, '.'), set[key]
 		name := strings.TrimPrefix(key[:at], "filter.")
@@ -83,8 +83,8 @@ func filtersThen(r *git.Repo) map[string]string {
 	return out
 }
 
-func filtersNow(ctx context.Context, r *git.Repo) (map[string]string, error) {
-	all, err := r.Run(ctx, nil, "config", "-z", "--list")
+func filtersNow(ctx context.Context, r *git.Repo, settings []string) (map[string]string, error) {
+	all, err := r.Run(ctx, nil, append(slices.Clone(settings), "config", "-z", "--list")...)
 	out := map[string]string{}
 	for entry := range strings.SplitSeq(string(all), "\x00") {
 		if key, does, _ := strings.Cut(entry, "\n"); strings.HasPrefix(key, "filter.") {
@@ -95,8 +95,8 @@ func filtersNow(ctx context.Context, r *git.Repo) (map[string]string, error) {
 }
 
 // flagged reports whether the index marks a file as one that Git is not to look at.
-func flagged(ctx context.Context, r *git.Repo) (bool, error) {
-	out, err := r.Run(ctx, nil, "ls-files", "-v", "-z", "--full-name", ":/")
+func flagged(ctx context.Context, r *git.Repo, settings ...string) (bool, error) {
+	out, err := r.Run(ctx, nil, append(slices.Clone(settings), "ls-files", "-v", "-z", "--full-name", ":/")...)
 	for entry := range bytes.SplitSeq(out, []byte{0}) {
 		if len(entry) > 0 && entry[0] != 'H' {
 			return true, err
@@ -105,10 +105,20 @@ func flagged(ctx context.Context, r *git.Repo) (bool, error) {
 	return false, err
 }
 
+// same are settings under which Git looks where it did when the command began, whatever that pointed it at since, and at modes and links as it did.
+func (p *place) same() []string {
+	c := p.repo.Config()
+	return []string{
+		"--git-dir=" + p.repo.GitDir(), "--work-tree=" + p.top,
+		"-c", fmt.Sprintf("core.fileMode=%t", c.Bool("core.fileMode", true)), "-c", fmt.Sprintf("core.symlinks=%t", c.Bool("core.symlinks", true)),
+	}
+}
+
 // changed reports whether tracked files differ from the tree, or are hidden from who asks that: when the command began none was, but by filters
 // that there were.
 func (p *place) changed(ctx context.Context, tree oid.ID) (bool, error) {
-	settings := slices.Clone(quiet)
+	same := p.same()
+	settings := slices.Concat(same, quiet)
 	if p.where == evidence.Checkout {
 		settings = append(settings, pointers...)
 	}
@@ -117,14 +127,14 @@ func (p *place) changed(ctx context.Context, tree oid.ID) (bool, error) {
 	var throughErr error
 	wg.Go(func() {
 		var set map[string]string
-		if set, throughErr = filtersNow(ctx, p.repo); throughErr == nil {
-			through, throughErr = filters(ctx, p.repo, set)
+		if set, throughErr = filtersNow(ctx, p.repo, same); throughErr == nil {
+			through, throughErr = filters(ctx, p.repo, set, same...)
 		}
 	})
 	out, err := p.repo.Run(ctx, nil, append(settings, "diff", "--raw", "-z", "--no-ext-diff", "--no-textconv", "--no-relative", "--ignore-submodules=none", "--no-renames", tree.String(), "--")...)
 	blind := false
 	if err == nil && len(out) == 0 {
-		blind, err = flagged(ctx, p.repo)
+		blind, err = flagged(ctx, p.repo, same...)
 	}
 	wg.Wait()
 	return len(out) > 0 || blind || through != p.filters, errors.Join(err, throughErr)
