@@ -117,6 +117,11 @@ func (p *place) same() []string {
 // changed reports whether tracked files differ from the tree, or are hidden from who asks that: when the command began none was, but by filters
 // that there were.
 func (p *place) changed(ctx context.Context, tree oid.ID) (bool, error) {
+	for _, dir := range []string{p.top, p.repo.GitDir()} {
+		if _, err := os.Stat(dir); err != nil {
+			return false, fmt.Errorf("what the command ran in is gone: %w", err)
+		}
+	}
 	same := p.same()
 	settings := slices.Concat(same, quiet)
 	if p.where == evidence.Checkout {
