@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -34,9 +35,10 @@ type StatusChange struct {
 // errStatus says that Git answered what we do not understand.
 var errStatus = errors.New("git status: unexpected answer")
 
-// Status compares the work tree. It writes nothing: what Git's index knows of files is used, and not brought up to date.
-func (r *Repo) Status(ctx context.Context) (*Status, error) {
-	out, err := r.Run(ctx, nil, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none", "--no-ahead-behind")
+// Status compares the work tree, under settings given as "-c", "NAME=VALUE". It writes nothing: what Git's index knows of files is used, and not
+// brought up to date.
+func (r *Repo) Status(ctx context.Context, settings ...string) (*Status, error) {
+	out, err := r.Run(ctx, nil, append(slices.Clone(settings), "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none", "--no-ahead-behind")...)
 	if err != nil {
 		return nil, err
 	}

@@ -24,10 +24,10 @@ const (
 
 // Given is a review as a forge has it.
 type Given struct {
-	Name    string // of the account
-	Verdict Verdict
-	Commit  oid.ID // that it was given; zero where the forge does not say
-	At      string // when, in UTC and whole seconds
+	Name    string  // of the account
+	Verdict Verdict // Withdraw: it was dismissed since, and is no review any more
+	Commit  oid.ID  // that it was given; zero where the forge does not say
+	At      string  // when, in UTC and whole seconds
 	URL     string
 	Text    string
 }
@@ -37,7 +37,7 @@ var Forges = []string{"gerrit", "github", "gitlab"}
 
 // ParseForge reads reviews as the API of a forge writes them:
 //
-//   - github: GET /repos/OWNER/REPO/pulls/N/reviews, an array; of dismissed and pending ones, and those of commits that are gone, nothing is taken;
+//   - github: GET /repos/OWNER/REPO/pulls/N/reviews, an array; of pending ones, and those of commits that are gone, nothing is taken;
 //   - gitlab: GET /projects/ID/merge_requests/N/approvals, an object; it does not say of which commit;
 //   - gerrit: GET /changes/ID/detail?o=CURRENT_REVISION, an object behind its )]}' line: votes of +2 and -2 on Code-Review.
 //
@@ -163,7 +163,7 @@ func github(data []byte) ([]Given, error) {
 	if err := json.Unmarshal(data, &list); err != nil {
 		return nil, err
 	}
-	words := map[string]Verdict{"APPROVED": Approve, "CHANGES_REQUESTED": Reject, "COMMENTED": Comment}
+	words := map[string]Verdict{"APPROVED": Approve, "CHANGES_REQUESTED": Reject, "COMMENTED": Comment, "DISMISSED": Withdraw}
 	var out []Given
 	for i, r := range list {
 		verdict, ok := words[strings.ToUpper(r.State)]

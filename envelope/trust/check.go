@@ -69,6 +69,11 @@ func (p *Policy) WantsEvidence() bool {
 	return p != nil && (len(p.Evidence) > 0 || slices.ContainsFunc(p.Rules, func(r Rule) bool { return len(r.Evidence) > 0 }))
 }
 
+// WantsReviews reports whether the policy asks for any review.
+func (p *Policy) WantsReviews() bool {
+	return p != nil && (p.Reviews > 0 || slices.ContainsFunc(p.Rules, func(r Rule) bool { return r.Reviews > 0 }))
+}
+
 // Age returns how old evidence may be; false when it may have any age.
 func (c *Check) Age() (time.Duration, bool) {
 	d, err := time.ParseDuration(c.MaxAge)

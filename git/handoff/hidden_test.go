@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -72,6 +73,58 @@ func TestHiddenFiles(t *testing.T) {
 			}
 			if got := c.git("status", "--porcelain"); got != " M f" || c.text("f") != "handed\n" || c.text("g") != "MY-LOCAL\n" {
 				t.Errorf("Git says %q", got)
+			}
+		})
+	}
+}
+
+// What Git would believe of a file without a look at it is not believed: a monitor that says that nothing changed, a size and a time that were kept.
+func TestBelieved(t *testing.T) {
+	t.Parallel()
+	monitor := filepath.Join(t.TempDir(), "monitor")
+	if err := os.WriteFile(monitor, []byte("#!/bin/sh\nprintf 'now\\0'\n"), 0o700); err != nil { //nolint:gosec // Git runs it
+		t.Fatal(err)
+	}
+	for name, settle := range map[string]func(b *world){
+		"monitor": func(b *world) {
+			b.git("config", "core.fsmonitor", monitor)
+			b.git("update-index", "--fsmonitor")
+		},
+		"times": func(b *world) {
+			b.git("config", "core.trustctime", "false")
+			b.git("config", "core.checkStat", "minimal")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := based(t)
+			w.write("f", "handed\n")
+			m := w.create(Creating{})
+			b := w.tree("b", "HEAD")
+			f, past := filepath.Join(b.dir, "f"), time.Unix(1_700_000_000, 0)
+			if err := os.Chtimes(f, past, past); err != nil {
+				t.Fatal(err)
+			}
+			settle(b)
+			b.git("status")
+			b.git("status")
+			time.Sleep(1100 * time.Millisecond) // Git knows when a file was changed to the second
+			b.write("f", "mine\n")
+			if err := os.Chtimes(f, past, past); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.git("status", "--porcelain"); got != "" {
+				t.Skipf("Git does look: %q", got)
+			}
+			var blocked *BlockedError
+			if _, err := b.apply(m.ID, Applying{}); !errors.As(err, &blocked) {
+				t.Errorf("a change of its own: %v", err)
+			}
+			if got := b.text("f"); got != "mine\n" {
+				t.Errorf("it is %q", got)
+			}
+			if got := b.create(Creating{}); got.Files != 1 {
+				t.Errorf("handed off: %d files", got.Files)
 			}
 		})
 	}

@@ -55,6 +55,10 @@ func reveal(ctx context.Context, r *git.Repo, list []blind) error {
 	return nil
 }
 
+// closely are settings under which Git looks at files itself, and at all that it knows of them: who watches them for it may be late, and a size
+// and a time that were set are no content.
+var closely = []string{"-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.trustctime=true", "-c", "core.checkStat=default"}
+
 // status is what Git says of the work tree when it looks at all files: also at those that it is told not to look at, which are hidden. One that
 // is not checked out (sparse checkout) is not gone.
 func status(ctx context.Context, r *git.Repo, root *os.Root) (st *git.Status, hidden map[string]bool, err error) {
@@ -75,7 +79,7 @@ func status(ctx context.Context, r *git.Repo, root *os.Root) (st *git.Status, hi
 		}
 	}
 	if len(there) == 0 {
-		st, err = r.Status(ctx)
+		st, err = r.Status(ctx, closely...)
 		return st, hidden, err
 	}
 	dir, err := os.MkdirTemp(r.GitDir(), "covenant-index-")
@@ -91,7 +95,7 @@ func status(ctx context.Context, r *git.Repo, root *os.Root) (st *git.Status, hi
 	if err := reveal(ctx, at, there); err != nil {
 		return nil, nil, err
 	}
-	st, err = at.Status(ctx)
+	st, err = at.Status(ctx, closely...)
 	return st, hidden, err
 }
 

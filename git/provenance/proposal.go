@@ -52,6 +52,9 @@ func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*
 	if err != nil {
 		return nil, err
 	}
+	if len(sp.Tips) != 1 {
+		return nil, fmt.Errorf("%w: %q names no commit", ErrRevision, rev)
+	}
 	p := &Proposal{Ref: FullRef(ref)}
 	if p.Head, err = s.Commit(sp.Tips[0].String()); err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func (k *Sealer) Review(ctx context.Context, commit, tree oid.ID, p review.Predi
 
 // asks reports whether a policy wants reviews or evidence of what reaches a ref.
 func asks(p *trust.Policy, ref string) bool {
-	return p.Protects(ref) && (p.WantsEvidence() || p.Reviews > 0 || slices.ContainsFunc(p.Rules, func(r trust.Rule) bool { return r.Reviews > 0 }))
+	return p.Protects(ref) && (p.WantsEvidence() || p.WantsReviews())
 }
 
 // advances returns, for each commit of a span, the move that brings it to the ref under review, and which reviews are about it. It is

@@ -24,6 +24,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -98,6 +99,36 @@ func (e *Env) Lookup(key string) (string, bool) {
 func (e *Env) Value(key string) string {
 	v, _ := e.Lookup(key)
 	return v
+}
+
+// Read reads a file, or standard input for "-", but at most one byte more than most. It ends with ctx, too: nobody may be there who writes into
+// a pipe, or types.
+func (e *Env) Read(ctx context.Context, name string, most int64) ([]byte, error) {
+	type read struct {
+		b   []byte
+		err error
+	}
+	done := make(chan read, 1)
+	go func() {
+		in := e.In
+		if name != "-" {
+			f, err := os.Open(e.Path(name))
+			if err != nil {
+				done <- read{err: err}
+				return
+			}
+			defer func() { _ = f.Close() }()
+			in = f
+		}
+		b, err := io.ReadAll(io.LimitReader(in, most+1))
+		done <- read{b, err}
+	}()
+	select {
+	case x := <-done:
+		return x.b, x.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Path returns name as seen from the environment's directory.

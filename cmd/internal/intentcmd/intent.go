@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -201,10 +200,10 @@ func mend(e *intents.RefusedError) []string {
 }
 
 // read returns a text that a person gave: words, or standard input for "-" and where there are none and it is no terminal.
-func read(env *cli.Env, args []string) (string, error) {
+func read(ctx context.Context, env *cli.Env, args []string) (string, error) {
 	text := strings.Join(args, " ")
 	if text == "-" || text == "" && !env.StdinTTY {
-		b, err := io.ReadAll(io.LimitReader(env.In, intent.MaxText+2))
+		b, err := env.Read(ctx, "-", intent.MaxText+1)
 		if err != nil {
 			return "", fmt.Errorf("standard input: %w", err)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -311,15 +310,6 @@ func runStart(ctx context.Context, env *cli.Env, o *stepFlags, tree bool, name s
 	}
 	_, err = fmt.Fprintf(env.Out, "export COVENANT_INTENT=%s\n", s.ID)
 	return err
-}
-
-// readFull reads as much as there is.
-func readFull(f *os.File, b []byte) (int, error) {
-	n, err := io.ReadFull(f, b)
-	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // io.ReadFull returns them as they are
-		err = nil
-	}
-	return n, err
 }
 
 // orDash is a text, or "-" where there is none.

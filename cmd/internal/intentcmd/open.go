@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -171,7 +172,7 @@ func written(s *intent.Intent, from intent.State) Written {
 }
 
 func runOpen(ctx context.Context, env *cli.Env, o *fieldFlags, who string, asJSON bool, args []string, changed func(string) bool) error {
-	text, err := read(env, args)
+	text, err := read(ctx, env, args)
 	if err != nil {
 		return err
 	}
@@ -211,18 +212,21 @@ func ignored(r *git.Repo, texts ...string) (string, error) {
 	if top == "" {
 		return "", nil
 	}
-	f, err := os.Open(filepath.Join(top, ignoreFile))
+	name := filepath.Join(top, ignoreFile)
+	st, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
+	if err == nil && !st.Mode().IsRegular() { // nobody may write into a pipe
+		err = errors.New("it is no file")
+	}
 	var b []byte
 	if err == nil {
-		b = make([]byte, intent.MaxRuleFile+1)
-		var n int
-		if n, err = readFull(f, b); err == nil {
-			b = b[:n]
+		var f *os.File
+		if f, err = os.Open(name); err == nil { //nolint:gosec // of the work tree
+			b, err = io.ReadAll(io.LimitReader(f, intent.MaxRuleFile+1))
+			_ = f.Close()
 		}
-		_ = f.Close()
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", ignoreFile, err)
@@ -275,7 +279,7 @@ empties it. To take a gate away needs intent.waive beside intent.edit.`,
 			changed := cmd.Flags().Changed
 			if changed("text") { // nobody else waits for who types
 				var err error
-				if text, err = read(env, []string{text}); err != nil {
+				if text, err = read(cmd.Context(), env, []string{text}); err != nil {
 					return err
 				}
 				if text, err = work.Redacted(env, "the text", text); err != nil {

@@ -58,7 +58,7 @@ Where nobody suits it, "echo" and the text are printed. Nothing is written. A te
 }
 
 func runRoute(ctx context.Context, env *cli.Env, args []string, asJSON bool) error {
-	text, err := read(env, args)
+	text, err := read(ctx, env, args)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func runImport(ctx context.Context, env *cli.Env, who, events string, asJSON boo
 	}
 	var tasks []task
 	for _, file := range files {
-		tasks = append(tasks, readTask(env, file, lines))
+		tasks = append(tasks, readTask(ctx, env, file, lines))
 	}
 	d, err := act(ctx, env, who)
 	if err != nil {
@@ -154,7 +154,7 @@ func (d *desk) taken(ctx context.Context, tasks []task, asJSON bool) (list []tas
 		}
 		t.err = fmt.Errorf("%s: %w", say.Name(t.file), t.err)
 		if len(tasks) == 1 {
-			return nil, 0, cli.Hint(explain(t.err), "nothing was written")
+			return nil, 0, explain(t.err)
 		}
 		left++
 		if asJSON {
@@ -204,19 +204,18 @@ func eventLines(env *cli.Env, file string) (map[string]map[int]string, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	in := bufio.NewReader(f)
+	in := bufio.NewReaderSize(f, intent.MaxImported+1)
 	for n := 1; ; n++ {
-		line, err := in.ReadString('\n')
-		if errors.Is(err, io.EOF) && line == "" {
+		b, err := in.ReadSlice('\n')
+		switch {
+		case errors.Is(err, io.EOF) && len(b) == 0:
 			return out, nil
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		case errors.Is(err, bufio.ErrBufferFull) || n > intent.MaxLines:
+			return nil, fmt.Errorf("%s: line %d is too long, or one too many", say.Name(file), n)
+		case err != nil && !errors.Is(err, io.EOF):
 			return nil, err
 		}
-		if len(line) > intent.MaxImported || n > intent.MaxLines {
-			return nil, fmt.Errorf("%s: line %d is too long, or one too many", say.Name(file), n)
-		}
-		line = strings.TrimSuffix(line, "\n")
+		line := strings.TrimSuffix(string(b), "\n")
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
@@ -233,15 +232,9 @@ func eventLines(env *cli.Env, file string) (map[string]map[int]string, error) {
 	}
 }
 
-func readTask(env *cli.Env, file string, lines map[string]map[int]string) task {
+func readTask(ctx context.Context, env *cli.Env, file string, lines map[string]map[int]string) task {
 	t := task{file: file}
-	f, err := os.Open(env.Path(file))
-	if err != nil {
-		t.err = err
-		return t
-	}
-	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, intent.MaxImported+1))
+	b, err := env.Read(ctx, env.Path(file), intent.MaxImported)
 	if err != nil {
 		t.err = err
 		return t

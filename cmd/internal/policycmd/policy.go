@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"reflect"
@@ -159,7 +158,7 @@ and is staged until then.`,
 func runEdit(ctx context.Context, env *cli.Env, file string, asJSON bool) error {
 	d := &draft{}
 	if file != "" {
-		text, err := read(env, file)
+		text, err := read(ctx, env, file)
 		if err != nil {
 			return err
 		}
@@ -255,18 +254,8 @@ func (d *draft) done(err error) error {
 	return cli.Hint(err, "your text is kept; sign it with: covenant policy edit --file "+say.Shell(d.path))
 }
 
-func read(env *cli.Env, file string) ([]byte, error) {
-	const limit = 4 << 20
-	r := env.In
-	if file != "-" {
-		f, err := os.Open(env.Path(file))
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		r = f
-	}
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+func read(ctx context.Context, env *cli.Env, file string) ([]byte, error) {
+	b, err := env.Read(ctx, file, 4<<20)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
@@ -442,7 +431,7 @@ has there are told of.`,
 			if len(args) > 0 {
 				file = args[0]
 			}
-			text, err := read(env, file)
+			text, err := read(cmd.Context(), env, file)
 			if err != nil {
 				return err
 			}

@@ -228,8 +228,8 @@ func newVerify(env *cli.Env) *cobra.Command {
 		Use:   "verify [REV | A..B]",
 		Short: "Tell whether a change has the reviews that the policy asks for",
 		Long: `Tell for each commit of a change whether it has the reviews that the policy asks for
-on the ref that it is for. Exit 0 when all have, 1 when one has not. "covenant verify"
-tells that too, beside all else.`,
+on the ref that it is for. Exit 0 when all have, 1 when one has not, or nobody known made
+it. "covenant verify" tells that too, beside all else.`,
 		Example: "  covenant review verify origin/main..HEAD",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -284,6 +284,7 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 	if !f.Root.Policy.Protects(p.Ref) {
 		env.Talk().Note("%s is not protected by the policy: it asks for no review", say.Name(p.Ref))
 	}
+	asked := f.Root.Policy.Protects(p.Ref) && f.Root.Policy.WantsReviews()
 	n, bad := 0, 0
 	for r, err := range rep.Results {
 		if err != nil {
@@ -292,7 +293,7 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 		n++
 		wanting := []verdict.Finding{}
 		for _, x := range r.Findings {
-			if x.Code == verdict.PolicyReview {
+			if x.Code == verdict.PolicyReview || asked && r.Principal == nil { // of nobody known, nobody is told apart
 				wanting = append(wanting, x)
 			}
 		}

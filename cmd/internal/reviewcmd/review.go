@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,7 +135,7 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 		return err
 	}
 	pred := review.Predicate{Verdict: says, Ref: p.Ref, Base: review.Base{Commit: p.Base.ID, Tree: p.Base.Tree}, From: sorted(o.from), Gates: sorted(o.gate)}
-	if pred.Text, err = said(env, o.text); err != nil {
+	if pred.Text, err = said(ctx, env, o.text); err != nil {
 		return err
 	}
 	for _, text := range o.findings {
@@ -232,9 +230,9 @@ func propose(ctx context.Context, w *work.Work, f *provenance.Facts, ref string,
 }
 
 // said is a text as a person gives it, without what is no text of a review.
-func said(env *cli.Env, text string) (string, error) {
+func said(ctx context.Context, env *cli.Env, text string) (string, error) {
 	if text == "-" {
-		b, err := io.ReadAll(io.LimitReader(env.In, review.MaxText+1))
+		b, err := env.Read(ctx, "-", review.MaxText)
 		if err != nil {
 			return "", err
 		}
@@ -305,17 +303,7 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 			return cli.Usage("--host says which %s it is", say.Name(forge))
 		}
 	}
-	file := args[len(args)-1]
-	in := env.In
-	if file != "-" {
-		opened, err := os.Open(env.Path(file))
-		if err != nil {
-			return err
-		}
-		defer opened.Close()
-		in = opened
-	}
-	data, err := io.ReadAll(io.LimitReader(in, review.MaxForgeSize+1))
+	data, err := env.Read(ctx, args[len(args)-1], review.MaxForgeSize)
 	if err != nil {
 		return err
 	}
@@ -346,8 +334,18 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 	}
 	k.Moment = "review import"
 	made := 0
-	for _, g := range given {
+	for i, g := range given {
 		account := host + "/" + g.Name
+		if g.Verdict == review.Withdraw {
+			later := slices.ContainsFunc(given[i+1:], func(o review.Given) bool { return o.Name == g.Name && o.Verdict != review.Comment })
+			for _, g.Verdict = range []review.Verdict{review.Approve, review.Reject} {
+				if !later && told(f, p, k.Hand.Signer.Public().ID(), account, &g) {
+					env.Talk().Warn("%s: dismissed there, what it said stands here: %s", say.Name(account), g.Verdict)
+					env.Talk().Hint("it ends with a later word of that account, or of the person here: covenant review withdraw, approve or reject")
+				}
+			}
+			continue
+		}
 		if g.Commit.IsZero() && !untied {
 			return cli.Hint(fmt.Errorf("%s does not say which commit an approval is for", say.Name(forge)), "where it takes approvals back at each push they are of this change: --untied")
 		}
