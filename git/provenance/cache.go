@@ -346,7 +346,7 @@ func (f *Facts) remember(s *git.Session, sp Span, o Options, r *Report, exams []
 		return
 	}
 	ref, err := sp.UnderReview(s)
-	if err != nil {
+	if err != nil || sp.Ref != "" && len(sp.Except) == 0 && asks(f.Root.Policy, ref) { // then they depend on where the ref is, too
 		return
 	}
 	refs := map[string]oid.ID{}

@@ -16,8 +16,8 @@ import (
 )
 
 // stands returns where the ref under review is known to have been: what a range leaves out, or the head that is judged, which is also what is
-// published of a ref that is not here, and what the ref here has come past; of a range that is history its end, too. An admission of any other
-// place tells of a move that nobody has seen the ref make.
+// published of a ref that is not here and never was taken away, and what the ref here has come past; of a range that is history its end, too. An
+// admission of any other place tells of a move that nobody has seen the ref make.
 func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string, history bool) ([]oid.ID, error) {
 	switch {
 	case len(sp.Except) > 0 && history:
@@ -32,6 +32,9 @@ func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string,
 		return nil, err
 	}
 	if h.Commit.IsZero() {
+		if f.deleted(ref) {
+			return nil, nil
+		}
 		return sp.Tips, nil
 	}
 	places := []oid.ID{h.Commit}
@@ -48,6 +51,12 @@ func (f *Facts) stands(ctx context.Context, s *git.Session, sp Span, ref string,
 		}
 	}
 	return places, nil
+}
+
+// deleted reports whether somebody who might, now or once, admitted that a ref was taken away: it was here, and what else was admitted of it says
+// nothing of where it is to be.
+func (f *Facts) deleted(ref string) bool {
+	return slices.ContainsFunc(f.Line(ref).Steps, func(s verdict.Step) bool { return s.New.IsZero() && f.Authority.MayEver(s.KeyID, s.Action) })
 }
 
 // graph is a history, parents before children.
