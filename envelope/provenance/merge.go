@@ -108,6 +108,22 @@ func (d *Delta) Brought(step *Delta) (own []Lines, shared int) {
 	return own, shared
 }
 
+// Drops reports whether lines went with d, and none came in their place, that a step had not taken away. Lines without a letter and a digit say nothing.
+func (d *Delta) Drops(step *Delta) bool {
+	took := map[string]bool{}
+	for _, h := range step.hunks {
+		for _, l := range step.old[h.from:h.to] {
+			took[strings.TrimRight(string(l), "\r\n")] = true
+		}
+	}
+	return slices.ContainsFunc(d.hunks, func(h hunk) bool {
+		return h.at == h.end && slices.ContainsFunc(d.old[h.from:h.to], func(l []byte) bool {
+			line := strings.TrimRight(string(l), "\r\n")
+			return speaks(line) && !took[line]
+		})
+	})
+}
+
 // Edits is how many lines went and came.
 func (d *Delta) Edits() int {
 	n := 0

@@ -90,8 +90,6 @@ type Source struct {
 	Commit oid.ID     `json:"commit"` // it may be gone
 	Here   bool       `json:"here,omitempty"`
 	All    []PathEdge `json:"all"` // everything it changed
-
-	Origins *Origins `json:"origins,omitempty"` // whose its changes were before, where that was asked for
 }
 
 // PathEdge is a change of a source.
@@ -247,7 +245,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		who, _ := w.Principal(s.KeyID)
 		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Joined: len(paths) == 0, Ported: ported}
-		c.Made = s.Origins.made(w, s.KeyID)
+		c.Made = s.Origins.made(w)
 		c.Rewritten = len(c.Made) > 0 && !s.Origins.Reseal
 		for _, x := range s.All {
 			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Moot {

@@ -45,7 +45,6 @@ type Exam struct {
 	Denied     []Denial           `json:"denied,omitempty"`
 	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
 	Barred     []Barred           `json:"barred,omitempty"`  // who sealed all of its changes elsewhere, where some of them may not bring it here
-	Origins    *Origins           `json:"origins,omitempty"` // whose its changes were before who sealed it rewrote it, where that was asked for
 	Advance    *Advance           `json:"advance,omitempty"` // that brings it to the ref under review, where its policy asks for it
 	Proofs     []Proof            `json:"proofs,omitempty"`  // of its tree, where the policy demands any
 	Closed     bool               `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
@@ -69,6 +68,7 @@ type ExamSeal struct {
 	Acts     []Act             `json:"acts,omitempty"`  // by which the intent came to what it says
 	After    []envelope.Digest `json:"after,omitempty"` // other seals of the commit that its writer had seen when it made this one
 	Findings []Finding         `json:"findings,omitempty"`
+	Origins  *Origins          `json:"origins,omitempty"` // whose the changes were before its signer rewrote the commit, where that was asked for
 
 	candidate *Candidate
 }
@@ -219,8 +219,8 @@ func (e Exam) judge(w *World, now time.Time) Result {
 			r.Unattended = counts.Opened && !counts.Attended && p.Kind == "human"
 			if r.Verdict == Sealed {
 				r.Warnings = append(r.Warnings, counts.lapsed(w, now)...)
-				r.Made = e.Origins.made(w, counts.KeyID)
-				r.Rewritten = len(r.Made) > 0 && !e.Origins.Reseal
+				r.Made = counts.Origins.made(w)
+				r.Rewritten = len(r.Made) > 0 && !counts.Origins.Reseal
 				made := byPath(r.Made)
 				r.Besides = len(made) > 0 && slices.ContainsFunc(e.Touched, func(c pluginapi.Change) bool { return made[string(c.Path)] == nil })
 			}

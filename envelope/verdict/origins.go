@@ -192,9 +192,9 @@ func ExamineAlone(w *World, cand *Candidate) ExamSeal {
 	return e
 }
 
-// made tells whose changes a commit has that a seal counts for. A source counts whose key is known, by the name it was sealed with.
-func (o *Origins) made(w *World, keyID string) []Made {
-	if o == nil || o.By != keyID {
+// made tells whose changes a commit has. A source counts whose key is known, by the name it was sealed with.
+func (o *Origins) made(w *World) []Made {
+	if o == nil {
 		return nil
 	}
 	var out []Made

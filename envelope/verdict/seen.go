@@ -10,6 +10,9 @@ func (w *World) seen(s *ExamSeal) Seen {
 	return s.Seen
 }
 
+// SeenBefore reports whether one seal was seen before another one, by whoever is believed about times.
+func (w *World) SeenBefore(a, b *ExamSeal) bool { return compareSeen(w.seen(a), w.seen(b)) < 0 }
+
 // saw reports whether the writer of a seal had seen another one, as the heads in its ledger say.
 func (w *World) saw(x, other *Candidate) bool {
 	if x.Ledger == other.Ledger {

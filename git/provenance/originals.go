@@ -58,21 +58,17 @@ func (o *originals) missing() bool {
 	return was
 }
 
-// of returns whose changes a commit has that its signer said to have made out of others; nil where they are its signer's.
-func (o *originals) of(c *verdict.Commit) *verdict.Origins {
+// of finds whose changes a commit has that signers of it said to have made out of others, for each of them: which seal counts is for who judges.
+func (o *originals) of(c *verdict.Commit, e *verdict.Exam) {
 	if c.DiffErr != nil || len(c.Diffs) == 0 {
-		return nil
+		return
 	}
-	o.ports.again()
-	for i := range c.Candidates {
-		if c.Candidates[i].Seal == nil {
-			continue
-		}
-		if out := o.whose(c.ID, c.Candidates[i].KeyID, c.Diffs[0]); out != nil {
-			return out
+	for i := range e.Seals {
+		if x := &e.Seals[i]; x.Opened && len(x.Findings) == 0 {
+			o.ports.again() // what one says takes no other's time
+			x.Origins = o.whose(c.ID, x.KeyID, c.Diffs[0])
 		}
 	}
-	return nil
 }
 
 // sources finds the same for the sealed commits that a derived one is made of: who rewrote them before somebody squashed that has nobody's lines.
@@ -147,7 +143,8 @@ func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]
 
 // edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. Where who rewrote an
 // old commit sealed it, its changes are those of whom it was made of, too; the seals of who rewrote the commit itself tell nothing. Nor does one
-// that whoever rewrote it had not seen then, or that says other parents or another tree than its commit has, where that is here.
+// that whoever rewrote it had not seen then, or that says other parents or another tree than its commit has, where that is here, or that came
+// after another's. Of seals of which that is not known the changes are all their signers'.
 func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Origin, out *verdict.Origins) map[string][]share {
 	wanted := map[string]bool{}
 	for i := range changes {
@@ -160,7 +157,7 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 		if !o.ports.take(len(o.f.Rewritten[id]) + len(o.f.Seals[id])) {
 			break
 		}
-		rewrote := map[string]bool{}
+		rewrote, begin := map[string]bool{}, map[string]int{} // who did; by path, where what this commit changed begins
 		for _, x := range o.f.Rewritten[id] {
 			rewrote[x.By] = true
 		}
@@ -178,11 +175,8 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 				continue
 			}
 			by := told[id]
-			if !o.f.told(&by, x, o.seen, o.ports.take) {
-				continue
-			}
-			e := o.exam(x)
-			if e == nil {
+			e := o.counts(x, &by)
+			if e == nil || o.late(x, e, &by) {
 				continue
 			}
 			var before []*verdict.Origins
@@ -208,7 +202,16 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 					if of == nil {
 						of = []int{at}
 					}
-					edges[r.Path] = append(edges[r.Path], share{from: verdict.Node{Mode: r.OldMode, ID: r.Old}, to: verdict.Node{Mode: r.NewMode, ID: r.New}, sources: of})
+					edge := share{verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}, of}
+					if _, begun := begin[r.Path]; !begun {
+						begin[r.Path] = len(edges[r.Path])
+					}
+					its := edges[r.Path][begin[r.Path]:]
+					if same := slices.IndexFunc(its, func(x share) bool { return x.from == edge.from && x.to == edge.to }); same >= 0 {
+						its[same].sources = slices.Concat(its[same].sources, of)
+						continue
+					}
+					edges[r.Path] = append(edges[r.Path], edge)
 				}
 			}
 		}
@@ -225,6 +228,32 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 		})
 	}
 	return edges
+}
+
+// counts looks at a seal without its commit; nil where anything is wrong with it, or who said that the commit was rewritten had not seen it then.
+func (o *originals) counts(x *verdict.Candidate, by *Origin) *verdict.ExamSeal {
+	if x.Err != nil || x.Seal == nil || !o.f.told(by, x, o.seen, o.ports.take) {
+		return nil
+	}
+	return o.exam(x)
+}
+
+// late reports whether somebody else had sealed a commit before a seal of it was made: who seals again what somebody had sealed made nothing of it.
+func (o *originals) late(x *verdict.Candidate, e *verdict.ExamSeal, by *Origin) bool {
+	list := o.f.Seals[x.Seal.Commit()]
+	saw := func(a, b *verdict.Candidate) bool {
+		return o.f.told(&Origin{Ledger: a.Ledger, Index: a.Index}, b, o.seen, o.ports.take)
+	}
+	for i := range list {
+		y := &list[i]
+		if y.KeyID == x.KeyID {
+			continue
+		}
+		if first := o.counts(y, by); first != nil && (saw(x, y) && !saw(y, x) || saw(x, y) == saw(y, x) && o.w.SeenBefore(first, e)) {
+			return true
+		}
+	}
+	return false
 }
 
 // before finds whose the changes of a commit are, against each parent, that the signer of a seal had rewritten; nil are the signer's. What was cut short is
@@ -360,7 +389,7 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
 	var by []int
 	var rest []prov.Lines
-	most := 0
+	most, dropped := 0, false
 	for _, start := range some(starts) {
 		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
@@ -372,14 +401,14 @@ func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node]
 				continue
 			}
 			if own, n := came.Brought(step); n > most {
-				by, rest, most = ways[end], own, n
+				by, rest, most, dropped = ways[end], own, n, came.Drops(step)
 			}
 		}
 	}
 	if most == 0 {
 		return
 	}
-	out.Part, out.Own = len(rest) > 0, rest
+	out.Part, out.Own = len(rest) > 0 || dropped, rest
 	for _, source := range by {
 		if !slices.Contains(out.Sources, source) {
 			out.Sources = append(out.Sources, source)

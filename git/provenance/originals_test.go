@@ -260,6 +260,45 @@ func TestOriginals(t *testing.T) {
 			mid := p.amended("alice", p.sealed("coder", "src/n=1\n2"), "src/own=1")
 			return p.again("squash", []oid.ID{p.amended("mallory", mid)})
 		}, "src/n by coder"},
+		{"what she took away stays hers, beside lines of a conflict", func(p *press) oid.ID {
+			p.branch("aside", "HEAD")
+			p.sealed("coder", "src/n=x")
+			two := p.sealed("coder", "src/n=x\nextra")
+			p.on("main")
+			p.sealed("alice", "src/n=1\n2\n3\n4\n5\n6")
+			one := p.sealed("coder", "src/n=1\n2\n3\n4\nfive\n6")
+			id := p.again("squash", []oid.ID{one}, "src/n=1\n3\n4\nfive\n6\nextra")
+			p.rewrote("alice", "squash", id, two)
+			return id
+		}, "src/n by coder but for []"},
+		{"another seals it, too, and says the same", func(p *press) oid.ID {
+			p.everywhere()
+			of := p.sealed("coder", "src/n=1\n2")
+			id := p.again("amend", []oid.ID{of})
+			p.lies("mallory")
+			p.rewrote("mallory", "amend", id, of)
+			return id
+		}, "src/n by coder"},
+		{"another agent seals it, too, and says the same", func(p *press) oid.ID {
+			p.everywhere()
+			of := p.sealed("mallory", "src/n=1\n2")
+			id := p.again("amend", []oid.ID{of})
+			p.lies("coder")
+			p.rewrote("coder", "amend", id, of)
+			return id
+		}, "src/n by mallory"},
+		{"another had sealed the old one, too, after its maker", func(p *press) oid.ID {
+			p.everywhere()
+			of := p.sealed("coder", "src/n=1\n2")
+			p.lies("mallory")
+			return p.again("amend", []oid.ID{of})
+		}, "src/n by coder"},
+		{"another agent had sealed the old one, too, after its maker", func(p *press) oid.ID {
+			p.everywhere()
+			of := p.sealed("mallory", "src/n=1\n2")
+			p.lies("coder")
+			return p.again("amend", []oid.ID{of})
+		}, "src/n by mallory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -226,7 +226,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			}
 			exam := verdict.Examine(w, &vc)
 			if old != nil {
-				exam.Origins = old.of(&vc)
+				old.of(&vc, &exam)
 				whole = whole && !old.missing()
 			}
 			if open := der.open(&vc, &exam); open || len(held) > 0 {
