@@ -140,7 +140,10 @@ func packed(r *git.Repo, m move) bool {
 	if m.old.IsZero() {
 		return false
 	}
-	file := filepath.Join(r.CommonDir(), "packed-refs")
+	file, err := filepath.EvalSymlinks(filepath.Join(r.CommonDir(), "packed-refs")) // what Git locks, where it is a link
+	if err != nil {
+		return false
+	}
 	if _, err := os.Lstat(file + ".lock"); !errors.Is(err, os.ErrNotExist) {
 		return false
 	}

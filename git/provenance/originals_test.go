@@ -384,3 +384,21 @@ func TestOriginalsOfDerived(t *testing.T) {
 		})
 	}
 }
+
+// TestCopiedSeal: a seal that only the note has stays that of the commit that it names, whoever says that the commit came to be out of itself.
+func TestCopiedSeal(t *testing.T) {
+	t.Parallel()
+	p := newPress(t)
+	p.everywhere()
+	id := p.sealed("coder", "src/n=1")
+	for _, ref := range p.ledgers("provenance", "coder") {
+		p.git("update-ref", "-d", ref)
+	}
+	for i := range 2 {
+		if r := p.verdict(id, "HEAD"); !has(r.Findings, verdict.SealUnledgered) {
+			t.Errorf("%d: %s", i, codes(r))
+		}
+		p.rewrote("mallory", "amend", id, p.never(1))
+		p.rewrote("mallory", "amend", p.never(1), id)
+	}
+}

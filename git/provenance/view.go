@@ -248,10 +248,10 @@ func (f *Facts) cameOf(id, old oid.ID) bool {
 	seen := map[oid.ID]bool{id: true}
 	for todo := []oid.ID{id}; len(todo) > 0 && len(seen) <= maxOriginals; todo = todo[1:] {
 		for _, x := range f.Rewritten[todo[0]] {
-			if x.Commit == old {
-				return true
-			}
 			if !seen[x.Commit] {
+				if x.Commit == old {
+					return true
+				}
 				seen[x.Commit] = true
 				todo = append(todo, x.Commit)
 			}
