@@ -161,11 +161,10 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 		for _, x := range o.f.Rewritten[id] {
 			rewrote[x.By] = true
 		}
+		by := told[id]
+		firsts := o.firsts(id, &by)
 		for i := range o.f.Seals[id] {
 			x := &o.f.Seals[id][i]
-			if x.Err != nil || x.Seal == nil {
-				continue
-			}
 			again := rewrote[x.KeyID]
 			if again && x.KeyID == out.By {
 				continue
@@ -174,9 +173,8 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 				o.cuts++
 				continue
 			}
-			by := told[id]
 			e := o.counts(x, &by)
-			if e == nil || o.late(x, e, &by) {
+			if e == nil || o.late(x, firsts) {
 				continue
 			}
 			var before []*verdict.Origins
@@ -238,22 +236,30 @@ func (o *originals) counts(x *verdict.Candidate, by *Origin) *verdict.ExamSeal {
 	return o.exam(x)
 }
 
+// firsts returns of each key that sealed a commit one seal that counts, the first in its ledger.
+func (o *originals) firsts(id oid.ID, by *Origin) (out []*verdict.Candidate) {
+	known := map[string]bool{}
+	for i := range o.f.Seals[id] {
+		if x := &o.f.Seals[id][i]; !known[x.KeyID] && o.counts(x, by) != nil {
+			known[x.KeyID] = true
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 // late reports whether somebody else had sealed a commit before a seal of it was made: who seals again what somebody had sealed made nothing of it.
-func (o *originals) late(x *verdict.Candidate, e *verdict.ExamSeal, by *Origin) bool {
-	list := o.f.Seals[x.Seal.Commit()]
+func (o *originals) late(x *verdict.Candidate, firsts []*verdict.Candidate) bool {
 	saw := func(a, b *verdict.Candidate) bool {
 		return o.f.told(&Origin{Ledger: a.Ledger, Index: a.Index}, b, o.seen, o.ports.take)
 	}
-	for i := range list {
-		y := &list[i]
+	return slices.ContainsFunc(firsts, func(y *verdict.Candidate) bool {
 		if y.KeyID == x.KeyID {
-			continue
+			return false
 		}
-		if first := o.counts(y, by); first != nil && (saw(x, y) && !saw(y, x) || saw(x, y) == saw(y, x) && o.w.SeenBefore(first, e)) {
-			return true
-		}
-	}
-	return false
+		one, other := saw(x, y), saw(y, x)
+		return one && !other || one == other && o.w.SeenBefore(o.exam(y), o.exam(x))
+	})
 }
 
 // before finds whose the changes of a commit are, against each parent, that the signer of a seal had rewritten; nil are the signer's. What was cut short is
