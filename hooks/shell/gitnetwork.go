@@ -128,7 +128,11 @@ func (a *analysis) gitSetting(key string, v value) {
 	section, _, _ := strings.Cut(key, ".")
 	switch {
 	case section == "url":
-		base := key[min(len(key), len("url.")):max(len("url."), strings.LastIndexByte(key, '.'))]
+		base, found := strings.CutPrefix(key, "url.")
+		base = base[:max(0, strings.LastIndexByte(base, '.'))]
+		if !found {
+			return // Git takes no such name
+		}
 		if host, remote := agent.PathHost(base); (!remote || strings.Contains(base, "://") || !a.reached(host)) && !a.address(literal(base)) {
 			a.unnamed("git config " + clip(key))
 		}
