@@ -23,6 +23,12 @@ func (b *bench) secrets(reads []agent.Named) []string {
 	if !tools.HasSecrets() {
 		return nil
 	}
+	lower := *tools // some systems take letters of any case for one
+	lower.Secrets = slices.Clone(tools.Secrets)
+	for i, s := range lower.Secrets {
+		lower.Secrets[i] = strings.ToLower(s)
+	}
+	secret := func(name string) bool { return tools.Secret(name) || lower.Secret(strings.ToLower(name)) }
 	work, home := b.workTree(), b.t.Home
 	if real, err := follow(home, true); home != "" && err == nil {
 		home = real
@@ -44,9 +50,9 @@ func (b *bench) secrets(reads []agent.Named) []string {
 				}
 				name := prefix + filepath.ToSlash(rel)
 				switch {
-				case tools.Secret(name), tools.Secret(strings.ToLower(name)): // some systems take letters of any case for one
+				case secret(name):
 					out = append(out, name)
-				case r.Whole && tools.Secret(name+"/_"): // a folder of secrets
+				case r.Whole && secret(name+"/_"): // a folder of secrets
 					out = append(out, filesBelow(at, name)...)
 				}
 			}
