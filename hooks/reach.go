@@ -23,6 +23,12 @@ func (b *bench) secrets(reads []agent.Named) []string {
 	if !tools.HasSecrets() {
 		return nil
 	}
+	lower := *tools // some systems take letters of any case for one
+	lower.Secrets = slices.Clone(tools.Secrets)
+	for i, s := range lower.Secrets {
+		lower.Secrets[i] = strings.ToLower(s)
+	}
+	secret := func(name string) bool { return tools.Secret(name) || lower.Secret(strings.ToLower(name)) }
 	work, home := b.workTree(), b.t.Home
 	if real, err := follow(home, true); home != "" && err == nil {
 		home = real
@@ -44,9 +50,9 @@ func (b *bench) secrets(reads []agent.Named) []string {
 				}
 				name := prefix + filepath.ToSlash(rel)
 				switch {
-				case tools.Secret(name), tools.Secret(strings.ToLower(name)): // some systems take letters of any case for one
+				case secret(name):
 					out = append(out, name)
-				case r.Whole && tools.Secret(name+"/_"): // a folder of secrets
+				case r.Whole && secret(name+"/_"): // a folder of secrets
 					out = append(out, filesBelow(at, name)...)
 				}
 			}
@@ -133,7 +139,7 @@ func (b *bench) remoteHosts(ctx context.Context, r agent.Remote) (hosts []string
 	}
 	_, named := agent.PathHost(r.Name)
 	named = named || strings.Contains(r.Name, "://")
-	if top := treeOf(at); top != b.workTree() {
+	if top := treeOf(at); top == "" || top != b.workTree() {
 		repo, err := git.Open(ctx, git.Options{Dir: at, Env: b.in.Env, Memory: provenance.MemoryFor(b.in.ConfigDir, b.in.lookup)})
 		switch {
 		case err == nil:
@@ -173,8 +179,14 @@ func (b *bench) remoteHosts(ctx context.Context, r agent.Remote) (hosts []string
 			}
 		}
 	}
+	keys := config.Keys("url.")
 	for _, url := range urls {
-		for _, to := range rewritten(config, url) {
+		all := rewritten(config, keys, url)
+		if named { // Git may be about to make another repository, or none be here: then what this one rewrites does not count
+			users := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !slices.Contains([]string{"global", "system"}, config.Scope(key)) })
+			all = append(all, rewritten(config, users, url)...)
+		}
+		for _, to := range all {
 			host, local := repositoryHost(to)
 			switch {
 			case host != "":
@@ -187,12 +199,12 @@ func (b *bench) remoteHosts(ctx context.Context, r agent.Remote) (hosts []string
 	return hosts, found || r.Name == "*"
 }
 
-// rewritten is a URL as Git takes it to fetch, and to push where that is another: url.<base>.insteadOf and pushInsteadOf put another beginning in front, the longest that fits.
-func rewritten(config git.Config, url string) []string {
+// rewritten is a URL as Git takes it to fetch, and to push where that is another: of these keys url.<base>.insteadOf and pushInsteadOf put another beginning in front, the longest that fits.
+func rewritten(config git.Config, keys []string, url string) []string {
 	out := []string{url}
 	for i, setting := range []string{".insteadof", ".pushinsteadof"} {
 		best, to := "", ""
-		for _, key := range config.Keys("url.") {
+		for _, key := range keys {
 			if !strings.HasSuffix(strings.ToLower(key), setting) {
 				continue
 			}

@@ -128,14 +128,15 @@ const maxDenials = 64
 
 // often counts a refusal, and reports whether there were too many in this hour for an entry of its own. What the session tells is sealed as often as that is so again: it may never stop.
 func (b *bench) often(ctx context.Context) bool {
-	file, hour := filepath.Join(b.s.Repo().StateDir(), "agents", "refused"), b.in.Now().Unix()/3600
+	const refused = "agents/refused" // "<hours since 1970> <how many there were>"
+	hour := b.in.Now().Unix() / 3600
 	var of, n int64
-	if text, err := os.ReadFile(file); err == nil { //nolint:gosec // our own
+	if text, _, ok := small(filepath.Join(b.s.Repo().StateDir(), filepath.FromSlash(refused)), 64); ok {
 		if _, err := fmt.Sscanf(string(text), "%d %d\n", &of, &n); err != nil || of != hour {
 			n = 0
 		}
 	}
-	if err := os.WriteFile(file, fmt.Appendf(nil, "%d %d\n", hour, n+1), 0o600); err != nil || n < maxDenials {
+	if err := b.s.Repo().WriteState(refused, fmt.Appendf(nil, "%d %d\n", hour, n+1)); err != nil || n < maxDenials {
 		return false
 	}
 	if n%maxDenials == 0 {

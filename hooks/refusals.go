@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,7 +120,7 @@ func outside(env []string) []string {
 func spent(r *git.Repo, now time.Time) int {
 	const file = "refusals" // "<seconds since 1970 when the hour began> <how many there were>"
 	began, n := now.Unix(), 0
-	if b, err := os.ReadFile(filepath.Join(r.StateDir(), file)); err == nil && len(b) < 64 { // our own
+	if b, _, ok := small(filepath.Join(r.StateDir(), file), 63); ok {
 		var at int64
 		if _, err := fmt.Sscanf(string(b), "%d %d", &at, &n); err != nil || now.Unix()-at >= 3600 || now.Unix() < at {
 			n = 0

@@ -4,14 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
@@ -30,21 +28,6 @@ const (
 	maxPending   = 128 << 10 // of what commit-msg noted: maxSources names
 	concluding   = 24 * time.Hour
 )
-
-// small reads a file that is no larger than so many bytes, and when it was written. Whoever may write beside Git's files could put a pipe there, which would be waited for.
-func small(file string, limit int64) ([]byte, time.Time, bool) {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // Git's own file, or ours
-	if err != nil {
-		return nil, time.Time{}, false
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return nil, time.Time{}, false
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	return b, info.ModTime(), err == nil && int64(len(b)) <= limit
-}
 
 // pendingFile is where commit-msg leaves what a commit will be made of, in the folder that all work trees share.
 func pendingFile(r *git.Repo) string {
@@ -208,7 +191,7 @@ func mailed(r *git.Repo) []oid.ID {
 		return nil
 	}
 	n := strings.TrimSpace(string(next))
-	f, err := os.Open(filepath.Join(dir, strings.Repeat("0", max(0, 4-len(n)))+n)) //nolint:gosec // Git has just read it
+	f, _, err := openPlain(filepath.Join(dir, strings.Repeat("0", max(0, 4-len(n)))+n))
 	if err != nil {
 		return nil
 	}

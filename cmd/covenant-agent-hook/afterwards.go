@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"os/exec"
@@ -16,21 +15,30 @@ const maxPiped = 4 << 10
 
 // afterwards has the rest of a stop done by another process, which outlives this one and whatever started it, and writes to nobody.
 func afterwards(exe, name string, moment agent.Moment, payload []byte, answered time.Time) error {
-	if len(payload) > maxPiped {
-		return errors.New("it would have to be waited for")
-	}
-	r, w, err := os.Pipe()
+	in, err := handed(payload)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	defer w.Close()
+	defer in.Close()
 	cmd := exec.Command(exe, name, string(moment), strconv.FormatInt(answered.UnixMilli(), 10)) //nolint:gosec // ourselves
-	cmd.Stdin, cmd.SysProcAttr = r, apart()
-	if _, err := bytes.NewReader(payload).WriteTo(w); err != nil {
-		return err
-	}
+	cmd.Stdin, cmd.SysProcAttr = in, apart()
 	return cmd.Start()
+}
+
+// handed is a payload for a process that reads it when this one is gone.
+func handed(payload []byte) (*os.File, error) {
+	if len(payload) > maxPiped {
+		return unlinked(payload)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.Write(payload)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
 }
 
 // restOf reads when a stop was answered whose rest is to be done, from the arguments that afterwards gives.

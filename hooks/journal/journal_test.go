@@ -306,3 +306,22 @@ func TestManySessions(t *testing.T) {
 		}
 	}
 }
+
+// TestSaidLast: of what sessions say of a file that no call tells of, the last word counts, whatever the sessions are called.
+func TestSaidLast(t *testing.T) {
+	for name, at := range map[string]func(int64) int64{"forwards": func(i int64) int64 { return i }, "backwards": func(i int64) int64 { return 9 - i }} {
+		j := journal.Of(t.TempDir(), "/w")
+		said := func(i int64) journal.File {
+			return journal.File{Path: "f", Mode: "100644", SHA256: fmt.Sprint(i)}
+		}
+		for i := range int64(10) {
+			if err := j.Add(journal.Line{At: 1 + at(i), Session: fmt.Sprint(i), State: journal.Told, Untold: []journal.File{said(at(i))}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := j.Receipts(time.UnixMilli(100))
+		if err != nil || !r.Said(said(9)) {
+			t.Errorf("%s: the last word does not count: %v", name, err)
+		}
+	}
+}

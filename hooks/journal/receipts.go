@@ -15,7 +15,13 @@ type Receipts struct {
 	windows []Window          // of calls that run programs, and that ended or still run
 	cut     []Window          // of calls whose end nobody told, and that are over
 	left    map[string][]File // as calls left them, in order
-	said    map[string]File
+	said    map[string]word
+}
+
+// A word is what was said last of a file of which no call tells, and when.
+type word struct {
+	File
+	at int64
 }
 
 // open is how long a call that nobody said the end of is taken to run.
@@ -40,7 +46,7 @@ func (c *call) endedBy(l *Line) bool {
 
 // Receipts puts together what all sessions say, as of a moment.
 func (j Journal) Receipts(now time.Time) (Receipts, error) {
-	r := Receipts{left: map[string][]File{}, said: map[string]File{}}
+	r := Receipts{left: map[string][]File{}, said: map[string]word{}}
 	pages, err := j.All()
 	if err != nil {
 		return r, err
@@ -90,7 +96,9 @@ func (r *Receipts) read(lines []Line, now int64) (calls []call, ends []*Line) {
 			r.Since = l.At
 		}
 		for _, f := range l.Untold {
-			r.said[f.Path] = f
+			if l.At >= r.said[f.Path].at {
+				r.said[f.Path] = word{f, l.At}
+			}
 		}
 		switch l.State {
 		case Invoked:
@@ -183,4 +191,4 @@ func within(list []Window, at int64) bool {
 }
 
 // Said reports whether it is on record that no call tells of a file as it is.
-func (r *Receipts) Said(f File) bool { return f.read() && r.said[f.Path] == f }
+func (r *Receipts) Said(f File) bool { return f.read() && r.said[f.Path].File == f }

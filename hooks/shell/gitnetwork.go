@@ -9,6 +9,7 @@ import (
 
 // gitConnects notes which repositories a command of Git reaches.
 func (a *analysis) gitConnects(name string, options []option, operands []value) {
+	rewrites := !slices.Contains([]string{"fetch-pack", "http-fetch", "remote-ftp", "remote-ftps", "remote-http", "remote-https", "send-pack"}, name) // by its configuration
 	repository := func(v value) {
 		host, remote := agent.PathHost(v.text)
 		helper, address, helped := strings.Cut(v.text, "::")
@@ -19,7 +20,7 @@ func (a *analysis) gitConnects(name string, options []option, operands []value) 
 			} else if !slices.Contains([]string{"ftp", "ftps", "http", "https"}, helper) || !a.address(v.from(len(helper)+2)) {
 				a.unnamed("git " + name)
 			}
-		case named && v.known && !a.lost && len(a.dirs) > 0:
+		case named && rewrites && v.known && !a.lost && len(a.dirs) > 0:
 			a.remoteNamed(v.text)
 		case strings.Contains(v.text, "://"):
 			if !a.address(v) {
@@ -45,6 +46,7 @@ func (a *analysis) gitConnects(name string, options []option, operands []value) 
 			repository(operands[0])
 		}
 		more, _ := has(options, "bundle-uri")
+		rewrites = false
 		for _, v := range more {
 			repository(v)
 		}
@@ -126,7 +128,11 @@ func (a *analysis) gitSetting(key string, v value) {
 	section, _, _ := strings.Cut(key, ".")
 	switch {
 	case section == "url":
-		base := key[min(len(key), len("url.")):max(len("url."), strings.LastIndexByte(key, '.'))]
+		base, found := strings.CutPrefix(key, "url.")
+		base = base[:max(0, strings.LastIndexByte(base, '.'))]
+		if !found {
+			return // Git takes no such name
+		}
 		if host, remote := agent.PathHost(base); (!remote || strings.Contains(base, "://") || !a.reached(host)) && !a.address(literal(base)) {
 			a.unnamed("git config " + clip(key))
 		}

@@ -188,7 +188,7 @@ func (a *analysis) connects(name string, args []value) {
 			found = true // it listens; somebody else says where to
 		}
 	case verbs:
-		a.verb(name, c, operands)
+		a.verb(name, c, args, operands)
 		if unsure {
 			a.unnamed(name)
 		}
@@ -216,9 +216,10 @@ func (a *analysis) connects(name string, args []value) {
 var quiet = strings.Fields("exec run run-script start stop t test")
 
 // verb notes that a program is told, by one of its first words, to look elsewhere.
-func (a *analysis) verb(name string, c caller, operands []value) {
+func (a *analysis) verb(name string, c caller, args, operands []value) {
 	if name == "docker" && len(operands) > 1 && operands[0].text == "compose" {
 		c.verbs, operands = "build create pull push run up", operands[1:]
+		args = args[slices.IndexFunc(args, func(v value) bool { return v.text == "compose" })+1:]
 	}
 	for i, v := range operands[:min(len(operands), 3)] {
 		if v.text == "init" && i == len(operands)-1 {
@@ -228,7 +229,7 @@ func (a *analysis) verb(name string, c caller, operands []value) {
 			a.unnamed(clip(name + " " + v.text))
 			return
 		}
-		if slices.Contains(quiet, v.text) {
+		if i == 0 && args[0].text == v.text && slices.Contains(quiet, v.text) { // behind an option it may be what that takes
 			return
 		}
 	}
@@ -321,10 +322,17 @@ func (a *analysis) gh(args []value) {
 		named, other = append(named, more...), other || len(more) > 0
 	}
 	repos, _ := has(options, "R repo")
-	for i, v := range append(repos, operands...) {
+	words := append(repos, operands...)
+	for _, o := range options { // one that takes nothing elsewhere has the next word, too
+		if strings.Contains(o.value.text, "://") && !slices.Contains(strings.Fields("b t F H body body-file header notes title R repo hostname"), o.name) {
+			words = append(words, o.value)
+		}
+	}
+	for i, v := range words {
 		host, remote := agent.PathHost(v.text)
+		before, _, _ := strings.Cut(v.text, "://")
 		switch {
-		case strings.ContainsAny(v.text, " ="):
+		case strings.ContainsAny(before, " ="):
 			continue
 		case strings.Contains(v.text, "://"), strings.Count(v.text, "/") == 2 && strings.Contains(v.text[:strings.IndexByte(v.text, '/')], "."):
 			named = append(named, v)

@@ -70,6 +70,9 @@ func TestReachedOtherwise(t *testing.T) {
 		`curl "$(echo https://a.b/)"`: "a.b", `curl $(cat x)`: "?", `curl $(echo a.b c.d)`: "?", `curl "https://$(echo a.b > x)/"`: "?", `echo() { cat x; }; curl $(echo a.b)`: "?", `for i in 1 2; do F=$(echo $X); X=c.d; curl $F; done`: "?",
 		`curl a.b/x?y=https://c.d`: "a.b", `curl localhost:1/x?y=https://c.d`: "", `wget a.b/https://c.d/`: "a.b", `git clone a.b:x/https://c.d`: "a.b", `cd "$X"; git clone a.b:x/https://c.d`: "?",
 		`git -c http.curloptResolve=a.b:443:6.6.6.6 fetch https://a.b/x`: "a.b ?",
+		`npm --prefix test install x`:                                    "?", `npm -w test install x`: "?", `yarn --cwd test add x`: "?", `pnpm -C test add x`: "?", `pip --log run install x`: "?", `cargo --config test install x`: "?", `apt-get -t test install x`: "?", `npm run install`: "", `docker compose start pull`: "",
+		`git config url x`: "", `git -c url=x fetch o`: "git:o@/w", `git -c url= status`: "", `git config url.x y`: "?", `git config url. y`: "?", `git -c url status`: "", `git -c =x status`: "", `git -c http= -c branch= -c remote= -c . status`: "",
+		`gh pr view -c https://a.b/o/r/pull/1`: "a.b github.com", `gh issue view -w https://a.b/o/r/issues/1`: "a.b github.com", `gh pr checkout -f https://a.b/o/r/pull/1`: "a.b github.com", `gh pr view 'https://a.b/o/r/pull/1?x=y'`: "a.b github.com", `gh api x -f url=https://c.d`: "c.d github.com", `gh pr create -b https://c.d --title https://c.d`: "github.com",
 		`npm run update`: "", `docker compose ps`: "", `docker compose -f x up -d`: "?", `dig -t txt a.b`: "a.b", `dig -f x`: "?", `grpcurl -d '{}' a.b:443 s/m`: "a.b", `wscat -c wss://a.b`: "a.b", `http :8080/x`: "", `bundle exec rspec`: "", `echo 'fetch("https://c.d\@a.b/")' | node`: "?",
 	} {
 		if got := reached(command); got != want {
