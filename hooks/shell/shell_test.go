@@ -109,7 +109,7 @@ func TestDeep(t *testing.T) {
 	} {
 		began := time.Now()
 		effects(command)
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 30*time.Second { // none takes one: this is of what would not end, and no measure
 			t.Errorf("%d bytes of %.20s… took %v", len(command), command, took)
 		}
 	}
