@@ -37,17 +37,17 @@ type Exam struct {
 	Notes     []Finding  `json:"notes,omitempty"` // warnings
 	Deep      []Finding  `json:"deep,omitempty"`  // what re-hashing found
 
-	Touched    []pluginapi.Change `json:"touched,omitempty"`
-	Ref        string             `json:"ref,omitempty"`
-	Side       bool               `json:"side,omitempty"`
-	Signer     string             `json:"signer,omitempty"`
-	Admissions []Admission        `json:"admissions,omitempty"`
-	Denied     []Denial           `json:"denied,omitempty"`
-	Derived    *Derivation        `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
-	Barred     []Barred           `json:"barred,omitempty"`  // who sealed all of its changes elsewhere, where some of them may not bring it here
-	Advance    *Advance           `json:"advance,omitempty"` // that brings it to the ref under review, where its policy asks for it
-	Proofs     []Proof            `json:"proofs,omitempty"`  // of its tree, where the policy demands any
-	Closed     bool               `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
+	Touched    Touched     `json:"touched,omitempty"`
+	Ref        string      `json:"ref,omitempty"`
+	Side       bool        `json:"side,omitempty"`
+	Signer     string      `json:"signer,omitempty"`
+	Admissions []Admission `json:"admissions,omitempty"`
+	Denied     []Denial    `json:"denied,omitempty"`
+	Derived    *Derivation `json:"derived,omitempty"` // where its changes may come from, of a commit that nobody sealed
+	Barred     []Barred    `json:"barred,omitempty"`  // who sealed all of its changes elsewhere, where some of them may not bring it here
+	Advance    *Advance    `json:"advance,omitempty"` // that brings it to the ref under review, where its policy asks for it
+	Proofs     []Proof     `json:"proofs,omitempty"`  // of its tree, where the policy demands any
+	Closed     bool        `json:"closed,omitempty"`  // where they may come from was not looked for: it holds without
 }
 
 // ExamSeal is what is true of one seal of a commit.
