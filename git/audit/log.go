@@ -145,7 +145,7 @@ func order(f *provenance.Facts) []spot {
 	// A decision names no heads: the seal that follows it in the same transaction names them for both.
 	blocked := func(s spot) string {
 		heads := s.entry().Header.Heads
-		if _, decides := f.Decisions[s.entry().ID]; decides && len(heads) == 0 && s.i+1 < ends[s.chain.Name] {
+		if f.Decides(s.entry().ID) && len(heads) == 0 && s.i+1 < ends[s.chain.Name] {
 			heads = s.chain.Entries[s.i+1].Header.Heads
 		}
 		for _, h := range heads {

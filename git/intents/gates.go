@@ -92,7 +92,7 @@ func (b *Book) find(ctx context.Context, id intent.ID, entries []envelope.Digest
 	if json.Unmarshal(b.cache.Recall(name, question), &e) == nil && len(e.Shown) == len(entries) && e.Makers != nil {
 		return &e, nil
 	}
-	f, err := provenance.Load(ctx, b.s, b.root.Pinned())
+	f, err := b.cache.Load(ctx, b.s, b.root.Pinned())
 	if err != nil {
 		return nil, err
 	}

@@ -290,7 +290,7 @@ func recall(ctx context.Context, s *git.Session, sp Span, o Options) *Report {
 	if f.recent(snap.Newest, o.Now) != nil {
 		return nil
 	}
-	f.Seals = nil // not read: only what was examined is known
+	f.seals = nil // not read: only what was examined is known
 	if snap.Line != nil {
 		f.lines = map[string]*verdict.Line{snap.Line.Ref: snap.Line}
 	}

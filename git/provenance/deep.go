@@ -148,7 +148,7 @@ func (d *digger) add(list []oid.ID, id oid.ID) []oid.ID {
 
 // contents holds the content digests of a commit's seals to the content.
 func (f *Facts) contents(s *git.Session, c git.Commit, out map[oid.ID][]verdict.Finding) error {
-	if len(f.Seals[c.ID]) == 0 {
+	if len(f.seals[c.ID]) == 0 {
 		return nil
 	}
 	trees, err := f.parentTrees(s, []git.Commit{c})
@@ -163,7 +163,7 @@ func (f *Facts) contents(s *git.Session, c git.Commit, out map[oid.ID][]verdict.
 	if err != nil {
 		return fmt.Errorf("commit %s: %w", c.ID.Short(), err)
 	}
-	for _, cand := range f.Seals[c.ID] {
+	for _, cand := range f.SealsOf(c.ID) {
 		if cand.Seal == nil {
 			continue
 		}

@@ -2,7 +2,6 @@ package provenance
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 
 // open reports whether sealed changes of other commits could make a difference to the verdict of a commit.
 func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
-	if c.Before || c.DiffErr != nil || len(c.Parents) == 0 || len(c.Parents) > 2 || len(e.Deep) > 0 || len(e.Denied) > 0 || len(d.f.Seals) == 0 {
+	if c.Before || c.DiffErr != nil || len(c.Parents) == 0 || len(c.Parents) > 2 || len(e.Deep) > 0 || len(e.Denied) > 0 || len(d.f.seals) == 0 {
 		return false
 	}
 	if len(e.Seals) > 0 || e.Signer != "" {
@@ -87,9 +86,10 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 
 // candidates are the seals of all ledgers, in the order of their commits' names and then of ledgers.
 func (f *Facts) candidates(yield func(*verdict.Candidate) bool) {
-	for _, id := range slices.SortedFunc(maps.Keys(f.Seals), oid.ID.Compare) {
-		for i := range f.Seals[id] {
-			if !yield(&f.Seals[id][i]) {
+	f.readAll()
+	for _, id := range f.sealed() {
+		for i := range f.seals[id] {
+			if !yield(&f.seals[id][i]) {
 				return
 			}
 		}
@@ -351,7 +351,7 @@ func (d *deriver) lies(c *verdict.Candidate) bool {
 
 // present returns the sealed commits that are in this clone, with their parents.
 func (d *deriver) present(s *git.Session) (map[oid.ID][]oid.ID, error) {
-	ids := slices.SortedFunc(maps.Keys(d.f.Seals), oid.ID.Compare)
+	ids := d.f.sealed()
 	out := make(map[oid.ID][]oid.ID, len(ids))
 	i := 0
 	for c, err := range s.Commits(slices.Values(tips(ids))) {

@@ -31,8 +31,8 @@ func (d *deriver) under(c *verdict.Candidate, parent oid.ID) origin {
 	at := origin{parent, c.KeyID, nil}
 	own, known := d.own[at]
 	if !known {
-		d.h.take(len(d.f.Seals[parent]))
-		own = slices.ContainsFunc(d.f.Seals[parent], func(x verdict.Candidate) bool { return x.KeyID == c.KeyID && d.told(&x) })
+		d.h.take(len(d.f.seals[parent]))
+		own = slices.ContainsFunc(d.f.SealsOf(parent), func(x verdict.Candidate) bool { return x.KeyID == c.KeyID && d.told(&x) })
 		d.own[at] = own
 	}
 	if !own {
@@ -129,11 +129,12 @@ func (d *deriver) entry(at origin, deep int) (entry, bool) {
 func (d *deriver) parents(at origin) ([]oid.ID, *verdict.Candidate) {
 	var out []oid.ID
 	by, found := at.under, false
-	if !d.h.take(len(d.f.Seals[at.commit])) {
+	if !d.h.take(len(d.f.seals[at.commit])) {
 		return nil, by
 	}
-	for i := range d.f.Seals[at.commit] {
-		x := &d.f.Seals[at.commit][i]
+	seals := d.f.SealsOf(at.commit)
+	for i := range seals {
+		x := &seals[i]
 		if !d.told(x) {
 			continue
 		}
@@ -188,7 +189,7 @@ func (d *deriver) informed(path string, x verdict.Offer, now verdict.Node, count
 // nothing else that anybody sealed has what it brought, and the history did not have it before.
 func (d *deriver) made(path string, c *verdict.Candidate, place int) bool {
 	p := d.h.paths[path]
-	if len(p.moves[place]) == 0 || len(d.f.Seals[d.h.order[place]]) > 0 {
+	if len(p.moves[place]) == 0 || len(d.f.seals[d.h.order[place]]) > 0 {
 		return false
 	}
 	to := p.moves[place][0].To
@@ -498,7 +499,7 @@ func (d *deriver) follow() {
 		broken := false
 		for _, parent := range p.Parents {
 			d.children[parent] = append(d.children[parent], id)
-			if _, in := d.h.index[parent]; !in && len(d.f.Seals[parent]) == 0 {
+			if _, in := d.h.index[parent]; !in && len(d.f.seals[parent]) == 0 {
 				broken = true
 			}
 		}
@@ -511,8 +512,9 @@ func (d *deriver) follow() {
 	}
 	for id, list := range d.f.Rewritten {
 		sealed := map[string]bool{}
-		for i := range d.f.Seals[id] {
-			if x := &d.f.Seals[id][i]; x.Err == nil {
+		seals := d.f.SealsOf(id)
+		for i := range seals {
+			if x := &seals[i]; x.Err == nil {
 				sealed[x.KeyID] = true
 			}
 		}

@@ -117,3 +117,19 @@ func PortsKeep(s *git.Session, limit int, ids []oid.ID) (texts, compared int) {
 
 // Works tells to what statements about intents come, as verification asks it.
 func (f *Facts) Works(s *git.Session) func(envelope.Digest) (verdict.Work, bool) { return f.works(s) }
+
+// SealsRead reports whether seals were looked at at all, and not only what is remembered of commits.
+func (f *Facts) SealsRead() bool { return f.seals != nil }
+
+// Unread is how many seals were remembered and not read yet.
+func (f *Facts) Unread() int {
+	n := 0
+	for _, list := range f.seals {
+		for i := range list {
+			if list[i].Seal == nil && list[i].Err == nil {
+				n++
+			}
+		}
+	}
+	return n
+}

@@ -20,8 +20,9 @@ type Formerly struct {
 // Formerly returns the seals of a commit from repositories that this one replaces, by keys that those knew.
 func (f *Facts) Formerly(id oid.ID) []Formerly {
 	var out []Formerly
-	for i := range f.Seals[id] {
-		c := &f.Seals[id][i]
+	seals := f.SealsOf(id)
+	for i := range seals {
+		c := &seals[i]
 		if !errors.Is(c.Err, envelope.ErrRepository) || !f.Root.Replaces(c.Header.Repository) {
 			continue
 		}

@@ -137,7 +137,7 @@ func (f *Facts) lateSeals(l Late) []oid.ID {
 		return c.Ledger == l.Ledger && c.Header.Seq >= l.From && c.Header.Seq <= l.To
 	}
 	var out []oid.ID
-	for commit, seals := range f.Seals {
+	for commit, seals := range f.seals {
 		if slices.ContainsFunc(seals, inside) && !slices.ContainsFunc(seals, func(c verdict.Candidate) bool { return c.Err == nil && !inside(c) }) {
 			out = append(out, commit)
 		}

@@ -67,7 +67,7 @@ func lookBack(ctx context.Context, s *git.Session, r *Root, next *trust.Root, go
 	if len(gone)+len(worse)+len(fell) == 0 {
 		return nil, nil
 	}
-	f, err := load(ctx, s, r, nil, nil)
+	f, err := load(ctx, s, r, nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func checkSeen(ctx context.Context, s *git.Session, r *Root, next *trust.Root) e
 	if len(heads) == 0 {
 		return nil
 	}
-	f, err := load(ctx, s, r, nil, nil)
+	f, err := load(ctx, s, r, nil, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func Leaves(ctx context.Context, s *git.Session, r *Root, next *trust.Root) ([]L
 	if len(gone) == 0 {
 		return nil, nil
 	}
-	f, err := load(ctx, s, r, nil, nil)
+	f, err := load(ctx, s, r, nil, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func LoadRefs(ctx context.Context, s *git.Session, pin envelope.Digest, heads []
 		since = append(since, g.Commit)
 		revs = append(revs, g.Commit.String())
 	}
-	f, err := load(ctx, s, root, revs, nil)
+	f, err := load(ctx, s, root, revs, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -37,10 +37,8 @@ type Facts struct {
 	Root      *Root
 	Authority *capability.Authority
 	Chains    map[string]*verdict.Chain
-	Tips      map[string]oid.ID              // ledger ref → commit
-	NotesTip  oid.ID                         // of the notes view; zero when there is none
-	Seals     map[oid.ID][]verdict.Candidate // by commit
-	Decisions map[envelope.Digest]*verdict.Decided
+	Tips      map[string]oid.ID                    // ledger ref → commit
+	NotesTip  oid.ID                               // of the notes view; zero when there is none
 	Grants    map[envelope.Digest]capability.Given // that count, or counted until they were revoked
 	Wishes    []capability.Wish                    // requests for grants, oldest first
 	Declined  map[envelope.Digest]Declined         // requests that an operator declined
@@ -59,6 +57,11 @@ type Facts struct {
 	bound       map[envelope.Digest]verdict.Named // evidence and reviews of all ledgers, whichever way these went
 	cosigned    []event.Cosigning                 // by whoever brought them
 	newest      freshness                         // checkpoint, where the policy demands one
+
+	seals     map[oid.ID][]verdict.Candidate // by commit
+	decisions map[envelope.Digest]*verdict.Decided
+	known     *recollection // what is remembered of ledgers; nil: they are read as they are
+	unread    *unread       // where seals and decisions are read when they are asked for; nil: they all were
 
 	forkTips map[string]oid.ID // of the other ways that ledgers went: ref → commit
 	forks    []fork
@@ -96,7 +99,7 @@ func Load(ctx context.Context, s *git.Session, pin envelope.Digest) (*Facts, err
 	if err != nil {
 		return nil, err
 	}
-	return load(ctx, s, root, nil, nil)
+	return load(ctx, s, root, nil, nil, nil)
 }
 
 // LoadProposed is Load with refs as they are proposed to be: an overlay's object
@@ -107,7 +110,7 @@ func LoadProposed(ctx context.Context, s *git.Session, pin envelope.Digest, over
 	if err != nil {
 		return nil, err
 	}
-	return load(ctx, s, root, nil, overlay)
+	return load(ctx, s, root, nil, overlay, nil)
 }
 
 // LoadOnly is LoadProposed without the ledgers that the overlay does not name, but for those of grants. What it says of entries
@@ -126,7 +129,7 @@ func LoadOnly(ctx context.Context, s *git.Session, pin envelope.Digest, overlay 
 	if err := f.read(ctx, s); err != nil || !f.Authority.Contested() && len(f.gapped) == 0 {
 		return f, err
 	}
-	return load(ctx, s, root, nil, overlay) // who was first, and who saw what was dropped, is told by all of them
+	return load(ctx, s, root, nil, overlay, nil) // who was first, and who saw what was dropped, is told by all of them
 }
 
 // LoadTopic is LoadOnly with the ledgers of a topic as they are here.
@@ -211,20 +214,31 @@ func LoadAuthority(ctx context.Context, s *git.Session, pin envelope.Digest) (*F
 	return loadTopics(ctx, s, root, CapabilityTopic+"/")
 }
 
-func load(ctx context.Context, s *git.Session, root *Root, revs []string, overlay map[string]oid.ID) (*Facts, error) {
+// load reads ledgers and the commits of revs. Where there is a cache, and no overlay, what that remembers is not read again.
+func load(ctx context.Context, s *git.Session, root *Root, revs []string, overlay map[string]oid.ID, cache *Cache) (*Facts, error) {
 	f := newFacts(root)
 	f.overlay = overlay
-	if err := f.readLog(s, ledger.Prefix, revs); err != nil {
-		return nil, err
+	if cache != nil && overlay == nil {
+		f.known = &recollection{cache: cache}
+	}
+	if f.known == nil || !f.recollect(s, ledger.Prefix, revs, func(string) bool { return true }) {
+		if err := f.readLog(s, ledger.Prefix, revs); err != nil {
+			return nil, err
+		}
 	}
 	early := slices.Clone(f.Problems)
 	f.assemble()
-	if err := f.read(ctx, s); err != nil || !f.Authority.Contested() {
-		return f, err
+	if err := f.read(ctx, s); err != nil {
+		return nil, err
+	}
+	f.known.keep(f)
+	if !f.Authority.Contested() {
+		return f, nil
 	}
 	// Two agents introduce one name or one key. Who saw what, which tells who was first, is known now: once more.
 	again := newFacts(root)
 	again.forkTips = f.forkTips
+	again.known = f.known
 	again.overlay, again.Tips, again.commits, again.order, again.firsts, again.Problems = overlay, f.Tips, f.commits, f.order, f.firstSeen, early
 	again.assemble()
 	return again, again.read(ctx, s)
@@ -283,8 +297,8 @@ func (f *Facts) ring(keyID string) (envelope.Key, bool) {
 
 func newFacts(root *Root) *Facts {
 	return &Facts{
-		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, Seals: map[oid.ID][]verdict.Candidate{},
-		Decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{}, Declined: map[envelope.Digest]Declined{},
+		Root: root, Chains: map[string]*verdict.Chain{}, Tips: map[string]oid.ID{}, seals: map[oid.ID][]verdict.Candidate{},
+		decisions: map[envelope.Digest]*verdict.Decided{}, Grants: map[envelope.Digest]capability.Given{}, Checked: map[envelope.Digest]Checked{}, Declined: map[envelope.Digest]Declined{},
 		Denied: map[oid.ID][]verdict.Denial{}, Rewritten: map[oid.ID][]Origin{}, byID: map[envelope.Digest]oid.ID{}, bound: map[envelope.Digest]verdict.Named{}, commits: map[oid.ID]git.Commit{},
 		forkTips: map[string]oid.ID{}, gapped: map[string]bool{}, roots: map[string]map[uint64]envelope.Digest{}, Evidence: map[oid.ID][]Evidence{},
 	}

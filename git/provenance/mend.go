@@ -25,7 +25,8 @@ func (f *Facts) wanted(s *git.Session) ([]notes.Add, error) {
 func (f *Facts) NotesOf(s *git.Session, want func(ledger string, index int) bool) ([]notes.Add, error) {
 	var cands []verdict.Candidate
 	on := map[envelope.Digest]oid.ID{} // what they are about, of those that are no seals
-	for _, list := range f.Seals {
+	f.readAll()
+	for _, list := range f.seals {
 		for _, c := range list {
 			if c.Seal != nil && want(c.Ledger, c.Index) {
 				cands = append(cands, c)

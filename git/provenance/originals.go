@@ -96,7 +96,7 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	me := rewriter{id, by}
 	o.open[me] = true
 	defer delete(o.open, me)
-	vouched := slices.ContainsFunc(o.f.Seals[id], func(x verdict.Candidate) bool {
+	vouched := slices.ContainsFunc(o.f.SealsOf(id), func(x verdict.Candidate) bool {
 		return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching
 	})
 	out := &verdict.Origins{By: by, Reseal: vouched && !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
@@ -123,8 +123,9 @@ func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]
 		at := todo[0]
 		sealed := map[string]bool{by: at == id} // whose word counts
 		if at != id {
-			for i := range o.f.Seals[at] {
-				sealed[o.f.Seals[at][i].KeyID] = sealed[o.f.Seals[at][i].KeyID] || o.f.Seals[at][i].Seal != nil
+			seals := o.f.SealsOf(at)
+			for i := range seals {
+				sealed[seals[i].KeyID] = sealed[seals[i].KeyID] || seals[i].Seal != nil
 			}
 		}
 		for _, x := range o.f.Rewritten[at] {
@@ -154,7 +155,7 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 	index := map[envelope.Digest]int{} // of the sources that old commits were made of
 	slices.SortFunc(old, oid.ID.Compare)
 	for _, id := range old {
-		if !o.ports.take(len(o.f.Rewritten[id]) + len(o.f.Seals[id])) {
+		if !o.ports.take(len(o.f.Rewritten[id]) + len(o.f.seals[id])) {
 			break
 		}
 		rewrote, begin := map[string]bool{}, map[string]int{} // who did; by path, where what this commit changed begins
@@ -163,8 +164,9 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 		}
 		by := told[id]
 		firsts := o.firsts(id, &by)
-		for i := range o.f.Seals[id] {
-			x := &o.f.Seals[id][i]
+		seals := o.f.SealsOf(id)
+		for i := range seals {
+			x := &seals[i]
 			again := rewrote[x.KeyID]
 			if again && x.KeyID == out.By {
 				continue
@@ -239,8 +241,9 @@ func (o *originals) counts(x *verdict.Candidate, by *Origin) *verdict.ExamSeal {
 // firsts returns of each key that sealed a commit one seal that counts, the first in its ledger.
 func (o *originals) firsts(id oid.ID, by *Origin) (out []*verdict.Candidate) {
 	known := map[string]bool{}
-	for i := range o.f.Seals[id] {
-		if x := &o.f.Seals[id][i]; !known[x.KeyID] && o.counts(x, by) != nil {
+	seals := o.f.SealsOf(id)
+	for i := range seals {
+		if x := &seals[i]; !known[x.KeyID] && o.counts(x, by) != nil {
 			known[x.KeyID] = true
 			out = append(out, x)
 		}

@@ -32,13 +32,17 @@ func (p *press) asked(id oid.ID, remember bool) verdict.Result {
 		p.t.Fatal(err)
 	}
 	var found verdict.Result
+	var all []verdict.Result
 	for r, err := range rep.Results {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if r.Commit == id {
+		if all = append(all, r); r.Commit == id {
 			found = r
 		}
+	}
+	if !remember {
+		p.alike(span, o, all, rep.Problems, nil)
 	}
 	return found
 }

@@ -218,7 +218,7 @@ func (p *ports) rebuild(path string, here []verdict.Node) {
 		return
 	}
 	for _, k := range past.moved {
-		if len(p.d.f.Seals[p.d.h.order[k]]) > 0 || len(past.moves[k]) != 1 {
+		if len(p.d.f.seals[p.d.h.order[k]]) > 0 || len(past.moves[k]) != 1 {
 			continue
 		}
 		m := past.moves[k][0]

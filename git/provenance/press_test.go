@@ -233,13 +233,17 @@ func (p *press) look(id oid.ID, rev string, remember bool) verdict.Result {
 		p.t.Fatal(err)
 	}
 	var out verdict.Result
+	var all []verdict.Result
 	for r, err := range rep.Results {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if r.Commit == id {
+		if all = append(all, r); r.Commit == id {
 			out = r
 		}
+	}
+	if !remember {
+		p.alike(span, o, all, rep.Problems, nil)
 	}
 	return out
 }

@@ -460,7 +460,7 @@ func (f *Facts) Sealed(ctx context.Context, s *git.Session, ref string, commits 
 	}
 	sp := Span{Ref: ref}
 	for _, c := range commits {
-		if slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Seal != nil }) {
+		if slices.ContainsFunc(f.SealsOf(c.ID), func(x verdict.Candidate) bool { return x.Seal != nil }) {
 			o.Only[c.ID] = true
 			sp.Tips = append(sp.Tips, c.ID)
 		}
@@ -488,8 +488,9 @@ func (f *Facts) Sealed(ctx context.Context, s *git.Session, ref string, commits 
 				refused[w.Object] = true
 			}
 		}
-		for i := range f.Seals[r.Commit] { // it holds whichever seal counts
-			x := &f.Seals[r.Commit][i]
+		seals := f.SealsOf(r.Commit)
+		for i := range seals { // it holds whichever seal counts
+			x := &seals[i]
 			good[r.Commit] = good[r.Commit] || r.Verdict.OK() && x.Seal != nil && !refused[string(x.ID)]
 		}
 	}

@@ -70,9 +70,9 @@ func (f *Facts) Shown(id envelope.Digest, now time.Time) Shown {
 // Makers returns who sealed commits for an intent, and who answers for them.
 func (f *Facts) Makers(intent string) map[string]string {
 	out := map[string]string{}
-	for _, list := range f.Seals {
+	for _, list := range f.seals {
 		for i := range list {
-			if list[i].Seal.Predicate.Intent != intent {
+			if f.intentOf(&list[i]) != intent {
 				continue
 			}
 			if p, ok := f.Authority.ByKey(list[i].KeyID); ok {

@@ -12,17 +12,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unique"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/capability"
-	"github.com/open-covenant/covenant-git/envelope/event"
-	"github.com/open-covenant/covenant-git/envelope/evidence"
 	"github.com/open-covenant/covenant-git/envelope/handoff"
-	"github.com/open-covenant/covenant-git/envelope/intoto"
-	prov "github.com/open-covenant/covenant-git/envelope/provenance"
-	"github.com/open-covenant/covenant-git/envelope/release"
-	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
@@ -54,208 +47,15 @@ func (f *Facts) entriesOf(want func(topic string) bool) []entryRef {
 
 func (r entryRef) entry() *verdict.Entry { return &r.chain.Entries[r.i] }
 
-func objectNames(refs []entryRef) iter.Seq[string] {
+// objectNames names the envelopes of those of some entries that are at these places.
+func objectNames(refs []entryRef, at []int) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, r := range refs {
-			if !yield(r.entry().Commit.String() + ":" + ledger.File) {
+		for _, i := range at {
+			if !yield(refs[i].entry().Commit.String() + ":" + ledger.File) {
 				return
 			}
 		}
 	}
-}
-
-// statement is one opened and decoded entry; at most one of its fields is set.
-type statement struct {
-	seal      *prov.Seal
-	decision  *prov.Decision
-	admission *prov.Admission
-	grant     *capability.Grant
-	ended     *capability.Revocation
-	asked     *capability.Asked
-	declined  *capability.Declining
-	checked   *capability.Check
-	rewriting *prov.Rewriting
-	adopted   *trust.Adoption
-	signed    *event.Checkpoint
-	cosigned  *event.Cosigning
-	resolved  *event.Resolution
-	pruned    *event.Pruning
-	review    *review.Statement
-	release   *release.Statement
-	evidence  *evidence.Statement
-	handoff   *handoff.Statement
-}
-
-// blank has what n entries state before they are read, or while they say nothing to us.
-func blank(n int) []*statement {
-	return slices.Repeat([]*statement{{}}, n)
-}
-
-// open reads the envelope's bytes into the entry: whatever is wrong is the entry's Err.
-func open(e *verdict.Entry, repository envelope.Digest, data []byte, ring envelope.Keyring) (st statement) {
-	env, err := ledger.ParseBlob(data)
-	if err != nil {
-		e.Err = err
-		return st
-	}
-	e.ID = env.ID()
-	if ids := env.KeyIDs(); len(ids) > 0 {
-		e.KeyID = ids[0]
-	}
-	st, e.Header, e.Err = openEnvelope(env, repository, ring)
-	for _, name := range []*string{&e.KeyID, (*string)(&e.Header.Repository), &e.Header.Topic, &e.Header.Writer} {
-		*name = unique.Make(*name).Value() // entries say the same ones over and over: they are held once
-	}
-	return st
-}
-
-func openEnvelope(env *envelope.Envelope, repository envelope.Digest, ring envelope.Keyring) (st statement, h envelope.Header, err error) {
-	typ := env.PayloadType()
-	if typ != envelope.TypeInToto && typ != envelope.TypeLedger {
-		return st, h, fmt.Errorf("%w: %.100q", envelope.ErrPayloadType, typ)
-	}
-	o, err := env.Open(typ, 1, ring)
-	if err != nil {
-		return st, h, err
-	}
-	return stated(o, repository)
-}
-
-// stated reads what an opened envelope states.
-func stated(o *envelope.Opened, repository envelope.Digest) (st statement, h envelope.Header, err error) {
-	if o.PayloadType == envelope.TypeInToto {
-		if st, h, err = about(o); err != nil {
-			return st, h, err
-		}
-		return st, h, h.Check(repository)
-	}
-	kind, err := envelope.TypeOf(o)
-	if err != nil {
-		return st, h, err
-	}
-	switch kind {
-	case prov.Decided:
-		d, err := prov.ParseDecision(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.decision, h = &d.Body, d.Entry
-	case prov.Admitted:
-		a, err := prov.ParseAdmission(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.admission, h = &a.Body, a.Entry
-	case prov.Rewritten:
-		r, err := prov.ParseRewriting(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.rewriting, h = &r.Body, r.Entry
-	case capability.Granted:
-		g, err := capability.Parse(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.grant, h = &g.Body, g.Entry
-	case capability.Revoked:
-		r, err := capability.ParseRevocation(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.ended, h = &r.Body, r.Entry
-	case capability.Requested:
-		r, err := capability.ParseAsked(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.asked, h = &r.Body, r.Entry
-	case capability.Declined:
-		d, err := capability.ParseDeclining(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.declined, h = &d.Body, d.Entry
-	case capability.Checked:
-		c, err := capability.ParseCheck(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.checked, h = &c.Body, c.Entry
-	case trust.Adopted:
-		a, err := trust.ParseAdopted(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.adopted, h = &a.Body, a.Entry
-	case event.Checkpointed:
-		c, err := event.ParseCheckpoint(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.signed, h = &c.Body, c.Entry
-	case event.Cosigned:
-		c, err := event.ParseCosigning(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.cosigned, h = &c.Body, c.Entry
-	case event.Resolved:
-		r, err := event.ParseResolution(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.resolved, h = &r.Body, r.Entry
-	case event.Pruned:
-		p, err := event.ParsePruning(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.pruned, h = &p.Body, p.Entry
-	case handoff.Created, handoff.Resumed, handoff.Released:
-		p, err := handoff.Parse(o)
-		if err != nil {
-			return st, h, err
-		}
-		st.handoff, h = p, p.Entry
-	default:
-		if h, err = envelope.HeaderOf(o); err != nil {
-			return st, h, err
-		}
-		// What a capability ledger says and we can't read could be the end of a grant.
-		newer := h.Topic == CapabilityTopic
-		for _, known := range []string{prov.Decided, prov.Admitted, prov.Rewritten} {
-			newer = newer || errors.Is(envelope.VersionError(kind, known), envelope.ErrNewer)
-		}
-		if newer {
-			return st, h, fmt.Errorf("%w: type %.100q", envelope.ErrNewer, kind)
-		}
-		return st, h, h.Check(repository) // it keeps its place in the chain, and says nothing to us
-	}
-	return st, h, h.Check(repository)
-}
-
-// about decodes a statement about Git objects.
-func about(o *envelope.Opened) (st statement, h envelope.Header, err error) {
-	switch intoto.PredicateType(o) {
-	case evidence.PredicateType:
-		if st.evidence, err = evidence.Parse(o); err == nil {
-			h = st.evidence.Predicate.Entry
-		}
-	case review.Type:
-		if st.review, err = review.Parse(o); err == nil {
-			h = st.review.Predicate.Entry
-		}
-	case release.Type:
-		if st.release, err = release.Parse(o); err == nil {
-			h = st.release.Predicate.Entry
-		}
-	default:
-		if st.seal, err = prov.Parse(o); err == nil {
-			h = st.seal.Predicate.Entry
-		}
-	}
-	return st, h, err
 }
 
 // readGrants reads the capability ledgers, links them, and folds the authority.
@@ -267,21 +67,28 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 	ofGrants := func(t string) bool { return t == CapabilityTopic }
 	refs := append(f.entriesOf(ofGrants), f.forkEntries(ofGrants)...)
 	data := make([][]byte, len(refs))
+	kept := make([]*openedEntry, len(refs)) // what is remembered of them
+	var open []int
+	for i, r := range refs {
+		if kept[i] = f.known.of(r); kept[i] == nil {
+			open = append(open, i)
+		}
+	}
 	i := 0
-	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
-		if i >= len(refs) {
+	for o, err := range s.Objects(objectNames(refs, open), envelope.MaxSize) {
+		if i >= len(open) {
 			break
 		}
-		e := refs[i].entry()
+		e := refs[open[i]].entry()
 		if err != nil {
 			e.Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		} else {
-			e.Blob, data[i] = o.ID, o.Data
+			e.Blob, data[open[i]] = o.ID, o.Data
 		}
 		i++
 	}
-	if i < len(refs) {
-		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
+	if i < len(open) {
+		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(open))
 	}
 	f.Authority = capability.Fold(persons, nil, nil)
 	states := blank(len(refs))
@@ -289,11 +96,15 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 		known = len(f.Authority.Principals())
 		for i, r := range refs {
 			e := r.entry()
-			if data[i] == nil || (e.ID != "" && !errors.Is(e.Err, envelope.ErrUnknownKey)) {
+			if data[i] == nil && kept[i] == nil || (e.ID != "" && !errors.Is(e.Err, envelope.ErrUnknownKey)) {
 				continue
 			}
-			e.Err = nil
-			st := open(e, f.Root.ID, data[i], f.ring)
+			var st statement
+			if e.Err = nil; kept[i] != nil {
+				st = f.recall(r, kept[i])
+			} else {
+				st = openInto(e, f.Root.ID, data[i], f.ring)
+			}
 			if states[i] = &st; e.ID != "" {
 				f.byID[e.ID] = e.Blob
 			}
@@ -320,6 +131,7 @@ func (f *Facts) readGrants(_ context.Context, s *git.Session) error {
 	for _, err := range f.Authority.Refused {
 		f.problem(verdict.GrantRefused, "", "", "%v", err)
 	}
+	f.known.note(f, refs, states, data)
 	return nil
 }
 
@@ -406,28 +218,52 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 		data []byte
 	}
 	states := blank(len(refs))
+	kept := make([]*openedEntry, len(refs)) // what is remembered of them
+	data := make([][]byte, len(refs))
 	jobs := make(chan job, 256)
 	var wg sync.WaitGroup
 	for range max(1, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			for j := range jobs {
-				e := refs[j.i].entry()
-				e.Blob = j.id
-				if st := open(e, f.Root.ID, j.data, f.ring); st != (statement{}) {
+				var st statement
+				if e := refs[j.i].entry(); kept[j.i] != nil {
+					st = f.recall(refs[j.i], kept[j.i])
+				} else {
+					e.Blob = j.id
+					st = openInto(e, f.Root.ID, j.data, f.ring)
+				}
+				if st != (statement{}) {
 					states[j.i] = &st
+				}
+				if f.known != nil && kindOf(&st) == openedText {
+					data[j.i] = j.data
 				}
 			}
 		})
 	}
+	var open []int
+	for i, r := range refs[:here] {
+		switch kept[i] = f.known.of(r); {
+		case kept[i] == nil:
+			open = append(open, i)
+		case kept[i].kind == openedText:
+			jobs <- job{i: i}
+		default:
+			f.recall(r, kept[i])
+		}
+	}
+	for i := here; i < len(refs); i++ {
+		open = append(open, i)
+	}
 	i := 0
-	for o, err := range s.Objects(objectNames(refs), envelope.MaxSize) {
-		if i >= len(refs) || ctx.Err() != nil {
+	for o, err := range s.Objects(objectNames(refs, open), envelope.MaxSize) {
+		if i >= len(open) || ctx.Err() != nil {
 			break
 		}
 		if err != nil {
-			refs[i].entry().Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+			refs[open[i]].entry().Err = fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		} else {
-			jobs <- job{i, o.ID, o.Data}
+			jobs <- job{open[i], o.ID, o.Data}
 		}
 		i++
 	}
@@ -436,8 +272,8 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if i < len(refs) {
-		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(refs))
+	if i < len(open) {
+		return fmt.Errorf("reading ledgers: %d of %d entries came", i, len(open))
 	}
 	f.drop()
 	f.holdGaps()
@@ -464,12 +300,20 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			f.byID[e.ID] = e.Blob
 		}
 		switch st := states[i]; {
+		case e.Err == nil && kept[i] != nil && kept[i].kind == openedSeal:
+			if f.unreadIn(s); kept[i].intent != "" {
+				f.unread.intents[e.ID] = kept[i].intent
+			}
+			f.seals[kept[i].about] = append(f.seals[kept[i].about], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Ledger: r.chain.Name, Index: r.i})
+		case e.Err == nil && kept[i] != nil && kept[i].kind == openedDecision:
+			f.unreadIn(s)
+			f.decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID}
 		case st.seal != nil && errors.Is(e.Err, envelope.ErrRepository):
 			// The seal is of another repository; say so where it stands.
-			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Err: e.Err, Ledger: r.chain.Name, Index: r.i})
+			f.seals[st.seal.Commit()] = append(f.seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Err: e.Err, Ledger: r.chain.Name, Index: r.i})
 		case e.Err != nil:
 		case st.seal != nil:
-			f.Seals[st.seal.Commit()] = append(f.Seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
+			f.seals[st.seal.Commit()] = append(f.seals[st.seal.Commit()], verdict.Candidate{ID: e.ID, KeyID: e.KeyID, Blob: e.Blob, Header: e.Header, Seal: st.seal, Ledger: r.chain.Name, Index: r.i})
 		case st.release != nil && r.chain.Whole(r.i):
 			f.Attested = append(f.Attested, Attested{Place: r.place(), Index: r.i, Blob: e.Blob, Statement: st.release})
 		case st.review != nil && r.chain.Whole(r.i):
@@ -493,9 +337,10 @@ func (f *Facts) readSeals(ctx context.Context, s *git.Session) error {
 			f.cosigned = append(f.cosigned, *st.cosigned)
 		case st.decision != nil:
 			f.deny(e, st.decision)
-			f.Decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
+			f.decisions[e.ID] = &verdict.Decided{Header: e.Header, KeyID: e.KeyID, Decision: st.decision}
 		}
 	}
+	f.known.note(f, refs[:here], states, data)
 	return nil
 }
 

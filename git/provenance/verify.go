@@ -43,6 +43,7 @@ type Options struct {
 	Asker func(*Root, *capability.Authority) verdict.Asker
 
 	Cache       *Cache // nil: nothing is remembered, and nothing believed
+	Opened      *Cache // what is believed of ledgers that were opened before, by who wants to know more of commits than is remembered; nil: Cache
 	NewestFirst bool
 	Only        map[oid.ID]bool // judge only these commits of the span; nil: all
 
@@ -78,6 +79,12 @@ type Report struct {
 // Verify judges every commit of the span, oldest first. Errors are of reading
 // only; what is wrong with a commit is in its result.
 func Verify(ctx context.Context, s *git.Session, sp Span, o Options) (*Report, error) {
+	if o.Opened == nil {
+		o.Opened = o.Cache
+	}
+	if o.Deep {
+		o.Opened = nil
+	}
 	if o.Deep || o.Only != nil || o.Overlay != nil || o.Facts != nil {
 		o.Cache = nil
 	}
@@ -178,7 +185,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 		}
 		var held []heldExam // from the first commit on that may be derived: that takes a look at all of the history
 		whole := true
-		for _, c := range commits {
+		ahead := readAhead{}
+		for i, c := range commits {
+			ahead.read(f, view, commits[i:])
 			if ctx.Err() != nil {
 				yield(verdict.Result{}, ctx.Err())
 				return
@@ -301,7 +310,7 @@ const maxKeptEdges = 1_000_000
 func (f *Facts) unsealed(commits []git.Commit, shallow, before map[oid.ID]bool) map[oid.ID]bool {
 	out := maps.Clone(before)
 	for _, c := range commits {
-		if !shallow[c.ID] && slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool { return x.Err == nil }) {
+		if !shallow[c.ID] && slices.ContainsFunc(f.seals[c.ID], func(x verdict.Candidate) bool { return x.Err == nil }) {
 			delete(out, c.ID)
 		}
 	}
@@ -356,7 +365,7 @@ func gather(ctx context.Context, s *git.Session, sp Span, o *Options) (*Facts, [
 	if o.Facts != nil {
 		f, err = o.Facts.with(s, revs)
 	} else {
-		f, err = load(ctx, s, root, revs, o.Overlay)
+		f, err = load(ctx, s, root, revs, o.Overlay, o.Opened)
 	}
 	if err != nil {
 		return nil, nil, nil, err

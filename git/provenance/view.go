@@ -87,7 +87,7 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 	out := make(map[oid.ID]seen, len(commits))
 	for _, c := range commits {
 		if !before[c.ID] {
-			out[c.ID] = seen{candidates: f.Seals[c.ID]}
+			out[c.ID] = seen{candidates: f.seals[c.ID]}
 		}
 	}
 	at, err := f.at(notes.Ref), git.ErrMissing
@@ -97,7 +97,7 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 		f.NotesTip = tip.ID
 	}
 	if errors.Is(err, git.ErrMissing) {
-		if len(f.Seals) == 0 {
+		if len(f.seals) == 0 {
 			return out, nil, nil // there is nothing to view
 		}
 		return out, []verdict.Finding{{Code: verdict.NoteMissing, Object: notes.Ref, Message: "the notes view is not in this clone", Hint: "covenant doctor --fix"}}, nil

@@ -134,12 +134,9 @@ func (f *Facts) World() *verdict.World {
 			p, ok := f.Authority.ByName(name)
 			return ok && p.Kind == string(trust.Human) && !p.Gone(at)
 		},
-		Seen:   f.seenBy,
-		Chains: f.Chains,
-		Decision: func(id envelope.Digest) (*verdict.Decided, bool) {
-			d, ok := f.Decisions[id]
-			return d, ok
-		},
+		Seen:     f.seenBy,
+		Chains:   f.Chains,
+		Decision: f.Decision,
 	}
 }
 

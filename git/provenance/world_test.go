@@ -238,17 +238,22 @@ func (w *world) verify(deep bool, revs ...string) (map[oid.ID]verdict.Result, []
 	if err != nil {
 		return nil, nil, err
 	}
-	rep, err := provenance.Verify(context.Background(), s, span, provenance.Options{Pin: w.pin, Deep: deep, Now: w.clock})
+	o := provenance.Options{Pin: w.pin, Deep: deep, Now: w.clock}
+	rep, err := provenance.Verify(context.Background(), s, span, o)
 	if err != nil {
+		w.alike(span, o, nil, nil, err)
 		return nil, nil, err
 	}
 	out := map[oid.ID]verdict.Result{}
+	var list []verdict.Result
 	for r, err := range rep.Results {
 		if err != nil {
 			return nil, nil, err
 		}
 		out[r.Commit] = r
+		list = append(list, r)
 	}
+	w.alike(span, o, list, rep.Problems, nil)
 	return out, rep.Problems, nil
 }
 

@@ -148,7 +148,7 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 	if err != nil {
 		return err
 	}
-	facts, err := provenance.Load(ctx, w.Session, pin)
+	facts, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)
 	}

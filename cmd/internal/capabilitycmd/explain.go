@@ -95,11 +95,11 @@ func (c *court) rule(ctx context.Context, q *capability.Query) ruling {
 
 // recorded explains a decision that stands in a ledger, and asks the same again now.
 func (c *court) recorded(ctx context.Context, text, intent string, asJSON bool) error {
-	f, err := provenance.Load(ctx, c.Session, c.pin)
+	f, err := c.Cache(false).Load(ctx, c.Session, c.pin)
 	if err != nil {
 		return work.Explain(err)
 	}
-	ids := slices.AppendSeq(slices.Collect(maps.Keys(f.Decisions)), maps.Keys(f.Checked))
+	ids := slices.AppendSeq(f.Decided(), maps.Keys(f.Checked))
 	id, err := pick("decision", text, ids, "refusals name theirs; ledgers list them: git log refs/covenant/ledger/provenance/…")
 	if err != nil {
 		return err
@@ -110,8 +110,9 @@ func (c *court) recorded(ctx context.Context, text, intent string, asJSON bool) 
 			return err
 		}
 	}
-	if q.Intent = cmp.Or(intent, q.Intent); f.Decisions[id] != nil {
-		if b := f.Decisions[id].Decision; !b.Tree.IsZero() { // else no commit was asked for: a ref was to move
+	q.Intent = cmp.Or(intent, q.Intent)
+	if d, ok := f.Decision(id); ok {
+		if b := d.Decision; !b.Tree.IsZero() { // else no commit was asked for: a ref was to move
 			q.Changes, err = provenance.TouchedBy(c.Session, b.Tree, b.Parents)
 		}
 	}
@@ -132,7 +133,7 @@ func (c *court) wasAsked(f *provenance.Facts, id envelope.Digest) (*capability.Q
 		}
 		return "denied"
 	}
-	if d := f.Decisions[id]; d != nil {
+	if d, ok := f.Decision(id); ok {
 		b := d.Decision
 		return &capability.Query{KeyID: b.KeyID, Action: b.Action, At: c.Env.Now(), Ref: b.Ref, Intent: b.Intent},
 			fmt.Sprintf("%s %s at %s, asked at %s by %s: %s", word(b.Allowed), say.Line(b.Action), d.Header.Time, say.Line(b.Moment), say.Line(c.nameOf(b.KeyID)), say.Line(orNone(b.Reason)))

@@ -107,7 +107,7 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 	list := hooks.Failures(r)
 	open := 0
 	for _, x := range list {
-		if len(f.Seals[x.Commit]) > 0 {
+		if len(f.SealsOf(x.Commit)) > 0 {
 			continue
 		}
 		commits, err := provenance.Commits(w.Session, x.Commit.String())

@@ -162,7 +162,7 @@ func openRecord(ctx context.Context, env *cli.Env, root string) (*record, error)
 	if err != nil {
 		return nil, err
 	}
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil {
 		w.Close()
 		return nil, work.Explain(err)

@@ -154,7 +154,7 @@ func introduce(ctx context.Context, env *cli.Env, name string, o intro, key func
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -312,7 +312,7 @@ func load(ctx context.Context, env *cli.Env) ([]Listed, error) {
 		return nil, err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil {
 		return nil, work.Explain(err)
 	}
@@ -370,7 +370,7 @@ func runUse(ctx context.Context, env *cli.Env, name, key string, worktree bool) 
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)
 	}

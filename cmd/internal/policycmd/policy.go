@@ -194,7 +194,7 @@ func hintAdmissions(ctx context.Context, env *cli.Env, wanted *trust.Policy) {
 		return
 	}
 	defer w.Close()
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil || !reflect.DeepEqual(f.Root.Policy, wanted) {
 		return // it waits for signatures
 	}

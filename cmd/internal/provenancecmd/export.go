@@ -73,7 +73,7 @@ func runExport(ctx context.Context, env *cli.Env, root string, toNotes bool, arg
 		if err != nil {
 			return work.Explain(err)
 		}
-		seals := rep.Facts.Seals[r.Commit]
+		seals := rep.Facts.SealsOf(r.Commit)
 		i := slices.IndexFunc(seals, func(c verdict.Candidate) bool { return c.ID == r.SealID && c.Seal != nil })
 		switch {
 		case !r.Verdict.OK():

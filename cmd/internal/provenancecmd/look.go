@@ -43,7 +43,7 @@ func (l *looker) rests(r *verdict.Result, out *report.Commit) {
 	}
 	for i := range r.Covers {
 		var grants []report.Grant
-		for _, s := range l.report.Facts.Seals[r.Covers[i].Commit] {
+		for _, s := range l.report.Facts.SealsOf(r.Covers[i].Commit) {
 			if string(s.ID) == r.Covers[i].Seal && s.Seal != nil {
 				grants = l.grants(s.Seal.Predicate.Grants)
 				break

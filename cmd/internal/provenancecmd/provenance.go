@@ -80,7 +80,7 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	}
 	defer w.Close()
 	w.Explicit = who
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(false).Load(ctx, w.Session, pin)
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -240,6 +240,7 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		}
 	}
 	opts.Origins = true
+	opts.Opened = w.Cache(o.noCache || o.tips != "")
 	opts.Deep, opts.Cache = o.deep, w.Cache(o.noCache || format.Seals || o.tips != "")
 	session, told := w.Session, []verdict.Finding(nil)
 	if o.from != "" {

@@ -59,7 +59,7 @@ func runList(ctx context.Context, env *cli.Env, ref, form, state string, args []
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
+	f, err := w.Cache(false).LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -160,7 +160,7 @@ func runShow(ctx context.Context, env *cli.Env, asJSON bool, what string) error 
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
+	f, err := w.Cache(false).LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -259,7 +259,7 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 		return err
 	}
 	defer w.Close()
-	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
+	f, err := w.Cache(false).LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}

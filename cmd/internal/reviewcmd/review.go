@@ -126,7 +126,7 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 	}
 	defer w.Close()
 	w.Explicit = o.who
-	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
+	f, err := w.Cache(false).LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}
@@ -199,7 +199,7 @@ func own(env *cli.Env, w *work.Work, f *provenance.Facts, p *provenance.Proposal
 		if err != nil {
 			return
 		}
-		if slices.ContainsFunc(f.Seals[c.ID], func(x verdict.Candidate) bool {
+		if slices.ContainsFunc(f.SealsOf(c.ID), func(x verdict.Candidate) bool {
 			by, known := f.Authority.ByKey(x.KeyID)
 			return known && by.Accountable == name
 		}) {
@@ -320,7 +320,7 @@ func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, 
 	}
 	defer w.Close()
 	w.Explicit = who
-	f, err := provenance.LoadTopic(ctx, w.Session, pin, prov.Topic)
+	f, err := w.Cache(false).LoadTopic(ctx, w.Session, pin, prov.Topic)
 	if err != nil {
 		return work.Explain(err)
 	}

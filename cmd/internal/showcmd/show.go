@@ -132,7 +132,7 @@ func madeFor(f *provenance.Facts, r *verdict.Result) string {
 	one := ""
 	for i := range r.Covers {
 		named := ""
-		for _, s := range f.Seals[r.Covers[i].Commit] {
+		for _, s := range f.SealsOf(r.Covers[i].Commit) {
 			if string(s.ID) == r.Covers[i].Seal && s.Seal != nil {
 				named = s.Seal.Predicate.Intent
 			}
@@ -241,8 +241,9 @@ func (t *teller) chain(f *provenance.Facts, id oid.ID, indent string, seen map[o
 			return
 		}
 		made := ", which nobody sealed"
-		for j := range f.Seals[o.Commit] {
-			if s := &f.Seals[o.Commit][j]; s.Err == nil && s.Seal != nil && f.Told(&o, s) {
+		seals := f.SealsOf(o.Commit)
+		for j := range seals {
+			if s := &seals[j]; s.Err == nil && s.Seal != nil && f.Told(&o, s) {
 				made = ", sealed by " + name(s.KeyID)
 				break
 			}
@@ -339,7 +340,7 @@ func (t *teller) story(rep *provenance.Report, r *verdict.Result, word string) {
 		}
 	}
 	if pr.Decision != "" {
-		if d, ok := rep.Facts.Decisions[pr.Decision]; ok {
+		if d, ok := rep.Facts.Decision(pr.Decision); ok {
 			t.say("  decision:    allowed by %s before it was sealed (%s)", say.Line(strings.Join(d.Decision.Checkers, ", ")), pr.Decision.Short())
 		}
 	}

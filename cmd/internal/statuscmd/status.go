@@ -68,7 +68,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 	sealed := map[oid.ID]bool{}
 	switch {
 	case errors.Is(err, provenance.ErrRevision): // no commit yet
-		if facts, err = provenance.Load(ctx, w.Session, pin); err != nil {
+		if facts, err = w.Cache(false).Load(ctx, w.Session, pin); err != nil {
 			return work.Explain(err)
 		}
 	case err != nil:

@@ -10,7 +10,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
-	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
 // late is how long after a seal a call may be dated that is in it: two clocks, and whole seconds.
@@ -29,7 +28,7 @@ func (c *Calls) Err() error { return Explain(c.err) }
 
 // Calls reads the record of what agents' tools wrote in files of these paths.
 func (w *Work) Calls(pin envelope.Digest, paths map[string]bool) (*Calls, error) {
-	facts, err := provenance.Load(w.ctx, w.Session, pin)
+	facts, err := w.Cache(false).Load(w.ctx, w.Session, pin)
 	if err != nil {
 		return nil, Explain(err)
 	}

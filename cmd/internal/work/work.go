@@ -140,7 +140,7 @@ func (w *Work) Makers(span provenance.Span, o provenance.Options) (map[oid.ID]ve
 // Looking is Verifying for who only looks: also where the newest checkpoint is older than the policy wants.
 func (w *Work) Looking(pin envelope.Digest) provenance.Options {
 	o := w.Verifying(pin)
-	o.AnyAge = true
+	o.AnyAge, o.Opened = true, w.Cache(false)
 	return o
 }
 
