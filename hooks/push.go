@@ -139,7 +139,7 @@ func (in *Input) mayGet(ctx context.Context, s *git.Session, root *provenance.Ro
 			return err
 		}
 	}
-	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: root.Pin(), Now: in.Now(), Asker: in.askers(s.Repo())})
+	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: root.Pin(), Now: in.Now(), Asker: in.askers(s.Repo()), Opened: in.cache(s.Repo())})
 	if errors.Is(err, provenance.ErrEmptyRange) {
 		return nil
 	}

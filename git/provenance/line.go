@@ -62,7 +62,12 @@ func (sp Span) Head(s *git.Session) (Head, bool, error) {
 
 // LoadRefs is Load with the histories of refs, for [Facts.RefState].
 func LoadRefs(ctx context.Context, s *git.Session, pin envelope.Digest, heads []Head) (*Facts, error) {
-	root, err := OpenRoot(s, pin)
+	return (*Cache)(nil).LoadRefs(ctx, s, pin, heads)
+}
+
+// LoadRefs is the function of that name, and opens of the ledgers no more than what is new. A nil cache remembers nothing.
+func (c *Cache) LoadRefs(ctx context.Context, s *git.Session, pin envelope.Digest, heads []Head) (*Facts, error) {
+	root, err := c.OpenRoot(s, pin)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +82,7 @@ func LoadRefs(ctx context.Context, s *git.Session, pin envelope.Digest, heads []
 		since = append(since, g.Commit)
 		revs = append(revs, g.Commit.String())
 	}
-	f, err := load(ctx, s, root, revs, nil, nil)
+	f, err := load(ctx, s, root, revs, nil, c)
 	if err != nil {
 		return nil, err
 	}

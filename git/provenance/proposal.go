@@ -35,6 +35,8 @@ type Proposal struct {
 	Ref  string     // full name, as it is at the remote
 	Base git.Commit // zero where the change is the first of all
 	Head git.Commit
+
+	between []git.Commit // what the head has more than its base, of a long change the newest; nil: that was not asked
 }
 
 // Range writes the change as git-rev-list(1) takes it.
@@ -78,9 +80,17 @@ func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*
 	}
 	base := oid.ID{}
 	for _, at := range places {
-		id, err := mergeBase(ctx, s, at, p.Head.ID)
-		if err != nil {
-			return nil, err
+		id := at
+		line := straight(s, &p.Head, at)
+		if line == nil {
+			list := make(chan []git.Commit, 1)
+			go func() { // what the head has more is what it has more than their base, but for odd histories
+				list <- newest(s, git.LogQuery{Revs: []string{p.Head.ID.String(), "^" + at.String()}})
+			}()
+			id, err = mergeBase(ctx, s, at, p.Head.ID)
+			if line = <-list; err != nil {
+				return nil, err
+			}
 		}
 		if id.IsZero() || id == p.Head.ID {
 			continue
@@ -90,7 +100,7 @@ func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*
 				continue
 			}
 		}
-		base = id // the nearest of them
+		base, p.between = id, line // the nearest of them
 	}
 	switch {
 	case base.IsZero() && ranged:
@@ -197,6 +207,53 @@ func mergeBase(ctx context.Context, s *git.Session, a, b oid.ID) (oid.ID, error)
 	first, _, _ := strings.Cut(string(out), "\n")
 	return oid.Parse(first)
 }
+
+// maxStraight is how many commits are read one by one before Git is asked.
+const maxStraight = 64
+
+// straight returns the commits from a head down to one that it goes on from, which is left out, where each has one parent; nil where
+// that is not found so.
+func straight(s *git.Session, head *git.Commit, to oid.ID) []git.Commit {
+	var out []git.Commit
+	for c := *head; len(out) < maxStraight && len(c.Parents) == 1; {
+		if out = append(out, c); c.Parents[0] == to {
+			return out
+		}
+		var err error
+		if c, err = s.Commit(c.Parents[0].String()); err != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Commits are those of the change, in no order, and of a long one the newest.
+func (p *Proposal) Commits(s *git.Session) ([]git.Commit, error) {
+	if p.between != nil {
+		return p.between, nil
+	}
+	sp, err := ParseSpan(s, p.Range())
+	if err != nil {
+		return nil, err
+	}
+	return newest(s, git.LogQuery{Revs: sp.Revs()}), nil
+}
+
+// newest are the newest commits that Git finds, as far as it does.
+func newest(s *git.Session, q git.LogQuery) []git.Commit {
+	q.Max = maxProposed
+	var out []git.Commit
+	for c, err := range s.Log(q) {
+		if err != nil {
+			return nil
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// maxProposed is how many commits of a change are looked at.
+const maxProposed = 1000
 
 // FindReview finds a review by the beginning of its id, with or without "sha256:".
 func (f *Facts) FindReview(what string) (*Review, error) {

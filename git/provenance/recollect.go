@@ -68,6 +68,7 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 	k.topics = map[string]*openedTopic{}
 	var since []string
 	chains := map[string]*openedChain{}
+	steps := maxStraight
 	for _, ref := range refs {
 		n, ok := ledger.ParseRef(ref.Name)
 		if !ok {
@@ -88,8 +89,14 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 		}
 		c := t.chains[n.String()]
 		chains[ref.Name] = c
-		if last := c.entries[len(c.entries)-1].commit; last != ref.ID {
+		last := c.entries[len(c.entries)-1].commit
+		list := follow(s, ref.ID, last, &steps)
+		if last != ref.ID && list == nil {
 			since = append(since, ref.ID.String(), "^"+last.String())
+		}
+		for _, n := range slices.Backward(list) {
+			f.commits[n.ID] = n
+			f.order = append(f.order, n.ID)
 		}
 	}
 	read := func(revs []string) bool {
@@ -156,6 +163,19 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 		}
 	}
 	return true
+}
+
+// follow returns the commits from the end of a ledger down to one that is left out, as far as there are steps left; nil where that does not lead there.
+func follow(s *git.Session, tip, last oid.ID, steps *int) []git.Commit {
+	var out []git.Commit
+	for id := tip; id != last; *steps-- {
+		c, err := s.Commit(id.String())
+		if err != nil || len(c.Parents) != 1 || *steps <= 0 {
+			return nil
+		}
+		out, id = append(out, c), c.Parents[0]
+	}
+	return out
 }
 
 // of returns what is remembered of an entry; nil for nothing.

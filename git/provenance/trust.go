@@ -82,6 +82,9 @@ const RejectedKey = "covenant.rejected"
 // error is a *trust.ForkError: nothing may be relied on until somebody decides for one of the two, which is
 // written down under [RejectedKey]. Roots that are behind, ahead or invalid are no rivals.
 func Rivals(s *git.Session, r *Root) error {
+	if !fetchedRoots(s.Repo()) {
+		return nil
+	}
 	refs, err := s.Refs(RootRef, strings.TrimSuffix(RemotePrefix, "/"))
 	if err != nil {
 		return err

@@ -404,7 +404,7 @@ func InForce(s *git.Session, root *Root, now time.Time) error { return inForce(s
 // inForce refuses a root that has expired, and one that a remote has another successor for.
 func inForce(s *git.Session, root *Root, now time.Time) error {
 	err := root.Expired(now)
-	if err == nil && fetchedRoots(s.Repo()) {
+	if err == nil {
 		err = Rivals(s, root)
 	}
 	if err != nil {

@@ -100,7 +100,7 @@ func runAttest(ctx context.Context, env *cli.Env, o *attestOptions, args []strin
 	if p.Text, err = work.Redacted(env, "text", o.text); err != nil {
 		return err
 	}
-	w, err := openRecord(ctx, env, "")
+	w, err := openRecord(ctx, env, "", false)
 	if err != nil {
 		return err
 	}
@@ -342,7 +342,7 @@ func runAttestations(ctx context.Context, env *cli.Env, root, artifacts string, 
 		defer r.Close()
 		dir = r.FS()
 	}
-	w, err := openRecord(ctx, env, root)
+	w, err := openRecord(ctx, env, root, false)
 	if err != nil {
 		return err
 	}

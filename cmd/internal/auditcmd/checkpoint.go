@@ -133,7 +133,7 @@ for another program.`,
 }
 
 func runCheckpoints(ctx context.Context, env *cli.Env, root string, asJSON, note bool) error {
-	w, err := openRecord(ctx, env, root)
+	w, err := openRecord(ctx, env, root, false)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func runLog(ctx context.Context, env *cli.Env, o looking) error {
 	if err != nil {
 		return err
 	}
-	r, err := openRecord(ctx, env, o.root)
+	r, err := openRecord(ctx, env, o.root, true)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (o *looking) goOn(ctx context.Context, env *cli.Env, r *record, filter audi
 		for name, seq := range audit.Heads(f) {
 			filter.After[name] = max(filter.After[name], seq)
 		}
-		if f, err = provenance.Load(ctx, r.Session, r.pin); err != nil {
+		if f, err = r.Cache(false).Load(ctx, r.Session, r.pin); err != nil {
 			return work.Explain(err)
 		}
 		warn(env, told, f.Problems)

@@ -83,7 +83,7 @@ func (o *pruning) run(ctx context.Context, env *cli.Env) error {
 	if err != nil {
 		return err
 	}
-	r, err := openRecord(ctx, env, "")
+	r, err := openRecord(ctx, env, "", false)
 	if err != nil {
 		return err
 	}

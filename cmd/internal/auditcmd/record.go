@@ -17,13 +17,14 @@ type record struct {
 	facts *provenance.Facts
 }
 
-// openRecord reads the ledgers under the trust root that is pinned here, or that root names. The caller closes it.
-func openRecord(ctx context.Context, env *cli.Env, root string) (*record, error) {
+// openRecord reads the ledgers under the trust root that is pinned here, or that root names. Who only looks believes what was opened before:
+// looking is true. The caller closes it.
+func openRecord(ctx context.Context, env *cli.Env, root string, looking bool) (*record, error) {
 	w, pin, err := work.OpenPinned(ctx, env, root)
 	if err != nil {
 		return nil, err
 	}
-	f, err := provenance.Load(ctx, w.Session, pin)
+	f, err := w.Cache(!looking).Load(ctx, w.Session, pin)
 	if err != nil {
 		w.Close()
 		return nil, work.Explain(err)

@@ -119,7 +119,7 @@ func runReport(ctx context.Context, env *cli.Env, o reporting) error {
 
 // load reads the ledgers, in which somebody must be called as the question says.
 func (o *reporting) load(ctx context.Context, w *work.Work, pinned work.Pinned) (*provenance.Facts, error) {
-	f, err := provenance.Load(ctx, w.Session, pinned.Digest)
+	f, err := w.Cache(false).Load(ctx, w.Session, pinned.Digest)
 	if err != nil {
 		return nil, work.Explain(err)
 	}

@@ -64,7 +64,7 @@ func (o *resolving) run(ctx context.Context, env *cli.Env, args []string) error 
 	if err := checkReason(o.reason); err != nil {
 		return err
 	}
-	w, err := openRecord(ctx, env, "")
+	w, err := openRecord(ctx, env, "", false)
 	if err != nil {
 		return err
 	}

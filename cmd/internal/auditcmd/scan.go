@@ -51,7 +51,7 @@ only be cut.`,
 }
 
 func runScan(ctx context.Context, env *cli.Env, root string, asJSON bool) error {
-	w, err := openRecord(ctx, env, root)
+	w, err := openRecord(ctx, env, root, false)
 	if err != nil {
 		return err
 	}

@@ -153,7 +153,7 @@ func seedRefusal(err error) error {
 }
 
 func (o *importing) record(ctx context.Context, env *cli.Env, i *audit.SeedImport) (*seedlog.Report, error) {
-	w, err := openRecord(ctx, env, "")
+	w, err := openRecord(ctx, env, "", false)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +280,7 @@ func runExport(ctx context.Context, env *cli.Env, o exporting) error {
 			return err
 		}
 	}
-	w, err := openRecord(ctx, env, o.root)
+	w, err := openRecord(ctx, env, o.root, false)
 	if err != nil {
 		return err
 	}

@@ -42,5 +42,43 @@ func (r *repo) looks(history int, bar time.Duration) error {
 			return err
 		}
 	}
-	return nil
+	return r.pushes(history, bar)
+}
+
+// pushes measures what our hook adds to a push of one commit; the record goes with it.
+func (r *repo) pushes(history int, bar time.Duration) error {
+	bare := r.dir + "-remote.git"
+	for _, args := range [][]string{{"clone", "-q", "--bare", r.dir, bare}, {"remote", "add", "there", bare}, {"config", "covenant.there.publish", "true"}} {
+		if _, err := r.b.out(r.dir, r.env, "git", args...); err != nil {
+			return err
+		}
+	}
+	n := 0
+	push := func(args ...string) func() error {
+		return func() error {
+			_, err := r.b.out(r.dir, r.env, "git", append([]string{"push", "-q", "there"}, args...)...)
+			return err
+		}
+	}
+	var plain, ours []time.Duration
+	for i := range 6 {
+		for _, one := range []struct {
+			into *[]time.Duration
+			push func() error
+		}{{&plain, push("--no-verify", "HEAD:refs/heads/plain")}, {&ours, push("HEAD:refs/heads/main")}} {
+			n++
+			if _, err := r.b.out(r.dir, r.env, "git", "commit", "-q", "--allow-empty", "-m", fmt.Sprint("push ", n)); err != nil {
+				return err
+			}
+			start := time.Now()
+			if err := one.push(); err != nil {
+				return err
+			}
+			if i > 0 {
+				*one.into = append(*one.into, time.Since(start))
+			}
+		}
+	}
+	what := fmt.Sprintf("governed minus plain push of a commit, %d sealed commits", history)
+	return r.b.held(what, median(ours)-median(plain), fmt.Sprintf(" (%.2f ×)", float64(median(ours))/float64(median(plain))), bar)
 }

@@ -96,7 +96,9 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	good, err := f.Sealed(ctx, w.Session, ref, commits, w.Verifying(pin))
+	opts := w.Verifying(pin)
+	opts.Opened = w.Cache(false)
+	good, err := f.Sealed(ctx, w.Session, ref, commits, opts)
 	if err != nil {
 		return work.Explain(err)
 	}

@@ -370,7 +370,7 @@ func load(ctx context.Context, w *work.Work, pin envelope.Digest, names ...strin
 			return nil, nil, work.Explain(err)
 		}
 	}
-	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
+	f, err := w.Cache(false).LoadRefs(ctx, w.Session, pin, heads)
 	if err != nil {
 		return nil, nil, work.Explain(err)
 	}

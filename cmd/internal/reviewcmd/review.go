@@ -20,7 +20,6 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/review"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
-	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -190,15 +189,12 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 
 // own tells who approves commits that it answers for: that counts for none of those.
 func own(env *cli.Env, w *work.Work, f *provenance.Facts, p *provenance.Proposal, name string) {
-	sp, err := provenance.ParseSpan(w.Session, p.Range())
+	commits, err := p.Commits(w.Session)
 	if err != nil {
 		return
 	}
 	n := 0
-	for c, err := range w.Session.Log(git.LogQuery{Revs: sp.Revs(), Max: 1000}) {
-		if err != nil {
-			return
-		}
+	for _, c := range commits {
 		if slices.ContainsFunc(f.SealsOf(c.ID), func(x verdict.Candidate) bool {
 			by, known := f.Authority.ByKey(x.KeyID)
 			return known && by.Accountable == name

@@ -188,7 +188,7 @@ func runShow(ctx context.Context, env *cli.Env, asJSON bool) error {
 // findings are what is wrong with a root that verifies.
 func findings(ctx context.Context, o *opened, now time.Time) ([]verdict.Finding, error) {
 	out := []verdict.Finding{}
-	f, err := provenance.Load(ctx, o.w.Session, o.pin.Digest)
+	f, err := o.w.Cache(false).Load(ctx, o.w.Session, o.pin.Digest)
 	if err != nil {
 		return nil, work.Explain(err)
 	}
