@@ -395,14 +395,18 @@ func (f *Facts) link(known *capability.Authority, topic string) {
 	}
 }
 
-// ownerOf tells how the names of the ledgers of a key begin.
+// ownerOf tells how the names of the ledgers of a key begin. What it returns has one caller at a time.
 func (f *Facts) ownerOf(known *capability.Authority) func(keyID string) (string, bool) {
+	digits := map[string]string{} // "" of a key that nobody has
 	return func(keyID string) (string, bool) {
-		k, ok := PublicKey(known, keyID)
-		if !ok {
-			return "", false
+		own, asked := digits[keyID]
+		if !asked {
+			if k, ok := PublicKey(known, keyID); ok {
+				own = ledger.KeyDigits(k.Digest())
+			}
+			digits[keyID] = own
 		}
-		return ledger.KeyDigits(k.Digest()), true
+		return own, own != ""
 	}
 }
 
