@@ -85,7 +85,7 @@ func Rivals(s *git.Session, r *Root) error {
 	if !fetchedRoots(s.Repo()) {
 		return nil
 	}
-	refs, err := s.Refs(RootRef, strings.TrimSuffix(RemotePrefix, "/"))
+	refs, err := s.Tips(RootRef, RemotePrefix)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func rivals(s *git.Session, r *Root, refs []git.Ref) error {
 
 // Against returns the versions that whoever decides for one of ours, or what follows it, decides against.
 func Against(s *git.Session, r *Root, target envelope.Digest) ([]envelope.Digest, error) {
-	refs, err := s.Refs(RootRef, strings.TrimSuffix(RemotePrefix, "/"))
+	refs, err := s.Tips(RootRef, RemotePrefix)
 	if err != nil {
 		return nil, err
 	}
