@@ -105,7 +105,7 @@ func copyIndex(from, to string) error {
 	if err != nil {
 		return err
 	}
-	b, err := os.ReadFile(from) //nolint:gosec // the index
+	b, err := readFile(from)
 	if err != nil {
 		return err
 	}
