@@ -144,7 +144,7 @@ func sortedNames(m map[string]bool) []string {
 }
 
 // opinions returns what humans say of the changes that a commit is in: of each human and change the newest word, with which another
-// one about the same change is as if it had not been.
+// one about the same change is as if it had not been. Who rejects what was admitted, or takes back what they said of it, comes too late.
 func (e *Exam) opinions(w *World, now time.Time) []opinion {
 	if e.Advance == nil {
 		return nil
@@ -156,9 +156,15 @@ func (e *Exam) opinions(w *World, now time.Time) []opinion {
 		base, tree oid.ID
 	}
 	newest := map[change]opinion{}
+	moved, err := time.Parse(time.RFC3339, e.Advance.At)
+	admitted := err == nil
 	for _, r := range list {
-		if when, err := time.Parse(time.RFC3339, r.Time); r.Verdict == review.Approve && err == nil && when.After(now.Add(Ahead)) {
+		switch when, err := time.Parse(time.RFC3339, r.Time); {
+		case err != nil:
+		case r.Verdict == review.Approve && when.After(now.Add(Ahead)):
 			continue // it claims a time that has not come
+		case r.Verdict != review.Approve && admitted && when.After(moved):
+			continue
 		}
 		if person, ok := e.reviewer(w, &r, now); ok && r.Verdict != review.Comment && r.Verdict != review.Request {
 			newest[change{person, r.Base, r.Tree}] = opinion{person, r}
