@@ -66,8 +66,9 @@ type seen struct {
 // A converted file has other bytes than the tree has, by ends of lines, $Id$ or an encoding, and is to Git what the tree has.
 type converted struct {
 	path string
-	blob oid.ID
+	blob string
 	file string // where it is
+	size int64
 	sum  string // of its bytes
 
 	other bool // its encoding is said
@@ -98,12 +99,13 @@ func conversions(ctx context.Context, p *place, set map[string]string, settings 
 	if !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(set[autoCRLF])) {
 		specs = nil
 	}
+	var wg sync.WaitGroup
+	var encoded []string
+	var encodedErr error
+	wg.Go(func() { encoded, encodedErr = list(":(exclude,top,attr:!working-tree-encoding)") })
 	entries, err := list(specs...)
-	if err != nil || len(entries) == 0 {
-		return nil, err
-	}
-	encoded, err := list(":(exclude,top,attr:!working-tree-encoding)")
-	if err != nil {
+	wg.Wait()
+	if err = errors.Join(err, encodedErr); err != nil || len(entries) == 0 {
 		return nil, err
 	}
 	otherwise := map[string]bool{}
@@ -111,7 +113,7 @@ func conversions(ctx context.Context, p *place, set map[string]string, settings 
 		otherwise[entry] = true
 	}
 	var out []converted
-	var want, asked bytes.Buffer // of each its length, and what it is asked by
+	var asked bytes.Buffer
 	for _, entry := range entries {
 		meta, path, _ := strings.Cut(entry, "\t") // mode, id, stage
 		file := filepath.Join(p.top, filepath.FromSlash(path))
@@ -119,22 +121,18 @@ func conversions(ctx context.Context, p *place, set map[string]string, settings 
 		if err != nil || !st.Mode().IsRegular() {
 			continue // Git says so
 		}
-		blob, err := oid.Parse(strings.Fields(meta)[1])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, converted{path: path, blob: blob, file: file, other: otherwise[entry]})
-		fmt.Fprintf(&want, "%d\n", st.Size())
-		fmt.Fprintln(&asked, blob)
+		blob, _, _ := strings.Cut(meta[strings.IndexByte(meta, ' ')+1:], " ")
+		out = append(out, converted{path: path, blob: blob, file: file, size: st.Size(), other: otherwise[entry]})
+		asked.WriteString(blob + "\n")
 	}
 	sizes, err := p.repo.Run(ctx, &asked, slices.Concat(settings, []string{"cat-file", "--batch-check=%(objectsize)", "--buffer"})...)
 	if err != nil {
 		return nil, err
 	}
-	has, is := strings.Split(string(sizes), "\n"), strings.Split(want.String(), "\n")
 	kept := out[:0]
-	for i, c := range out {
-		if c.other || i >= len(has) || has[i] != is[i] {
+	for _, c := range out {
+		has, rest, _ := bytes.Cut(sizes, []byte("\n"))
+		if sizes = rest; c.other || string(has) != strconv.FormatInt(c.size, 10) {
 			c.sum, _ = sumOf(c.file) // what can't be read is to nobody what the tree has
 			kept = append(kept, c)
 		}
