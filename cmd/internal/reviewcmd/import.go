@@ -150,7 +150,7 @@ func (in *importing) takeBack(ctx context.Context, forged *review.Forged, untied
 		at := in.stands[account].Statement.Predicate.Forge.At
 		g, there := newest[account]
 		switch {
-		case there && g.Verdict == review.Withdraw && (g.At == at || g.At > at && (g.Commit.IsZero() || g.Commit == in.p.Head.ID)):
+		case there && g.Verdict == review.Withdraw && g.At >= at: // of whichever commit: it is the account's last word there
 			at = g.At
 		case !there && forged.Whole && forged.Of.IsZero() && !untied && strings.HasPrefix(account, in.host+"/"):
 			return errUntied(in.forge)
