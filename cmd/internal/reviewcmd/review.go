@@ -177,6 +177,11 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 	if err != nil {
 		return work.Explain(err)
 	}
+	if says == review.Reject || says == review.Withdraw {
+		if states, err := f.ReviewStates(w.Session, []provenance.Review{*made}); err == nil && states[0] == provenance.ReviewUsed {
+			env.Talk().Note("%s made that step: what was admitted stands", say.Name(p.Ref))
+		}
+	}
 	if o.json {
 		return env.JSON(lineOf(f, made, provenance.ReviewOpen))
 	}
