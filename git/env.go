@@ -22,9 +22,12 @@ var forced = [...]string{
 	"GIT_NO_LAZY_FETCH=1",
 }
 
-// dropped is what no child's environment has: variables that change what a diff or the
-// configuration says without being part of the repository.
-var dropped = [...]string{"GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS", "GIT_CONFIG", "LANGUAGE"}
+// dropped is what no child's environment has: variables that change what a diff, the
+// configuration or a pathspec says without being part of the repository.
+var dropped = [...]string{
+	"GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS", "GIT_CONFIG", "LANGUAGE", "GIT_ATTR_SOURCE",
+	"GIT_LITERAL_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS",
+}
 
 // flags precede every subcommand. The commit-graph is a cache that an attacker can edit, and
 // quoted paths would not be the bytes of the tree.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,7 +197,7 @@ func (q *Quarantine) pack(ctx context.Context, tips, except []oid.ID) ([]string,
 		pack := filepath.Join(q.dir, "out", "pack-"+name+".pack")
 		_, err := q.Run(ctx, nil, "index-pack", "--fsck-objects", "-o", filepath.Join(q.dir, "out", "checked-"+name+".idx"), pack)
 		var failed *CommandError
-		if errors.As(err, &failed) {
+		if errors.As(err, &failed) && failed.finds() {
 			return nil, fmt.Errorf("keep what was fetched: %w: %w", ErrUnsound, err)
 		}
 		if err != nil {
@@ -205,6 +206,11 @@ func (q *Quarantine) pack(ctx context.Context, tips, except []oid.ID) ([]string,
 		packs = append(packs, pack)
 	}
 	return packs, nil
+}
+
+// finds reports whether git-index-pack failed for what an object is, and not for want of room or since it was killed.
+func (e *CommandError) finds() bool {
+	return e.Code > 0 && slices.ContainsFunc([]string{"fsck error", "invalid ", "Error in object", "COLLISION"}, func(s string) bool { return strings.Contains(e.Stderr, s) })
 }
 
 // bring adds a pack to the repository: its objects one by one when they are few, as Git does.

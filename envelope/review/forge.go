@@ -25,11 +25,19 @@ const (
 // Given is a review as a forge has it.
 type Given struct {
 	Name    string  // of the account
-	Verdict Verdict // Withdraw: it was dismissed since, and is no review any more
+	Verdict Verdict // Withdraw: it was dismissed since, whatever it said
 	Commit  oid.ID  // that it was given; zero where the forge does not say
 	At      string  // when, in UTC and whole seconds
 	URL     string
 	Text    string
+}
+
+// A Forged is what a forge answers.
+type Forged struct {
+	Given []Given // in the order of when they were given
+	Gone  int     // reviews that were passed over, since their accounts are no more
+	Whole bool    // all that stands there of what accounts say: of who is not in it nothing does any more
+	Of    oid.ID  // then, the commit that all of it is of; zero where the forge does not say
 }
 
 // Forges are the names of the forms that [ParseForge] reads.
@@ -37,15 +45,14 @@ var Forges = []string{"gerrit", "github", "gitlab"}
 
 // ParseForge reads reviews as the API of a forge writes them:
 //
-//   - github: GET /repos/OWNER/REPO/pulls/N/reviews, an array; of pending ones, and those of commits that are gone, nothing is taken;
+//   - github: GET /repos/OWNER/REPO/pulls/N/reviews, an array; of pending ones nothing is taken, and of those of commits that are gone that they were dismissed;
 //   - gitlab: GET /projects/ID/merge_requests/N/approvals, an object; it does not say of which commit;
 //   - gerrit: GET /changes/ID/detail?o=CURRENT_REVISION, an object behind its )]}' line: votes of +2 and -2 on Code-Review.
 //
-// Several of them may follow each other, as the pages of an answer do. The newest word of each account that approves or rejects comes
-// last; gone is how many reviews were passed over since their accounts are no more. The error wraps ErrInvalid.
-func ParseForge(forge string, data []byte) (out []Given, gone int, err error) {
+// Several of them may follow each other, as the pages of an answer do. The error wraps ErrInvalid.
+func ParseForge(forge string, data []byte) (*Forged, error) {
 	if len(data) > MaxForgeSize {
-		return nil, 0, fmt.Errorf("%w: %d bytes of reviews, at most %d may be", ErrInvalid, len(data), MaxForgeSize)
+		return nil, fmt.Errorf("%w: %d bytes of reviews, at most %d may be", ErrInvalid, len(data), MaxForgeSize)
 	}
 	read := github
 	switch forge {
@@ -55,13 +62,14 @@ func ParseForge(forge string, data []byte) (out []Given, gone int, err error) {
 	case "gerrit":
 		read, data = gerrit, bytes.TrimPrefix(data, magic)
 	default:
-		return nil, 0, fmt.Errorf("%w: %.40q is none of %s", ErrInvalid, forge, strings.Join(Forges, ", "))
+		return nil, fmt.Errorf("%w: %.40q is none of %s", ErrInvalid, forge, strings.Join(Forges, ", "))
 	}
-	pages := 0
+	out, pages := &Forged{}, 0
 	for d := json.NewDecoder(bytes.NewReader(data)); ; pages++ {
 		var page json.RawMessage
-		var more []Given
-		if err = d.Decode(&page); errors.Is(err, io.EOF) && pages > 0 {
+		var more Forged
+		err := d.Decode(&page)
+		if errors.Is(err, io.EOF) && pages > 0 {
 			break
 		}
 		if errors.Is(err, io.EOF) {
@@ -73,27 +81,27 @@ func ParseForge(forge string, data []byte) (out []Given, gone int, err error) {
 			more, err = read(page)
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("%w: reviews of %s: %w", ErrInvalid, forge, inWords(err))
+			return nil, fmt.Errorf("%w: reviews of %s: %w", ErrInvalid, forge, inWords(err))
 		}
-		out = append(out, more...)
+		out.Given, out.Whole, out.Of = append(out.Given, more.Given...), more.Whole && (pages == 0 || out.Whole && out.Of == more.Of), more.Of
 	}
-	all := len(out)
-	out = slices.DeleteFunc(out, func(g Given) bool { return g.Name == "" })
-	gone = all - len(out)
-	if len(out) > maxForge {
-		return nil, 0, fmt.Errorf("%w: %d reviews, at most %d may be", ErrInvalid, len(out), maxForge)
+	all := len(out.Given)
+	out.Given = slices.DeleteFunc(out.Given, func(g Given) bool { return g.Name == "" })
+	out.Gone = all - len(out.Given)
+	if len(out.Given) > maxForge {
+		return nil, fmt.Errorf("%w: %d reviews, at most %d may be", ErrInvalid, len(out.Given), maxForge)
 	}
-	for i := range out {
-		g := &out[i]
+	for i := range out.Given {
+		g := &out.Given[i]
 		if len(g.Name) > 127 || !envelope.IsLine(g.Name, maxWord) || strings.ContainsAny(g.Name, "/ \t") {
-			return nil, 0, fmt.Errorf("%w: account %.100q", ErrInvalid, g.Name)
+			return nil, fmt.Errorf("%w: account %.100q", ErrInvalid, g.Name)
 		}
 		if g.Text = plain(g.Text); !page(g.URL) {
 			g.URL = ""
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Given) int { return strings.Compare(a.At, b.At) })
-	return out, gone, nil
+	slices.SortStableFunc(out.Given, func(a, b Given) int { return strings.Compare(a.At, b.At) })
+	return out, nil
 }
 
 // inWords says what is wrong with JSON without names of Go's types.
@@ -146,7 +154,7 @@ func when(text string, layouts ...string) (string, error) {
 	return "", fmt.Errorf("time %.60q", text)
 }
 
-func github(data []byte) ([]Given, error) {
+func github(data []byte) (out Forged, err error) {
 	var list []struct {
 		User struct {
 			Login string `json:"login"`
@@ -158,13 +166,12 @@ func github(data []byte) ([]Given, error) {
 		URL       string `json:"html_url"`
 	}
 	if bytes.HasPrefix(data, []byte("{")) {
-		return nil, answered(data, "a list of reviews")
+		return out, answered(data, "a list of reviews")
 	}
 	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, err
+		return out, err
 	}
 	words := map[string]Verdict{"APPROVED": Approve, "CHANGES_REQUESTED": Reject, "COMMENTED": Comment, "DISMISSED": Withdraw}
-	var out []Given
 	for i, r := range list {
 		verdict, ok := words[strings.ToUpper(r.State)]
 		if !ok {
@@ -172,21 +179,22 @@ func github(data []byte) ([]Given, error) {
 		}
 		at, err := when(r.Submitted)
 		if err != nil {
-			return nil, fmt.Errorf("review %d: %w", i+1, err)
+			return out, fmt.Errorf("review %d: %w", i+1, err)
 		}
-		if r.Commit == "" {
+		var id oid.ID
+		if r.Commit != "" {
+			if id, err = oid.Parse(r.Commit); err != nil {
+				return out, fmt.Errorf("review %d: commit_id: %w", i+1, err)
+			}
+		} else if verdict != Withdraw {
 			continue // what it was about is gone
 		}
-		id, err := oid.Parse(r.Commit)
-		if err != nil {
-			return nil, fmt.Errorf("review %d: commit_id: %w", i+1, err)
-		}
-		out = append(out, Given{Name: r.User.Login, Verdict: verdict, Commit: id, At: at, URL: r.URL, Text: r.Body})
+		out.Given = append(out.Given, Given{Name: r.User.Login, Verdict: verdict, Commit: id, At: at, URL: r.URL, Text: r.Body})
 	}
 	return out, nil
 }
 
-func gitlab(data []byte) ([]Given, error) {
+func gitlab(data []byte) (out Forged, err error) {
 	var mr struct {
 		Updated    string `json:"updated_at"`
 		ApprovedBy []struct {
@@ -197,12 +205,12 @@ func gitlab(data []byte) ([]Given, error) {
 		} `json:"approved_by"`
 	}
 	if err := json.Unmarshal(data, &mr); err != nil {
-		return nil, err
+		return out, err
 	}
 	if mr.ApprovedBy == nil {
-		return nil, answered(data, "approvals (approved_by)")
+		return out, answered(data, "approvals (approved_by)")
 	}
-	var out []Given
+	out.Whole = true
 	for i, a := range mr.ApprovedBy {
 		text := a.At
 		if text == "" {
@@ -210,9 +218,9 @@ func gitlab(data []byte) ([]Given, error) {
 		}
 		at, err := when(text)
 		if err != nil {
-			return nil, fmt.Errorf("approval %d: %w", i+1, err)
+			return out, fmt.Errorf("approval %d: %w", i+1, err)
 		}
-		out = append(out, Given{Name: a.User.Name, Verdict: Approve, At: at})
+		out.Given = append(out.Given, Given{Name: a.User.Name, Verdict: Approve, At: at})
 	}
 	return out, nil
 }
@@ -220,7 +228,7 @@ func gitlab(data []byte) ([]Given, error) {
 // magic begins what Gerrit answers, so that no page runs it as a script.
 var magic = []byte(")]}'")
 
-func gerrit(data []byte) ([]Given, error) {
+func gerrit(data []byte) (out Forged, err error) {
 	var change struct {
 		Current string `json:"current_revision"`
 		Labels  map[string]struct {
@@ -232,16 +240,16 @@ func gerrit(data []byte) ([]Given, error) {
 		} `json:"labels"`
 	}
 	if err := json.Unmarshal(data, &change); err != nil {
-		return nil, err
+		return out, err
 	}
 	if change.Current == "" {
-		return nil, answered(data, "a change (current_revision)")
+		return out, answered(data, "a change (current_revision)")
 	}
 	id, err := oid.Parse(change.Current)
 	if err != nil {
-		return nil, fmt.Errorf("current_revision: %w", err)
+		return out, fmt.Errorf("current_revision: %w", err)
 	}
-	var out []Given
+	out.Whole, out.Of = change.Labels["Code-Review"].All != nil, id
 	for i, v := range change.Labels["Code-Review"].All {
 		var verdict Verdict
 		switch v.Value {
@@ -254,9 +262,9 @@ func gerrit(data []byte) ([]Given, error) {
 		}
 		at, err := when(v.Date, "2006-01-02 15:04:05.999999999")
 		if err != nil {
-			return nil, fmt.Errorf("vote %d: %w", i+1, err)
+			return out, fmt.Errorf("vote %d: %w", i+1, err)
 		}
-		out = append(out, Given{Name: v.Name, Verdict: verdict, Commit: id, At: at})
+		out.Given = append(out.Given, Given{Name: v.Name, Verdict: verdict, Commit: id, At: at})
 	}
 	return out, nil
 }

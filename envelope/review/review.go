@@ -98,7 +98,7 @@ type Finding struct {
 // Forge is a review that was given on a web page, by somebody who has no key here.
 type Forge struct {
 	Account string `json:"account"` // HOST/NAME
-	At      string `json:"at"`      // when it was given, as the forge says
+	At      string `json:"at"`      // when it was given, as the forge says; of a withdrawal, what it takes back
 	URL     string `json:"url,omitempty"`
 }
 
@@ -193,8 +193,8 @@ func (s *Statement) Validate() error {
 			return bad("forge.at %.40q is no time in UTC with whole seconds", g.At)
 		case g.URL != "" && !page(g.URL):
 			return bad("forge.url %.100q", g.URL)
-		case p.Verdict == Request || p.Verdict == Withdraw:
-			return bad("a forge's review has the verdict approve, reject or comment")
+		case p.Verdict == Request:
+			return bad("a forge asks nobody here for a review")
 		}
 	}
 	return nil

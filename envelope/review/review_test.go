@@ -64,6 +64,7 @@ func written(t *testing.T) map[string]string {
 		"accept/withdraw":          one("withdraw", ``, ``),
 		"accept/forge":             one("approve", forge("github.com/octocat", "2026-01-31T11:00:00Z"), ``),
 		"accept/first":             all(strings.Replace(rest("comment", ``, ``, "refs/heads/main"), `"base":{"commit":"`+base+`","tree":"`+from+`"}`, `"base":{}`, 1), subjects(head, tree)),
+		"accept/forge-withdraw":    one("withdraw", forge("github.com/octocat", "2026-01-31T11:00:00Z"), ``),
 		"reject/verdict-unknown":   one("lgtm", ``, ``),
 		"reject/ref-short":         all(rest("approve", ``, ``, "main"), subjects(head, tree)),
 		"reject/changes-nothing":   all(rest("approve", ``, ``, "refs/heads/main"), subjects(head, from)),
@@ -94,9 +95,13 @@ func TestParseForge(t *testing.T) {
  {"user":{"login":"late"},"state":"DISMISSED","submitted_at":"2026-01-31T12:00:00Z"}]
  [{"user":null,"state":"APPROVED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}, {"user":{"login":""},"state":"COMMENTED","commit_id":"` + head + `","submitted_at":"2026-01-31T12:00:00Z"}]
  []`
-	got, gone, err := review.ParseForge("github", []byte(github))
-	if err != nil || len(got) != 2 || gone != 2 {
-		t.Fatalf("%v, %d gone, %v", got, gone, err)
+	found, err := review.ParseForge("github", []byte(github))
+	if err != nil || len(found.Given) != 3 || found.Gone != 2 || found.Whole {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	got := found.Given
+	if g := got[2]; g.Name != "late" || g.Verdict != review.Withdraw || !g.Commit.IsZero() {
+		t.Errorf("%+v", g)
 	}
 	if g := got[0]; g.Name != "hubot" || g.Verdict != review.Reject || g.At != "2026-01-31T11:00:00Z" {
 		t.Errorf("%+v", g)
@@ -104,12 +109,12 @@ func TestParseForge(t *testing.T) {
 	if g := got[1]; g.Name != "octocat" || g.Verdict != review.Approve || g.At != "2026-01-31T12:00:00Z" || g.Text != "ok\n[31m" || g.Commit.String() != head {
 		t.Errorf("%+v", g)
 	}
-	got, _, err = review.ParseForge("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
-	if err != nil || len(got) != 1 || got[0].Name != "ben" || !got[0].Commit.IsZero() || got[0].Verdict != review.Approve {
+	found, err = review.ParseForge("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
+	if got = found.Given; err != nil || len(got) != 1 || !found.Whole || !found.Of.IsZero() || got[0].Name != "ben" || !got[0].Commit.IsZero() || got[0].Verdict != review.Approve {
 		t.Errorf("%+v %v", got, err)
 	}
-	got, _, err = review.ParseForge("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"},{"username":"cat","value":1,"date":"x"}]}}}`))
-	if err != nil || len(got) != 1 || got[0].Name != "ben" || got[0].Commit.String() != head {
+	found, err = review.ParseForge("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"},{"username":"cat","value":1,"date":"x"}]}}}`))
+	if got = found.Given; err != nil || len(got) != 1 || !found.Whole || found.Of.String() != head || got[0].Name != "ben" || got[0].Commit.String() != head {
 		t.Errorf("%+v %v", got, err)
 	}
 	for name, text := range map[string]string{
@@ -124,19 +129,19 @@ func TestParseForge(t *testing.T) {
 		"nothing":    ` `,
 		"pages":      strings.Repeat("[]", 1001),
 	} {
-		if got, _, err := review.ParseForge("github", []byte(text)); !errors.Is(err, review.ErrInvalid) || strings.Contains(err.Error(), "struct") || strings.Contains(err.Error(), "Go ") {
+		if got, err := review.ParseForge("github", []byte(text)); !errors.Is(err, review.ErrInvalid) || strings.Contains(err.Error(), "struct") || strings.Contains(err.Error(), "Go ") {
 			t.Errorf("%s: %v %v", name, got, err)
 		}
 	}
 	for _, forge := range review.Forges {
-		if _, _, err := review.ParseForge(forge, []byte(`{"message":"Not Found"}`)); !errors.Is(err, review.ErrInvalid) || !strings.Contains(err.Error(), `says "Not Found"`) {
+		if _, err := review.ParseForge(forge, []byte(`{"message":"Not Found"}`)); !errors.Is(err, review.ErrInvalid) || !strings.Contains(err.Error(), `says "Not Found"`) {
 			t.Errorf("%s: %v", forge, err)
 		}
 	}
-	if _, _, err := review.ParseForge("gerrit", []byte(`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`)); !errors.Is(err, review.ErrInvalid) {
+	if _, err := review.ParseForge("gerrit", []byte(`{"labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`)); !errors.Is(err, review.ErrInvalid) {
 		t.Error("votes of no revision", err)
 	}
-	if _, _, err := review.ParseForge("sourcehut", nil); !errors.Is(err, review.ErrInvalid) {
+	if _, err := review.ParseForge("sourcehut", nil); !errors.Is(err, review.ErrInvalid) {
 		t.Error(err)
 	}
 }
@@ -147,11 +152,11 @@ func FuzzForge(f *testing.F) {
 	f.Add("gitlab", []byte(`{"updated_at":"2026-01-31T12:00:00.123Z","approved_by":[{"user":{"username":"ben"}}]}`))
 	f.Add("gerrit", []byte(")]}'\n"+`{"current_revision":"`+head+`","labels":{"Code-Review":{"all":[{"username":"ben","value":2,"date":"2026-01-31 12:00:00.000000000"}]}}}`))
 	f.Fuzz(func(t *testing.T, forge string, b []byte) {
-		given, _, err := review.ParseForge(forge, b)
+		found, err := review.ParseForge(forge, b)
 		if err != nil {
 			return
 		}
-		for _, g := range given {
+		for _, g := range found.Given {
 			b, err := parse([]byte(accept(t)))
 			if err != nil {
 				t.Fatal(err)

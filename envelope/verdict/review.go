@@ -38,6 +38,21 @@ type Reviewed struct {
 	Tree    oid.ID          `json:"tree"`              // and that it leads to
 }
 
+// Compare orders what one person says of one change, the word that counts last: what it signed is more than what others tell of a forge. What was
+// withdrawn there stays so, whoever tells of it anew.
+func (r Reviewed) Compare(o Reviewed) int {
+	told := func(r Reviewed) int { return btoi(r.Account == "") }
+	back := func(r Reviewed) int { return btoi(r.Account != "" && r.Verdict == review.Withdraw) }
+	return cmp.Or(cmp.Compare(told(r), told(o)), cmp.Compare(r.At, o.At), cmp.Compare(back(r), back(o)), cmp.Compare(r.Order, o.Order))
+}
+
+func btoi(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 // policy returns what was demanded when the move was admitted.
 func (s *Advance) policy(w *World) *trust.Policy {
 	if s == nil || s.Root == "" || w.PolicyOf == nil {
@@ -129,29 +144,27 @@ func sortedNames(m map[string]bool) []string {
 }
 
 // opinions returns what humans say of the changes that a commit is in: of each human and change the newest word, with which another
-// one about the same change is as if it had not been.
+// one about the same change is as if it had not been. Who rejects what was admitted, or takes back what they said of it, comes too late.
 func (e *Exam) opinions(w *World, now time.Time) []opinion {
 	if e.Advance == nil {
 		return nil
 	}
 	list := slices.Clone(e.Advance.Reviews)
-	slices.SortStableFunc(list, func(a, b Reviewed) int {
-		switch signed := b.Account == ""; { // what a person signed is more than what others tell of
-		case (a.Account == "") == signed:
-			return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Order, b.Order))
-		case signed:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(list, Reviewed.Compare)
 	type change struct {
 		person     string
 		base, tree oid.ID
 	}
 	newest := map[change]opinion{}
+	moved, err := time.Parse(time.RFC3339, e.Advance.At)
+	admitted := err == nil
 	for _, r := range list {
-		if when, err := time.Parse(time.RFC3339, r.Time); r.Verdict == review.Approve && err == nil && when.After(now.Add(Ahead)) {
+		switch when, err := time.Parse(time.RFC3339, r.Time); {
+		case err != nil:
+		case r.Verdict == review.Approve && when.After(now.Add(Ahead)):
 			continue // it claims a time that has not come
+		case r.Verdict != review.Approve && admitted && when.After(moved):
+			continue
 		}
 		if person, ok := e.reviewer(w, &r, now); ok && r.Verdict != review.Comment && r.Verdict != review.Request {
 			newest[change{person, r.Base, r.Tree}] = opinion{person, r}

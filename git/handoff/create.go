@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/handoff"
@@ -61,7 +64,8 @@ type Made struct {
 }
 
 // Create takes the work tree that the sealer's repository has, and records the handoff as its hand. Nothing of HEAD, index,
-// work tree or stash changes. Errors: ErrNoWorkTree, *UnmergedError, *OperationError, ErrTooMany, handoff.ErrInvalid.
+// work tree or stash changes. Errors: ErrNoWorkTree, *UnmergedError, *OperationError, ErrTooMany, handoff.ErrInvalid; git.ErrUnsound where
+// nobody could take it up.
 func Create(ctx context.Context, k *provenance.Sealer, o Creating) (*Made, error) {
 	s := k.Session
 	r := s.Repo()
@@ -102,6 +106,11 @@ func Create(ctx context.Context, k *provenance.Sealer, o Creating) (*Made, error
 	if err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(got.list, func(x Content) bool { return gits(path.Base(x.Path)) }) {
+		if err := sound(ctx, s, &c); err != nil {
+			return nil, err
+		}
+	}
 	c.Bytes, c.Files, c.Manifest = got.bytes, len(got.list), got.manifest
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -118,6 +127,11 @@ func Create(ctx context.Context, k *provenance.Sealer, o Creating) (*Made, error
 		return nil, err
 	}
 	return &Made{ID: made[0].ID, Ledger: made[0].Ledger.String(), Seq: made[0].Seq, Creation: c, Suspects: p.suspects}, nil
+}
+
+// gits reports whether a name may be to some file system one of those of whose files git-fsck refuses some, such as .gitmodules.
+func gits(name string) bool {
+	return strings.Contains(strings.ToLower(name), "git") || strings.Contains(name, "~") || strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // commit queues the commits, laid out as git-stash(1) lays out its own.

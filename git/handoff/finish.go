@@ -202,7 +202,7 @@ func (j *journal) whole(root *os.Root, modes bool) error {
 
 // keptBytes are those that stood at the path of a step.
 func (j *journal) keptBytes(i int) ([]byte, error) {
-	data, err := os.ReadFile(j.kept(i))
+	data, err := readFile(j.kept(i))
 	if err == nil && fmt.Sprintf("%x", sha256.Sum256(data)) != j.Steps[i].Before.Sum {
 		err = fmt.Errorf("%w: %q", ErrKept, j.Steps[i].Path)
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git"
@@ -111,7 +113,7 @@ func PendingHere(r *git.Repo) (Pending, error) {
 }
 
 func readJournal(dir string) (*journal, error) {
-	b, err := os.ReadFile(filepath.Join(dir, journalFile)) //nolint:gosec // ours
+	b, err := readFile(filepath.Join(dir, journalFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoPending
 	}
@@ -202,9 +204,24 @@ func (j *journal) end() error {
 	return os.RemoveAll(j.dir)
 }
 
+// readFile reads the index, its lock, or a file of ours, and waits for nobody: what is no regular file has nothing to read.
+func readFile(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // in the git directory
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", name)
+	}
+	return io.ReadAll(f)
+}
+
 // sumFile returns the SHA-256 of a file, "" where there is none.
 func sumFile(name string) (string, error) {
-	b, err := os.ReadFile(name) //nolint:gosec // the index, or ours
+	b, err := readFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -227,7 +244,7 @@ func (j *journal) lockIndex(index, content, sum string) error {
 			return err
 		}
 	}
-	b, err := os.ReadFile(content) //nolint:gosec // ours
+	b, err := readFile(content)
 	if err == nil && fmt.Sprintf("%x", sha256.Sum256(b)) != sum {
 		err = fmt.Errorf("%w: %s", ErrKept, content)
 	}

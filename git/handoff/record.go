@@ -188,16 +188,21 @@ func Verify(ctx context.Context, s *git.Session, h *handoff.Handoff, most int64)
 	if err != nil {
 		return nil, err
 	}
+	return v, sound(ctx, s, &h.Creation)
+}
+
+// sound reports whether git-fsck refuses nothing that base does not reach. The error wraps git.ErrUnsound.
+func sound(ctx context.Context, s *git.Session, c *handoff.Creation) error {
 	q, err := s.Repo().Quarantine(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = q.Remove() }() // what stays is swept by the next one
 	var except []oid.ID
-	if !h.Base.IsZero() {
-		except = append(except, h.Base)
+	if !c.Base.IsZero() {
+		except = append(except, c.Base)
 	}
-	return v, q.Sound(ctx, []oid.ID{h.Commit}, except)
+	return q.Sound(ctx, []oid.ID{c.Commit}, except)
 }
 
 // Check is Verify of objects that may be in a quarantine, without git-fsck, and whatever the ref says.

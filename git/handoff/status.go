@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/open-covenant/covenant-git/git"
@@ -57,7 +58,10 @@ func reveal(ctx context.Context, r *git.Repo, list []blind) error {
 
 // closely are settings under which Git looks at files itself, and at all that it knows of them: who watches them for it may be late, and a size
 // and a time that were set are no content.
-var closely = []string{"-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.trustctime=true", "-c", "core.checkStat=default"}
+var closely = append([]string{"-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.trustctime=true", "-c", "core.checkStat=default"}, apartByCase...)
+
+// apartByCase are settings under which an untracked file is not taken for a tracked one of a name that differs by case, where file systems tell them apart.
+var apartByCase = map[bool][]string{true: {"-c", "core.ignoreCase=false"}}[runtime.GOOS != "windows" && runtime.GOOS != "darwin"]
 
 // status is what Git says of the work tree when it looks at all files: also at those that it is told not to look at, which are hidden. One that
 // is not checked out (sparse checkout) is not gone.
@@ -105,7 +109,7 @@ func copyIndex(from, to string) error {
 	if err != nil {
 		return err
 	}
-	b, err := os.ReadFile(from) //nolint:gosec // the index
+	b, err := readFile(from)
 	if err != nil {
 		return err
 	}

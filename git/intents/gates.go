@@ -86,7 +86,7 @@ func (b *Book) find(ctx context.Context, id intent.ID, entries []envelope.Digest
 	if err != nil {
 		return nil, err
 	}
-	question += fmt.Sprintln("shown/v2", id, entries)
+	question += fmt.Sprintln("shown/v3", id, entries)
 	var e evident
 	name := heldFile(entries)
 	if json.Unmarshal(b.cache.Recall(name, question), &e) == nil && len(e.Shown) == len(entries) && e.Makers != nil {

@@ -156,6 +156,29 @@ func (f *Facts) reviews(r *Review) bool {
 	return known && p.Kind == string(trust.Automation) && f.Authority.MayEver(r.KeyID, capability.Review)
 }
 
+// OnForge returns what a key, or automations that may tell of it, have recorded of what accounts on forges say of a step: the word of each that counts,
+// by its account, where that is neither a comment nor taken back.
+func (f *Facts) OnForge(p *Proposal, keyID string) map[string]*Review {
+	out, order := map[string]*Review{}, f.reviewOrder()
+	at := map[string]verdict.Reviewed{}
+	for i := range f.Reviews {
+		r := &f.Reviews[i]
+		s := &r.Statement.Predicate
+		if s.Forge == nil || s.Verdict == review.Comment || s.Ref != p.Ref || s.Base.Tree != p.Base.Tree || r.Statement.Tree() != p.Head.Tree {
+			continue
+		}
+		if by, _ := f.Authority.ByKey(r.KeyID); r.KeyID != keyID && (by == nil || by.Kind != string(trust.Automation) || !f.Authority.MayEver(r.KeyID, capability.Review)) {
+			continue
+		}
+		said := f.reviewedBy(r, order[i])
+		if old, had := at[s.Forge.Account]; !had || said.Compare(old) > 0 {
+			at[s.Forge.Account], out[s.Forge.Account] = said, r
+		}
+	}
+	maps.DeleteFunc(out, func(_ string, r *Review) bool { return r.Statement.Predicate.Verdict == review.Withdraw })
+	return out
+}
+
 func (f *Facts) reviewedBy(r *Review, order int) verdict.Reviewed {
 	p := &r.Statement.Predicate
 	out := verdict.Reviewed{ID: r.ID, KeyID: r.KeyID, Verdict: p.Verdict, Order: order, Time: envelope.Timestamp(f.madeAt(r)), Base: p.Base.Tree, Tree: r.Statement.Tree()}

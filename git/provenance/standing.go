@@ -110,24 +110,35 @@ func (f *Facts) reviewAt(id envelope.Digest) int {
 	return slices.IndexFunc(f.Reviews, func(r Review) bool { return r.ID == id })
 }
 
-// takenBack says that the signer of a review said otherwise of the same change since.
+// takenBack says that whose word a review is said otherwise of the same change since.
 func (f *Facts) takenBack(id envelope.Digest) string {
 	i := f.reviewAt(id)
 	if i < 0 || !f.mayCount(&f.Reviews[i]) {
 		return ""
 	}
 	r, order := &f.Reviews[i], f.reviewOrder()
-	who, _ := f.Authority.ByKey(r.KeyID)
-	last := i
+	who := f.speaker(r)
+	last := f.reviewedBy(r, order[i])
 	for j := range f.Reviews {
 		x := &f.Reviews[j]
-		by, _ := f.Authority.ByKey(x.KeyID)
-		if f.mayCount(x) && by.Name == who.Name && (x.Statement.Predicate.Forge == nil) == (r.Statement.Predicate.Forge == nil) && stepOf(x) == stepOf(r) && order[j] > order[last] {
-			last = j
+		if f.mayCount(x) && f.speaker(x) == who && stepOf(x) == stepOf(r) {
+			if said := f.reviewedBy(x, order[j]); said.Compare(last) > 0 {
+				last = said
+			}
 		}
 	}
-	if v := f.Reviews[last].Statement.Predicate.Verdict; v != r.Statement.Predicate.Verdict || v == review.Withdraw {
-		return fmt.Sprintf("%s says %s of the same change since, in %s", who.Name, v, f.Reviews[last].ID.Short())
+	if v := last.Verdict; v != r.Statement.Predicate.Verdict || v == review.Withdraw {
+		return fmt.Sprintf("%s says %s of the same change since, in %s", who, v, last.ID.Short())
 	}
 	return ""
+}
+
+// speaker is whose word a review is that may count.
+func (f *Facts) speaker(r *Review) string {
+	if g := r.Statement.Predicate.Forge; g != nil {
+		name, _ := f.Root.Policy.Person(g.Account)
+		return name
+	}
+	p, _ := f.Authority.ByKey(r.KeyID)
+	return p.Name
 }

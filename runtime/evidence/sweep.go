@@ -70,8 +70,15 @@ func sweep(ctx context.Context, r *git.Repo, now time.Time) {
 	}
 }
 
-// Discard removes a checkout with all that is in it, and what the repository knows of it.
+// Discard removes a checkout with all that is in it, and what the repository knows of it. What a command put a link to in its place stays.
 func Discard(ctx context.Context, r *git.Repo, parent string) error {
+	for _, dir := range []string{parent, filepath.Join(parent, "tree")} {
+		if st, err := os.Lstat(dir); err == nil && !st.IsDir() {
+			if err := os.Remove(dir); err != nil {
+				return err
+			}
+		}
+	}
 	remove := append(slices.Clone(quiet), "worktree", "remove", "--force", "--force", filepath.Join(parent, "tree"))
 	_, err := r.Run(ctx, nil, remove...)
 	if err != nil { // something is not writable, or is a submodule

@@ -226,7 +226,7 @@ func (o *proving) run(ctx context.Context, env *cli.Env, file string) error {
 	for _, x := range proven.Witnesses {
 		out.Witnesses = append(out.Witnesses, x.Name)
 	}
-	ring, err := o.ring(env, known)
+	ring, err := o.ring(ctx, env, known)
 	if err != nil {
 		return err
 	}
@@ -321,9 +321,9 @@ func (o *proving) logKey(ctx context.Context, env *cli.Env, p *tlog.Proof) (tlog
 }
 
 // ring are the keys that an entry may be signed by; nil: nobody says.
-func (o *proving) ring(env *cli.Env, known *capability.Authority) (envelope.Keyring, error) {
+func (o *proving) ring(ctx context.Context, env *cli.Env, known *capability.Authority) (envelope.Keyring, error) {
 	if o.signer != "" {
-		pub, err := work.PublicKey(env, o.signer)
+		pub, err := work.PublicKey(ctx, env, o.signer)
 		if err != nil {
 			return nil, cli.Hint(err, "--signer takes the path of a .pub file, or its text")
 		}

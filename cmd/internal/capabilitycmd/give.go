@@ -32,7 +32,7 @@ func (h *holder) bind(cmd *cobra.Command) {
 }
 
 // resolve fills in the subject of a grant.
-func (h *holder) resolve(c *court) (capability.Subject, error) {
+func (h *holder) resolve(ctx context.Context, c *court) (capability.Subject, error) {
 	a := c.facts.Authority
 	if h.to == "" {
 		return capability.Subject{}, cli.Hint(cli.Usage("nobody to give it to"), "name somebody: --to NAME", "see who is known here: covenant identity list")
@@ -59,7 +59,7 @@ func (h *holder) resolve(c *court) (capability.Subject, error) {
 		}
 		return subjectOf(p, "")
 	}
-	pub, err := work.PublicKey(c.Env, h.key)
+	pub, err := work.PublicKey(ctx, c.Env, h.key)
 	if err != nil {
 		return capability.Subject{}, work.Explain(err)
 	}
@@ -122,7 +122,7 @@ seed says it, and --expires, --not-before and --to go with it.`,
 				if err != nil {
 					return g, err
 				}
-				g.Subject, err = h.resolve(c)
+				g.Subject, err = h.resolve(cmd.Context(), c)
 				return g, err
 			})
 		},
@@ -167,7 +167,7 @@ refused, and what the grant may take away of it is told.`,
 					return g, err
 				}
 				g.Parent = id
-				if g.Subject, err = h.resolve(c); err != nil {
+				if g.Subject, err = h.resolve(cmd.Context(), c); err != nil {
 					return g, err
 				}
 				return g, c.fits(&g)

@@ -37,7 +37,12 @@ func Main(env *Env, root *cobra.Command) int {
 		return ExitYes
 	}
 	code := ExitCode(err)
-	if s, ok := signalled().(syscall.Signal); ok && !isStatus(err) { // whatever failed, failed for this
+	s, ok := signalled().(syscall.Signal)
+	var by interface{ Interrupted() os.Signal }
+	if !ok && errors.As(err, &by) { // who waited heard of it before
+		s, ok = by.Interrupted().(syscall.Signal)
+	}
+	if ok && !isStatus(err) { // whatever failed, failed for this
 		code = 128 + int(s)
 		err = Hint(errors.New("interrupted"), Hints(err)...)
 	}

@@ -133,7 +133,10 @@ func (o *running) observe(w *work.Work, q *evidence.Request) (*evidence.Outcome,
 	if err != nil {
 		return nil, err
 	}
-	q.Env, q.Temp, q.Key, q.Redactor, q.Now = env.Environ, env.Value("TMPDIR"), provenance.RedactionKey(work.ConfigDir(env)), x, env.Now
+	if q.Temp = env.Value("TMPDIR"); q.Temp != "" {
+		q.Temp = env.Path(q.Temp)
+	}
+	q.Env, q.Key, q.Redactor, q.Now = env.Environ, provenance.RedactionKey(work.ConfigDir(env)), x, env.Now
 	q.Timeout, q.JUnit = o.timeout, o.junit
 	for _, t := range o.tools {
 		if argv := strings.Fields(t); len(argv) > 0 {

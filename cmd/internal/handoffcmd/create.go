@@ -16,6 +16,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	form "github.com/open-covenant/covenant-git/envelope/handoff"
 	"github.com/open-covenant/covenant-git/envelope/redaction"
+	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/audit"
 	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/git/intents"
@@ -119,6 +120,9 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 	made, err := handoff.Create(ctx, k, o.Creating)
 	if errors.Is(err, form.ErrInvalid) {
 		return cli.Hint(err, "see what a handoff may hold: covenant handoff create --help")
+	}
+	if errors.Is(err, git.ErrUnsound) {
+		return cli.No(cli.Hint(fmt.Errorf("nobody could take it up: %w", err), "mend the file that Git tells of, or move it away; nothing was recorded"))
 	}
 	if err != nil {
 		return explain(err, "ID")

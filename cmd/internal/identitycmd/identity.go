@@ -132,7 +132,7 @@ func runAdd(ctx context.Context, env *cli.Env, name string, o intro) error {
 	if err := checkKind(name, o.kind); err != nil {
 		return err
 	}
-	return introduce(ctx, env, name, o, func(*capability.Authority) (identity.PublicKey, error) { return work.PublicKey(env, o.key) })
+	return introduce(ctx, env, name, o, func(*capability.Authority) (identity.PublicKey, error) { return work.PublicKey(ctx, env, o.key) })
 }
 
 func checkKind(name, kind string) error {

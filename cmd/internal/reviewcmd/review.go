@@ -176,6 +176,11 @@ func runGive(ctx context.Context, env *cli.Env, says review.Verdict, o *giveOpti
 	if err != nil {
 		return work.Explain(err)
 	}
+	if says == review.Reject || says == review.Withdraw {
+		if states, err := f.ReviewStates(w.Session, []provenance.Review{*made}); err == nil && states[0] == provenance.ReviewUsed {
+			env.Talk().Note("%s made that step: what was admitted stands", say.Name(p.Ref))
+		}
+	}
 	if o.json {
 		return env.JSON(lineOf(f, made, provenance.ReviewOpen))
 	}
@@ -259,136 +264,6 @@ func finding(env *cli.Env, text string) (review.Finding, error) {
 	var err error
 	one.Text, err = work.Redacted(env, "finding", strings.TrimSpace(rest))
 	return one, err
-}
-
-func newImport(env *cli.Env) *cobra.Command {
-	var ref, forge, host, who string
-	var asJSON, untied bool
-	cmd := &cobra.Command{
-		Use:   "import [REV | A..B] FILE",
-		Short: "Tell of reviews that were given on a forge",
-		Long: `Read reviews as a forge's API writes them, and record those of this very change: who
-gave them has no key here, so they are the word of who records them, and are shown as
-such. They count for the policy when an automation records them that is granted
-repo.review, and "accounts" of the policy says whose the account is.
-
-  github  gh api repos/OWNER/REPO/pulls/N/reviews
-  gitlab  /projects/ID/merge_requests/N/approvals, which does not name the commit
-  gerrit  /changes/ID/detail?o=CURRENT_REVISION&o=DETAILED_LABELS
-
-FILE is - for standard input. Several answers may follow each other, as pages do.`,
-		Example: "  gh api repos/o/r/pulls/7/reviews | covenant review import origin/main..HEAD - --forge github --identity ci",
-		Args:    cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return runImport(cmd.Context(), env, ref, forge, host, who, untied, asJSON, args)
-		},
-	}
-	f := cmd.Flags()
-	f.BoolVar(&untied, "untied", false, "take approvals that the forge does not tie to a commit (gitlab) as of this change: have it take them back at each push")
-	f.StringVar(&forge, "forge", "github", "whose form it is: "+strings.Join(review.Forges, ", "))
-	f.StringVar(&host, "host", "", "name of the forge's host, as accounts have it (default: github.com or gitlab.com)")
-	f.StringVar(&ref, "ref", "", "the ref that the change is for, a full name or a branch")
-	f.StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object per review")
-	return cmd
-}
-
-func runImport(ctx context.Context, env *cli.Env, ref, forge, host, who string, untied, asJSON bool, args []string) error {
-	if host == "" {
-		if host = map[string]string{"github": "github.com", "gitlab": "gitlab.com"}[forge]; host == "" {
-			return cli.Usage("--host says which %s it is", say.Name(forge))
-		}
-	}
-	data, err := env.Read(ctx, args[len(args)-1], review.MaxForgeSize)
-	if err != nil {
-		return err
-	}
-	given, gone, err := review.ParseForge(forge, data)
-	if err != nil {
-		return cli.Hint(err, "what is read is written down at: covenant review import --help")
-	}
-	if gone > 0 {
-		env.Talk().Note("%s of accounts that are no more: left out", say.Count(gone, "review"))
-	}
-	w, pin, err := work.OpenPinned(ctx, env, "")
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	w.Explicit = who
-	f, err := w.Cache(false).LoadTopic(ctx, w.Session, pin, prov.Topic)
-	if err != nil {
-		return work.Explain(err)
-	}
-	p, err := propose(ctx, w, f, ref, args[:len(args)-1])
-	if err != nil {
-		return err
-	}
-	k, err := w.Sealer(f)
-	if err != nil {
-		return err
-	}
-	k.Moment = "review import"
-	made := 0
-	for i, g := range given {
-		account := host + "/" + g.Name
-		if g.Verdict == review.Withdraw {
-			later := slices.ContainsFunc(given[i+1:], func(o review.Given) bool { return o.Name == g.Name && o.Verdict != review.Comment })
-			for _, g.Verdict = range []review.Verdict{review.Approve, review.Reject} {
-				if !later && told(f, p, k.Hand.Signer.Public().ID(), account, &g) {
-					env.Talk().Warn("%s: dismissed there, what it said stands here: %s", say.Name(account), g.Verdict)
-					env.Talk().Hint("it ends with a later word of that account, or of the person here: covenant review withdraw, approve or reject")
-				}
-			}
-			continue
-		}
-		if g.Commit.IsZero() && !untied {
-			return cli.Hint(fmt.Errorf("%s does not say which commit an approval is for", say.Name(forge)), "where it takes approvals back at each push they are of this change: --untied")
-		}
-		if !g.Commit.IsZero() && g.Commit != p.Head.ID {
-			env.Talk().Note("%s: of commit %s, not of %s: left out", say.Name(account), g.Commit.Short(), p.Head.ID.Short())
-			continue
-		}
-		if told(f, p, k.Hand.Signer.Public().ID(), account, &g) {
-			continue
-		}
-		words, err := work.Redacted(env, account, g.Text)
-		if err != nil {
-			return err
-		}
-		one, err := k.Review(ctx, p.Head.ID, p.Head.Tree, review.Predicate{
-			Verdict: g.Verdict, Ref: p.Ref, Base: review.Base{Commit: p.Base.ID, Tree: p.Base.Tree}, Text: words, Forge: &review.Forge{Account: account, At: g.At, URL: g.URL},
-		})
-		if err != nil {
-			return work.Explain(err)
-		}
-		made++
-		if asJSON {
-			err = env.JSON(lineOf(f, one, provenance.ReviewOpen))
-		} else {
-			_, err = fmt.Fprintf(env.Out, "%s %s by %s\n", env.Palette().Good(string(g.Verdict)), p.Head.ID.Short(), say.Name(account))
-		}
-		if err != nil {
-			return err
-		}
-		if _, known := f.Root.Policy.Person(account); !known && g.Verdict != review.Comment {
-			env.Talk().Warn("%s: the policy does not say whose account that is: it counts for nothing", say.Name(account))
-			env.Talk().Hint("an operator adds it to accounts: covenant policy edit")
-		}
-	}
-	if made == 0 {
-		env.Talk().Note("nothing new of this change")
-	}
-	return nil
-}
-
-// told reports whether a key has recorded already what a forge has.
-func told(f *provenance.Facts, p *provenance.Proposal, keyID, account string, g *review.Given) bool {
-	return slices.ContainsFunc(f.Reviews, func(r provenance.Review) bool {
-		s := &r.Statement.Predicate
-		return r.KeyID == keyID && s.Forge != nil && s.Forge.Account == account && s.Forge.At == g.At && s.Verdict == g.Verdict && s.Ref == p.Ref &&
-			s.Base.Tree == p.Base.Tree && r.Statement.Tree() == p.Head.Tree
-	})
 }
 
 func sorted(list []string) []string {

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -25,6 +27,36 @@ type none struct{}
 func (none) Error() string { return "there is no terminal to ask on" }
 
 func (none) Unwrap() error { return identity.ErrPassphrase }
+
+// An InterruptedError says that a signal came while somebody was asked.
+type InterruptedError struct{ Signal os.Signal }
+
+func (e *InterruptedError) Error() string { return "interrupted while somebody was asked" }
+
+// Interrupted returns the signal.
+func (e *InterruptedError) Interrupted() os.Signal { return e.Signal }
+
+// waited returns what somebody types, or ends with the first signal: a reader that waits for a person hears of none.
+func waited[T any](read func() (T, error)) (out T, err error) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	type typed struct {
+		out T
+		err error
+	}
+	done := make(chan typed, 1)
+	go func() {
+		out, err := read()
+		done <- typed{out, err}
+	}()
+	select {
+	case x := <-done:
+		return x.out, x.err
+	case s := <-signals:
+		return out, &InterruptedError{s}
+	}
+}
 
 func open() (*os.File, error) {
 	name := "/dev/tty"
@@ -57,7 +89,15 @@ func Passphrase(what string) ([]byte, error) {
 	if _, err := fmt.Fprintf(f, "Passphrase for %s: ", what); err != nil {
 		return nil, err
 	}
-	b, err := term.ReadPassword(int(f.Fd()))
+	fd := int(f.Fd())
+	as, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("reading the passphrase: %w", err)
+	}
+	b, err := waited(func() ([]byte, error) { return term.ReadPassword(fd) })
+	if by := (*InterruptedError)(nil); errors.As(err, &by) {
+		_ = term.Restore(fd, as) // it shows what is typed again
+	}
 	_, _ = fmt.Fprintln(f)
 	if err != nil {
 		return nil, fmt.Errorf("reading the passphrase: %w", err)
@@ -97,7 +137,7 @@ func Ask(question string) (string, error) {
 	if _, err := fmt.Fprintf(f, "%s ", question); err != nil {
 		return "", err
 	}
-	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
+	line, err := waited(func() (string, error) { return bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n') })
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the answer: %w", err)
 	}

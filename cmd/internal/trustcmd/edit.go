@@ -59,7 +59,7 @@ agents do not, see "covenant identity new".`,
 			return Do(cmd.Context(), env, Change{Act: "add " + name, JSON: o.json, Edit: func(_ *Hand, r *trust.Root) ([]identity.Signer, error) {
 				var keys []identity.PublicKey
 				for _, text := range o.keys {
-					k, err := work.PublicKey(env, text)
+					k, err := work.PublicKey(cmd.Context(), env, text)
 					if err != nil {
 						return nil, err
 					}

@@ -2,9 +2,9 @@ package work
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -14,23 +14,29 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity/openpgp"
 )
 
+// maxPublic is how many bytes the text of a public key may have.
+const maxPublic = 1 << 16
+
 // PublicKey reads a public key as people give it: the path of a .pub file, its
 // text, what gpg --export --armor prints, or "-" for standard input.
-func PublicKey(env *cli.Env, text string) (identity.PublicKey, error) {
+func PublicKey(ctx context.Context, env *cli.Env, text string) (identity.PublicKey, error) {
 	file := ""
 	switch {
 	case text == "-":
-		b, err := io.ReadAll(io.LimitReader(env.In, 1<<16))
+		b, err := env.Read(ctx, "-", maxPublic)
 		if err != nil {
 			return nil, err
 		}
 		text = string(b)
 	case !strings.HasPrefix(text, "ssh-") && !strings.HasPrefix(text, "ecdsa-") && !strings.HasPrefix(text, "sk-") && !strings.HasPrefix(text, "openpgp:"):
-		b, err := os.ReadFile(env.Path(text))
+		b, err := env.Read(ctx, text, maxPublic)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			return nil, cli.Hint(err, "--key takes a public key: the path of a .pub file, its text, or - for standard input")
 		}
-		if len(b) > 1<<16 {
+		if len(b) > maxPublic {
 			return nil, fmt.Errorf("%s is no public key: it is too large", text)
 		}
 		file, text = text, string(b)
