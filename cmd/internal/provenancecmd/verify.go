@@ -162,7 +162,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	env.Talk() // one talker for all that follows
 	return withOutput(env, o.output, func(env *cli.Env) error {
 		if !o.fetch {
-			return offerFetch(env, verifyOnce(ctx, env, o, revs))
+			return offerFetch(ctx, env, o.remote, revs, verifyOnce(ctx, env, o, revs))
 		}
 		f := fetcher{ctx: ctx, env: env, remote: o.remote}
 		if o.held, err = f.record(o.root); err != nil {
