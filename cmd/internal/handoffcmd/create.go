@@ -52,7 +52,7 @@ out the commits that remote-tracking branches have.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), env, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Note, "note", "", "what the next one should know")
+	f.StringVarP(&o.Note, "note", "m", "", "what the next one should know")
 	f.StringVar(&o.Next, "next", "", "what is to be done next")
 	f.StringArrayVar(&o.Questions, "question", nil, "a question that is open; can be given several times")
 	f.StringVar(&o.Intent, "intent", "", "the intent that the work is for: an id, a name, or the beginning of one (default: COVENANT_INTENT, else covenant.intent of the configuration)")
