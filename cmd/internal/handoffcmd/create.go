@@ -133,7 +133,7 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 		if i == maxTold {
 			break
 		}
-		env.Talk().Warn("%s is tracked, holds a secret (%s), and is in the handoff", say.Name(s.Path), s.Rule)
+		env.Talk().Warn("%s holds a secret (%s), and is in the handoff: it is tracked, or --include-secrets was given", say.Name(s.Path), s.Rule)
 	}
 	l := lineOf(made.ID, &made.Creation)
 	l.Time, l.Principal, l.Kind, l.Accountable = envelope.Timestamp(env.Now()), k.Hand.Principal.Name, k.Hand.Principal.Kind, k.Hand.Principal.Accountable
