@@ -118,31 +118,13 @@ func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, na
 	if r.Seal != nil && r.Seal.Seal != nil {
 		says = &r.Seal.Seal.Predicate
 	} else {
-		says.Intent = madeFor(rep.Facts, &r)
+		says.Intent = provenancecmd.IntentOf(rep.Facts, &r)
 	}
 	st.near, more = around(ctx, w, rep.Facts, &c, says)
 	for _, err := range append(errs, more...) {
 		w.Env.Talk().Warn("%s", say.Line(err.Error()))
 	}
 	return st, nil
-}
-
-// madeFor is the intent that all of what a derived commit is made of was sealed for; "" where that is several or none.
-func madeFor(f *provenance.Facts, r *verdict.Result) string {
-	one := ""
-	for i := range r.Covers {
-		named := ""
-		for _, s := range f.Seals[r.Covers[i].Commit] {
-			if string(s.ID) == r.Covers[i].Seal && s.Seal != nil {
-				named = s.Seal.Predicate.Intent
-			}
-		}
-		if named == "" || one != "" && named != one {
-			return ""
-		}
-		one = named
-	}
-	return one
 }
 
 // made says in a line what a derived commit is made of.
