@@ -306,6 +306,9 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return err
 	}
 	publish.tell(env)
+	if o.format == "text" && !o.quiet && sum.OK && o.ref == "" && len(revs) == 1 {
+		tellTarget(env, session, rep.Facts.Root, run.Ref, revs[0])
+	}
 	if sum.Undecided != "" {
 		hint := "install the newer one: https://github.com/open-covenant/covenant-git"
 		if sum.Undecided == cutHistory {
@@ -317,6 +320,18 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return cli.No(nil)
 	}
 	return nil
+}
+
+// tellTarget says that a change was judged for the branch it is on, where it is compared with one that the policy protects: what that
+// demands was not asked.
+func tellTarget(env *cli.Env, s *git.Session, root *provenance.Root, judged, rev string) {
+	from, _, ranged := strings.Cut(rev, "..")
+	if !ranged || from == "" {
+		return
+	}
+	if target, err := provenance.RefOf(s, from); err == nil && target != judged && root.Policy.Protects(target) {
+		env.Talk().Hint(fmt.Sprintf("whether it may come to %s: covenant verify --ref %s %s", say.Name(target), say.Shell(strings.TrimPrefix(target, "refs/heads/")), say.Shell(rev)))
+	}
 }
 
 // touching returns the commits of a span that change something at a path, and the merges where that came together or was
