@@ -103,7 +103,7 @@ uses the network.`,
 	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
 	f.StringVar(&o.tips, "tips", "", "file that remembers how far each ledger reached: what was taken back since is refused, else the file is renewed")
 	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong (text only)")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "leave out the commits that pass (text only)")
 	f.StringArrayVar(&o.paths, "path", nil, "only commits that change something at this path, as git log finds them; may be repeated")
 	f.StringVar(&o.ref, "ref", "", "the ref that the commits are for, a full name or a branch (default: the one the revision names)")
 	f.StringVar(&o.root, "root", "", "digest of the trust root to hold everything to (default: COVENANT_ROOT, else covenant.root)")
