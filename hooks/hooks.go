@@ -228,7 +228,7 @@ func Mend(err error) string {
 	case errors.Is(err, provenance.ErrUnanswered):
 		return "see who gives no answer: covenant plugin doctor"
 	case errors.Is(err, provenance.ErrDenied):
-		return "see who may do what: covenant identity list"
+		return "see who may do what: covenant capability list"
 	case errors.Is(err, identity.ErrPassphrase):
 		return "put the key into ssh-agent: ssh-add"
 	case errors.Is(err, identity.ErrNoKey):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/git/sync"
 )
@@ -117,6 +118,31 @@ func (in *Input) pulled(ctx context.Context, s *git.Session, pin envelope.Digest
 		in.say("handoffs that were not fetched with the pull, for their size or number: %d; get them: covenant sync %s", rep.Left, remote)
 	}
 	in.findings(rep)
+	in.beaten(ctx, s, pin, rep)
+}
+
+// beaten tells of steps on intents that lost to what came with a pull: nothing else brings them up.
+func (in *Input) beaten(ctx context.Context, s *git.Session, pin envelope.Digest, rep *sync.Report) {
+	from := rep.Gained()
+	if len(from) == 0 {
+		return
+	}
+	cache := in.cache(s.Repo())
+	root, err := cache.OpenRoot(s, pin)
+	if err != nil {
+		return // which is told where it is needed
+	}
+	list, err := intents.BeatenBy(ctx, s, root, cache, from)
+	if err != nil {
+		in.say("intents that came with the pull can't be read: %v", err)
+	}
+	for i, b := range list {
+		if i == maxRefusals {
+			in.say("and %d more; see all: covenant intent list", len(list)-i)
+			break
+		}
+		in.say("%s", b)
+	}
 }
 
 // pulledFrom finds the remote in the words of a pull, of which Git tells all: the first one that is a remote's name or its

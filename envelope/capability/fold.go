@@ -215,6 +215,8 @@ func (a *Authority) admit(g Given) error {
 			return bad("%s hands on grant %s, which is %s's", by.Name, parent.ID.Short(), p.Subject.Name)
 		case g.Granted.Subject.Name == by.Name:
 			return bad("%s hands grant %s on to itself", by.Name, parent.ID.Short())
+		case p.Delegable == 0:
+			return bad("grant %s may not be handed on", parent.ID.Short())
 		case p.Delegable <= g.Granted.Delegable:
 			return bad("grant %s may be handed on %d times; this one says %d", parent.ID.Short(), p.Delegable, g.Granted.Delegable)
 		case g.Time.Before(parent.Time):

@@ -195,7 +195,9 @@ func (s *Intent) lose(facts []Fact, taken map[int]bool, why []string) {
 		}
 		s.Steps = append(s.Steps, Step{facts[i], why[i]})
 	}
-	slices.SortFunc(s.Steps[counted:], func(a, b Step) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(s.Steps[counted:], func(a, b Step) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Ledger, b.Ledger), cmp.Compare(a.Seq, b.Seq))
+	})
 }
 
 // did says what a statement did, for people.

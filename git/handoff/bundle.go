@@ -2,7 +2,10 @@ package handoff
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/sha1" //nolint:gosec // what Git's packs end with
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -52,31 +55,76 @@ func WriteBundle(ctx context.Context, s *git.Session, id envelope.Digest, file s
 	return os.Rename(at, file)
 }
 
-// ErrFormat says that a bundle is of a repository whose objects have names of another format.
-var ErrFormat = errors.New("its objects have names of another format than those here")
+// What is wrong with a file that should be a bundle.
+var (
+	ErrNoBundle = errors.New("it is no bundle of Git's")
+	ErrDamaged  = errors.New("it was changed or cut off on its way")
+	// ErrFormat says that a bundle is of a repository whose objects have names of another format.
+	ErrFormat = errors.New("its objects have names of another format than those here")
+)
 
-// maxHeader bounds what is read of a bundle to find out its format.
-const maxHeader = 64 << 10
-
-// CheckFormat reports whether the objects of a bundle have names of this format, as its header says. What is no bundle is for Git to refuse. Error: ErrFormat.
-func CheckFormat(file string, format oid.Format) error {
+// CheckBundle reads a bundle as it lies there: whether it is one, of objects with names of this format, and whole. Where all that it holds
+// is here already Git would not look. Errors: ErrNoBundle, ErrFormat, ErrDamaged.
+func CheckBundle(file string, format oid.Format) error {
 	f, err := os.Open(file) //nolint:gosec // the caller means it
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	in := bufio.NewScanner(io.LimitReader(f, maxHeader))
-	if !in.Scan() || !strings.HasPrefix(in.Text(), "# v") || !strings.HasSuffix(in.Text(), " git bundle") {
-		return nil
+	in := bufio.NewReaderSize(f, 64<<10)
+	line, err := in.ReadSlice('\n')
+	if err != nil || !bytes.HasPrefix(line, []byte("# v")) || !bytes.HasSuffix(line, []byte(" git bundle\n")) {
+		return ErrNoBundle
 	}
-	has := oid.SHA1.String()
-	for in.Scan() && strings.HasPrefix(in.Text(), "@") {
-		if name, ok := strings.CutPrefix(in.Text(), "@object-format="); ok {
+	has, named := oid.SHA1.String(), true
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil { // no line of a header is as long as the buffer
+			return ErrDamaged
+		}
+		text := strings.TrimSuffix(string(line), "\n")
+		if text == "" {
+			break
+		}
+		if name, ok := strings.CutPrefix(text, "@object-format="); ok {
 			has = name
 		}
+		if !strings.HasPrefix(text, "@") {
+			name, _, _ := strings.Cut(strings.TrimPrefix(text, "-"), " ")
+			_, err := oid.Parse(name)
+			named = named && err == nil
+		}
 	}
-	if has != format.String() {
+	switch {
+	case has != format.String():
 		return fmt.Errorf("%w: %.20q, not %s", ErrFormat, has, format)
+	case !named:
+		return ErrDamaged
 	}
-	return nil
+	return checkPack(in, format)
+}
+
+// checkPack holds a pack to the checksum that it ends with.
+func checkPack(in io.Reader, format oid.Format) error {
+	sum := sha1.New() //nolint:gosec // the format's, and no signature
+	if format == oid.SHA256 {
+		sum = sha256.New()
+	}
+	buf := make([]byte, 256<<10)
+	kept := 0 // of what was read last: it may be the checksum
+	for {
+		n, err := io.ReadFull(in, buf[kept:])
+		n += kept
+		kept = min(n, sum.Size())
+		sum.Write(buf[:n-kept])
+		copy(buf, buf[n-kept:n])
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			if !bytes.Equal(buf[:kept], sum.Sum(nil)) {
+				return ErrDamaged
+			}
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }

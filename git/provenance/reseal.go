@@ -11,10 +11,10 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// A Remake is a derived commit, and what it is derived of.
+// A Remake is a commit to vouch for, and what it is derived of, in whole or in part.
 type Remake struct {
 	Commit git.Commit
-	Of     []oid.ID // sealed commits, each once
+	Of     []oid.ID // sealed commits, each once; none where it is nobody else's
 }
 
 // Derived judges a span whose ref under review is named and returns its derived commits, those that a seal is worth having for: where all
@@ -26,18 +26,64 @@ func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, [
 		if r.Verdict != verdict.Derived {
 			return
 		}
-		m := Remake{Commit: c}
-		for j := range r.Covers {
-			if of := r.Covers[j].Commit; of != c.ID && !slices.Contains(m.Of, of) {
-				m.Of = append(m.Of, of)
-			}
-		}
-		out = append(out, m)
+		out = append(out, Remake{Commit: c, Of: madeOf(r)})
 	})
 	return f, out, err
 }
 
-// Reseal vouches for derived commits on the ref they were judged on, and records what they are derived of, which goes first: an interrupted
+// MadeOf returns what commits without a seal that counts are made of, those that sealed changes cover in whole or in part, as judged on a ref.
+// Whose they are is to be known when somebody has vouched for them, too.
+func MadeOf(ctx context.Context, s *git.Session, ref string, commits []git.Commit, o Options) (map[oid.ID][]oid.ID, error) {
+	o.Only, o.Cache = map[oid.ID]bool{}, nil
+	leads := map[oid.ID]bool{}
+	for _, c := range commits {
+		o.Only[c.ID] = true
+		for _, p := range c.Parents {
+			leads[p] = true
+		}
+	}
+	sp := Span{Ref: ref}
+	for _, c := range commits {
+		if !leads[c.ID] {
+			sp.Tips = append(sp.Tips, c.ID)
+		}
+		for _, p := range c.Parents {
+			if !o.Only[p] {
+				sp.Except = append(sp.Except, p)
+			}
+		}
+	}
+	out := map[oid.ID][]oid.ID{}
+	if len(sp.Tips) == 0 {
+		return out, nil
+	}
+	rep, err := Verify(ctx, s, sp, o)
+	if err != nil {
+		return nil, err
+	}
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, err
+		}
+		if of := madeOf(&r); r.SealID == "" && len(of) > 0 {
+			out[r.Commit] = of
+		}
+	}
+	return out, nil
+}
+
+// madeOf are the sealed commits, each once, that a result is made of.
+func madeOf(r *verdict.Result) []oid.ID {
+	var out []oid.ID
+	for i := range r.Covers {
+		if of := r.Covers[i].Commit; of != r.Commit && !slices.Contains(out, of) {
+			out = append(out, of)
+		}
+	}
+	return out
+}
+
+// Reseal vouches for commits on the ref they were judged on, and records what they are derived of, which goes first: an interrupted
 // run leaves no seal without it. What the hand must be allowed is what [Sealer.Seal] asks in that mode.
 func (k *Sealer) Reseal(ctx context.Context, ref string, list []Remake) ([]Made, error) {
 	var items []Item

@@ -173,6 +173,12 @@ func (sp Span) together(s *git.Session, root *Root) error {
 	return fmt.Errorf("%w: %s, and %s is protected", ErrSeveral, strings.Join(sp.Names, ", "), protected)
 }
 
+// RefOf returns the ref that commits are for which go on from a revision: the branch or tag that it names, of a remote the one there; "" for none.
+func RefOf(s *git.Session, rev string) (string, error) {
+	_, ref, err := reviewed(s, rev)
+	return ref, err
+}
+
 // reviewed returns the ref that a revision names, and the one that its commits are for.
 func reviewed(s *git.Session, rev string) (here, ref string, err error) {
 	here, _, err = named(s, rev)

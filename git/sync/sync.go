@@ -107,6 +107,17 @@ type Report struct {
 	Children  int   // git processes
 }
 
+// Gained returns, of each ledger and ref that came or grew here, where it ended before.
+func (r *Report) Gained() map[string]oid.ID {
+	out := make(map[string]oid.ID, len(r.Adopted))
+	for _, m := range r.Adopted {
+		if _, told := out[m.Name]; !told {
+			out[m.Name] = m.From
+		}
+	}
+	return out
+}
+
 // OK reports whether nothing was refused.
 func (r *Report) OK() bool { return len(r.Refused) == 0 }
 

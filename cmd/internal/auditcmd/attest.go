@@ -72,7 +72,7 @@ It takes audit.attest, and audit.checkpoint where a new checkpoint is needed.`,
 	f.StringVar(&o.tag, "tag", "", "the tag that it is of")
 	f.StringVar(&o.intent, "intent", "", "the piece of work that it is of")
 	f.StringVar(&o.artifacts, "artifacts", "", "directory of the release's files")
-	f.StringVar(&o.text, "text", "", "what to say, for people")
+	f.StringVarP(&o.text, "text", "m", "", "what to say, for people")
 	f.StringVarP(&o.output, "output", "o", "", "write the envelope to this file, too")
 	f.StringVar(&o.who, "identity", "", "act as this principal: a name, or the path of a private key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")

@@ -69,7 +69,7 @@ What backups, and clones that do not sync, have is theirs.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.before, "before", "", "what was made before then: a time, a day, or 365d for a year ago")
-	f.StringVar(&o.reason, "reason", "", "why")
+	f.StringVarP(&o.reason, "reason", "m", "", "why")
 	f.StringArrayVar(&o.ledgers, "ledger", nil, "only of this one, or of the writer whose name begins so; may be repeated")
 	f.BoolVar(&o.again, "again", false, "say again, as an operator, what somebody dropped of --ledger whose word counts no more")
 	f.BoolVar(&o.dry, "dry-run", false, "only say what would go, and what would stay")

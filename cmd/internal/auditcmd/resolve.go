@@ -51,7 +51,7 @@ it. What the other way says counts for nothing from then on; it is kept as evide
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	f := cmd.Flags()
 	f.StringVar(&o.keep, "keep", "", "which way it goes: here or there")
-	f.StringVar(&o.reason, "reason", "", "why")
+	f.StringVarP(&o.reason, "reason", "m", "", "why")
 	f.StringVar(&o.who, "identity", "", "act as this principal: a name, or the path of a private key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object per ledger")
 	return cmd

@@ -237,12 +237,17 @@ func failed(ctx context.Context, w *work.Work, o options, err error, rev, tip, f
 	if _, wrong := provenance.ParseSpan(w.Session, rev); wrong != nil { // a branch that points at nothing
 		return work.Explain(wrong)
 	}
+	if ce := (*git.CommandError)(nil); errors.As(err, &ce) {
+		if _, why, ok := strings.Cut(ce.Stderr, "fatal: "); ok { // which command it was says nothing to who typed another
+			err = errors.New("git blame: " + say.Line(strings.TrimSpace(why)))
+		}
+	}
 	switch mode := modeOf(ctx, w, tip, file); {
 	case mode == "040000" || mode == "160000":
 		what := map[string]string{"040000": "a folder", "160000": "a submodule"}[mode]
 		return cli.Hint(fmt.Errorf("%s is %s in %s, and no file", say.Name(file), what, say.Name(rev)), "name a file; list them with: git ls-tree -r --name-only "+say.Shell(rev))
 	case mode != "" && len(o.lines) > 0:
-		return cli.Hint(err, "-L takes lines that the file has: START,END or :FUNCTION")
+		return cli.Hint(err, "name lines that the file has in "+say.Name(rev)+"; -L of blame takes START,END or :FUNCTION")
 	case mode != "":
 		return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
 	}

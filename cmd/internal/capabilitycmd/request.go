@@ -57,7 +57,7 @@ with "covenant capability list". It lets you do nothing.`,
 		},
 	}
 	o.bind(cmd)
-	cmd.Flags().StringVar(&reason, "reason", "", "why it is needed")
+	cmd.Flags().StringVarP(&reason, "reason", "m", "", "why it is needed")
 	cmd.Flags().StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	_ = cmd.MarkFlagRequired("reason")

@@ -60,7 +60,7 @@ and nothing is written; an operator may confirm what only a holder revoked.`,
 			return revoke(cmd.Context(), c, k, id, reason, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why it ends")
+	cmd.Flags().StringVarP(&reason, "reason", "m", "", "why it ends")
 	cmd.Flags().StringVar(&who, "identity", "", "act as this principal: a name, or the path of a private key")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd

@@ -14,26 +14,8 @@ import (
 )
 
 // protected are refs here that the policy protects and that are not where their newest admissions put them.
-func protected(ctx context.Context, w *work.Work, pin envelope.Digest, root *provenance.Root) ([]ailment, error) {
-	refs, err := w.Session.Refs()
-	if err != nil {
-		return nil, err
-	}
-	var heads []provenance.Head
-	for _, ref := range refs {
-		if !root.Policy.Protects(ref.Name) {
-			continue
-		}
-		h, err := provenance.HeadOf(w.Session, ref.Name)
-		if err != nil {
-			return nil, work.Explain(err)
-		}
-		heads = append(heads, h)
-	}
-	if len(heads) == 0 {
-		return nil, nil
-	}
-	f, err := provenance.LoadRefs(ctx, w.Session, pin, heads)
+func protected(w *work.Work, pin envelope.Digest) ([]ailment, error) {
+	states, err := w.RefStates(pin)
 	if errors.Is(err, provenance.ErrShallow) || errors.Is(err, provenance.ErrPartial) {
 		return nil, nil // what is not here is not damaged
 	}
@@ -41,12 +23,10 @@ func protected(ctx context.Context, w *work.Work, pin envelope.Digest, root *pro
 		return nil, work.Explain(err)
 	}
 	var out []ailment
-	for _, h := range heads {
-		state := f.RefState(h, w.Env.Now(), w.Ask(f.Root, f.Authority))
-		w.HintMoved(&state)
-		for _, x := range state.Findings {
-			x.Message = h.Ref + ": " + x.Message
-			if x.Object == h.Ref {
+	for i := range states {
+		for _, x := range states[i].Findings {
+			x.Message = states[i].Ref + ": " + x.Message
+			if x.Object == states[i].Ref {
 				x.Object = ""
 			}
 			out = append(out, ailment{Finding: x})

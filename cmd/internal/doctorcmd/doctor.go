@@ -221,7 +221,7 @@ func examine(ctx context.Context, w *work.Work) ([]ailment, error) {
 		return out, err
 	}
 	out = append(out, red...)
-	moved, err := protected(ctx, w, pin, facts.Root)
+	moved, err := protected(w, pin)
 	if err != nil {
 		return out, err
 	}

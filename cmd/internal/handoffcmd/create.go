@@ -53,7 +53,7 @@ out the commits that remote-tracking branches have.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCreate(cmd.Context(), env, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Note, "note", "", "what the next one should know")
+	f.StringVarP(&o.Note, "note", "m", "", "what the next one should know")
 	f.StringVar(&o.Next, "next", "", "what is to be done next")
 	f.StringArrayVar(&o.Questions, "question", nil, "a question that is open; can be given several times")
 	f.StringVar(&o.Intent, "intent", "", "the intent that the work is for: an id, a name, or the beginning of one (default: COVENANT_INTENT, else covenant.intent of the configuration)")
@@ -137,7 +137,7 @@ func runCreate(ctx context.Context, env *cli.Env, o creating) error {
 		if i == maxTold {
 			break
 		}
-		env.Talk().Warn("%s is tracked, holds a secret (%s), and is in the handoff", say.Name(s.Path), s.Rule)
+		env.Talk().Warn("%s holds a secret (%s), and is in the handoff: it is tracked, or --include-secrets was given", say.Name(s.Path), s.Rule)
 	}
 	l := lineOf(made.ID, &made.Creation)
 	l.Time, l.Principal, l.Kind, l.Accountable = envelope.Timestamp(env.Now()), k.Hand.Principal.Name, k.Hand.Principal.Kind, k.Hand.Principal.Accountable

@@ -31,7 +31,7 @@ is taken back with "covenant handoff apply --abort".`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return runRelease(cmd.Context(), env, o, args[0]) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.reason, "reason", "", "why, for people")
+	f.StringVarP(&o.reason, "reason", "m", "", "why, for people")
 	f.StringVar(&o.who, "identity", "", "act as this principal: a name, or the path of a private key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return cmd

@@ -160,8 +160,16 @@ func (w *opened) bundled(ctx context.Context, file string, limit int64) (string,
 	if file, err = filepath.Abs(file); err != nil {
 		return "", "", err
 	}
-	if err := handoff.CheckFormat(file, w.Session.Repo().Format()); err != nil {
-		return "", "", cli.Hint(fmt.Errorf("%s: %w", say.Name(file), err), "it is of another repository: a clone has the names of what it was cloned from")
+	err = handoff.CheckBundle(file, w.Session.Repo().Format())
+	hint := "make one with: covenant handoff create --bundle FILE"
+	switch {
+	case errors.Is(err, handoff.ErrFormat):
+		hint = "it is of another repository: a clone has the names of what it was cloned from"
+	case errors.Is(err, handoff.ErrDamaged):
+		hint = "have it sent again"
+	}
+	if err != nil {
+		return "", "", cli.Hint(fmt.Errorf("%s: %w", say.Name(file), err), hint)
 	}
 	ids, err := sync.Handoffs(ctx, w.Session, file)
 	if err != nil {

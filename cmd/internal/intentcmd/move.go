@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
+	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/intent"
 	"github.com/open-covenant/covenant-git/git/intents"
@@ -294,7 +295,11 @@ func runStart(ctx context.Context, env *cli.Env, o *stepFlags, tree bool, name s
 	if err != nil {
 		return explain(err)
 	}
-	env.Talk().Note("%s is %s: %s", s.ID.Short(), s.State, s.Fields.Title)
+	state := string(s.State)
+	if under[r.State] { // who came first may be at it
+		state += fmt.Sprintf(" already, taken there by %s, %s", say.Line(r.Mover), r.Moved)
+	}
+	env.Talk().Note("%s is %s: %s", s.ID.Short(), state, s.Fields.Title)
 	if tree {
 		if err := d.OwnWorktreeConfig(ctx); err != nil {
 			return err

@@ -246,6 +246,7 @@ func (t *teller) story(s *intent.Intent) {
 		t.say("")
 		t.say("  from here to: %s", intent.List(ways))
 		t.say("  digest:       %s", s.Digest())
+		t.say("  commits:      covenant log --intent %s", s.ID.Short())
 	}
 }
 

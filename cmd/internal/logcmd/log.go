@@ -15,8 +15,10 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/report"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
@@ -24,6 +26,7 @@ type options struct {
 	json, reverse            bool
 	max                      int
 	principal, verdict, root string
+	intent                   string // as it is typed, then its id
 	git                      selection
 }
 
@@ -67,6 +70,7 @@ what verify is for.`,
 		Example: `  covenant log -20
   covenant log --since=yesterday --no-merges -- src docs
   covenant log main..HEAD --verdict unsealed
+  covenant log --intent fix-login
   covenant log --principal coder --json | jq -r .commit | git log --stdin --no-walk`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,6 +87,7 @@ what verify is for.`,
 	f.BoolVar(&o.reverse, "reverse", false, "oldest first")
 	f.IntVarP(&o.max, "max-count", "n", 0, "show at most this many commits")
 	f.StringVar(&o.principal, "principal", "", "only commits this principal sealed or made, or answers for")
+	f.StringVar(&o.intent, "intent", "", "only commits that were made for this intent: its id, its name, or the beginning of one")
 	f.StringVar(&o.verdict, "verdict", "", "only commits with this verdict")
 	f.StringVar(&o.git.since, "since", "", "only commits after this date, as git log reads dates")
 	f.StringVar(&o.git.until, "until", "", "only commits before this date")
@@ -125,6 +130,12 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return err
 		}
 	}
+	if o.intent != "" {
+		if o.intent, err = named(ctx, w, pin, o.intent); err != nil {
+			return err
+		}
+		opts.Cache = nil // what is remembered of a commit does not say what it was made for
+	}
 	rep, err := provenance.Verify(ctx, w.Session, span, opts)
 	if err != nil {
 		return work.Explain(err)
@@ -143,7 +154,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		}
 		c := &rep.Commits[i]
 		i++
-		if !o.wants(&r) {
+		if !o.wants(&r) || o.intent != "" && provenancecmd.IntentOf(rep.Facts, &r) != o.intent {
 			continue
 		}
 		formerly := ""
@@ -158,6 +169,25 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		}
 	}
 	return nil
+}
+
+// named finds the id of an intent.
+func named(ctx context.Context, w *work.Work, pin envelope.Digest, name string) (string, error) {
+	cache := w.Cache(false)
+	root, err := cache.OpenRoot(w.Session, pin)
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	book, err := intents.Open(ctx, w.Session, root, cache)
+	if err != nil {
+		return "", work.Explain(err)
+	}
+	defer book.Close()
+	r, err := book.Find(name)
+	if err != nil {
+		return "", cli.Hint(err, "see what there is: covenant intent list --all")
+	}
+	return string(r.ID), nil
 }
 
 func (o *options) wants(r *verdict.Result) bool {

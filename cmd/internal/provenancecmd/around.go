@@ -70,6 +70,27 @@ func Reviews(s *git.Session, f *provenance.Facts, commits []git.Commit) (func(*g
 	}, nil
 }
 
+// IntentOf is the intent that a commit was sealed for; of a derived one, that all of what it is made of was sealed for. It is "" where that is several or none.
+func IntentOf(f *provenance.Facts, r *verdict.Result) string {
+	if r.Seal != nil && r.Seal.Seal != nil {
+		return r.Seal.Seal.Predicate.Intent
+	}
+	one := ""
+	for i := range r.Covers {
+		named := ""
+		for _, s := range f.SealsOf(r.Covers[i].Commit) {
+			if string(s.ID) == r.Covers[i].Seal && s.Seal != nil {
+				named = s.Seal.Predicate.Intent
+			}
+		}
+		if named == "" || one != "" && named != one {
+			return ""
+		}
+		one = named
+	}
+	return one
+}
+
 // signer names who a key is, else the key.
 func signer(f *provenance.Facts, keyID string) (name, kind string, who *verdict.Principal) {
 	p, ok := f.Authority.ByKey(keyID)

@@ -164,7 +164,11 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	}
 	defer w.Close()
 	if unknown != nil {
-		return f.revision(w, unknown.Rev, revs)
+		again, ferr := f.revision(w, unknown.Rev, revs)
+		if hint := byRemote(f.name(w), unknown.Rev, revs); !again && ferr == nil && hint != "" {
+			ferr = cli.Hint(err, hint)
+		}
+		return again, ferr
 	}
 	if partial {
 		return f.whole(w)
@@ -282,8 +286,28 @@ func ends(revs []string) []string {
 	return out
 }
 
+// byRemote says what to type where a revision begins with a name that only a branch of the remote may have: one is fetched by the
+// name that it has here. It is empty for anything else.
+func byRemote(from, rev string, revs []string) string {
+	name := ends([]string{rev})[0]
+	if _, err := oid.Parse(name); err == nil || name == "HEAD" || strings.Contains(from, "/") || strings.HasPrefix(name, "refs/") || strings.HasPrefix(name, from+"/") {
+		return ""
+	}
+	words := []string{"--fetch"}
+	for _, r := range revs {
+		parts := strings.SplitN(r, "..", 2)
+		for i, p := range parts {
+			if ends([]string{p})[0] == name {
+				parts[i] = strings.Replace(p, name, from+"/"+name, 1)
+			}
+		}
+		words = append(words, say.Shell(strings.Join(parts, "..")))
+	}
+	return "when it is a branch of the remote, name that: " + strings.Join(words, " ")
+}
+
 // offerFetch adds to an error about something that is not here that it can be fetched, by the command that was typed.
-func offerFetch(env *cli.Env, err error) error {
+func offerFetch(ctx context.Context, env *cli.Env, name string, revs []string, err error) error {
 	words := []string{"covenant", "verify", "--fetch"}
 	if len(env.Args) > 0 && env.Args[0] == "verify" {
 		for _, a := range env.Args[1:] {
@@ -293,6 +317,14 @@ func offerFetch(env *cli.Env, err error) error {
 	again := strings.Join(words, " ")
 	var unknown *provenance.RevisionError
 	var shallow *provenance.ShallowError
+	if errors.As(err, &unknown) {
+		if w, operr := work.Open(ctx, env); operr == nil {
+			defer w.Close()
+			if hint := byRemote(remote(w, name), unknown.Rev, revs); hint != "" {
+				return cli.Hint(err, hint)
+			}
+		}
+	}
 	switch {
 	case errors.As(err, &unknown), errors.As(err, &shallow), errors.Is(err, provenance.ErrRootMissing):
 		return cli.Hint(err, "let it fetch what it needs: "+again)

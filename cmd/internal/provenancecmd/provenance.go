@@ -42,7 +42,8 @@ func newSeal(env *cli.Env) *cobra.Command {
 was not there. A seal made now says so: its mode is "vouch", and it needs
 repo.vouch, which operators have. REV is that one commit, A..B all of a range,
 "-" reads revisions from standard input. Commits that have a seal which holds, whoever
-made it, are passed over, so an interrupted run is resumed by starting it again.`,
+made it, are passed over, so an interrupted run is resumed by starting it again. What sealed
+commits of others cover stays theirs: it is recorded what a commit is made of.`,
 		Example: `  covenant provenance seal HEAD
   covenant provenance seal v1.0..main`,
 		Args: cobra.ArbitraryArgs,
@@ -92,6 +93,15 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
+	shallow, err := w.Session.Repo().Shallow()
+	if err != nil {
+		return work.Explain(err)
+	}
+	for _, c := range commits {
+		if shallow[c.ID] { // its parents can't be told, and a seal names them
+			return work.Explain(&provenance.ShallowError{Commit: c.ID})
+		}
+	}
 	ref, err := w.Session.ActingRef()
 	if err != nil {
 		return work.Explain(err)
@@ -102,13 +112,21 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
+	commits, had := without(commits, good)
+	of, err := provenance.MadeOf(ctx, w.Session, ref, commits, w.Verifying(pin))
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		env.Talk().Warn("whether others made some of it can't be told here, and is not recorded: %s", say.Line(err.Error()))
+	}
 	k.Again, k.Moment = true, "provenance seal"
 	bar := env.Talk().Progress("sealing", len(commits))
-	sum := SealSummary{Type: "summary", Commits: len(commits)}
+	sum := SealSummary{Type: "summary", Commits: len(commits) + had, Skipped: had}
 	const batch = 256
 	for len(commits) > 0 {
 		n := min(batch, len(commits))
-		if err := sealBatch(ctx, env, k, good, commits[:n], asJSON, &sum); err != nil {
+		if err := sealBatch(ctx, env, k, of, commits[:n], asJSON, &sum); err != nil {
 			bar.Done()
 			return resumable(err, sum)
 		}
@@ -123,16 +141,22 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	return err
 }
 
-func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, good map[oid.ID]bool, commits []git.Commit, asJSON bool, sum *SealSummary) error {
-	todo := commits[:0:0]
+// without leaves out commits that have a good seal, and returns how many those are.
+func without(commits []git.Commit, good map[oid.ID]bool) (todo []git.Commit, had int) {
 	for _, c := range commits {
-		if good[c.ID] {
-			sum.Skipped++
-			continue
+		if !good[c.ID] {
+			todo = append(todo, c)
 		}
-		todo = append(todo, c)
 	}
-	made, err := k.Seal(ctx, prov.Vouching, "", todo)
+	return todo, len(commits) - len(todo)
+}
+
+func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, of map[oid.ID][]oid.ID, todo []git.Commit, asJSON bool, sum *SealSummary) error {
+	list := make([]provenance.Remake, 0, len(todo))
+	for _, c := range todo {
+		list = append(list, provenance.Remake{Commit: c, Of: of[c.ID]})
+	}
+	made, err := k.Reseal(ctx, "", list)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ uses the network.`,
 	f.BoolVar(&o.deep, "deep", false, "hash every commit, tree and blob again, and every content digest")
 	f.StringVar(&o.tips, "tips", "", "file that remembers how far each ledger reached: what was taken back since is refused, else the file is renewed")
 	f.BoolVar(&o.noCache, "no-cache", false, "believe nothing remembered from earlier runs")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is wrong (text only)")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "leave out the commits that pass (text only)")
 	f.StringArrayVar(&o.paths, "path", nil, "only commits that change something at this path, as git log finds them; may be repeated")
 	f.StringVar(&o.ref, "ref", "", "the ref that the commits are for, a full name or a branch (default: the one the revision names)")
 	f.StringVar(&o.root, "root", "", "digest of the trust root to hold everything to (default: COVENANT_ROOT, else covenant.root)")
@@ -162,7 +162,7 @@ func runVerify(ctx context.Context, env *cli.Env, o verifyOptions, args []string
 	env.Talk() // one talker for all that follows
 	return withOutput(env, o.output, func(env *cli.Env) error {
 		if !o.fetch {
-			return offerFetch(env, verifyOnce(ctx, env, o, revs))
+			return offerFetch(ctx, env, o.remote, revs, verifyOnce(ctx, env, o, revs))
 		}
 		f := fetcher{ctx: ctx, env: env, remote: o.remote}
 		if o.held, err = f.record(o.root); err != nil {
@@ -307,6 +307,9 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return err
 	}
 	publish.tell(env)
+	if o.format == "text" && !o.quiet && sum.OK && o.ref == "" && len(revs) == 1 {
+		tellTarget(env, session, rep.Facts.Root, run.Ref, revs[0])
+	}
 	if sum.Undecided != "" {
 		hint := "install the newer one: https://github.com/open-covenant/covenant-git"
 		if sum.Undecided == cutHistory {
@@ -318,6 +321,18 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 		return cli.No(nil)
 	}
 	return nil
+}
+
+// tellTarget says that a change was judged for the branch it is on, where it is compared with one that the policy protects: what that
+// demands was not asked.
+func tellTarget(env *cli.Env, s *git.Session, root *provenance.Root, judged, rev string) {
+	from, _, ranged := strings.Cut(rev, "..")
+	if !ranged || from == "" {
+		return
+	}
+	if target, err := provenance.RefOf(s, from); err == nil && target != judged && root.Policy.Protects(target) {
+		env.Talk().Hint(fmt.Sprintf("whether it may come to %s: covenant verify --ref %s %s", say.Name(target), say.Shell(strings.TrimPrefix(target, "refs/heads/")), say.Shell(rev)))
+	}
 }
 
 // touching returns the commits of a span that change something at a path, and the merges where that came together or was

@@ -366,7 +366,7 @@ func load(ctx context.Context, w *work.Work, pin envelope.Digest, names ...strin
 	}
 	var err error
 	if len(names) == 0 {
-		if heads, err = protected(w, pin); err != nil {
+		if heads, err = w.Protected(pin); err != nil {
 			return nil, nil, work.Explain(err)
 		}
 	}
@@ -380,30 +380,6 @@ func load(ctx context.Context, w *work.Work, pin envelope.Digest, names ...strin
 		}
 	}
 	return f, heads, nil
-}
-
-// protected returns the refs that the policy protects and are here.
-func protected(w *work.Work, pin envelope.Digest) ([]provenance.Head, error) {
-	r, err := provenance.OpenRoot(w.Session, pin)
-	if err != nil {
-		return nil, err
-	}
-	refs, err := w.Session.Refs()
-	if err != nil {
-		return nil, err
-	}
-	var heads []provenance.Head
-	for _, ref := range refs {
-		if !r.Policy.Protects(ref.Name) {
-			continue
-		}
-		h := provenance.Head{Ref: ref.Name, Here: ref.Name, ID: ref.ID}
-		if c, err := w.Session.Commit(ref.ID.String() + "^{commit}"); err == nil {
-			h.Commit = c.ID
-		}
-		heads = append(heads, h)
-	}
-	return heads, nil
 }
 
 // withGone adds protected refs that were somewhere, as governance or an admission has it, and are not here. A clone need not have each branch that its remote has, so

@@ -47,6 +47,33 @@ func (r *Ran) Signer() string { return signer(r.Who, r.By) }
 // Signer names who signed it.
 func (r *Review) Signer() string { return signer(r.Who, r.By) }
 
+// Voice names who says it, on a forge or here, and tells where that is the human who answers for a commit itself: no second person's approval.
+func (r *Review) Voice(of *verdict.Result) string {
+	by := r.Signer()
+	switch {
+	case r.Account != "":
+		return r.Account + ", as " + by + " says"
+	case r.Verdict == "approve" && r.Who != nil && r.Who.Accountable == r.Who.Name && answers(of, r.Who.Name):
+		return by + " (answers for it)"
+	}
+	return by
+}
+
+// answers reports whether a human answers for a commit, or for what is in it.
+func answers(r *verdict.Result, name string) bool {
+	if r == nil {
+		return false
+	}
+	who := []verdict.Principal{}
+	if r.Principal != nil {
+		who = append(who, *r.Principal)
+	}
+	for i := range r.Covers {
+		who = append(append(who, r.Covers[i].Principal), r.Covers[i].Everybody()...)
+	}
+	return slices.ContainsFunc(who, func(p verdict.Principal) bool { return p.Accountable == name })
+}
+
 func signer(p *verdict.Principal, key string) string {
 	if p == nil {
 		return key
@@ -80,7 +107,7 @@ func proof(c Commit) string {
 			word = ""
 		}
 		if word != "" {
-			word += cmp.Or(r.Account, r.By)
+			word += cmp.Or(r.Account, r.Voice(c.Result))
 		}
 		said[[2]string{r.By, r.Account}] = word
 	}
@@ -138,11 +165,7 @@ func reviewRows(c Commit) [][]cell {
 	var out [][]cell
 	for i := range c.Reviews {
 		r := &c.Reviews[i]
-		by := r.Signer()
-		if r.Account != "" {
-			by = r.Account + ", as " + by + " says"
-		}
-		out = append(out, []cell{theirs(short(c)), brief(r.Verdict), brief(by), brief(r.Ref), ours("%s", cmp.Or(r.State, "not looked at"))})
+		out = append(out, []cell{theirs(short(c)), brief(r.Verdict), brief(r.Voice(c.Result)), brief(r.Ref), ours("%s", cmp.Or(r.State, "not looked at"))})
 	}
 	return out
 }

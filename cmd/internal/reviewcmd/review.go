@@ -102,7 +102,7 @@ that the policy protects.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.ref, "ref", "", "the ref that the change is for, a full name or a branch")
-	f.StringVar(&o.text, "text", "", "what to say, for people; - reads it from standard input")
+	f.StringVarP(&o.text, "text", "m", "", "what to say, for people; - reads it from standard input")
 	f.StringVar(&o.who, "identity", "", "act as this principal: a name, or the path of a private key")
 	if verdict != review.Request && verdict != review.Withdraw {
 		f.StringArrayVar(&o.findings, "finding", nil, "something about a place: [note|warning|error:]PATH[:LINE]: TEXT; may be repeated")

@@ -12,6 +12,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/intent"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/intents"
 	"github.com/open-covenant/covenant-git/git/provenance"
@@ -96,7 +97,7 @@ func was(book *intents.Book, id intent.ID, said *prov.IntentState) (*Was, error)
 }
 
 // around tells it.
-func (t *teller) around(a *Around) {
+func (t *teller) around(a *Around, of *verdict.Result) {
 	if a.Intent != nil {
 		t.say("  work:        %s (%s), %.12s", say.Line(a.Intent.Title), a.Intent.State, a.Intent.ID)
 		if was := a.Intent.Sealed; was != nil && !was.Counts {
@@ -115,11 +116,7 @@ func (t *teller) around(a *Around) {
 			t.say("  review:      and %d more: covenant review list", len(a.Reviews)-report.MaxAround)
 			break
 		}
-		by := r.Signer()
-		if r.Account != "" {
-			by = say.Line(r.Account) + ", as " + by + " says"
-		}
-		t.say("  review:      %s for %s by %s (%s, %s%s)", r.Verdict, say.Name(r.Ref), by, cmp.Or(r.State, "its change was not looked at"), envelope.Digest(r.ID).Short(), sealed(r.Sealed))
+		t.say("  review:      %s for %s by %s (%s, %s%s)", r.Verdict, say.Name(r.Ref), say.Line(r.Voice(of)), cmp.Or(r.State, "its change was not looked at"), envelope.Digest(r.ID).Short(), sealed(r.Sealed))
 	}
 }
 

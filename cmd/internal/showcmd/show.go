@@ -118,7 +118,7 @@ func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, na
 	if r.Seal != nil && r.Seal.Seal != nil {
 		says = &r.Seal.Seal.Predicate
 	} else {
-		says.Intent = madeFor(rep.Facts, &r)
+		says.Intent = provenancecmd.IntentOf(rep.Facts, &r)
 	}
 	st.near, more = around(ctx, w, rep.Facts, &c, says)
 	for _, err := range append(errs, more...) {
@@ -127,22 +127,27 @@ func Of(ctx context.Context, w *work.Work, pin envelope.Digest, c git.Commit, na
 	return st, nil
 }
 
-// madeFor is the intent that all of what a derived commit is made of was sealed for; "" where that is several or none.
-func madeFor(f *provenance.Facts, r *verdict.Result) string {
-	one := ""
-	for i := range r.Covers {
-		named := ""
-		for _, s := range f.SealsOf(r.Covers[i].Commit) {
-			if string(s.ID) == r.Covers[i].Seal && s.Seal != nil {
-				named = s.Seal.Predicate.Intent
-			}
+// made says in a line what a derived commit is made of.
+func made(covers []verdict.Cover, parents int) string {
+	paths := map[string]bool{}
+	for i := range covers {
+		for _, p := range covers[i].Paths {
+			paths[p] = true
 		}
-		if named == "" || one != "" && named != one {
-			return ""
-		}
-		one = named
 	}
-	return one
+	all := "all " + say.Count(len(paths), "change") + " are covered"
+	if len(paths) < 2 {
+		all = "its change is covered" // or what joining both sides of a merge gives
+	}
+	switch {
+	case len(covers) == 0:
+		return "nobody sealed it, and it brings no change of its own"
+	case parents > 1:
+		return "nobody sealed it: a merge of what was sealed; " + all
+	case len(covers) > 1:
+		return "nobody sealed it: a squash of " + say.Count(len(covers), "sealed commit") + "; " + all
+	}
+	return "nobody sealed it: made of one sealed commit; " + all
 }
 
 // Shown is the story as one object.
@@ -177,7 +182,8 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 		t.say("%s by %s: the policy lets this human's commits go without a seal, and Git's signature holds", word, provenancecmd.Who(r.Principal))
 		t.say("  key:         %s", r.Principal.Key)
 	case r.Verdict == verdict.Derived:
-		t.say("%s: nobody sealed it, and every change of it was sealed in another commit", word)
+		t.say("%s: %s", word, made(r.Covers, len(c.Parents)))
+		t.say("  committer:   %s <%s> (nobody signed that)", say.Line(c.Committer.Name), say.Line(c.Committer.Email))
 	case r.Principal == nil:
 		t.say("%s: nobody known here answers for it", word)
 	case r.SealID == "":
@@ -197,7 +203,7 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 	for _, l := range lines {
 		t.say("  %s", l)
 	}
-	t.around(&s.near)
+	t.around(&s.near, r)
 	for i := range others {
 		if i == maxOrigins {
 			t.say("  attested:    and %d more: covenant provenance attestations %s", len(others)-maxOrigins, c.ID.Short())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +28,9 @@ func New(env *cli.Env) *cobra.Command {
 		Use:   "status",
 		Short: "Show how governance stands here: root, identity, hooks, unsealed commits",
 		Long: `Show how governance stands here: the pinned trust root, its operators, the identity
-that would seal a commit now (or why none can), whether Git reaches the hooks, and
-how many commits of HEAD's history have no good seal.`,
+that would seal a commit now (or why none can), whether Git reaches the hooks,
+how many commits of HEAD's history have no good seal, and which of the protected refs
+that are here are not where their newest admission put them.`,
 		Example: "  covenant status\n  covenant status --json | jq .unsealed",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, asJSON) },
@@ -54,6 +56,9 @@ type Status struct {
 	Invalid   int      `json:"invalid"`
 	Failed    int      `json:"failed"` // commits that hooks could not seal and nobody did since
 	Problems  int      `json:"problems"`
+	Shallow   bool     `json:"shallow,omitempty"` // the history of this clone ends too early to tell how HEAD's commits stand, or protected refs
+	Protected int      `json:"protected"`         // refs that are here and that the policy protects
+	NotThere  []string `json:"notThere"`          // those that are not where their newest admission put them
 }
 
 func run(ctx context.Context, env *cli.Env, asJSON bool) error {
@@ -62,42 +67,14 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 		return err
 	}
 	defer w.Close()
-	st := Status{Type: "status", Root: string(pin), Unreached: []string{}}
-	span, err := provenance.ParseSpan(w.Session)
-	var facts *provenance.Facts
-	sealed := map[oid.ID]bool{}
-	switch {
-	case errors.Is(err, provenance.ErrRevision): // no commit yet
-		if facts, err = w.Cache(false).Load(ctx, w.Session, pin); err != nil {
-			return work.Explain(err)
-		}
-	case err != nil:
+	st := Status{Type: "status", Root: string(pin), Unreached: []string{}, NotThere: []string{}}
+	facts, sealed, err := judge(ctx, w, pin, &st)
+	if st.Shallow = errors.Is(err, provenance.ErrShallow); st.Shallow || errors.Is(err, provenance.ErrRevision) {
+		st.Governed, st.Unsealed, st.Invalid = 0, 0, 0 // what is here of history is no answer, or there is no commit yet
+		facts, err = w.Cache(false).Load(ctx, w.Session, pin)
+	}
+	if err != nil {
 		return work.Explain(err)
-	default:
-		opts := w.Looking(pin)
-		opts.Cache = w.Cache(false)
-		rep, err := provenance.Verify(ctx, w.Session, span, opts)
-		if err != nil {
-			return work.Explain(err)
-		}
-		facts = rep.Facts
-		for r, err := range rep.Results {
-			if err != nil {
-				return work.Explain(err)
-			}
-			if r.Verdict == verdict.Before {
-				continue
-			}
-			st.Governed++
-			sealed[r.Commit] = r.SealID != "" || r.Verdict.OK()
-			switch r.Verdict {
-			case verdict.Unsealed:
-				st.Unsealed++
-			case verdict.Invalid:
-				st.Invalid++
-			}
-		}
-		st.Problems = len(rep.Problems)
 	}
 	st.Problems += len(sync.TakenBack(w.Session.Repo()))
 	st.Operators, st.Version, st.Head = facts.Root.Operators, facts.Root.Version, string(facts.Root.Digest)
@@ -122,10 +99,56 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 			return err
 		}
 	}
+	refs, err := w.RefStates(pin)
+	if errors.Is(err, provenance.ErrShallow) {
+		st.Shallow, err = true, nil
+	}
+	if err != nil {
+		return work.Explain(err)
+	}
+	st.Protected = len(refs)
+	for i := range refs {
+		if !refs[i].OK() {
+			st.NotThere = append(st.NotThere, refs[i].Ref)
+		}
+	}
 	if asJSON {
 		return env.JSON(st)
 	}
 	return tell(env, st)
+}
+
+// judge counts the commits of HEAD's history, and returns which of them are sealed.
+func judge(ctx context.Context, w *work.Work, pin envelope.Digest, st *Status) (*provenance.Facts, map[oid.ID]bool, error) {
+	span, err := provenance.ParseSpan(w.Session)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := w.Looking(pin)
+	opts.Cache = w.Cache(false)
+	rep, err := provenance.Verify(ctx, w.Session, span, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed := map[oid.ID]bool{}
+	for r, err := range rep.Results {
+		if err != nil {
+			return nil, nil, err
+		}
+		if r.Verdict == verdict.Before {
+			continue
+		}
+		st.Governed++
+		sealed[r.Commit] = r.SealID != "" || r.Verdict.OK()
+		switch r.Verdict {
+		case verdict.Unsealed:
+			st.Unsealed++
+		case verdict.Invalid:
+			st.Invalid++
+		}
+	}
+	st.Problems = len(rep.Problems)
+	return rep.Facts, sealed, nil
 }
 
 func tell(env *cli.Env, st Status) error {
@@ -145,6 +168,9 @@ func tell(env *cli.Env, st Status) error {
 	seals := say.Count(st.Governed, "commit") + " governed"
 	if n := st.Unsealed + st.Invalid; n > 0 {
 		seals += ", " + p.Bad(fmt.Sprintf("%d unsealed, %d invalid", st.Unsealed, st.Invalid)) + " (covenant verify -q)"
+	}
+	if st.Shallow && st.Governed == 0 {
+		seals = p.Warn("not known: too little of the history is here") + " (git fetch --unshallow)"
 	}
 	root := fmt.Sprintf("version %d %s", st.Version, st.Head)
 	if st.Root != st.Head {
@@ -166,6 +192,11 @@ func tell(env *cli.Env, st Status) error {
 			return err
 		}
 	}
+	if st.Protected > 0 {
+		if err := row("protected", "%s", protected(p, st)); err != nil {
+			return err
+		}
+	}
 	if st.Failed > 0 {
 		if err := row("failed", "%s", p.Bad(say.Count(st.Failed, "commit")+" that hooks could not seal")+" (covenant doctor)"); err != nil {
 			return err
@@ -175,4 +206,20 @@ func tell(env *cli.Env, st Status) error {
 		return row("problems", "%s", p.Warn(fmt.Sprint(st.Problems))+" (covenant doctor)")
 	}
 	return nil
+}
+
+// maxNamed is how many refs a line names.
+const maxNamed = 3
+
+func protected(p say.Palette, st Status) string {
+	here := say.Count(st.Protected, "ref") + " here"
+	n := len(st.NotThere)
+	if n == 0 {
+		return here + ", " + p.Good("where admitted")
+	}
+	names := strings.Join(st.NotThere[:min(n, maxNamed)], ", ")
+	if n > maxNamed {
+		names += ", …"
+	}
+	return fmt.Sprintf("%s, %s: %s (covenant ref verify)", here, p.Warn(fmt.Sprintf("%d not where admitted", n)), say.Line(names))
 }

@@ -153,6 +153,9 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	if err := tell(env, w, rep, pin, withheld, o.json); err != nil {
 		return err
 	}
+	if err := lost(ctx, w, rep, pin); err != nil {
+		return explain(err, remote)
+	}
 	switch {
 	case !rep.OK():
 		return cli.No(nil)

@@ -2,9 +2,54 @@ package work
 
 import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
+	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
+
+// Protected returns the refs that the policy protects and are here.
+func (w *Work) Protected(pin envelope.Digest) ([]provenance.Head, error) {
+	r, err := provenance.OpenRoot(w.Session, pin)
+	if err != nil {
+		return nil, err
+	}
+	refs, err := w.Session.Refs()
+	if err != nil {
+		return nil, err
+	}
+	var heads []provenance.Head
+	for _, ref := range refs {
+		if !r.Policy.Protects(ref.Name) {
+			continue
+		}
+		h := provenance.Head{Ref: ref.Name, Here: ref.Name, ID: ref.ID}
+		if c, err := w.Session.Commit(ref.ID.String() + "^{commit}"); err == nil {
+			h.Commit = c.ID
+		}
+		heads = append(heads, h)
+	}
+	return heads, nil
+}
+
+// RefStates returns how the refs stand that the policy protects and are here: whether each is where its newest admission put it.
+func (w *Work) RefStates(pin envelope.Digest) ([]verdict.RefState, error) {
+	heads, err := w.Protected(pin)
+	if err != nil || len(heads) == 0 {
+		return nil, err
+	}
+	f, err := w.Cache(false).LoadRefs(w.ctx, w.Session, pin, heads)
+	if err != nil {
+		return nil, err
+	}
+	ask := w.Ask(f.Root, f.Authority)
+	out := make([]verdict.RefState, 0, len(heads))
+	for _, h := range heads {
+		state := f.RefState(h, w.Env.Now(), ask)
+		w.HintMoved(&state)
+		out = append(out, state)
+	}
+	return out, nil
+}
 
 // HintMoved has the findings of a ref that is not where it was admitted say what to type: admit it where it only went on, else
 // look for what others admitted.

@@ -306,8 +306,10 @@ func Explain(err error) error {
 		return cli.Hint(err, "say where its key is: covenant identity use "+key.Name+" --key PATH", "see its keys: covenant identity show "+key.Name)
 	case errors.Is(err, provenance.ErrNobody) && !errors.As(err, &nobody): // whom a key is named by
 		return cli.Hint(err, "an operator introduces its holder: covenant identity add NAME --key PATH.pub", "of a person: covenant trust add NAME --key PATH.pub", "see who is known, by which keys: covenant identity list")
+	case errors.Is(err, provenance.ErrNoIdentity):
+		return cli.Hint(err, hooks.Mend(err), "who is not known here yet (covenant identity list) gives an operator a public key: covenant trust add NAME --key PATH.pub --email ADDRESS")
 	case errors.Is(err, identity.ErrNoKey), errors.Is(err, identity.ErrNoAgent), errors.Is(err, identity.ErrPassphrase),
-		errors.Is(err, provenance.ErrNoIdentity), errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
+		errors.Is(err, provenance.ErrNobody), errors.Is(err, provenance.ErrAgentAsHuman):
 		return cli.Hint(err, hooks.Mend(err))
 	case errors.Is(err, provenance.ErrDenied):
 		return cli.No(cli.Hint(err, hooks.Mend(err)))
