@@ -36,7 +36,7 @@ func (e *InterruptedError) Error() string { return "interrupted while somebody w
 // Interrupted returns the signal.
 func (e *InterruptedError) Interrupted() os.Signal { return e.Signal }
 
-// waited returns what somebody types, or ends with the first signal: a reader that waits for a person hears of none.
+// waited returns what somebody types who read asks, or ends with the first signal: a reader that waits for a person hears of none.
 func waited[T any](read func() (T, error)) (out T, err error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -86,15 +86,17 @@ func Passphrase(what string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := fmt.Fprintf(f, "Passphrase for %s: ", what); err != nil {
-		return nil, err
-	}
 	fd := int(f.Fd())
 	as, err := term.GetState(fd)
 	if err != nil {
 		return nil, fmt.Errorf("reading the passphrase: %w", err)
 	}
-	b, err := waited(func() ([]byte, error) { return term.ReadPassword(fd) })
+	b, err := waited(func() ([]byte, error) {
+		if _, err := fmt.Fprintf(f, "Passphrase for %s: ", what); err != nil {
+			return nil, err
+		}
+		return term.ReadPassword(fd)
+	})
 	if by := (*InterruptedError)(nil); errors.As(err, &by) {
 		_ = term.Restore(fd, as) // it shows what is typed again
 	}
@@ -134,10 +136,12 @@ func Ask(question string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := fmt.Fprintf(f, "%s ", question); err != nil {
-		return "", err
-	}
-	line, err := waited(func() (string, error) { return bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n') })
+	line, err := waited(func() (string, error) {
+		if _, err := fmt.Fprintf(f, "%s ", question); err != nil {
+			return "", err
+		}
+		return bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
+	})
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the answer: %w", err)
 	}
