@@ -236,6 +236,20 @@ func speaks(line string) bool {
 	return strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
 }
 
+// Writes reports whether a text has a line with a letter or a digit that none of the others has, whatever ends it.
+func Writes(now []byte, others ...[]byte) bool {
+	had := map[string]bool{}
+	for _, text := range others {
+		for _, l := range splitLines(text) {
+			had[strings.TrimRight(string(l), "\r\n")] = true
+		}
+	}
+	return slices.ContainsFunc(splitLines(now), func(l []byte) bool {
+		line := strings.TrimRight(string(l), "\r\n")
+		return !had[line] && speaks(line)
+	})
+}
+
 // mirrors reports whether d adds just what a step took away in one place, or the other way round, with a neighbour in common.
 func (d *Delta) mirrors(step *Delta) bool {
 	for _, h := range step.hunks {

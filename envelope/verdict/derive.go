@@ -19,9 +19,10 @@ type Edge struct {
 	To     Node `json:"to,omitzero"`
 	Source int  `json:"source"` // whose it is
 
-	// Behind is, of a merge that has just what joining both its sides gives, what the side that the edge does not begin at had changed: whoever joined them
-	// brought nothing of it, and so it must be covered itself.
+	// Behind is, of a merge that has what joining both its sides may have given, what the side that the edge does not begin at had changed: whoever joined them brought nothing
+	// of that, and so it must be covered itself.
 	Behind *DerivedChange `json:"behind,omitempty"`
+	Chosen bool           `json:"chosen,omitempty"` // who joined them may have chosen something, too
 }
 
 // Derivation is where the changes of a commit without a seal may come from: sealed
@@ -331,7 +332,7 @@ func (d *Derivation) portions(took []map[string]bool) [][]portion {
 			if n := len(list); n == 0 || list[n-1].change != j {
 				list = append(list, portion{change: j})
 			}
-			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil
+			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil || x.Chosen
 			out[x.Source] = list
 		})
 	}

@@ -20,10 +20,10 @@ type Question struct {
 	May     func(c *Candidate, path string) bool // its signer may bring the path, or might when it was sealed: nothing else is usable; nil: whoever signed it
 	Now     func(c *Candidate, path string) bool // its signer may bring the path now
 	Stands  func(c *Candidate, path string) bool // likewise, or might when somebody accountable had seen the seal
-	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed; told
-	// is false where that takes more than is looked at.
-	Joined func(path string, x Offer, other Node) (side Move, joined, told bool)
-	// Sided is Usable for what such a side had changed: whoever joined them knew it.
+	// Joined tells what whoever made a merge, of which an offer is, took over at a path from the other side, which ends at a node; told is false where that takes more than is
+	// looked at.
+	Joined func(path string, x Offer, other Node) (t Taken, told bool)
+	// Sided is Usable for what such a side had changed, where the merge has just what joining both gives: whoever joined them knew it.
 	Sided  func(path string, x Offer) bool
 	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines  func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
@@ -34,6 +34,13 @@ type Question struct {
 	Copies func(later, first *Candidate) bool
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
+}
+
+// Taken is what whoever made a merge of two took over from the side that an offer does not begin at.
+type Taken struct {
+	Is     bool   // something was: that must be covered itself. Else who made the merge chose all of it
+	From   []Node // where what that side changed may begin: the first counts from which sealed changes lead to what it has
+	Chosen bool   // who made the merge may have chosen some of it
 }
 
 // A Port is a way of sealed changes that was applied to other content than it began with, and gave what the commit has.
@@ -255,20 +262,37 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 			continue
 		}
 		e := Edge{From: x.From, To: x.To, Source: n}
+		if len(x.Seal.Seal.Predicate.Changes) > 2 {
+			continue // who merges more than two chooses nothing: Git joins them, or there is no merge
+		}
 		if other, two := f.o.other(&x, path); two {
-			side, joined, told := f.q.Joined(path, x, other)
-			if !told || joined && depth == maxBehind {
+			taken, told := f.q.Joined(path, x, other)
+			if !told || taken.Is && depth == maxBehind {
 				f.over = true // whose it is is not known
 				continue
 			}
-			if joined {
-				e.Behind = &DerivedChange{Change: c.Change, From: side.From, To: side.To}
-				e.Behind.Edges = f.edges(e.Behind, f.q.Sided, depth+1)
+			if taken.Is && !f.take(&e, c, other, &taken, depth) {
+				continue
 			}
 		}
 		out = append(out, e)
 	}
 	return out
+}
+
+// take finds the edges of what a merge took over, which stand behind its own; false where none lead there.
+func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, depth int) bool {
+	usable := f.q.Sided
+	if e.Chosen = taken.Chosen; e.Chosen {
+		usable = f.q.Usable
+	}
+	for _, from := range taken.From {
+		e.Behind = &DerivedChange{Change: c.Change, From: from, To: to}
+		if e.Behind.Edges = f.edges(e.Behind, usable, depth+1); e.Behind.way(anySource) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // other returns what stands at a path on the other side of a merge of two, which has there what neither side has.

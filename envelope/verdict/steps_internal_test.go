@@ -53,7 +53,7 @@ func TestBehindBounded(t *testing.T) {
 	const same = 6
 	for i := range maxBehind {
 		for range same {
-			w.add(Offer{From: node(i), To: node(i + 1), Seal: twoSides("p", node(i), node(100+i), node(i+1))})
+			w.add(Offer{From: node(i), To: node(i + 1), Seal: twoSides("p", node(i), node((i+1)%maxBehind+1), node(i+1))})
 		}
 	}
 	looked := 0
@@ -62,13 +62,13 @@ func TestBehindBounded(t *testing.T) {
 		source: func(Offer) (int, bool) { return 0, true },
 		q: &Question{
 			Take: func(int) bool { return true },
-			Joined: func(_ string, x Offer, _ Node) (Move, bool, bool) {
+			Joined: func(_ string, x Offer, _ Node) (Taken, bool) {
 				for i := range maxBehind {
 					if x.From == node(i) {
-						return Move{From: node((i + 1) % maxBehind), To: node((i+1)%maxBehind + 1)}, true, true
+						return Taken{Is: true, From: []Node{node((i + 1) % maxBehind)}}, true
 					}
 				}
-				return Move{}, false, true
+				return Taken{}, true
 			},
 			Sided: func(string, Offer) bool { looked++; return true },
 		},

@@ -159,7 +159,11 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		q.May = d.may
 	}
 	p := d.porting(s)
-	q.Joined, q.Copies = p.sides, d.copies
+	h := &pastOf{d: d, past: past, from: olds(q.Changes), may: q.May, at: map[string]map[verdict.Node]bool{}}
+	q.Joined = func(path string, x verdict.Offer, other verdict.Node) (verdict.Taken, bool) {
+		return p.sides(h, path, x, other)
+	}
+	q.Copies = d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys
@@ -279,10 +283,7 @@ func (d *deriver) pasts(c *git.Commit) (counts, past func(place int) bool) {
 func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) (usable, sided func(string, verdict.Offer) bool) {
 	h := d.h
 	place := h.index[c.ID]
-	from := map[string]verdict.Node{}
-	for i := range changes {
-		from[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
-	}
+	from := olds(changes)
 	sided = func(path string, o verdict.Offer) bool {
 		id := o.Seal.Seal.Commit()
 		switch {
@@ -299,6 +300,15 @@ func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, p
 		return !(known && past(at)) && sided(path, o) && d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
 	}
 	return usable, sided
+}
+
+// olds are what a diff begins with, by path.
+func olds(changes []prov.Raw) map[string]verdict.Node {
+	out := make(map[string]verdict.Node, len(changes))
+	for i := range changes {
+		out[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
+	}
+	return out
 }
 
 // refused reports whether the gate of a seal's own signer refused its commit.
