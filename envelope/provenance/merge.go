@@ -77,24 +77,51 @@ func (d *Delta) Came() []Lines {
 	return out
 }
 
-// Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them; own are the others. A line that has no letter and no digit is as the
-// one before it.
-func (d *Delta) Brought(step *Delta) (own []Lines, shared int) {
-	had := map[string]bool{}
-	for _, h := range step.hunks {
-		for _, l := range step.now[h.at:h.end] {
-			had[strings.TrimRight(string(l), "\r\n")] = true
+// Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them, each as often as the step did; own are the others. A line that has no
+// letter and no digit is as the one before it. Where d is what is left of all that changed, what has come of the step before that is not told again. moved is whether they are not in the
+// step's order.
+func (d *Delta) Brought(step, all *Delta) (own []Lines, shared int, moved bool) {
+	left := map[string][]int{} // line → where the step has it
+	n := 0
+	for _, l := range step.came() {
+		left[l] = append(left[l], n)
+		n++
+	}
+	before := map[string]int{}
+	for _, l := range all.came() {
+		before[l]++
+	}
+	for _, l := range append(all.went(), d.came()...) {
+		before[l]--
+	}
+	for l, n := range before {
+		if n = min(n, len(left[l])); n > 0 {
+			left[l] = left[l][n:]
 		}
+	}
+	last := -1
+	take := func(line string) bool {
+		at := left[line]
+		if len(at) == 0 {
+			return false
+		}
+		i, _ := slices.BinarySearch(at, last)
+		if i == len(at) {
+			i = 0
+		}
+		if at[i] > last {
+			last = at[i]
+		} else {
+			moved = moved || speaks(line)
+		}
+		left[line] = slices.Delete(at, i, i+1)
+		return true
 	}
 	for _, h := range d.hunks {
 		theirs := false
 		for i, l := range d.now[h.at:h.end] {
 			line := strings.TrimRight(string(l), "\r\n")
-			if speaks(line) {
-				theirs = had[line]
-			} else {
-				theirs = theirs && had[line]
-			}
+			theirs = (theirs || speaks(line)) && take(line)
 			switch at := h.at + i + 1; {
 			case theirs:
 				shared++
@@ -105,23 +132,35 @@ func (d *Delta) Brought(step *Delta) (own []Lines, shared int) {
 			}
 		}
 	}
-	return own, shared
+	return own, shared, moved
 }
 
-// Drops reports whether lines went with d, and none came in their place, that a step had not taken away. Lines without a letter and a digit say nothing.
-func (d *Delta) Drops(step *Delta) bool {
-	took := map[string]bool{}
-	for _, h := range step.hunks {
-		for _, l := range step.old[h.from:h.to] {
-			took[strings.TrimRight(string(l), "\r\n")] = true
+// came are the lines that d brought, without their ends, in order; went those that it took away.
+func (d *Delta) came() (out []string) {
+	for _, h := range d.hunks {
+		for _, l := range d.now[h.at:h.end] {
+			out = append(out, strings.TrimRight(string(l), "\r\n"))
 		}
 	}
-	return slices.ContainsFunc(d.hunks, func(h hunk) bool {
-		return h.at == h.end && slices.ContainsFunc(d.old[h.from:h.to], func(l []byte) bool {
-			line := strings.TrimRight(string(l), "\r\n")
-			return speaks(line) && !took[line]
-		})
-	})
+	return out
+}
+
+func (d *Delta) went() (out []string) {
+	for _, h := range d.hunks {
+		for _, l := range d.old[h.from:h.to] {
+			out = append(out, strings.TrimRight(string(l), "\r\n"))
+		}
+	}
+	return out
+}
+
+// Drops reports whether lines went with d that a step had not taken away. Lines without a letter and a digit say nothing.
+func (d *Delta) Drops(step *Delta) bool {
+	took := map[string]bool{}
+	for _, l := range step.went() {
+		took[l] = true
+	}
+	return slices.ContainsFunc(d.went(), func(line string) bool { return speaks(line) && !took[line] })
 }
 
 // Edits is how many lines went and came.

@@ -100,12 +100,18 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 		return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching
 	})
 	out := &verdict.Origins{By: by, Reseal: vouched && !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
-	old, told := o.behind(id, by)
+	old, told := o.f.outOf(id, by, o.ports.take)
 	byPath := o.edges(changes, old, told, out)
 	others := func(s int) bool { return out.Sources[s].KeyID != by }
+	made := make([]*verdict.OriginPath, len(changes))
+	for i := range changes { // what is theirs as it is first: no other path takes the time for that
+		made[i] = o.whole(&changes[i], byPath[changes[i].Path])
+	}
 	for i := range changes {
-		r := &changes[i]
-		if p := o.made(r, byPath[r.Path]); p != nil && slices.ContainsFunc(p.Sources, others) {
+		if made[i] == nil {
+			made[i] = o.made(&changes[i], byPath[changes[i].Path])
+		}
+		if p := made[i]; p != nil && slices.ContainsFunc(p.Sources, others) {
 			out.Paths = append(out.Paths, *p)
 		}
 	}
@@ -115,20 +121,23 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	return out
 }
 
-// behind returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those; and who said so first of each.
-func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]Origin) {
+// outOf returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those; and who said so first of each.
+func (f *Facts) outOf(id oid.ID, by string, take func(int) bool) (out []oid.ID, told map[oid.ID]Origin) {
 	seen := map[oid.ID]bool{id: true}
 	told = map[oid.ID]Origin{}
 	for todo := []oid.ID{id}; len(todo) > 0; todo = todo[1:] {
 		at := todo[0]
 		sealed := map[string]bool{by: at == id} // whose word counts
 		if at != id {
-			for i := range o.f.Seals[at] {
-				sealed[o.f.Seals[at][i].KeyID] = sealed[o.f.Seals[at][i].KeyID] || o.f.Seals[at][i].Seal != nil
+			if !take(len(f.Seals[at])) {
+				return out, told
+			}
+			for i := range f.Seals[at] {
+				sealed[f.Seals[at][i].KeyID] = sealed[f.Seals[at][i].KeyID] || f.Seals[at][i].Seal != nil
 			}
 		}
-		for _, x := range o.f.Rewritten[at] {
-			if len(out) == maxOriginals || !o.ports.take(1) {
+		for _, x := range f.Rewritten[at] {
+			if len(out) == maxOriginals || !take(1) {
 				return out, told
 			}
 			if seen[x.Commit] || !sealed[x.By] {
@@ -336,29 +345,45 @@ func (o *originals) exam(x *verdict.Candidate) *verdict.ExamSeal {
 	return e
 }
 
-// made returns whose edges lead from what stood at a path to what a change put there, as they are or applied to other content, all the way or
-// to something nearer to it; nil where they brought nothing of it.
+// startsAt tells which edges begin at a node.
+func startsAt(edges []share) map[verdict.Node][]int {
+	at := map[verdict.Node][]int{}
+	for i, e := range edges {
+		at[e.from] = append(at[e.from], i)
+	}
+	return at
+}
+
+// whole returns whose edges lead all the way from what stood at a path to what a change put there, nil where none do.
+func (o *originals) whole(r *prov.Raw, edges []share) *verdict.OriginPath {
+	if len(edges) == 0 {
+		return nil
+	}
+	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
+	if sources := o.waysFrom(from, edges, startsAt(edges))[to]; sources != nil {
+		return &verdict.OriginPath{Path: []byte(r.Path), Sources: sources}
+	}
+	return nil
+}
+
+// made returns whose edges lead from what stood at a path to what a change put there, applied to other content, all the way or to something nearer to it; nil where they
+// brought nothing of it.
 func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	if len(edges) == 0 {
 		return nil
 	}
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
 	out := &verdict.OriginPath{Path: []byte(r.Path)}
-	at := map[verdict.Node][]int{}
-	for i, e := range edges {
-		at[e.from] = append(at[e.from], i)
-	}
-	if out.Sources = o.waysFrom(from, edges, at)[to]; out.Sources != nil {
-		return out
-	}
+	at := startsAt(edges)
 	text := func(n verdict.Node) bool { return n.ID.IsZero() || verdict.IsText(n.Mode) }
 	if to.ID.IsZero() || !text(from) || !text(to) {
 		return nil
 	}
-	least := o.ports.delta(from.ID, to.ID)
-	if least == nil {
+	all := o.ports.delta(from.ID, to.ID)
+	if all == nil {
 		return nil
 	}
+	least := all
 	starts := map[verdict.Node]bool{}
 	for _, e := range edges {
 		starts[e.from] = true
@@ -383,7 +408,7 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 		}
 	}
 	if out.Sources == nil || len(out.Own) > 0 {
-		o.shared(least, edges, at, starts, out)
+		o.shared(all, least, edges, at, starts, out)
 	}
 	if out.Sources == nil {
 		return nil
@@ -392,10 +417,10 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 }
 
 // shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
-func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+func (o *originals) shared(all, came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
 	var by []int
 	var rest []prov.Lines
-	most, dropped := 0, false
+	most, chosen := 0, false
 	for _, start := range some(starts) {
 		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
@@ -403,18 +428,18 @@ func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node]
 				continue
 			}
 			step := o.ports.delta(start.ID, end.ID)
-			if step == nil || !o.ports.take(step.Work()+came.Work()) {
+			if step == nil || !o.ports.take(step.Work()+came.Work()+all.Edits()) {
 				continue
 			}
-			if own, n := came.Brought(step); n > most {
-				by, rest, most, dropped = ways[end], own, n, came.Drops(step)
+			if own, n, moved := came.Brought(step, all); n > most {
+				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step)
 			}
 		}
 	}
 	if most == 0 {
 		return
 	}
-	out.Part, out.Own = len(rest) > 0 || dropped, rest
+	out.Part, out.Own = len(rest) > 0 || chosen, rest
 	for _, source := range by {
 		if !slices.Contains(out.Sources, source) {
 			out.Sources = append(out.Sources, source)
