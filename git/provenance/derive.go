@@ -37,10 +37,11 @@ type deriver struct {
 	entered     map[origin]entry
 	own         map[origin]bool              // by under
 	enteredBy   map[*verdict.Candidate]entry // by enters
-	remade      map[*verdict.Candidate]bool  // by copies
-	after       map[sealAndLedger]int        // by preceded
-	sights      sights                       // by saw
-	behindOf    *verdict.Candidate           // likewise, of behind
+	remadeOf    *verdict.Candidate           // by copies
+	lastRemade  map[oid.ID]Origin
+	after       map[sealAndLedger]int // by preceded
+	sights      sights                // by saw
+	behindOf    *verdict.Candidate    // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -61,7 +62,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{}, remade: map[*verdict.Candidate]bool{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{},
 	}
 }
 
