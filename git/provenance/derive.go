@@ -176,6 +176,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
+	for i := range v.Sources {
+		v.Sources[i].Of = d.f.ofOthers(v.Sources[i].Commit, v.Sources[i].KeyID)
+	}
 	over := map[string]bool{}
 	for _, p := range v.Over {
 		over[p] = true

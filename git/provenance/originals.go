@@ -7,6 +7,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -148,6 +149,25 @@ func (f *Facts) outOf(id oid.ID, by string, take func(int) bool) (out []oid.ID, 
 		}
 	}
 	return out, told
+}
+
+// ofOthers returns, of a seal by an automation that answers for itself, who sealed what that said to have made the commit of and had seen: nobody else answers for it.
+func (f *Facts) ofOthers(id oid.ID, keyID string) (keys []string) {
+	if p, ok := f.Authority.ByKey(keyID); !ok || p.Kind != string(trust.Automation) || p.Accountable != p.Name {
+		return nil
+	}
+	seen := sights{}
+	all := func(int) bool { return true }
+	olds, told := f.outOf(id, keyID, all)
+	for _, old := range olds {
+		by := told[old]
+		for i := range f.Seals[old] {
+			if x := &f.Seals[old][i]; x.Err == nil && x.Seal != nil && x.KeyID != keyID && !slices.Contains(keys, x.KeyID) && f.told(&by, x, seen, all) {
+				keys = append(keys, x.KeyID)
+			}
+		}
+	}
+	return keys
 }
 
 // edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. Where who rewrote an
