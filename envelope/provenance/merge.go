@@ -78,23 +78,25 @@ func (d *Delta) Came() []Lines {
 }
 
 // Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them, each as often as the step did; own are the others. A line that has no
-// letter and no digit is as the one before it. Where d is what is left of all that changed, what has come of the step before that is not told again. moved is whether they are not in the
-// step's order.
-func (d *Delta) Brought(step, all *Delta) (own []Lines, shared int, moved bool) {
+// letter and no digit is as the one before it. What else the new text has of a line, that was not there before the step, the step may have brought already. moved is whether they are not in
+// the step's order.
+func (d *Delta) Brought(step *Delta) (own []Lines, shared int, moved bool) {
 	left := map[string][]int{} // line → where the step has it
-	n := 0
-	for _, l := range step.came() {
-		left[l] = append(left[l], n)
-		n++
+	for i, l := range step.came() {
+		left[l] = append(left[l], i)
 	}
-	before := map[string]int{}
-	for _, l := range all.came() {
-		before[l]++
+	had := map[string]int{}
+	count := func(lines []string, n int) {
+		for _, l := range lines {
+			if left[l] != nil {
+				had[l] += n
+			}
+		}
 	}
-	for _, l := range append(all.went(), d.came()...) {
-		before[l]--
-	}
-	for l, n := range before {
+	count(bare(d.now), 1)
+	count(d.came(), -1)
+	count(bare(step.old), -1)
+	for l, n := range had {
 		if n = min(n, len(left[l])); n > 0 {
 			left[l] = left[l][n:]
 		}
@@ -138,18 +140,23 @@ func (d *Delta) Brought(step, all *Delta) (own []Lines, shared int, moved bool) 
 // came are the lines that d brought, without their ends, in order; went those that it took away.
 func (d *Delta) came() (out []string) {
 	for _, h := range d.hunks {
-		for _, l := range d.now[h.at:h.end] {
-			out = append(out, strings.TrimRight(string(l), "\r\n"))
-		}
+		out = append(out, bare(d.now[h.at:h.end])...)
 	}
 	return out
 }
 
 func (d *Delta) went() (out []string) {
 	for _, h := range d.hunks {
-		for _, l := range d.old[h.from:h.to] {
-			out = append(out, strings.TrimRight(string(l), "\r\n"))
-		}
+		out = append(out, bare(d.old[h.from:h.to])...)
+	}
+	return out
+}
+
+// bare are lines without their ends.
+func bare(lines [][]byte) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = strings.TrimRight(string(l), "\r\n")
 	}
 	return out
 }

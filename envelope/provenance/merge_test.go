@@ -181,10 +181,11 @@ func TestBrought(t *testing.T) {
 		{"x", "a a b", "x a a b", 3, 0, false, false},
 		{"x", "a }", "x a } }", 2, 1, false, false},
 		{"x y", "a", "x a", 1, 0, false, true},
+		{"a b c", "a b c", "a b b c", 0, 1, false, false},
 	} {
 		step, _ := provenance.CompareText(nil, text(c.step))
 		all, _ := provenance.CompareText(text(c.stood), text(c.now))
-		own, shared, moved := all.Brought(step, all)
+		own, shared, moved := all.Brought(step)
 		n := 0
 		for _, l := range own {
 			n += l.End - l.Start + 1
@@ -195,9 +196,8 @@ func TestBrought(t *testing.T) {
 	}
 	// What a step gave already is not given again.
 	step, _ := provenance.CompareText(text("x"), text("x a"))
-	all, _ := provenance.CompareText(text("x"), text("x a a"))
 	rest, _ := provenance.CompareText(text("x a"), text("x a a"))
-	if own, shared, _ := rest.Brought(step, all); shared != 0 || len(own) != 1 {
+	if own, shared, _ := rest.Brought(step); shared != 0 || len(own) != 1 {
 		t.Errorf("%d shared, %v own", shared, own)
 	}
 }

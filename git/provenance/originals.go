@@ -399,11 +399,10 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	if to.ID.IsZero() || !text(from) || !text(to) {
 		return nil
 	}
-	all := o.ports.delta(from.ID, to.ID)
-	if all == nil {
+	least := o.ports.delta(from.ID, to.ID)
+	if least == nil {
 		return nil
 	}
-	least := all
 	starts := map[verdict.Node]bool{}
 	for _, e := range edges {
 		starts[e.from] = true
@@ -428,7 +427,7 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 		}
 	}
 	if out.Sources == nil || len(out.Own) > 0 {
-		o.shared(all, least, edges, at, starts, out)
+		o.shared(least, edges, at, starts, out)
 	}
 	if out.Sources == nil {
 		return nil
@@ -437,7 +436,7 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 }
 
 // shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
-func (o *originals) shared(all, came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
 	var by []int
 	var rest []prov.Lines
 	most, chosen := 0, false
@@ -448,10 +447,10 @@ func (o *originals) shared(all, came *prov.Delta, edges []share, at map[verdict.
 				continue
 			}
 			step := o.ports.delta(start.ID, end.ID)
-			if step == nil || !o.ports.take(step.Work()+came.Work()+all.Edits()) {
+			if step == nil || !o.ports.take(step.Work()+came.Work()) {
 				continue
 			}
-			if own, n, moved := came.Brought(step, all); n > most {
+			if own, n, moved := came.Brought(step); n > most {
 				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step)
 			}
 		}
