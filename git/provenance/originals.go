@@ -420,14 +420,14 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 			if rest == nil || rest.Edits() >= least.Edits() {
 				continue
 			}
-			out.Sources, out.Part, out.Own, least = ways[end], rest.Edits() > 0, rest.Came(), rest
+			out.Sources, out.Part, out.Own, least = ways[end], rest.Edits() > 0 || moded(r, end), rest.Came(), rest
 			if !out.Part {
 				return out
 			}
 		}
 	}
 	if out.Sources == nil || len(out.Own) > 0 {
-		o.shared(least, edges, at, starts, out)
+		o.shared(r, least, edges, at, starts, out)
 	}
 	if out.Sources == nil {
 		return nil
@@ -435,8 +435,13 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	return out
 }
 
+// moded reports whether a change brings a mode that a way does not end with.
+func moded(r *prov.Raw, end verdict.Node) bool {
+	return r.NewMode != r.OldMode && r.NewMode != end.Mode
+}
+
 // shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
-func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
 	var by []int
 	var rest []prov.Lines
 	most, chosen := 0, false
@@ -451,7 +456,7 @@ func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node]
 				continue
 			}
 			if own, n, moved := came.Brought(step); n > most {
-				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step)
+				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step) || moded(r, end)
 			}
 		}
 	}

@@ -89,7 +89,11 @@ func (p *ports) chose(x verdict.Offer, other verdict.Node) bool {
 		return false
 	}
 	binary := func(b []byte) bool { return bytes.IndexByte(b[:min(len(b), binaryTo)], 0) >= 0 }
-	return binary(first) || binary(second) || p.take((len(first)+len(second)+len(now))/64) && prov.Writes(now, first, second)
+	work := 0
+	for _, text := range [][]byte{first, second, now} {
+		work += len(text)/64 + bytes.Count(text, []byte("\n"))
+	}
+	return binary(first) || binary(second) || p.take(work) && prov.Writes(now, first, second)
 }
 
 // beyond reports whether two contents, as far as they are here, take more to compare than is looked at.
