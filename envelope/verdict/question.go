@@ -3,6 +3,7 @@ package verdict
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope/provenance"
@@ -128,26 +129,32 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 		d.Changes = append(d.Changes, dc)
 	}
-	d.uncopied(q.Take, func(path string, later, first int) bool {
+	// Nothing is left out where the commit has what a change leads to, or its signer took it back, in work that went on from it.
+	moot := func(i int, e *PathEdge, taken map[string]bool) bool {
+		path, seal := string(e.Path), seals[i]
+		return !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: seal}, q.Take, func(y *Candidate) bool {
+			return q.Continues(y, seal) && o.only(y, path, taken) && q.Stands(y, path)
+		}, func(y *Candidate) bool { return q.Continues(y, seal) }))
+	}
+	taken, in := d.taken()
+	whole := map[int]bool{}
+	comes := func(i int) bool {
+		is, known := whole[i]
+		if !known {
+			is = len(in[i]) >= len(d.Sources[i].All) || !slices.ContainsFunc(d.Sources[i].All, func(e PathEdge) bool { return !in[i][key(e.Path, e.From, e.To)] && !moot(i, &e, taken) })
+			whole[i] = is
+		}
+		return is
+	}
+	d.uncopied(q.Take, comes, func(path string, later, first int) bool {
 		return q.Copies(seals[later], seals[first]) && q.Now(seals[first], path)
 	})
-	d.prefer()
-	taken := map[string]bool{}
-	for _, in := range d.within() {
-		for k := range in {
-			taken[k] = true
-		}
-	}
-	for l, i := range at {
-		if i < 0 {
-			continue
-		}
+	d.prefer(comes)
+	taken, _ = d.taken()
+	for i := range d.Sources {
 		for j := range d.Sources[i].All {
 			e := &d.Sources[i].All[j]
-			path := string(e.Path)
-			e.Moot = !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, q.Take, func(y *Candidate) bool {
-				return q.Continues(y, l.seal) && o.only(y, path, taken) && q.Stands(y, path)
-			}, func(y *Candidate) bool { return q.Continues(y, l.seal) }))
+			e.Moot = moot(i, e, taken)
 		}
 	}
 	return d
@@ -157,14 +164,11 @@ func anySource(int) bool { return true }
 
 // uncopied leaves out edges of seals that are known to be after others', of which nothing is left out, where those lead all the way of the change, or from where such an edge
 // begins to where it leads: whoever seals again what somebody had sealed made nothing of it, also by a detour.
-func (d *Derivation) uncopied(take func(int) bool, copies func(path string, later, first int) bool) {
-	in := d.within()
+func (d *Derivation) uncopied(take func(int) bool, whole func(source int) bool, copies func(path string, later, first int) bool) {
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
 			path := string(c.Change.Path)
-			if c.uncopied(take, func(later, first int) bool {
-				return later != first && len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first)
-			}) {
+			if c.uncopied(take, func(later, first int) bool { return later != first && whole(first) && copies(path, later, first) }) {
 				continue
 			}
 			c.Edges = nil // whose it is is not known
@@ -341,11 +345,19 @@ func (o *Offers) only(y *Candidate, path string, taken map[string]bool) bool {
 	return true
 }
 
+// taken are the changes that lie on the ways of the commit's, of all sources, and of each.
+func (d *Derivation) taken() (all map[string]bool, in []map[string]bool) {
+	all, in = map[string]bool{}, d.within()
+	for _, of := range in {
+		maps.Copy(all, of)
+	}
+	return all, in
+}
+
 // prefer puts the edges first whose sources come whole: of two drafts of one change the one that was taken.
-func (d *Derivation) prefer() {
-	in := d.within()
+func (d *Derivation) prefer(whole func(source int) bool) {
 	part := func(i int) int {
-		if len(in[i]) < len(d.Sources[i].All) {
+		if !whole(i) {
 			return 1
 		}
 		return 0

@@ -101,7 +101,7 @@ func TestUncopiedBounded(t *testing.T) {
 		}
 		d.Changes = []DerivedChange{c}
 		asked, left := 0, steps
-		d.uncopied(func(n int) bool { left -= n; return left > 0 }, func(_ string, later, first int) bool {
+		d.uncopied(func(n int) bool { left -= n; return left > 0 }, anySource, func(_ string, later, first int) bool {
 			asked++
 			return first == 0 && later != 0
 		})
