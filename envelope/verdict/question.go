@@ -83,7 +83,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
-	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind}
+	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind, now: func(i int, path string) bool { return q.Now(seals[i], path) }}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -228,8 +228,9 @@ type edgeSearch struct {
 	o      *Offers
 	q      *Question
 	source func(Offer) (int, bool)
-	over   bool // more would have to be looked at
-	behind int  // so many edges behind merges are left
+	now    func(source int, path string) bool // its signer may bring the path now
+	over   bool                               // more would have to be looked at
+	behind int                                // so many edges behind merges are left
 }
 
 // edges are the usable ones that lie on the way of a change, with their sources.
@@ -290,13 +291,19 @@ func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, dept
 	if e.Chosen = taken.Chosen; e.Chosen {
 		usable = f.q.Usable
 	}
+	path := string(c.Change.Path)
 	for _, from := range taken.From {
-		e.Behind = &DerivedChange{Change: c.Change, From: from, To: to}
-		if e.Behind.Edges = f.edges(e.Behind, usable, depth+1); e.Behind.way(anySource) != nil {
-			return true
+		b := &DerivedChange{Change: c.Change, From: from, To: to}
+		b.Edges = f.edges(b, usable, depth+1)
+		if b.way(func(source int) bool { return f.now(source, path) }) != nil {
+			e.Behind = b
+			break
+		}
+		if e.Behind == nil && b.way(anySource) != nil { // whoever may not now keeps nobody from being asked
+			e.Behind = b
 		}
 	}
-	return false
+	return e.Behind != nil
 }
 
 // other returns what stands at a path on the other side of a merge of two, which has there what neither side has.
