@@ -52,8 +52,8 @@ func (r *Repo) Quarantine(ctx context.Context) (*Quarantine, error) {
 		return nil, fmt.Errorf("make a quarantine: %w", err)
 	}
 	q := &Quarantine{home: r, dir: dir}
-	// A git directory of a worktree that is not registered: configuration and refs are the repository's.
-	for name, text := range map[string]string{"HEAD": "ref: refs/heads/.invalid\n", "commondir": r.commonDir + "\n"} {
+	// A git directory of a worktree that is not registered: configuration and refs are the repository's, and HEAD says what it says there.
+	for name, text := range map[string]string{"HEAD": r.headText(), "commondir": r.commonDir + "\n"} {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	for _, name := range []string{"objects", "refs", "out", "reftable"} {
@@ -76,6 +76,15 @@ func (r *Repo) Quarantine(ctx context.Context) (*Quarantine, error) {
 		return nil, errors.Join(fmt.Errorf("make a quarantine: %w", err), q.Remove())
 	}
 	return q, nil
+}
+
+// headText is what HEAD of a git directory is to say that stands for this one.
+func (r *Repo) headText() string {
+	line, err := readLine(filepath.Join(r.gitDir, "HEAD"))
+	if err != nil || line == "" {
+		line = "ref: refs/heads/.invalid" // it is kept elsewhere
+	}
+	return line + "\n"
 }
 
 // sweep removes what processes that died left.

@@ -77,24 +77,53 @@ func (d *Delta) Came() []Lines {
 	return out
 }
 
-// Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them; own are the others. A line that has no letter and no digit is as the
-// one before it.
-func (d *Delta) Brought(step *Delta) (own []Lines, shared int) {
-	had := map[string]bool{}
-	for _, h := range step.hunks {
-		for _, l := range step.now[h.at:h.end] {
-			had[strings.TrimRight(string(l), "\r\n")] = true
+// Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them, each as often as the step did; own are the others. A line that has no
+// letter and no digit is as the one before it. What else the new text has of a line, that was not there before the step, the step may have brought already. moved is whether they are not in
+// the step's order.
+func (d *Delta) Brought(step *Delta) (own []Lines, shared int, moved bool) {
+	left := map[string][]int{} // line → where the step has it
+	for i, l := range step.came() {
+		left[l] = append(left[l], i)
+	}
+	had := map[string]int{}
+	count := func(lines []string, n int) {
+		for _, l := range lines {
+			if left[l] != nil {
+				had[l] += n
+			}
 		}
+	}
+	count(bare(d.now), 1)
+	count(d.came(), -1)
+	count(bare(step.old), -1)
+	for l, n := range had {
+		if n = min(n, len(left[l])); n > 0 {
+			left[l] = left[l][n:]
+		}
+	}
+	last := -1
+	take := func(line string) bool {
+		at := left[line]
+		if len(at) == 0 {
+			return false
+		}
+		i, _ := slices.BinarySearch(at, last)
+		if i == len(at) {
+			i = 0
+		}
+		if at[i] > last {
+			last = at[i]
+		} else {
+			moved = moved || speaks(line)
+		}
+		left[line] = slices.Delete(at, i, i+1)
+		return true
 	}
 	for _, h := range d.hunks {
 		theirs := false
 		for i, l := range d.now[h.at:h.end] {
 			line := strings.TrimRight(string(l), "\r\n")
-			if speaks(line) {
-				theirs = had[line]
-			} else {
-				theirs = theirs && had[line]
-			}
+			theirs = (theirs || speaks(line)) && take(line)
 			switch at := h.at + i + 1; {
 			case theirs:
 				shared++
@@ -105,23 +134,40 @@ func (d *Delta) Brought(step *Delta) (own []Lines, shared int) {
 			}
 		}
 	}
-	return own, shared
+	return own, shared, moved
 }
 
-// Drops reports whether lines went with d, and none came in their place, that a step had not taken away. Lines without a letter and a digit say nothing.
+// came are the lines that d brought, without their ends, in order; went those that it took away.
+func (d *Delta) came() (out []string) {
+	for _, h := range d.hunks {
+		out = append(out, bare(d.now[h.at:h.end])...)
+	}
+	return out
+}
+
+func (d *Delta) went() (out []string) {
+	for _, h := range d.hunks {
+		out = append(out, bare(d.old[h.from:h.to])...)
+	}
+	return out
+}
+
+// bare are lines without their ends.
+func bare(lines [][]byte) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = strings.TrimRight(string(l), "\r\n")
+	}
+	return out
+}
+
+// Drops reports whether lines went with d that a step had not taken away. Lines without a letter and a digit say nothing.
 func (d *Delta) Drops(step *Delta) bool {
 	took := map[string]bool{}
-	for _, h := range step.hunks {
-		for _, l := range step.old[h.from:h.to] {
-			took[strings.TrimRight(string(l), "\r\n")] = true
-		}
+	for _, l := range step.went() {
+		took[l] = true
 	}
-	return slices.ContainsFunc(d.hunks, func(h hunk) bool {
-		return h.at == h.end && slices.ContainsFunc(d.old[h.from:h.to], func(l []byte) bool {
-			line := strings.TrimRight(string(l), "\r\n")
-			return speaks(line) && !took[line]
-		})
-	})
+	return slices.ContainsFunc(d.went(), func(line string) bool { return speaks(line) && !took[line] })
 }
 
 // Edits is how many lines went and came.
@@ -234,6 +280,20 @@ func (d *Delta) bringsBack(step *Delta) bool {
 // speaks reports whether a line has a letter or a digit.
 func speaks(line string) bool {
 	return strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) })
+}
+
+// Writes reports whether a text has a line with a letter or a digit that none of the others has, whatever ends it.
+func Writes(now []byte, others ...[]byte) bool {
+	had := map[string]bool{}
+	for _, text := range others {
+		for _, l := range splitLines(text) {
+			had[strings.TrimRight(string(l), "\r\n")] = true
+		}
+	}
+	return slices.ContainsFunc(splitLines(now), func(l []byte) bool {
+		line := strings.TrimRight(string(l), "\r\n")
+		return !had[line] && speaks(line)
+	})
 }
 
 // mirrors reports whether d adds just what a step took away in one place, or the other way round, with a neighbour in common.

@@ -165,3 +165,39 @@ func FuzzMerge(f *testing.F) {
 		}
 	})
 }
+
+// Lines are those of who brought them as often as they did, in their order, and not where others' were taken away for them.
+func TestBrought(t *testing.T) {
+	text := func(s string) []byte { return []byte(strings.ReplaceAll(s, " ", "\n") + "\n") }
+	for _, c := range []struct {
+		stood, step, now string // what stood there; what the step made of nothing; what there is now
+		shared, own      int
+		moved, drops     bool
+	}{
+		{"x", "a b c", "x a b c", 3, 0, false, false},
+		{"x", "a b c", "x a c", 2, 0, false, false},
+		{"x", "a b c", "x c b a", 3, 0, true, false},
+		{"x", "a b c", "x a a b c", 3, 1, false, false},
+		{"x", "a a b", "x a a b", 3, 0, false, false},
+		{"x", "a }", "x a } }", 2, 1, false, false},
+		{"x y", "a", "x a", 1, 0, false, true},
+		{"a b c", "a b c", "a b b c", 0, 1, false, false},
+	} {
+		step, _ := provenance.CompareText(nil, text(c.step))
+		all, _ := provenance.CompareText(text(c.stood), text(c.now))
+		own, shared, moved := all.Brought(step)
+		n := 0
+		for _, l := range own {
+			n += l.End - l.Start + 1
+		}
+		if shared != c.shared || n != c.own || moved != c.moved || all.Drops(step) != c.drops {
+			t.Errorf("%+v: %d shared, %d own, moved %v, drops %v", c, shared, n, moved, all.Drops(step))
+		}
+	}
+	// What a step gave already is not given again.
+	step, _ := provenance.CompareText(text("x"), text("x a"))
+	rest, _ := provenance.CompareText(text("x a"), text("x a a"))
+	if own, shared, _ := rest.Brought(step); shared != 0 || len(own) != 1 {
+		t.Errorf("%d shared, %v own", shared, own)
+	}
+}

@@ -19,9 +19,10 @@ type Edge struct {
 	To     Node `json:"to,omitzero"`
 	Source int  `json:"source"` // whose it is
 
-	// Behind is, of a merge that has just what joining both its sides gives, what the side that the edge does not begin at had changed: whoever joined them
-	// brought nothing of it, and so it must be covered itself.
+	// Behind is, of a merge that has what joining both its sides may have given, what the side that the edge does not begin at had changed: whoever joined them brought nothing
+	// of that, and so it must be covered itself.
 	Behind *DerivedChange `json:"behind,omitempty"`
+	Chosen bool           `json:"chosen,omitempty"` // who joined them may have chosen something, too
 }
 
 // Derivation is where the changes of a commit without a seal may come from: sealed
@@ -223,6 +224,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	r.Mode = provenance.Witness
 	within, shares := d.within(), d.portions(took)
 	unattended := false
+	var makers []string // whose reviews count for nothing
 	for i := range d.Sources {
 		if took[i] == nil {
 			continue
@@ -245,6 +247,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		who, _ := w.Principal(s.KeyID)
 		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Joined: len(paths) == 0, Ported: ported}
+		makers = append(makers, s.answering(w)...)
 		c.Made = s.Origins.made(w)
 		c.Rewritten = len(c.Made) > 0 && !s.Origins.Reseal
 		for _, x := range s.All {
@@ -261,15 +264,11 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		r.Covers = append(r.Covers, c)
 		unattended = unattended || !s.Attended && who.Kind == string(trust.Human)
 	}
-	makers := make([]string, 0, len(r.Covers))
-	for i := range r.Covers {
-		makers = append(makers, r.Covers[i].Principal.Accountable)
-	}
 	for i := range d.Changes { // and whoever else sealed it: a reviewer is none of those
 		for c := &d.Changes[i]; c != nil; c = c.Or {
 			c.walk(func(x Edge) {
-				if who, ok := w.Principal(d.Sources[x.Source].KeyID); ok && !slices.Contains(makers, who.Accountable) && may(x.Source, i) {
-					makers = append(makers, who.Accountable)
+				if may(x.Source, i) {
+					makers = append(makers, d.Sources[x.Source].answering(w)...)
 				}
 			})
 		}
@@ -331,7 +330,7 @@ func (d *Derivation) portions(took []map[string]bool) [][]portion {
 			if n := len(list); n == 0 || list[n-1].change != j {
 				list = append(list, portion{change: j})
 			}
-			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil
+			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil || x.Chosen
 			out[x.Source] = list
 		})
 	}

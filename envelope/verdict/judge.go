@@ -69,6 +69,7 @@ type ExamSeal struct {
 	After    []envelope.Digest `json:"after,omitempty"` // other seals of the commit that its writer had seen when it made this one
 	Findings []Finding         `json:"findings,omitempty"`
 	Origins  *Origins          `json:"origins,omitempty"` // whose the changes were before its signer rewrote the commit, where that was asked for
+	Of       []string          `json:"of,omitempty"`      // of one by an automation that answers for itself: key ids of who sealed what it said to have made the commit of
 
 	candidate *Candidate
 }
@@ -143,14 +144,23 @@ func (e Exam) judge(w *World, now time.Time) Result {
 		mode     provenance.Mode
 		findings []Finding
 	}
-	var good, bad []judged
+	all := make([]judged, len(e.Seals))
+	hold := make([]bool, len(e.Seals))
 	for i := range e.Seals {
-		s := &e.Seals[i]
-		mode, findings := s.authorize(w, &e, now)
-		if len(findings) == 0 {
-			good = append(good, judged{s, mode, nil})
+		x := &all[i]
+		x.seal = &e.Seals[i]
+		x.mode, x.findings = x.seal.authorize(w, &e, now)
+		hold[i] = x.seal.Opened && !slices.ContainsFunc(x.findings, func(f Finding) bool { return !f.Code.ofOthers() })
+	}
+	var good, bad []judged
+	for i, x := range all {
+		if _, known := w.Principal(x.seal.KeyID); known && x.seal.answerable() {
+			x.findings = append(x.findings, e.reviewed(w, e.makers(w, i, hold), e.Touched, now)...)
+		}
+		if len(x.findings) == 0 {
+			good = append(good, x)
 		} else {
-			bad = append(bad, judged{s, mode, findings})
+			bad = append(bad, x)
 		}
 	}
 	// Of several good seals the one that says most counts: made at the moment
@@ -359,10 +369,15 @@ func examine(w *World, c *Commit, cand *Candidate) ExamSeal {
 	return e
 }
 
-// authorize asks whether the key may have sealed it, and returns the mode the seal really has with all findings.
+// answerable reports whether a seal says something of this commit, so that its signer can be asked for it.
+func (s *ExamSeal) answerable() bool {
+	return s.Opened && (len(s.Findings) == 0 || s.Findings[0].Code != SealSubject)
+}
+
+// authorize asks whether the key may have sealed it, and returns the mode the seal really has with all findings but those about reviews.
 func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode, []Finding) {
 	out := slices.Clone(s.Findings)
-	if !s.Opened || (len(out) > 0 && out[0].Code == SealSubject) {
+	if !s.answerable() {
 		return s.Mode, out
 	}
 	add := func(code Code, hint, format string, a ...any) {
@@ -423,7 +438,7 @@ func (s *ExamSeal) authorize(w *World, e *Exam, now time.Time) (provenance.Mode,
 		}
 		out = append(out, e.unproven(w, ref, now)...)
 	}
-	return mode, append(out, e.reviewed(w, []string{who.Accountable}, e.Touched, now)...)
+	return mode, out
 }
 
 // demanded returns what a policy demands on a protected ref and does not get, but for evidence. A

@@ -38,6 +38,30 @@ type Offer struct {
 	aside    bool // of a merge that has what another parent has: it takes its side, and brings nothing of its own
 }
 
+// Sides are, of a merge of two, the parent that the offer begins at, and the other one.
+func (x *Offer) Sides() (own, other oid.ID) {
+	if p := x.Seal.Seal.Predicate.Parents; len(p) == 2 && x.list < 2 {
+		return p[x.list], p[1-x.list]
+	}
+	return oid.ID{}, oid.ID{}
+}
+
+// Moved reports whether a merge of two has, by the offer's side and by the other, no file of lines any more that the other side did not have: that may have put it at another path. work is how much was looked at.
+func (o *Offers) Moved(x *Offer) (own, other bool, work int) {
+	lists := x.Seal.Seal.Predicate.Changes
+	if len(lists) != 2 {
+		return false, false, 1
+	}
+	at := o.listed(x.Seal)
+	gone := func(i int) bool {
+		return slices.ContainsFunc(lists[i], func(c provenance.Change) bool {
+			_, both := at[1-i][c.PathBytes()]
+			return !both && c.New == "" && IsText(c.OldMode)
+		})
+	}
+	return gone(x.list), gone(1 - x.list), len(lists[0]) + len(lists[1])
+}
+
 // A Move leads from what stands at a path to what stands there next.
 type Move struct{ From, To Node }
 
@@ -228,6 +252,34 @@ func (o *Offers) Before(path string, to Node) (out []Node, work int) {
 	}
 	slices.SortFunc(out, func(a, b Node) int { return cmp.Or(a.ID.Compare(b.ID), cmp.Compare(a.Mode, b.Mode)) })
 	return out, work
+}
+
+// maxNearest is how many nodes are found from which one may come.
+const maxNearest = 8
+
+// Nearest returns the nodes like that from which sealed changes of who may lead a path to a node, by way of none that is like it; nothing is, too. Those that are fewest changes
+// away come first. work is how much was looked at.
+func (o *Offers) Nearest(path string, to Node, may func(c *Candidate, path string) bool, like func(Node) bool) (out []Node, work int) {
+	w := o.of(path, may)
+	if w == nil {
+		return nil, 1
+	}
+	seen := map[Node]bool{to: true}
+	for todo := []Node{to}; len(todo) > 0; todo = todo[1:] {
+		for _, i := range w.to[todo[0]] {
+			n := w.list[i].From
+			if work++; seen[n] {
+				continue
+			}
+			switch seen[n] = true; {
+			case n != (Node{}) && !like(n):
+				todo = append(todo, n)
+			case len(out) < maxNearest:
+				out = append(out, n)
+			}
+		}
+	}
+	return out, work + 1
 }
 
 // Leads reports whether a sealed change leads a path to a node.

@@ -3,6 +3,7 @@ package verdict
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope/provenance"
@@ -20,10 +21,10 @@ type Question struct {
 	May     func(c *Candidate, path string) bool // its signer may bring the path, or might when it was sealed: nothing else is usable; nil: whoever signed it
 	Now     func(c *Candidate, path string) bool // its signer may bring the path now
 	Stands  func(c *Candidate, path string) bool // likewise, or might when somebody accountable had seen the seal
-	// Joined reports whether a merge, of which an offer is, has at a path just what joining both its sides gives, and what the other side, which ends at a node, had changed; told
-	// is false where that takes more than is looked at.
-	Joined func(path string, x Offer, other Node) (side Move, joined, told bool)
-	// Sided is Usable for what such a side had changed: whoever joined them knew it.
+	// Joined tells what whoever made a merge, of which an offer is, took over at a path from the other side, which ends at a node; told is false where that takes more than is
+	// looked at.
+	Joined func(path string, x Offer, other Node) (t Taken, told bool)
+	// Sided is Usable for what such a side had changed, where the merge has just what joining both gives: whoever joined them knew it.
 	Sided  func(path string, x Offer) bool
 	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines  func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
@@ -34,6 +35,13 @@ type Question struct {
 	Copies func(later, first *Candidate) bool
 	// Continues reports whether the signer of a later seal went on from the commit of an earlier one.
 	Continues func(later, earlier *Candidate) bool
+}
+
+// Taken is what whoever made a merge of two took over from the side that an offer does not begin at.
+type Taken struct {
+	Is     bool   // something was: that must be covered itself. Else who made the merge chose all of it
+	From   []Node // where what that side changed may begin: the first counts from which sealed changes lead to what it has
+	Chosen bool   // who made the merge may have chosen some of it
 }
 
 // A Port is a way of sealed changes that was applied to other content than it began with, and gave what the commit has.
@@ -75,7 +83,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
-	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind}
+	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind, now: func(i int, path string) bool { return q.Now(seals[i], path) }}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -121,26 +129,32 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 		d.Changes = append(d.Changes, dc)
 	}
-	d.uncopied(q.Take, func(path string, later, first int) bool {
+	// Nothing is left out where the commit has what a change leads to, or its signer took it back, in work that went on from it.
+	moot := func(i int, e *PathEdge, taken map[string]bool) bool {
+		path, seal := string(e.Path), seals[i]
+		return !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: seal}, q.Take, func(y *Candidate) bool {
+			return q.Continues(y, seal) && o.only(y, path, taken) && q.Stands(y, path)
+		}, func(y *Candidate) bool { return q.Continues(y, seal) }))
+	}
+	taken, in := d.taken()
+	whole := map[int]bool{}
+	comes := func(i int) bool {
+		is, known := whole[i]
+		if !known {
+			is = len(in[i]) >= len(d.Sources[i].All) || !slices.ContainsFunc(d.Sources[i].All, func(e PathEdge) bool { return !in[i][key(e.Path, e.From, e.To)] && !moot(i, &e, taken) })
+			whole[i] = is
+		}
+		return is
+	}
+	d.uncopied(q.Take, comes, func(path string, later, first int) bool {
 		return q.Copies(seals[later], seals[first]) && q.Now(seals[first], path)
 	})
-	d.prefer()
-	taken := map[string]bool{}
-	for _, in := range d.within() {
-		for k := range in {
-			taken[k] = true
-		}
-	}
-	for l, i := range at {
-		if i < 0 {
-			continue
-		}
+	d.prefer(comes)
+	taken, _ = d.taken()
+	for i := range d.Sources {
 		for j := range d.Sources[i].All {
 			e := &d.Sources[i].All[j]
-			path := string(e.Path)
-			e.Moot = !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: l.seal}, q.Take, func(y *Candidate) bool {
-				return q.Continues(y, l.seal) && o.only(y, path, taken) && q.Stands(y, path)
-			}, func(y *Candidate) bool { return q.Continues(y, l.seal) }))
+			e.Moot = moot(i, e, taken)
 		}
 	}
 	return d
@@ -150,14 +164,11 @@ func anySource(int) bool { return true }
 
 // uncopied leaves out edges of seals that are known to be after others', of which nothing is left out, where those lead all the way of the change, or from where such an edge
 // begins to where it leads: whoever seals again what somebody had sealed made nothing of it, also by a detour.
-func (d *Derivation) uncopied(take func(int) bool, copies func(path string, later, first int) bool) {
-	in := d.within()
+func (d *Derivation) uncopied(take func(int) bool, whole func(source int) bool, copies func(path string, later, first int) bool) {
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
 			path := string(c.Change.Path)
-			if c.uncopied(take, func(later, first int) bool {
-				return later != first && len(in[first]) >= len(d.Sources[first].All) && copies(path, later, first)
-			}) {
+			if c.uncopied(take, func(later, first int) bool { return later != first && whole(first) && copies(path, later, first) }) {
 				continue
 			}
 			c.Edges = nil // whose it is is not known
@@ -217,8 +228,9 @@ type edgeSearch struct {
 	o      *Offers
 	q      *Question
 	source func(Offer) (int, bool)
-	over   bool // more would have to be looked at
-	behind int  // so many edges behind merges are left
+	now    func(source int, path string) bool // its signer may bring the path now
+	over   bool                               // more would have to be looked at
+	behind int                                // so many edges behind merges are left
 }
 
 // edges are the usable ones that lie on the way of a change, with their sources.
@@ -255,20 +267,43 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 			continue
 		}
 		e := Edge{From: x.From, To: x.To, Source: n}
+		if len(x.Seal.Seal.Predicate.Changes) > 2 {
+			continue // who merges more than two chooses nothing: Git joins them, or there is no merge
+		}
 		if other, two := f.o.other(&x, path); two {
-			side, joined, told := f.q.Joined(path, x, other)
-			if !told || joined && depth == maxBehind {
+			taken, told := f.q.Joined(path, x, other)
+			if !told || taken.Is && depth == maxBehind {
 				f.over = true // whose it is is not known
 				continue
 			}
-			if joined {
-				e.Behind = &DerivedChange{Change: c.Change, From: side.From, To: side.To}
-				e.Behind.Edges = f.edges(e.Behind, f.q.Sided, depth+1)
+			if taken.Is && !f.take(&e, c, other, &taken, depth) {
+				continue
 			}
 		}
 		out = append(out, e)
 	}
 	return out
+}
+
+// take finds the edges of what a merge took over, which stand behind its own; false where none lead there.
+func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, depth int) bool {
+	usable := f.q.Sided
+	if e.Chosen = taken.Chosen; e.Chosen {
+		usable = f.q.Usable
+	}
+	path := string(c.Change.Path)
+	for _, from := range taken.From {
+		b := &DerivedChange{Change: c.Change, From: from, To: to}
+		b.Edges = f.edges(b, usable, depth+1)
+		if b.way(func(source int) bool { return f.now(source, path) }) != nil {
+			e.Behind = b
+			break
+		}
+		if e.Behind == nil && b.way(anySource) != nil { // whoever may not now keeps nobody from being asked
+			e.Behind = b
+		}
+	}
+	return e.Behind != nil
 }
 
 // other returns what stands at a path on the other side of a merge of two, which has there what neither side has.
@@ -317,11 +352,19 @@ func (o *Offers) only(y *Candidate, path string, taken map[string]bool) bool {
 	return true
 }
 
+// taken are the changes that lie on the ways of the commit's, of all sources, and of each.
+func (d *Derivation) taken() (all map[string]bool, in []map[string]bool) {
+	all, in = map[string]bool{}, d.within()
+	for _, of := range in {
+		maps.Copy(all, of)
+	}
+	return all, in
+}
+
 // prefer puts the edges first whose sources come whole: of two drafts of one change the one that was taken.
-func (d *Derivation) prefer() {
-	in := d.within()
+func (d *Derivation) prefer(whole func(source int) bool) {
 	part := func(i int) int {
-		if len(in[i]) < len(d.Sources[i].All) {
+		if !whole(i) {
 			return 1
 		}
 		return 0

@@ -134,6 +134,43 @@ func (e *Exam) reviewed(w *World, makers []string, touched []pluginapi.Change, n
 	})
 }
 
+// answering returns the humans who answer for what a seal says its signer made: of an automation that answers for itself also those for whom who sealed what it was made of.
+func (s *ExamSeal) answering(w *World) []string {
+	var out []string
+	if p, ok := w.Principal(s.KeyID); ok {
+		out = append(out, p.Accountable)
+	}
+	for _, key := range s.Of {
+		if p, ok := w.Principal(key); ok && !slices.Contains(out, p.Accountable) {
+			out = append(out, p.Accountable)
+		}
+	}
+	return out
+}
+
+// makers returns the humans who answer for a commit by one of its seals: its signer's, and those of others that hold, unless they are known to have been made after it. Who seals again what
+// somebody had sealed made nothing of it.
+func (e *Exam) makers(w *World, i int, hold []bool) []string {
+	s := &e.Seals[i]
+	out := s.answering(w)
+	for j := range e.Seals {
+		x := &e.Seals[j]
+		if j == i || !hold[j] || x.KeyID == s.KeyID {
+			continue
+		}
+		earlier, later := slices.Contains(s.After, x.ID), slices.Contains(x.After, s.ID)
+		if later && !earlier || later == earlier && w.SeenBefore(s, x) {
+			continue
+		}
+		for _, name := range x.answering(w) {
+			if !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
 func sortedNames(m map[string]bool) []string {
 	out := make([]string, 0, len(m))
 	for n := range m {

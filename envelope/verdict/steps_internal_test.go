@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/open-covenant/covenant-git/envelope/provenance"
@@ -53,22 +54,22 @@ func TestBehindBounded(t *testing.T) {
 	const same = 6
 	for i := range maxBehind {
 		for range same {
-			w.add(Offer{From: node(i), To: node(i + 1), Seal: twoSides("p", node(i), node(100+i), node(i+1))})
+			w.add(Offer{From: node(i), To: node(i + 1), Seal: twoSides("p", node(i), node((i+1)%maxBehind+1), node(i+1))})
 		}
 	}
 	looked := 0
 	f := &edgeSearch{
 		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}}, behind: maxEdgesBehind,
-		source: func(Offer) (int, bool) { return 0, true },
+		source: func(Offer) (int, bool) { return 0, true }, now: func(int, string) bool { return true },
 		q: &Question{
 			Take: func(int) bool { return true },
-			Joined: func(_ string, x Offer, _ Node) (Move, bool, bool) {
+			Joined: func(_ string, x Offer, _ Node) (Taken, bool) {
 				for i := range maxBehind {
 					if x.From == node(i) {
-						return Move{From: node((i + 1) % maxBehind), To: node((i+1)%maxBehind + 1)}, true, true
+						return Taken{Is: true, From: []Node{node((i + 1) % maxBehind)}}, true
 					}
 				}
-				return Move{}, false, true
+				return Taken{}, true
 			},
 			Sided: func(string, Offer) bool { looked++; return true },
 		},
@@ -101,7 +102,7 @@ func TestUncopiedBounded(t *testing.T) {
 		}
 		d.Changes = []DerivedChange{c}
 		asked, left := 0, steps
-		d.uncopied(func(n int) bool { left -= n; return left > 0 }, func(_ string, later, first int) bool {
+		d.uncopied(func(n int) bool { left -= n; return left > 0 }, anySource, func(_ string, later, first int) bool {
 			asked++
 			return first == 0 && later != 0
 		})
@@ -112,5 +113,34 @@ func TestUncopiedBounded(t *testing.T) {
 		case steps < 1<<30 && (kept != 0 || over != 1 || asked > n+steps):
 			t.Errorf("with %d steps %d edges are kept, %d paths are not known, %d questions", steps, kept, over, asked)
 		}
+	}
+}
+
+// Of several contents from which a side may come the first counts from which who may now leads there: a seal of who may no more keeps nobody from being asked.
+func TestTakenOfWhoMay(t *testing.T) {
+	t.Parallel()
+	node := func(i int) Node { return Node{Mode: "100644", ID: oid.SHA1.Hash("blob", []byte(fmt.Sprint(i)))} }
+	change := func(from, to Node) *Candidate {
+		return &Candidate{Seal: &provenance.Seal{Predicate: provenance.Predicate{Changes: [][]provenance.Change{{{Path: "p", Status: "M", OldMode: from.Mode, Old: from.ID.String(), NewMode: to.Mode, New: to.ID.String()}}}}}}
+	}
+	merge, left, may := twoSides("p", node(0), node(1), node(2)), change(node(3), node(1)), change(node(4), node(1))
+	w := &ways{from: map[Node][]int{}, to: map[Node][]int{}, of: map[signedEdge]int{}}
+	w.add(Offer{From: node(0), To: node(2), Seal: merge})
+	w.add(Offer{From: node(3), To: node(1), Seal: left})
+	w.add(Offer{From: node(4), To: node(1), Seal: may})
+	f := &edgeSearch{
+		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}}, behind: maxEdgesBehind,
+		source: func(x Offer) (int, bool) { return slices.Index([]*Candidate{merge, left, may}, x.Seal), true }, now: func(source int, _ string) bool { return source != 1 },
+		q: &Question{
+			Take:   func(int) bool { return true },
+			Usable: func(string, Offer) bool { return true },
+			Joined: func(string, Offer, Node) (Taken, bool) {
+				return Taken{Is: true, From: []Node{node(3), node(4)}, Chosen: true}, true
+			},
+		},
+	}
+	got := f.edges(&DerivedChange{Change: pluginapi.Change{Path: []byte("p")}, From: node(0), To: node(2)}, f.q.Usable, 0)
+	if len(got) != 1 || got[0].Behind == nil || got[0].Behind.From != node(4) || !got[0].Chosen {
+		t.Errorf("%+v", got)
 	}
 }

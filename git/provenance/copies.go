@@ -2,7 +2,6 @@ package provenance
 
 import (
 	"math"
-	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 )
@@ -14,7 +13,7 @@ type sealAndLedger struct {
 }
 
 // copies reports whether a seal is known to have been made after another one, of somebody else: its writer had seen that, or a person or an automation of the trust root had, and not the later one. Not where
-// whoever made it said that its commit was made of the other's.
+// whoever made it said that its commit was made of the other's, and had seen that: the lines are those of that one then.
 func (d *deriver) copies(later, first *verdict.Candidate) bool {
 	if later.KeyID == first.KeyID || !d.preceded(first, later) || d.preceded(later, first) { // where ledgers tell both it is not known
 		return false
@@ -24,12 +23,12 @@ func (d *deriver) copies(later, first *verdict.Candidate) bool {
 			return false
 		}
 	}
-	remade, known := d.remade[later]
-	if !known {
-		remade = slices.ContainsFunc(d.f.Rewritten[later.Seal.Commit()], func(o Origin) bool { return o.By == later.KeyID })
-		d.remade[later] = remade
+	if d.remadeOf != later {
+		d.remadeOf = later
+		_, d.lastRemade = d.f.outOf(later.Seal.Commit(), later.KeyID, d.h.take)
 	}
-	return !remade
+	of, said := d.lastRemade[first.Seal.Commit()]
+	return !said || !d.f.told(&of, first, d.sights, d.h.take)
 }
 
 // preceded reports whether some ledger tells that one seal was there without another one.

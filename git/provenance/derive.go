@@ -36,10 +36,11 @@ type deriver struct {
 	entered     map[origin]entry
 	own         map[origin]bool              // by under
 	enteredBy   map[*verdict.Candidate]entry // by enters
-	remade      map[*verdict.Candidate]bool  // by copies
-	after       map[sealAndLedger]int        // by preceded
-	sights      sights                       // by saw
-	behindOf    *verdict.Candidate           // likewise, of behind
+	remadeOf    *verdict.Candidate           // by copies
+	lastRemade  map[oid.ID]Origin
+	after       map[sealAndLedger]int // by preceded
+	sights      sights                // by saw
+	behindOf    *verdict.Candidate    // likewise, of behind
 	lastBehind  map[oid.ID]bool
 	lineOf      *verdict.Candidate // whose line was asked for last
 	lastLine    map[oid.ID]bool
@@ -60,7 +61,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain.Authority = f.Authority
 	return &deriver{
 		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
-		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{}, remade: map[*verdict.Candidate]bool{},
+		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{},
 	}
 }
 
@@ -159,7 +160,11 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		q.May = d.may
 	}
 	p := d.porting(s)
-	q.Joined, q.Copies = p.sides, d.copies
+	h := &pastOf{d: d, past: past, from: olds(q.Changes), may: q.May, at: map[string]map[verdict.Node]bool{}}
+	q.Joined = func(path string, x verdict.Offer, other verdict.Node) (verdict.Taken, bool) {
+		return p.sides(h, path, x, other)
+	}
+	q.Copies = d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported
 	q.Lines = p.nobodys
@@ -171,6 +176,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	x.exam.Derived = d.offers.Derive(q)
 	v := x.exam.Derived
+	for i := range v.Sources {
+		v.Sources[i].Of = d.f.ofOthers(v.Sources[i].Commit, v.Sources[i].KeyID)
+	}
 	over := map[string]bool{}
 	for _, p := range v.Over {
 		over[p] = true
@@ -279,10 +287,7 @@ func (d *deriver) pasts(c *git.Commit) (counts, past func(place int) bool) {
 func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) (usable, sided func(string, verdict.Offer) bool) {
 	h := d.h
 	place := h.index[c.ID]
-	from := map[string]verdict.Node{}
-	for i := range changes {
-		from[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
-	}
+	from := olds(changes)
 	sided = func(path string, o verdict.Offer) bool {
 		id := o.Seal.Seal.Commit()
 		switch {
@@ -299,6 +304,15 @@ func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, p
 		return !(known && past(at)) && sided(path, o) && d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
 	}
 	return usable, sided
+}
+
+// olds are what a diff begins with, by path.
+func olds(changes []prov.Raw) map[string]verdict.Node {
+	out := make(map[string]verdict.Node, len(changes))
+	for i := range changes {
+		out[changes[i].Path] = verdict.Node{Mode: changes[i].OldMode, ID: changes[i].Old}
+	}
+	return out
 }
 
 // refused reports whether the gate of a seal's own signer refused its commit.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/open-covenant/covenant-git/envelope"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -100,12 +101,18 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 		return x.KeyID == by && x.Seal != nil && x.Seal.Predicate.Mode == prov.Vouching
 	})
 	out := &verdict.Origins{By: by, Reseal: vouched && !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
-	old, told := o.behind(id, by)
+	old, told := o.f.outOf(id, by, o.ports.take)
 	byPath := o.edges(changes, old, told, out)
 	others := func(s int) bool { return out.Sources[s].KeyID != by }
+	made := make([]*verdict.OriginPath, len(changes))
+	for i := range changes { // what is theirs as it is first: no other path takes the time for that
+		made[i] = o.whole(&changes[i], byPath[changes[i].Path])
+	}
 	for i := range changes {
-		r := &changes[i]
-		if p := o.made(r, byPath[r.Path]); p != nil && slices.ContainsFunc(p.Sources, others) {
+		if made[i] == nil {
+			made[i] = o.made(&changes[i], byPath[changes[i].Path])
+		}
+		if p := made[i]; p != nil && slices.ContainsFunc(p.Sources, others) {
 			out.Paths = append(out.Paths, *p)
 		}
 	}
@@ -115,21 +122,24 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	return out
 }
 
-// behind returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those; and who said so first of each.
-func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]Origin) {
+// outOf returns the commits that one came to be out of, by the words of who sealed it, and of who sealed those; and who said so first of each.
+func (f *Facts) outOf(id oid.ID, by string, take func(int) bool) (out []oid.ID, told map[oid.ID]Origin) {
 	seen := map[oid.ID]bool{id: true}
 	told = map[oid.ID]Origin{}
 	for todo := []oid.ID{id}; len(todo) > 0; todo = todo[1:] {
 		at := todo[0]
 		sealed := map[string]bool{by: at == id} // whose word counts
 		if at != id {
-			seals := o.f.SealsOf(at)
+			if !take(len(f.seals[at])) {
+				return out, told
+			}
+			seals := f.SealsOf(at)
 			for i := range seals {
 				sealed[seals[i].KeyID] = sealed[seals[i].KeyID] || seals[i].Seal != nil
 			}
 		}
-		for _, x := range o.f.Rewritten[at] {
-			if len(out) == maxOriginals || !o.ports.take(1) {
+		for _, x := range f.Rewritten[at] {
+			if len(out) == maxOriginals || !take(1) {
 				return out, told
 			}
 			if seen[x.Commit] || !sealed[x.By] {
@@ -140,6 +150,26 @@ func (o *originals) behind(id oid.ID, by string) (out []oid.ID, told map[oid.ID]
 		}
 	}
 	return out, told
+}
+
+// ofOthers returns, of a seal by an automation that answers for itself, who sealed what that said to have made the commit of and had seen: nobody else answers for it.
+func (f *Facts) ofOthers(id oid.ID, keyID string) (keys []string) {
+	if p, ok := f.Authority.ByKey(keyID); !ok || p.Kind != string(trust.Automation) || p.Accountable != p.Name {
+		return nil
+	}
+	seen := sights{}
+	all := func(int) bool { return true }
+	olds, told := f.outOf(id, keyID, all)
+	for _, old := range olds {
+		by := told[old]
+		seals := f.SealsOf(old)
+		for i := range seals {
+			if x := &seals[i]; x.Err == nil && x.Seal != nil && x.KeyID != keyID && !slices.Contains(keys, x.KeyID) && f.told(&by, x, seen, all) {
+				keys = append(keys, x.KeyID)
+			}
+		}
+	}
+	return keys
 }
 
 // edges returns, by path, what seals of commits changed where the commit changes something, with the sources that it adds. Where who rewrote an
@@ -339,21 +369,36 @@ func (o *originals) exam(x *verdict.Candidate) *verdict.ExamSeal {
 	return e
 }
 
-// made returns whose edges lead from what stood at a path to what a change put there, as they are or applied to other content, all the way or
-// to something nearer to it; nil where they brought nothing of it.
+// startsAt tells which edges begin at a node.
+func startsAt(edges []share) map[verdict.Node][]int {
+	at := map[verdict.Node][]int{}
+	for i, e := range edges {
+		at[e.from] = append(at[e.from], i)
+	}
+	return at
+}
+
+// whole returns whose edges lead all the way from what stood at a path to what a change put there, nil where none do.
+func (o *originals) whole(r *prov.Raw, edges []share) *verdict.OriginPath {
+	if len(edges) == 0 {
+		return nil
+	}
+	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
+	if sources := o.waysFrom(from, edges, startsAt(edges))[to]; sources != nil {
+		return &verdict.OriginPath{Path: []byte(r.Path), Sources: sources}
+	}
+	return nil
+}
+
+// made returns whose edges lead from what stood at a path to what a change put there, applied to other content, all the way or to something nearer to it; nil where they
+// brought nothing of it.
 func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	if len(edges) == 0 {
 		return nil
 	}
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
 	out := &verdict.OriginPath{Path: []byte(r.Path)}
-	at := map[verdict.Node][]int{}
-	for i, e := range edges {
-		at[e.from] = append(at[e.from], i)
-	}
-	if out.Sources = o.waysFrom(from, edges, at)[to]; out.Sources != nil {
-		return out
-	}
+	at := startsAt(edges)
 	text := func(n verdict.Node) bool { return n.ID.IsZero() || verdict.IsText(n.Mode) }
 	if to.ID.IsZero() || !text(from) || !text(to) {
 		return nil
@@ -379,14 +424,14 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 			if rest == nil || rest.Edits() >= least.Edits() {
 				continue
 			}
-			out.Sources, out.Part, out.Own, least = ways[end], rest.Edits() > 0, rest.Came(), rest
+			out.Sources, out.Part, out.Own, least = ways[end], rest.Edits() > 0 || moded(r, end), rest.Came(), rest
 			if !out.Part {
 				return out
 			}
 		}
 	}
 	if out.Sources == nil || len(out.Own) > 0 {
-		o.shared(least, edges, at, starts, out)
+		o.shared(r, least, edges, at, starts, out)
 	}
 	if out.Sources == nil {
 		return nil
@@ -394,11 +439,16 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	return out
 }
 
+// moded reports whether a change brings a mode that a way does not end with.
+func moded(r *prov.Raw, end verdict.Node) bool {
+	return r.NewMode != r.OldMode && r.NewMode != end.Mode
+}
+
 // shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
-func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
 	var by []int
 	var rest []prov.Lines
-	most, dropped := 0, false
+	most, chosen := 0, false
 	for _, start := range some(starts) {
 		ways := o.waysFrom(start, edges, at)
 		for _, end := range some(ways) {
@@ -409,15 +459,15 @@ func (o *originals) shared(came *prov.Delta, edges []share, at map[verdict.Node]
 			if step == nil || !o.ports.take(step.Work()+came.Work()) {
 				continue
 			}
-			if own, n := came.Brought(step); n > most {
-				by, rest, most, dropped = ways[end], own, n, came.Drops(step)
+			if own, n, moved := came.Brought(step); n > most {
+				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step) || moded(r, end)
 			}
 		}
 	}
 	if most == 0 {
 		return
 	}
-	out.Part, out.Own = len(rest) > 0 || dropped, rest
+	out.Part, out.Own = len(rest) > 0 || chosen, rest
 	for _, source := range by {
 		if !slices.Contains(out.Sources, source) {
 			out.Sources = append(out.Sources, source)

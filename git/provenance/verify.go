@@ -234,6 +234,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				}
 			}
 			exam := verdict.Examine(w, &vc)
+			for i := range exam.Seals {
+				exam.Seals[i].Of = f.ofOthers(c.ID, exam.Seals[i].KeyID)
+			}
 			if old != nil {
 				old.of(&vc, &exam)
 				whole = whole && !old.missing()
