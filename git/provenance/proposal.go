@@ -47,10 +47,16 @@ func (p *Proposal) Range() string {
 	return p.Base.ID.String() + ".." + p.Head.ID.String()
 }
 
-// Propose finds out what change is meant: A..B, from where B left A, or REV, from where it left the ref that it is for. That is ref;
+// Propose finds out what change is meant: A..B, from where B left A, or REV, from where it left the ref that it is for; a tree stands for the newest commit
+// of a branch that has it. That is ref;
 // without one the branch that A names, else the one that the policy protects.
 func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*Proposal, error) {
 	sp, err := ParseSpan(s, rev)
+	if errors.Is(err, ErrRevision) {
+		if id, ok := withTree(s, rev); ok {
+			sp, err = Span{Tips: []oid.ID{id}, Names: []string{id.String()}}, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +91,7 @@ func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*
 		if line == nil {
 			list := make(chan []git.Commit, 1)
 			go func() { // what the head has more is what it has more than their base, but for odd histories
-				list <- newest(s, git.LogQuery{Revs: []string{p.Head.ID.String(), "^" + at.String()}})
+				list <- newest(s, git.LogQuery{Revs: []string{p.Head.ID.String(), "^" + at.String()}}, maxProposed)
 			}()
 			id, err = mergeBase(ctx, s, at, p.Head.ID)
 			if line = <-list; err != nil {
@@ -118,6 +124,26 @@ func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*
 	}
 	return p, nil
 }
+
+// maxTree is how large the object of a tree may be that is named.
+const maxTree = 64 << 20
+
+// withTree finds the newest commit of the branches, here and of remotes, that has the tree which a name means; false where it means none, or none has it.
+func withTree(s *git.Session, name string) (found oid.ID, ok bool) {
+	o, err := s.Object(name, maxTree)
+	if err != nil || o.Kind != "tree" {
+		return found, false
+	}
+	for _, c := range newest(s, git.LogQuery{Revs: []string{"HEAD"}, Globs: []string{"refs/heads/*", "refs/remotes/*"}, IgnoreMissing: true}, maxWithTree) {
+		if c.Tree == o.ID {
+			found, ok = c.ID, true // they come oldest first
+		}
+	}
+	return found, ok
+}
+
+// maxWithTree is how many commits are looked at for a tree.
+const maxWithTree = 20_000
 
 // target is the one ref that the policy protects, of those that are here or at remotes.
 func (f *Facts) target(s *git.Session) (string, error) {
@@ -236,12 +262,12 @@ func (p *Proposal) Commits(s *git.Session) ([]git.Commit, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newest(s, git.LogQuery{Revs: sp.Revs()}), nil
+	return newest(s, git.LogQuery{Revs: sp.Revs()}, maxProposed), nil
 }
 
 // newest are the newest commits that Git finds, as far as it does.
-func newest(s *git.Session, q git.LogQuery) []git.Commit {
-	q.Max = maxProposed
+func newest(s *git.Session, q git.LogQuery, most int) []git.Commit {
+	q.Max = most
 	var out []git.Commit
 	for c, err := range s.Log(q) {
 		if err != nil {

@@ -273,7 +273,6 @@ func runVerify(ctx context.Context, env *cli.Env, ref, root string, asJSON bool,
 	}
 	span.Ref = p.Ref
 	o := w.Verifying(pin)
-	o.Opened = w.Cache(false)
 	o.Cache = w.Cache(false)
 	rep, err := provenance.Verify(ctx, w.Session, span, o)
 	if err != nil {

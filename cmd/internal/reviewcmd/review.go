@@ -92,7 +92,7 @@ func newGive(env *cli.Env, verdict review.Verdict, use, short, long string) *cob
 		Long: long + `
 
 A..B is the change from where B left A; REV, or HEAD, from where it left the ref that
-it is for. --ref names that ref; without it it is the branch that A names, else the one
+it is for; a tree is that of the newest commit that has it. --ref names that ref; without it it is the branch that A names, else the one
 that the policy protects.`,
 		Example: "  covenant review " + string(verdict) + " main..agent/fix --text 'reads well'\n  covenant review " + string(verdict) + " --ref release/2 HEAD",
 		Args:    cobra.MaximumNArgs(1),
