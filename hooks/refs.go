@@ -193,11 +193,7 @@ func (in *Input) mayMove(ctx context.Context, s *git.Session, a *acting, pin env
 	if !old.IsZero() {
 		sp.Except = []oid.ID{old}
 	}
-	o := provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo())}
-	if s.Repo().WorkTree() != "" { // else it may be a server that is pushed to
-		o.Opened = in.cache(s.Repo())
-	}
-	rep, err := provenance.Verify(ctx, s, sp, o)
+	rep, err := provenance.Verify(ctx, s, sp, provenance.Options{Pin: pin, Now: in.Now(), Asker: in.askers(s.Repo())})
 	if errors.Is(err, provenance.ErrEmptyRange) {
 		return nil
 	}

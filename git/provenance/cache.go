@@ -216,6 +216,7 @@ func (c *Cache) write(name string, parts ...[]byte) {
 		return
 	}
 	entries, err := os.ReadDir(c.dir)
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), openedPrefix) }) // few, seldom written, and the dearest
 	if err != nil || len(entries) <= kept {
 		return
 	}

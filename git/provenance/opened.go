@@ -147,8 +147,8 @@ func (t *openedTopic) encode(repository envelope.Digest, format oid.Format) []by
 
 var errOpened = errors.New("what is remembered of ledgers is not as it was written")
 
-// decodeOpened reads what encode wrote, of the ledgers that are wanted.
-func decodeOpened(b []byte, repository envelope.Digest, format oid.Format, want func(name string) bool) (*openedTopic, error) {
+// decodeOpened reads what encode wrote.
+func decodeOpened(b []byte, repository envelope.Digest, format oid.Format) (*openedTopic, error) {
 	r := &openedReader{b: b, size: format.Size(), format: format}
 	if string(r.text()) != string(repository) || int(r.byte()) != format.Size() {
 		return nil, errOpened
@@ -161,8 +161,8 @@ func decodeOpened(b []byte, repository envelope.Digest, format oid.Format, want 
 	}
 	for n := r.count(3); n > 0 && !r.bad; n-- {
 		name, count, raw := r.name(t), r.number(), r.text()
-		if r.bad || !want(name) {
-			continue
+		if r.bad {
+			break
 		}
 		c := &openedChain{raw: slices.Clip(raw)}
 		if c.entries = readOpened(raw, t, format, count); c.entries == nil || t.chains[name] != nil {

@@ -10,8 +10,6 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-func everything(string) bool { return true }
-
 // What is read as a memory of ledgers is the same once more when it was written; nothing that is read asks for more memory than it has bytes.
 func FuzzOpened(f *testing.F) {
 	id := envelope.Digest("sha256:" + strings.Repeat("5a", 32))
@@ -34,11 +32,11 @@ func FuzzOpened(f *testing.F) {
 		if long {
 			format = oid.SHA256
 		}
-		was, err := decodeOpened(b, id, format, everything)
+		was, err := decodeOpened(b, id, format)
 		if err != nil {
 			return
 		}
-		again, err := decodeOpened(was.encode(id, format), id, format, everything)
+		again, err := decodeOpened(was.encode(id, format), id, format)
 		if err != nil || len(again.chains) != len(was.chains) {
 			t.Fatalf("%d ledgers were written, and %v", len(was.chains), err)
 		}

@@ -3,6 +3,8 @@ package provenance
 import (
 	"context"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -66,15 +68,27 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 	}
 	k := f.known
 	k.topics = map[string]*openedTopic{}
+	no := func() bool {
+		clear(f.commits)
+		clear(f.Tips)
+		f.order, k.topics = nil, nil
+		return false
+	}
 	var since []string
 	chains := map[string]*openedChain{}
 	steps := maxStraight
 	for _, ref := range refs {
 		n, ok := ledger.ParseRef(ref.Name)
-		if !ok {
-			return false // another way that a ledger went, or what is no ledger
+		if !ok && !strings.HasPrefix(ref.Name, ledger.Prefix) {
+			return no() // another way that a ledger went
 		}
-		if !want(n.Topic) {
+		topic, _, _ := strings.Cut(strings.TrimPrefix(ref.Name, ledger.Prefix), "/")
+		if !want(topic) {
+			continue
+		}
+		if !ok { // it is told as what it is
+			f.Tips[ref.Name] = ref.ID
+			since = append(since, ref.ID.String())
 			continue
 		}
 		t, read := k.topics[n.Topic]
@@ -110,12 +124,6 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 			f.commits[c.ID] = c
 		}
 		return true
-	}
-	no := func() bool {
-		clear(f.commits)
-		clear(f.Tips)
-		f.order, k.topics = nil, nil
-		return false
 	}
 	if len(since) > 0 && !read(since) {
 		return no()
@@ -211,7 +219,7 @@ func (f *Facts) recall(r entryRef, x *openedEntry) (st statement) {
 // unreadIn notes that some of what ledgers say is read when it is asked for.
 func (f *Facts) unreadIn(s *git.Session) {
 	if f.unread == nil {
-		f.unread = newUnread(s)
+		f.unread = newUnread(s, f.known.cache)
 	}
 }
 
@@ -234,14 +242,23 @@ func (c *Cache) opened(repository envelope.Digest, format oid.Format, topic stri
 	if b == nil {
 		return nil
 	}
-	t, err := decodeOpened(b, repository, format, func(string) bool { return true })
+	t, err := decodeOpened(b, repository, format)
 	if err != nil {
 		return nil
 	}
 	return t
 }
 
-func openedFile(topic string) string { return "opened-" + topic }
+const openedPrefix = "opened-"
+
+func openedFile(topic string) string { return openedPrefix + topic }
+
+// forgetOpened forgets what is remembered of all ledgers.
+func (c *Cache) forgetOpened() {
+	for _, name := range c.Names(openedPrefix) {
+		_ = os.Remove(filepath.Join(c.dir, name))
+	}
+}
 
 // note notes what there is to remember of ledgers whose entries were opened: states and data are of refs, and empty where an
 // entry was remembered before.
@@ -316,7 +333,7 @@ func (k *recollection) keep(f *Facts) {
 	}
 	for topic, t := range k.fresh {
 		have, had := t.size(), k.topics[topic].size()
-		if new := have - had; new > 0 && new >= have/64 || have < had {
+		if more := have - had; more > 0 && more >= have/64 || have < had {
 			k.cache.write(openedFile(topic), t.encode(f.Root.ID, k.cache.repo.Format()))
 		}
 	}

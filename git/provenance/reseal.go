@@ -2,7 +2,9 @@ package provenance
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
@@ -31,13 +33,28 @@ func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, [
 	return f, out, err
 }
 
-// MadeOf returns what commits without a seal that counts are made of, those that sealed changes cover in whole or in part, as judged on a ref.
-// Whose they are is to be known when somebody has vouched for them, too.
-func MadeOf(ctx context.Context, s *git.Session, ref string, commits []git.Commit, o Options) (map[oid.ID][]oid.ID, error) {
-	o.Only, o.Cache = map[oid.ID]bool{}, nil
+// Remakes returns those of some commits that are wanted, to be vouched for, with what they are made of where no seal of them counts: those that sealed
+// changes cover in whole or in part, as judged on a ref. Whose they are is to be known when somebody has vouched for them, too. The
+// error is a *ShallowError where the parents of one can't be told.
+func Remakes(ctx context.Context, s *git.Session, ref string, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
+	shallow, err := s.Repo().Shallow()
+	if err != nil {
+		return nil, err
+	}
+	var out []Remake
+	at := map[oid.ID]int{}
+	for _, c := range commits {
+		if !want[c.ID] {
+			continue
+		}
+		if shallow[c.ID] {
+			return nil, &ShallowError{c.ID}
+		}
+		at[c.ID] = len(out)
+		out = append(out, Remake{Commit: c})
+	}
 	leads := map[oid.ID]bool{}
 	for _, c := range commits {
-		o.Only[c.ID] = true
 		for _, p := range c.Parents {
 			leads[p] = true
 		}
@@ -47,29 +64,67 @@ func MadeOf(ctx context.Context, s *git.Session, ref string, commits []git.Commi
 		if !leads[c.ID] {
 			sp.Tips = append(sp.Tips, c.ID)
 		}
-		for _, p := range c.Parents {
-			if !o.Only[p] {
+	}
+	o.AnyAge = true
+	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) {
+		if r.SealID == "" {
+			out[at[r.Commit]].Of = madeOf(r)
+		}
+	})
+}
+
+// judgeSome judges those of some commits that are wanted, from the tips of a span down and on its ref.
+func judgeSome(ctx context.Context, s *git.Session, sp Span, commits []git.Commit, want map[oid.ID]bool, o Options, take func(*verdict.Result)) error {
+	in := make(map[oid.ID]bool, len(commits))
+	for _, c := range commits {
+		in[c.ID] = true
+	}
+	open := map[oid.ID]bool{}
+	for _, c := range commits {
+		if want[c.ID] {
+			open[c.ID] = true
+		}
+		for _, p := range c.Parents { // one that is among them leads to others below
+			if !in[p] {
 				sp.Except = append(sp.Except, p)
 			}
 		}
 	}
-	out := map[oid.ID][]oid.ID{}
-	if len(sp.Tips) == 0 {
-		return out, nil
-	}
-	rep, err := Verify(ctx, s, sp, o)
-	if err != nil {
-		return nil, err
-	}
-	for r, err := range rep.Results {
+	judge := func(sp Span) error {
+		rep, err := Verify(ctx, s, sp, o)
+		if errors.Is(err, ErrEmptyRange) {
+			return nil
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if of := madeOf(&r); r.SealID == "" && len(of) > 0 {
-			out[r.Commit] = of
+		for r, err := range rep.Results {
+			if err != nil {
+				return err
+			}
+			delete(open, r.Commit)
+			take(&r)
+		}
+		return nil
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	o.Only = maps.Clone(open)
+	if err := judge(sp); err != nil {
+		return err
+	}
+	for _, c := range commits {
+		if !open[c.ID] {
+			continue
+		}
+		one := One(c) // what is left out below another one has it
+		one.Ref, o.Only = sp.Ref, map[oid.ID]bool{c.ID: true}
+		if err := judge(one); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // madeOf are the sealed commits, each once, that a result is made of.

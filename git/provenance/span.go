@@ -459,35 +459,15 @@ func Commits(s *git.Session, args ...string) ([]git.Commit, error) {
 // Sealed returns which of the commits have a seal that holds now, whoever made it.
 // ref is the one that they are for, "" when it is not known.
 func (f *Facts) Sealed(ctx context.Context, s *git.Session, ref string, commits []git.Commit, o Options) (map[oid.ID]bool, error) {
-	o.Only = map[oid.ID]bool{}
-	in := make(map[oid.ID]bool, len(commits))
-	for _, c := range commits {
-		in[c.ID] = true
-	}
+	want, good := map[oid.ID]bool{}, map[oid.ID]bool{}
 	sp := Span{Ref: ref}
 	for _, c := range commits {
 		if slices.ContainsFunc(f.SealsOf(c.ID), func(x verdict.Candidate) bool { return x.Seal != nil }) {
-			o.Only[c.ID] = true
+			want[c.ID] = true
 			sp.Tips = append(sp.Tips, c.ID)
 		}
-		for _, p := range c.Parents { // one that is among them leads to others below
-			if !in[p] {
-				sp.Except = append(sp.Except, p)
-			}
-		}
 	}
-	good := map[oid.ID]bool{}
-	if len(sp.Tips) == 0 {
-		return good, nil
-	}
-	rep, err := Verify(ctx, s, sp, o)
-	if err != nil {
-		return nil, err
-	}
-	for r, err := range rep.Results {
-		if err != nil {
-			return nil, err
-		}
+	return good, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) {
 		refused := map[string]bool{}
 		for _, w := range r.Warnings {
 			if w.Code == verdict.SealRefused {
@@ -499,8 +479,7 @@ func (f *Facts) Sealed(ctx context.Context, s *git.Session, ref string, commits 
 			x := &seals[i]
 			good[r.Commit] = good[r.Commit] || r.Verdict.OK() && x.Seal != nil && !refused[string(x.ID)]
 		}
-	}
-	return good, nil
+	})
 }
 
 // Revs are the span's commits as the arguments of git-rev-list(1): tips, and what is left out with a caret.

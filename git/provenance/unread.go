@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -16,10 +17,16 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
-// unread reads seals and decisions that a load found remembered, when somebody asks for them.
+// ErrForgotten says that what was remembered of ledgers is not what is there: it was forgotten, and who asks again reads them.
+var ErrForgotten = errors.New("ledgers are not what they were when they were read, and are read anew the next time")
+
+// unread reads seals and decisions that a load found remembered, when somebody asks for them. Where one can't be read nothing that
+// was remembered holds: [Facts.unreadable].
 type unread struct {
-	s  *git.Session
-	mu sync.Mutex
+	s     *git.Session
+	cache *Cache
+	mu    sync.Mutex
+	lost  error // the first failure
 	// What was read, by the identity of its entry: so a seal is one wherever it is held.
 	seals   map[envelope.Digest]*prov.Seal
 	errs    map[envelope.Digest]error
@@ -27,8 +34,8 @@ type unread struct {
 	intents map[envelope.Digest]string // that seals name
 }
 
-func newUnread(s *git.Session) *unread {
-	return &unread{s: s, seals: map[envelope.Digest]*prov.Seal{}, errs: map[envelope.Digest]error{}, filled: map[oid.ID]bool{}, intents: map[envelope.Digest]string{}}
+func newUnread(s *git.Session, c *Cache) *unread {
+	return &unread{s: s, cache: c, seals: map[envelope.Digest]*prov.Seal{}, errs: map[envelope.Digest]error{}, filled: map[oid.ID]bool{}, intents: map[envelope.Digest]string{}}
 }
 
 // SealsOf returns what ledgers have of seals of a commit.
@@ -140,10 +147,29 @@ func (f *Facts) fill(lists ...[]verdict.Candidate) {
 	for _, c := range open {
 		if c.Err != nil {
 			u.errs[c.ID] = c.Err
+			u.lose(c.Err)
 		} else {
 			u.seals[c.ID] = c.Seal
 		}
 	}
+}
+
+// lose notes a failure, and forgets what is remembered.
+func (u *unread) lose(err error) {
+	if u.lost == nil {
+		u.lost = fmt.Errorf("%w: %w", ErrForgotten, err)
+		u.cache.forgetOpened()
+	}
+}
+
+// unreadable returns why what was said so far of commits is not to be relied on; nil: it is.
+func (f *Facts) unreadable() error {
+	if f.unread == nil {
+		return nil
+	}
+	f.unread.mu.Lock()
+	defer f.unread.mu.Unlock()
+	return f.unread.lost
 }
 
 // each reads blobs, and hands them on, on all processors. Of one that can't be read it hands on why.
@@ -213,12 +239,19 @@ func (f *Facts) decide(want map[envelope.Digest]bool) {
 			open, ids, blobs = append(open, d), append(ids, id), append(blobs, f.byID[id])
 		}
 	}
+	errs := make([]error, len(open))
 	f.unread.each(blobs, func(i int, blob []byte, err error) {
-		if err != nil {
-			return
+		var st statement
+		if err == nil {
+			st, _, err = pinnedStatement(blob, ids[i], f.Root.ID)
 		}
-		if st, _, err := pinnedStatement(blob, ids[i], f.Root.ID); err == nil {
-			open[i].Decision = st.decision
+		if open[i].Decision = st.decision; st.decision == nil {
+			errs[i] = fmt.Errorf("%w: entry %s is not what it was when it was opened: %w", ledger.ErrDamaged, ids[i].Short(), cmp.Or(err, errOpened))
 		}
 	})
+	for _, err := range errs {
+		if err != nil {
+			f.unread.lose(err)
+		}
+	}
 }

@@ -161,6 +161,10 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			size = batchOf
 		}
 		judged := func() bool {
+			if err := f.unreadable(); err != nil {
+				yield(verdict.Result{}, err)
+				return false
+			}
 			if o.Cache != nil {
 				exams = append(exams, batch...)
 			}

@@ -7,15 +7,15 @@ import (
 
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope"
-	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 	"github.com/open-covenant/covenant-git/hooks"
 )
 
 // protected are refs here that the policy protects and that are not where their newest admissions put them.
 func protected(w *work.Work, pin envelope.Digest) ([]ailment, error) {
-	states, err := w.RefStates(pin)
+	states, err := w.RefStates(pin, nil)
 	if errors.Is(err, provenance.ErrShallow) || errors.Is(err, provenance.ErrPartial) {
 		return nil, nil // what is not here is not damaged
 	}
@@ -121,7 +121,14 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 				if err != nil {
 					return err
 				}
-				_, err = k.Seal(ctx, prov.Vouching, "", commits)
+				ref, err := w.Session.ActingRef()
+				if err != nil {
+					return err
+				}
+				list, err := provenance.Remakes(ctx, w.Session, ref, commits, map[oid.ID]bool{x.Commit: true}, w.Verifying(f.Root.Pin()))
+				if err == nil {
+					_, err = k.Reseal(ctx, "", list)
+				}
 				return err
 			},
 		})

@@ -13,7 +13,6 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
-	"github.com/open-covenant/covenant-git/git"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
@@ -93,15 +92,6 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	shallow, err := w.Session.Repo().Shallow()
-	if err != nil {
-		return work.Explain(err)
-	}
-	for _, c := range commits {
-		if shallow[c.ID] { // its parents can't be told, and a seal names them
-			return work.Explain(&provenance.ShallowError{Commit: c.ID})
-		}
-	}
 	ref, err := w.Session.ActingRef()
 	if err != nil {
 		return work.Explain(err)
@@ -112,26 +102,24 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	if err != nil {
 		return work.Explain(err)
 	}
-	commits, had := without(commits, good)
-	of, err := provenance.MadeOf(ctx, w.Session, ref, commits, w.Verifying(pin))
+	want := make(map[oid.ID]bool, len(commits))
+	for _, c := range commits {
+		want[c.ID] = !good[c.ID]
+	}
+	todo, err := provenance.Remakes(ctx, w.Session, ref, commits, want, opts)
 	if err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		env.Talk().Warn("whether others made some of it can't be told here, and is not recorded: %s", say.Line(err.Error()))
+		return work.Explain(err)
 	}
 	k.Again, k.Moment = true, "provenance seal"
-	bar := env.Talk().Progress("sealing", len(commits))
-	sum := SealSummary{Type: "summary", Commits: len(commits) + had, Skipped: had}
+	bar := env.Talk().Progress("sealing", len(todo))
+	sum := SealSummary{Type: "summary", Commits: len(commits), Skipped: len(commits) - len(todo)}
 	const batch = 256
-	for len(commits) > 0 {
-		n := min(batch, len(commits))
-		if err := sealBatch(ctx, env, k, of, commits[:n], asJSON, &sum); err != nil {
+	for some := range slices.Chunk(todo, batch) {
+		if err := sealBatch(ctx, env, k, some, asJSON, &sum); err != nil {
 			bar.Done()
 			return resumable(err, sum)
 		}
-		commits = commits[n:]
-		bar.Add(n)
+		bar.Add(len(some))
 	}
 	bar.Done()
 	if asJSON {
@@ -141,31 +129,17 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	return err
 }
 
-// without leaves out commits that have a good seal, and returns how many those are.
-func without(commits []git.Commit, good map[oid.ID]bool) (todo []git.Commit, had int) {
-	for _, c := range commits {
-		if !good[c.ID] {
-			todo = append(todo, c)
-		}
-	}
-	return todo, len(commits) - len(todo)
-}
-
-func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, of map[oid.ID][]oid.ID, todo []git.Commit, asJSON bool, sum *SealSummary) error {
-	list := make([]provenance.Remake, 0, len(todo))
-	for _, c := range todo {
-		list = append(list, provenance.Remake{Commit: c, Of: of[c.ID]})
-	}
+func sealBatch(ctx context.Context, env *cli.Env, k *provenance.Sealer, list []provenance.Remake, asJSON bool, sum *SealSummary) error {
 	made, err := k.Reseal(ctx, "", list)
 	if err != nil {
 		return err
 	}
 	sum.Sealed += len(made)
-	sum.Skipped += len(todo) - len(made)
+	sum.Skipped += len(list) - len(made)
 	if !asJSON && sum.Commits <= fewSealed { // people see which, and not only how many
 		for _, m := range made {
-			i := slices.IndexFunc(todo, func(c git.Commit) bool { return c.ID == m.Commit })
-			if _, err := fmt.Fprintf(env.Out, "sealed   %s %s\n", m.Commit.Short(), say.Line(todo[i].Subject)); err != nil {
+			i := slices.IndexFunc(list, func(c provenance.Remake) bool { return c.Commit.ID == m.Commit })
+			if _, err := fmt.Fprintf(env.Out, "sealed   %s %s\n", m.Commit.Short(), say.Line(list[i].Commit.Subject)); err != nil {
 				return err
 			}
 		}

@@ -99,7 +99,7 @@ func run(ctx context.Context, env *cli.Env, asJSON bool) error {
 			return err
 		}
 	}
-	refs, err := w.RefStates(pin)
+	refs, err := w.RefStates(pin, w.Cache(false))
 	if errors.Is(err, provenance.ErrShallow) {
 		st.Shallow, err = true, nil
 	}

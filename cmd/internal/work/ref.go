@@ -31,13 +31,14 @@ func (w *Work) Protected(pin envelope.Digest) ([]provenance.Head, error) {
 	return heads, nil
 }
 
-// RefStates returns how the refs stand that the policy protects and are here: whether each is where its newest admission put it.
-func (w *Work) RefStates(pin envelope.Digest) ([]verdict.RefState, error) {
+// RefStates returns how the refs stand that the policy protects and are here: whether each is where its newest admission put it. Of a cache
+// what ledgers said is believed; nil: they are read.
+func (w *Work) RefStates(pin envelope.Digest, cache *provenance.Cache) ([]verdict.RefState, error) {
 	heads, err := w.Protected(pin)
 	if err != nil || len(heads) == 0 {
 		return nil, err
 	}
-	f, err := w.Cache(false).LoadRefs(w.ctx, w.Session, pin, heads)
+	f, err := cache.LoadRefs(w.ctx, w.Session, pin, heads)
 	if err != nil {
 		return nil, err
 	}

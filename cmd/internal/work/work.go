@@ -284,6 +284,8 @@ func Explain(err error) error {
 		return cli.Hint(err, "fetch the rest: git fetch --unshallow")
 	case errors.Is(err, provenance.ErrPartial):
 		return cli.Hint(err, "fetch what it left out: git fetch --refetch --no-filter origin")
+	case errors.Is(err, provenance.ErrForgotten):
+		return cli.Hint(err, "ask again; see what is damaged: covenant doctor")
 	case errors.Is(err, provenance.ErrUnanswered):
 		return cli.Hint(err, hooks.Mend(err))
 	case errors.Is(err, provenance.ErrFreshness):
