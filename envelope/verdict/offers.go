@@ -46,7 +46,7 @@ func (x *Offer) Sides() (own, other oid.ID) {
 	return oid.ID{}, oid.ID{}
 }
 
-// Moved reports whether a merge of two has, by the offer's side and by the other, no file of lines any more that the other side did not have: that may have put it at another path. work is how much was looked at.
+// Moved reports whether a merge of two has, by the offer's side and by the other, no more what the other side did not have: that may have put it at another path. work is how much was looked at.
 func (o *Offers) Moved(x *Offer) (own, other bool, work int) {
 	lists := x.Seal.Seal.Predicate.Changes
 	if len(lists) != 2 {
@@ -56,7 +56,7 @@ func (o *Offers) Moved(x *Offer) (own, other bool, work int) {
 	gone := func(i int) bool {
 		return slices.ContainsFunc(lists[i], func(c provenance.Change) bool {
 			_, both := at[1-i][c.PathBytes()]
-			return !both && c.New == "" && IsText(c.OldMode)
+			return !both && c.New == ""
 		})
 	}
 	return gone(x.list), gone(1 - x.list), len(lists[0]) + len(lists[1])

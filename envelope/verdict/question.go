@@ -24,8 +24,10 @@ type Question struct {
 	// Joined tells what whoever made a merge, of which an offer is, took over at a path from the other side, which ends at a node; told is false where that takes more than is
 	// looked at.
 	Joined func(path string, x Offer, other Node) (t Taken, told bool)
-	// Sided is Usable for what such a side had changed, where the merge has just what joining both gives: whoever joined them knew it.
-	Sided  func(path string, x Offer) bool
+	// Sided is Usable for what such a side had changed, where the merge has just what joining both gives: whoever joined them knew it. Anew is likewise, of a side that is not of
+	// the history before the commit: what that has, or its signer took back, does not come again so.
+	Sided, Anew func(path string, x Offer) bool
+
 	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines  func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
 	Lacks  func(c *provenance.Raw) bool               // whether content that could cover such a change is not here
@@ -42,6 +44,7 @@ type Taken struct {
 	Is     bool   // something was: that must be covered itself. Else who made the merge chose all of it
 	From   []Node // where what that side changed may begin: the first counts from which sealed changes lead to what it has
 	Chosen bool   // who made the merge may have chosen some of it
+	Past   bool   // that side is of the history before the commit
 }
 
 // A Port is a way of sealed changes that was applied to other content than it began with, and gave what the commit has.
@@ -288,8 +291,11 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 // take finds the edges of what a merge took over, which stand behind its own; false where none lead there.
 func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, depth int) bool {
 	usable := f.q.Sided
-	if e.Chosen = taken.Chosen; e.Chosen {
+	switch e.Chosen = taken.Chosen; {
+	case e.Chosen:
 		usable = f.q.Usable
+	case !taken.Past:
+		usable = f.q.Anew
 	}
 	path := string(c.Change.Path)
 	for _, from := range taken.From {

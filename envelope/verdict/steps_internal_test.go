@@ -72,6 +72,7 @@ func TestBehindBounded(t *testing.T) {
 				return Taken{}, true
 			},
 			Sided: func(string, Offer) bool { looked++; return true },
+			Anew:  func(string, Offer) bool { looked++; return true },
 		},
 	}
 	f.edges(&DerivedChange{Change: pluginapi.Change{Path: []byte("p")}, From: node(0), To: node(1)}, func(string, Offer) bool { return true }, 0)

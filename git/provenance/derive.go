@@ -155,7 +155,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		}
 	}
 	counts, past := d.pasts(c)
-	q.Usable, q.Sided = d.usable(c, q.Changes, x.exam.Side, counts, past)
+	q.Usable, q.Sided, q.Anew = d.usable(c, q.Changes, x.exam.Side, counts, past)
 	if q.Take = d.h.take; !x.exam.Side {
 		q.May = d.may
 	}
@@ -283,8 +283,9 @@ func (d *deriver) pasts(c *git.Commit) (counts, past func(place int) bool) {
 	return counts, past
 }
 
-// usable tells which offers may cover a commit's changes, whoever may bring them; and sided which may cover what a merge joined that covers one.
-func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) (usable, sided func(string, verdict.Offer) bool) {
+// usable tells which offers may cover a commit's changes, whoever may bring them; sided which may cover what a merge joined
+// that covers one, and anew the same of a side that is not of the history before.
+func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, past func(place int) bool) (usable, sided, anew func(string, verdict.Offer) bool) {
 	h := d.h
 	place := h.index[c.ID]
 	from := olds(changes)
@@ -303,7 +304,11 @@ func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, p
 		at, known := h.index[o.Seal.Seal.Commit()]
 		return !(known && past(at)) && sided(path, o) && d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
 	}
-	return usable, sided
+	anew = func(path string, o verdict.Offer) bool {
+		at, known := h.index[o.Seal.Seal.Commit()]
+		return !(known && past(at)) && sided(path, o) && !d.takenBack(path, o, place, from[path], past)
+	}
+	return usable, sided, anew
 }
 
 // olds are what a diff begins with, by path.

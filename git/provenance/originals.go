@@ -460,7 +460,7 @@ func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[
 				continue
 			}
 			if own, n, moved := came.Brought(step); n > most {
-				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step) || moded(r, end)
+				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step) || moded(r, end) || o.otherwise(r, start, end)
 			}
 		}
 	}
@@ -473,6 +473,12 @@ func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[
 			out.Sources = append(out.Sources, source)
 		}
 	}
+}
+
+// otherwise reports whether a way can be applied to what stood at a path, and gives something else than a change put there: nothing but who made that change has put lines elsewhere, or left them out.
+func (o *originals) otherwise(r *prov.Raw, start, end verdict.Node) bool {
+	rest := o.rest(r, start, end)
+	return rest != nil && rest.Edits() > 0
 }
 
 // some are as many of the nodes as are looked at, always the same.

@@ -43,10 +43,7 @@ func (p *ports) sides(h *pastOf, path string, x verdict.Offer, other verdict.Nod
 	none := verdict.Node{}
 	own, beside := x.Sides()
 	text := func(n verdict.Node) bool { return n == none || verdict.IsText(n.Mode) }
-	switch {
-	case !text(x.From) || !text(x.To) || !text(other):
-		return verdict.Taken{}, true // of links and submodules Git joins nothing
-	case x.From == none || other == none:
+	if x.From == none || other == none {
 		first, second, work := p.d.offers.Moved(&x)
 		if !p.take(work) {
 			return verdict.Taken{}, false
@@ -55,14 +52,14 @@ func (p *ports) sides(h *pastOf, path string, x verdict.Offer, other verdict.Nod
 			return verdict.Taken{Is: true}, true // it may be what stood at another path there, which nobody asked about
 		}
 	}
-	if other == none || x.From == other {
-		return verdict.Taken{}, true
+	if other == none || x.From == other || !text(x.From) || !text(x.To) || !text(other) {
+		return verdict.Taken{}, true // of links and submodules Git joins nothing
 	}
 	if x.From != none {
 		side, joined := p.side(path, x, other)
 		switch {
 		case joined:
-			return verdict.Taken{Is: true, From: []verdict.Node{side.From}}, true
+			return verdict.Taken{Is: true, From: []verdict.Node{side.From}, Past: h.has(beside)}, true
 		case p.beyond(x.From.ID, x.To.ID) || p.beyond(x.To.ID, other.ID) || !p.take(0):
 			return verdict.Taken{}, false
 		case p.chose(x, other):
