@@ -226,6 +226,9 @@ func (c *Cache) write(name string, parts ...[]byte) {
 	}
 }
 
+// forget takes away what was written under a name.
+func (c *Cache) forget(name string) { _ = os.Remove(filepath.Join(c.dir, name)) }
+
 func modified(e os.DirEntry) time.Time {
 	info, err := e.Info()
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // alike verifies a span once more by what is remembered of ledgers: that must say what reading them said.
 func (w *world) alike(span provenance.Span, o provenance.Options, list []verdict.Result, problems []verdict.Finding, failed error) {
 	w.t.Helper()
-	if o.Deep || o.Overlay != nil || o.Facts != nil {
+	if w.alikes++; o.Deep || o.Overlay != nil || o.Facts != nil || w.alikes > 12 { // of one world that will do
 		return
 	}
 	s := w.session()

@@ -113,26 +113,33 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 			f.order = append(f.order, n.ID)
 		}
 	}
-	read := func(revs []string) bool {
-		for c, err := range s.Log(git.LogQuery{Revs: revs, IgnoreMissing: true}) {
-			if err != nil {
-				return false
-			}
-			if _, twice := f.commits[c.ID]; !twice {
-				f.order = append(f.order, c.ID)
-			}
-			f.commits[c.ID] = c
+	take := func(c git.Commit) {
+		if _, twice := f.commits[c.ID]; !twice {
+			f.order = append(f.order, c.ID)
 		}
-		return true
+		f.commits[c.ID] = c
 	}
-	if len(since) > 0 && !read(since) {
-		return no()
+	if len(since) > 0 {
+		list, err := logged(s, since)
+		if err != nil {
+			return no()
+		}
+		for _, c := range list {
+			take(c)
+		}
+	}
+	for ref, tip := range f.Tips {
+		if _, here := f.commits[tip]; chains[ref] == nil && !here {
+			return no() // it is not there, or names its commit by a tag
+		}
 	}
 	for ref, c := range chains { // what is new must follow what is remembered
 		last := c.entries[len(c.entries)-1].commit
 		for id := f.Tips[ref]; id != last; {
 			n, ok := f.commits[id]
 			if !ok || len(n.Parents) != 1 {
+				name, _ := ledger.ParseRef(ref)
+				k.cache.forget(openedFile(name.Topic)) // it would be in the way each time
 				return no()
 			}
 			id = n.Parents[0]
@@ -159,18 +166,32 @@ func (f *Facts) recollect(s *git.Session, under string, revs []string, want func
 	if len(revs) == 0 {
 		return true
 	}
-	ledgers := len(f.order)
-	if !read(revs) {
+	list, err := logged(s, revs)
+	if err != nil {
 		return no()
 	}
-	for _, id := range f.order[ledgers:] {
-		for _, p := range f.commits[id].Parents {
-			if c, ok := f.commits[p]; ok && c.Tree.IsZero() {
-				return no() // code on top of a ledger: of that less is remembered than of a commit
-			}
+	met := func(id oid.ID) bool { _, ok := f.commits[id]; return ok }
+	for i := range list {
+		if met(list[i].ID) || slices.ContainsFunc(list[i].Parents, met) {
+			return no() // a ledger has code, or code stands on top of it: then what a range has depends on what ledgers brought, and in which order
 		}
 	}
+	for _, c := range list {
+		take(c)
+	}
 	return true
+}
+
+// logged lists the commits of revisions, as far as they are here.
+func logged(s *git.Session, revs []string) ([]git.Commit, error) {
+	var out []git.Commit
+	for c, err := range s.Log(git.LogQuery{Revs: revs, IgnoreMissing: true}) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // follow returns the commits from the end of a ledger down to one that is left out, as far as there are steps left; nil where that does not lead there.

@@ -33,6 +33,7 @@ type world struct {
 	commit map[string]oid.ID // by subject
 	order  []string
 	given  map[string]envelope.Digest // a grant of each agent, where a test remembers it
+	alikes int                        // see alike
 }
 
 func newWorld(t testing.TB, format string) *world {
