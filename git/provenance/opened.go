@@ -87,7 +87,7 @@ func (t *openedTopic) name(s string) int {
 	return i
 }
 
-// extend writes down entries that follow those that a chain has; false where one can't be.
+// extend writes down entries that follow those that a chain has. All are rememberable.
 func (t *openedTopic) extend(c *openedChain, entries []openedEntry) {
 	for i := range entries {
 		e := &entries[i]
@@ -149,7 +149,7 @@ var errOpened = errors.New("what is remembered of ledgers is not as it was writt
 
 // decodeOpened reads what encode wrote.
 func decodeOpened(b []byte, repository envelope.Digest, format oid.Format) (*openedTopic, error) {
-	r := &openedReader{b: b, size: format.Size(), format: format}
+	r := &openedReader{b: b, format: format}
 	if string(r.text()) != string(repository) || int(r.byte()) != format.Size() {
 		return nil, errOpened
 	}
@@ -177,7 +177,7 @@ func decodeOpened(b []byte, repository envelope.Digest, format oid.Format) (*ope
 }
 
 func readOpened(raw []byte, t *openedTopic, format oid.Format, count uint64) []openedEntry {
-	r := &openedReader{b: raw, size: format.Size(), format: format}
+	r := &openedReader{b: raw, format: format}
 	if count == 0 || count > uint64(len(raw)) {
 		return nil
 	}
@@ -214,7 +214,6 @@ func readOpened(raw []byte, t *openedTopic, format oid.Format, count uint64) []o
 // openedReader takes bytes apart. Once something is wrong all that it reads is zero.
 type openedReader struct {
 	b      []byte
-	size   int
 	format oid.Format
 	bad    bool
 }
@@ -259,7 +258,7 @@ func (r *openedReader) count(each int) int {
 func (r *openedReader) text() []byte { return r.take(r.number()) }
 
 func (r *openedReader) oid() oid.ID {
-	if b := r.take(uint64(r.size)); b != nil { //nolint:gosec // 20 or 32
+	if b := r.take(uint64(r.format.Size())); b != nil { //nolint:gosec // 20 or 32
 		return r.format.FromBytes(b)
 	}
 	return oid.ID{}

@@ -3,8 +3,6 @@ package provenance
 import (
 	"context"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -277,7 +275,7 @@ func openedFile(topic string) string { return openedPrefix + topic }
 // forgetOpened forgets what is remembered of all ledgers.
 func (c *Cache) forgetOpened() {
 	for _, name := range c.Names(openedPrefix) {
-		_ = os.Remove(filepath.Join(c.dir, name))
+		c.forget(name)
 	}
 }
 
