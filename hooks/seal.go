@@ -77,6 +77,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err != nil {
 		return nil, err
 	}
+	unlock = sync.OnceFunc(unlock)
 	defer unlock()
 	if in.Moment == "post-commit" {
 		if ids, err = in.overtaken(s, k, ids[0]); err != nil {
@@ -117,8 +118,14 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	if err == nil && len(commits) == 1 {
 		in.sources(ctx, s, &commits[0])
 	}
-	if err == nil {
-		err = in.link(ctx, k)
+	if err == nil && len(in.pairs) > 0 {
+		unclear, lerr := in.unclear(ctx, k)
+		if len(unclear) > 0 { // others need not wait for a look at history
+			unlock()
+			k.Locked = false
+			in.remade(ctx, k, unclear)
+		}
+		err = errors.Join(lerr, in.link(ctx, k))
 	}
 	if lacking != nil {
 		err = errors.Join(lacking, err)

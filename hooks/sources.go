@@ -14,7 +14,6 @@ import (
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -106,12 +105,6 @@ func (in *Input) sources(ctx context.Context, s *git.Session, c *git.Commit) {
 	}
 	from = slices.DeleteFunc(from, func(id oid.ID) bool { return id == c.ID || id.Format() != c.ID.Format() })
 	from = from[:min(len(from), maxSources)]
-	if command != prov.CherryPick {
-		from = slices.DeleteFunc(from, func(id oid.ID) bool { // of what nobody sealed nothing can be told
-			found, err := notes.Of(s, notes.Ref, id)
-			return err == nil && len(found) == 0
-		})
-	}
 	if len(from) == 0 {
 		return
 	}

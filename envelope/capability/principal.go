@@ -3,6 +3,8 @@ package capability
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -34,6 +36,11 @@ type Principal struct {
 	Lapse bool
 	// Compromised voids all that is dated then or later. Zero: nothing.
 	Compromised time.Time
+}
+
+// Commits reports whether an address is one that the principal commits with, letter case aside.
+func (p *Principal) Commits(email string) bool {
+	return slices.ContainsFunc(p.Emails, func(e string) bool { return strings.EqualFold(e, email) })
 }
 
 // Gone reports whether the trust root had let the principal go at a moment, or holds its keys for stolen then.

@@ -63,6 +63,30 @@ func (d *Derivation) OfAny(is func(oid.ID) bool) bool {
 	return d != nil && slices.ContainsFunc(d.Sources, func(s Source) bool { return is(s.Commit) })
 }
 
+// Of returns the sealed commits that it may come from, each once, those on the ways that are found first before the others.
+func (d *Derivation) Of() []oid.ID {
+	if d == nil {
+		return nil
+	}
+	var out []oid.ID
+	add := func(e Edge) {
+		if id := d.Sources[e.Source].Commit; !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	for i := range d.Changes {
+		for _, e := range d.Changes[i].way(anySource) {
+			add(e)
+		}
+	}
+	for i := range d.Changes {
+		for c := &d.Changes[i]; c != nil; c = c.Or {
+			c.walk(add)
+		}
+	}
+	return out
+}
+
 // Covered reports whether sealed changes lead to all of it, whoever may bring them.
 func (d *Derivation) Covered() bool {
 	return d != nil && !slices.ContainsFunc(d.Changes, func(c DerivedChange) bool { return c.way(anySource) == nil })

@@ -65,14 +65,11 @@ func (k *Sealer) boundIn(ctx context.Context, c *draft, data [][]byte) ([]found,
 				continue
 			}
 			known[env.ID()] = true
-			st, h, err := openEnvelope(env, k.Root.ID, k.Authority.Ring)
-			if errors.Is(err, envelope.ErrUnknownKey) && !k.all {
-				if err := k.knowEverybody(ctx); err != nil {
-					return nil, err
-				}
-				st, h, err = openEnvelope(env, k.Root.ID, k.Authority.Ring)
-			}
+			st, h, ok, err := k.open(ctx, env)
 			if err != nil {
+				return nil, err
+			}
+			if !ok {
 				continue
 			}
 			key := env.KeyIDs()[0]
@@ -90,6 +87,18 @@ func (k *Sealer) boundIn(ctx context.Context, c *draft, data [][]byte) ([]found,
 		}
 	}
 	return out, nil
+}
+
+// open reads an envelope of somebody known; ok is false where it is none, and the error is of reading who is.
+func (k *Sealer) open(ctx context.Context, env *envelope.Envelope) (st statement, h envelope.Header, ok bool, err error) {
+	st, h, err = openEnvelope(env, k.Root.ID, k.Authority.Ring)
+	if errors.Is(err, envelope.ErrUnknownKey) && !k.all {
+		if err := k.knowEverybody(ctx); err != nil {
+			return st, h, false, err
+		}
+		st, h, err = openEnvelope(env, k.Root.ID, k.Authority.Ring)
+	}
+	return st, h, err == nil, nil
 }
 
 // about reports whether a statement is about exactly a commit's tree, or about the step to it, by whom it says.

@@ -20,6 +20,7 @@ type deriver struct {
 	w      *verdict.World // who may do what by the built-in checker
 	span   Span
 	ref    string // under review, "" when it is not known
+	named  bool   // the ref that a seal names matters in place of that
 	before map[oid.ID]bool
 	now    time.Time
 	limits portLimits
@@ -60,7 +61,7 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 	plain := *w
 	plain.Authority = f.Authority
 	return &deriver{
-		f: f, w: &plain, span: sp, ref: ref, before: before, now: o.Now, limits: o.limits,
+		f: f, w: &plain, span: sp, ref: ref, named: o.made != nil, before: before, now: o.Now, limits: o.limits,
 		goods: map[*verdict.Candidate]bool{}, allowed: map[sealedPath]bool{}, allowedNow: map[sealedPath]bool{}, entered: map[origin]entry{}, wide: map[*verdict.Candidate]map[string][]prov.Raw{}, own: map[origin]bool{}, enteredBy: map[*verdict.Candidate]entry{}, sights: sights{}, after: map[sealAndLedger]int{},
 	}
 }
@@ -155,8 +156,9 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 		}
 	}
 	counts, past := d.pasts(c)
-	q.Usable, q.Sided, q.Anew = d.usable(c, q.Changes, x.exam.Side, counts, past)
-	if q.Take = d.h.take; !x.exam.Side {
+	side := x.exam.Side && !d.named
+	q.Usable, q.Sided, q.Anew = d.usable(c, q.Changes, side, counts, past)
+	if q.Take = d.h.take; !side {
 		q.May = d.may
 	}
 	p := d.porting(s)

@@ -383,6 +383,9 @@ func (d *deriver) query(c *verdict.Candidate, changes []pluginapi.Change) capabi
 	if c.Seal.Predicate.Mode == prov.Vouching {
 		q.Action = capability.Vouch
 	}
+	if d.named {
+		q.Ref = c.Seal.Predicate.Ref
+	}
 	return q
 }
 

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/open-covenant/covenant-git/envelope"
+	"github.com/open-covenant/covenant-git/envelope/capability"
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -33,10 +37,10 @@ func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, [
 	return f, out, err
 }
 
-// Remakes returns those of some commits that are wanted, to be vouched for, with what they are made of where no seal of them counts: those that sealed
-// changes cover in whole or in part, as judged on a ref. Whose they are is to be known when somebody has vouched for them, too. The
+// Remakes returns those of some commits that are wanted, to be vouched for or rewritten, with what they are made of where no seal of them counts: those that sealed
+// changes lead over, in whole or in part, of who might bring them to the ref that their seal names. Whose they are is to be known wherever they come to. The
 // error is a *ShallowError where the parents of one can't be told.
-func Remakes(ctx context.Context, s *git.Session, ref string, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
+func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
 	shallow, err := s.Repo().Shallow()
 	if err != nil {
 		return nil, err
@@ -59,18 +63,89 @@ func Remakes(ctx context.Context, s *git.Session, ref string, commits []git.Comm
 			leads[p] = true
 		}
 	}
-	sp := Span{Ref: ref}
+	var sp Span
 	for _, c := range commits {
 		if !leads[c.ID] {
 			sp.Tips = append(sp.Tips, c.ID)
 		}
 	}
 	o.AnyAge = true
-	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) {
-		if r.SealID == "" {
-			out[at[r.Commit]].Of = madeOf(r)
+	o.made = func(id oid.ID, d *verdict.Derivation) {
+		for _, of := range d.Of() {
+			if r := &out[at[id]]; of != id && len(r.Of) < maxOriginals {
+				r.Of = append(r.Of, of)
+			}
 		}
-	})
+	}
+	return out, judgeSome(ctx, s, sp, commits, want, o, func(*verdict.Result) {})
+}
+
+// Unclear returns those of some commits of which their notes do not make plain who made them: no seal of theirs is by the hand, by who answers for
+// themselves, or by whose address committed it and who might. Notes are a view, and anybody's: for these the ledgers are to be asked, as by [Remakes].
+func (k *Sealer) Unclear(ctx context.Context, commits []git.Commit) ([]git.Commit, error) {
+	var out []git.Commit
+	for i := range commits {
+		plain, err := k.plain(ctx, &commits[i])
+		if err != nil {
+			return nil, err
+		}
+		if !plain {
+			out = append(out, commits[i])
+		}
+	}
+	return out, nil
+}
+
+func (k *Sealer) plain(ctx context.Context, c *git.Commit) (bool, error) {
+	if done, err := k.Sealed(c.ID); err != nil || done {
+		return done, err
+	}
+	found, err := notes.Of(k.Session, notes.Ref, c.ID)
+	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
+		return false, err
+	}
+	for _, data := range found {
+		for _, line := range envelope.Lines(data) {
+			env, err := envelope.Parse(line)
+			if err != nil {
+				continue
+			}
+			st, h, ok, err := k.open(ctx, env)
+			if err != nil {
+				return false, err
+			}
+			if !ok || st.seal == nil || st.seal.Commit() != c.ID || st.seal.Tree() != c.Tree || !slices.Equal(st.seal.Predicate.Parents, c.Parents) {
+				continue
+			}
+			if might, err := k.mightSeal(c, st.seal, env.KeyIDs()[0], h.When()); err != nil || might {
+				return might, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// mightSeal reports whether the holder of a key answers for itself, or committed what it sealed and might bring that, then or now.
+func (k *Sealer) mightSeal(c *git.Commit, seal *prov.Seal, keyID string, at time.Time) (bool, error) {
+	who, ok := k.Authority.ByKey(keyID)
+	if !ok || who.Gone(at) {
+		return false, nil
+	}
+	if who.Accountable == who.Name {
+		return true, nil
+	}
+	if !who.Commits(c.Committer.Email) {
+		return false, nil
+	}
+	_, _, touched, err := k.brings(c)
+	if err != nil {
+		return false, err
+	}
+	q := capability.Query{KeyID: keyID, Action: capability.Commit, At: at, EndedBy: at, Past: true, Ref: seal.Predicate.Ref, Intent: seal.Predicate.Intent, Changes: touched}
+	if seal.Predicate.Mode == prov.Vouching {
+		q.Action = capability.Vouch
+	}
+	return k.Authority.Decide(q).Allowed, nil
 }
 
 // judgeSome judges those of some commits that are wanted, from the tips of a span down and on its ref.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/open-covenant/covenant-git/envelope"
@@ -18,6 +17,7 @@ import (
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/treepath"
+	"github.com/open-covenant/covenant-git/plugins/pluginapi"
 )
 
 // ErrKeyRemoved says that the trust root has let the hand's key go since the hand was chosen: choose anew, and try again.
@@ -228,35 +228,40 @@ func (k *Sealer) newest() ([][]byte, error) {
 
 func (k *Sealer) draft(ctx context.Context, mode prov.Mode, ref string, c git.Commit) (draft, error) {
 	d := draft{commit: c, mode: mode, ref: ref}
+	if !k.Hand.Principal.Commits(c.Committer.Email) {
+		d.mode = prov.Vouching // somebody else's commit can only be vouched for
+	}
+	d.query = capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: d.action(), At: k.Now(), Ref: ref, Intent: k.Intent}
+	var err error
+	if d.base, d.changes, d.query.Changes, err = k.brings(&c); err != nil {
+		return d, err
+	}
+	d.bound, err = k.bind(ctx, &d)
+	return d, err
+}
+
+// brings returns what a commit changes against each parent, and as who may is asked; base is the tree of its first parent.
+func (k *Sealer) brings(c *git.Commit) (base oid.ID, list [][]prov.Change, touched []pluginapi.Change, err error) {
 	pairs := []git.TreePair{{New: c.Tree}}
 	if len(c.Parents) > 0 {
 		pairs = pairs[:0]
 		for _, p := range c.Parents {
 			pc, err := k.Session.Commit(p.String())
 			if err != nil {
-				return d, fmt.Errorf("parent %s of %s: %w", p.Short(), c.ID.Short(), err)
+				return base, nil, nil, fmt.Errorf("parent %s of %s: %w", p.Short(), c.ID.Short(), err)
 			}
 			pairs = append(pairs, git.TreePair{Old: pc.Tree, New: c.Tree})
 		}
 	}
-	d.base = pairs[0].Old
-	var err error
-	if d.changes, err = changes(k.Session, pairs); err != nil {
-		return d, fmt.Errorf("commit %s: %w", c.ID.Short(), err)
+	if list, err = changes(k.Session, pairs); err != nil {
+		return base, nil, nil, fmt.Errorf("commit %s: %w", c.ID.Short(), err)
 	}
-	if !slices.ContainsFunc(k.Hand.Principal.Emails, func(e string) bool { return strings.EqualFold(e, c.Committer.Email) }) {
-		d.mode = prov.Vouching // somebody else's commit can only be vouched for
+	raw := make([][]prov.Raw, len(list))
+	for i := range list {
+		raw[i] = prov.RawOf(list[i])
 	}
-	raw := make([][]prov.Raw, len(d.changes))
-	for i, list := range d.changes {
-		raw[i] = prov.RawOf(list)
-	}
-	d.query = capability.Query{KeyID: k.Hand.Signer.Public().ID(), Action: d.action(), At: k.Now(), Ref: ref, Intent: k.Intent}
-	if d.query.Changes, err = Touched(k.Session, k.Authority, raw); err != nil {
-		return d, err
-	}
-	d.bound, err = k.bind(ctx, &d)
-	return d, err
+	touched, err = Touched(k.Session, k.Authority, raw)
+	return pairs[0].Old, list, touched, err
 }
 
 // unsafe says of what the commit has that Git checks out no such path, "" where there is none: whatever a grant allows, it never verifies.

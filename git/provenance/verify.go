@@ -65,6 +65,10 @@ type Options struct {
 	// Facts were loaded before, with the same pin and overlay: only the range is read.
 	Facts *Facts
 
+	// made is told what commits that no seal of them counts for are made of, and none of them is held to the ref under review then: what matters is
+	// the ref that each seal names. nil: nobody asks.
+	made func(oid.ID, *verdict.Derivation)
+
 	limits portLimits // of tests
 }
 
@@ -199,7 +203,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 			vc := verdict.Commit{
 				ID: c.ID, Tree: c.Tree, Parents: c.Parents, Committer: c.Committer.Email, Before: before[c.ID],
 				Candidates: view[c.ID].candidates, Notes: view[c.ID].warnings, DeepErrs: deep[c.ID],
-				Ref: ref, Side: !own[c.ID], Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Advance: advances[c.ID],
+				Ref: ref, Side: !own[c.ID] || o.made != nil, Signer: signers[c.ID], Admissions: admitted[c.ID], Denied: f.Denied[c.ID], Advance: advances[c.ID],
 			}
 			if vc.Based = true; len(c.Parents) > 0 {
 				vc.Base = trees[c.Parents[0]]
@@ -281,6 +285,9 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 				if err := der.derive(s, x); err != nil {
 					yield(verdict.Result{}, err)
 					return
+				}
+				if o.made != nil {
+					o.made(x.exam.Commit, x.exam.Derived)
 				}
 				if old != nil {
 					old.sources(x.exam.Derived)

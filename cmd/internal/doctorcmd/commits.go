@@ -121,11 +121,7 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 				if err != nil {
 					return err
 				}
-				ref, err := w.Session.ActingRef()
-				if err != nil {
-					return err
-				}
-				list, err := provenance.Remakes(ctx, w.Session, ref, commits, map[oid.ID]bool{x.Commit: true}, w.Verifying(f.Root.Pin()))
+				list, err := provenance.Remakes(ctx, w.Session, commits, map[oid.ID]bool{x.Commit: true}, w.Verifying(f.Root.Pin()))
 				if err == nil {
 					_, err = k.Reseal(ctx, "", list)
 				}

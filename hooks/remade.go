@@ -1,0 +1,76 @@
+package hooks
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
+	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/oid"
+	"github.com/open-covenant/covenant-git/git/provenance"
+)
+
+// unclear returns those of the old commits that came to be something else, and are here, of which it is not plain who made them.
+func (in *Input) unclear(ctx context.Context, k *provenance.Sealer) ([]git.Commit, error) {
+	var olds []git.Commit
+	asked := map[oid.ID]bool{}
+	for _, p := range in.pairs {
+		if asked[p.Old] {
+			continue
+		}
+		asked[p.Old] = true
+		c, err := k.Session.Commit(p.Old.String())
+		if errors.Is(err, git.ErrMissing) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		olds = append(olds, c)
+	}
+	return k.Unclear(ctx, olds)
+}
+
+// remade puts beside old commits of which it is not plain who made them the sealed ones that they are made of, as a squash by a button is: nobody else can
+// tell when those are gone. Where nothing was sealed, nothing can be told of what was only taken up.
+func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git.Commit) {
+	want := make(map[oid.ID]bool, len(unclear))
+	for _, c := range unclear {
+		want[c.ID] = true
+	}
+	of := map[oid.ID][]oid.ID{}
+	list, err := provenance.Remakes(ctx, k.Session, unclear, want, provenance.Options{Pin: k.Root.Pin(), Now: in.Now(), Opened: in.cache(k.Session.Repo())})
+	if err != nil {
+		in.say("who made what %s and others had, that nobody sealed, can't be told: %v", unclear[0].ID.Short(), err)
+	}
+	made := make(map[oid.ID]bool, len(in.pairs)) // just now: nothing was made of that before
+	for _, p := range in.pairs {
+		made[p.New] = true
+	}
+	for _, m := range list {
+		of[m.Commit.ID] = slices.DeleteFunc(m.Of, func(id oid.ID) bool { return made[id] })
+	}
+	var pairs []prov.Rewrite
+	said := map[prov.Rewrite]bool{}
+	add := func(x prov.Rewrite) {
+		if !said[x] {
+			said[x], pairs = true, append(pairs, x)
+		}
+	}
+	taken := !inPlace(in.Args)
+	for _, p := range in.pairs {
+		if !(taken && want[p.Old] && len(of[p.Old]) == 0) {
+			add(p)
+		}
+		for _, old := range of[p.Old] {
+			add(prov.Rewrite{New: p.New, Old: old})
+		}
+	}
+	in.pairs = pairs
+}
+
+// inPlace reports whether Git itself says that old commits became new ones.
+func inPlace(args []string) bool {
+	return len(args) == 0 || args[0] != prov.Squash && args[0] != prov.Reset && args[0] != prov.Mail
+}
