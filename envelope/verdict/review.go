@@ -36,6 +36,7 @@ type Reviewed struct {
 	At      string          `json:"at,omitempty"`      // when it was given there
 	Base    oid.ID          `json:"base,omitzero"`     // tree that the change comes from
 	Tree    oid.ID          `json:"tree"`              // and that it leads to
+	Late    bool            `json:"late,omitempty"`    // it was made after the move was admitted
 }
 
 // Compare orders what one person says of one change, the word that counts last: what it signed is more than what others tell of a forge. What was
@@ -193,14 +194,12 @@ func (e *Exam) opinions(w *World, now time.Time) []opinion {
 		base, tree oid.ID
 	}
 	newest := map[change]opinion{}
-	moved, err := time.Parse(time.RFC3339, e.Advance.At)
-	admitted := err == nil
 	for _, r := range list {
 		switch when, err := time.Parse(time.RFC3339, r.Time); {
 		case err != nil:
 		case r.Verdict == review.Approve && when.After(now.Add(Ahead)):
 			continue // it claims a time that has not come
-		case r.Verdict != review.Approve && admitted && when.After(moved):
+		case r.Verdict != review.Approve && r.Late:
 			continue
 		}
 		if person, ok := e.reviewer(w, &r, now); ok && r.Verdict != review.Comment && r.Verdict != review.Request {

@@ -131,6 +131,7 @@ type move struct {
 	root envelope.Digest // version of the trust root that was in force; "" where it is not known
 	when time.Time       // zero where it is not known
 	end  int             // the place of the commit that it led to
+	step *verdict.Step   // the admission of it; nil where it is not known
 }
 
 // moves finds out by which move of a ref each commit came, and returns them in order. The first has what was there before all
@@ -211,7 +212,7 @@ func (f *Facts) moves(g *graph, ref string, places []oid.ID, before map[oid.ID]b
 	})
 	for _, p := range steps {
 		if take(len(moves)+1, p.at) {
-			moves = append(moves, move{f.inForceAt(p.when, p.step.Root), p.when, p.at})
+			moves = append(moves, move{f.inForceAt(p.when, p.step.Root), p.when, p.at, p.step})
 		}
 	}
 	n := len(moves) + 1

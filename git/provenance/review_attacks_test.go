@@ -115,6 +115,30 @@ func TestReviewAttacks(t *testing.T) {
 			w.looks("ben")
 			return base.String() + "..main"
 		}, "a "},
+		"rejected after it was admitted, as of a time before": {func(w *world) string {
+			base := w.oid("HEAD")
+			id := w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			w.admit("alice", "refs/heads/main", base, id)
+			now := w.clock
+			w.clock = w.clock.Add(-time.Minute)
+			w.reviews("ben", review.Reject, base.String(), "HEAD")
+			w.clock = now
+			return "main"
+		}, ""},
+		"admitted after it was rejected, as of a time before": {func(w *world) string {
+			base := w.oid("HEAD")
+			id := w.change("a")
+			w.reviews("ben", review.Approve, base.String(), "HEAD")
+			at := w.clock
+			w.clock = w.clock.Add(time.Hour)
+			w.reviews("ben", review.Reject, base.String(), "HEAD")
+			now := w.clock
+			w.clock = at
+			w.admit("alice", "refs/heads/main", base, id)
+			w.clock = now
+			return "main"
+		}, "a "},
 		"approved from a tree that the ref had left": {func(w *world) string {
 			base := w.oid("HEAD")
 			w.git("checkout", "-q", "-b", "other")

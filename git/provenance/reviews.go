@@ -99,7 +99,7 @@ func (f *Facts) advances(ctx context.Context, s *git.Session, sp Span, ref strin
 		end.End = true
 		out[g.order[at]] = &end
 	}
-	order := f.reviewOrder()
+	order, seen := f.reviewOrder(), sights{}
 	type change struct{ from, base, tree oid.ID }
 	abouts := map[change][]int{}
 	for i := range f.Reviews {
@@ -121,10 +121,28 @@ func (f *Facts) advances(ctx context.Context, s *git.Session, sp Span, ref strin
 				a = &own
 				out[g.order[at]] = a
 			}
-			a.Reviews = append(a.Reviews, f.reviewedBy(r, order[i]))
+			said := f.reviewedBy(r, order[i])
+			said.Late = f.late(r, &moves[a.Move], seen)
+			a.Reviews = append(a.Reviews, said)
 		}
 	}
 	return out, nil
+}
+
+// late reports whether a review was made after a move was admitted: its writer had seen that; where neither writer had seen the other's entry, by when each was made.
+func (f *Facts) late(r *Review, m *move, seen sights) bool {
+	all := func(int) bool { return true }
+	switch {
+	case m.step == nil:
+		return false
+	case m.step.Ledger == r.Ledger:
+		return r.Seq > m.step.Seq
+	case seen.upTo(f, r.Ledger, r.Index, m.step.Ledger, all) >= m.step.Seq:
+		return true
+	case seen.upTo(f, m.step.Ledger, int(m.step.Seq)-1, r.Ledger, all) >= r.Seq: //nolint:gosec // an entry's number
+		return false
+	}
+	return f.madeAt(r).After(m.when)
 }
 
 // mayCount reports whether a review may make a difference. What agents say of changes, and talk, does not, nor does it to the order of what does.
