@@ -19,10 +19,11 @@ type Edge struct {
 	To     Node `json:"to,omitzero"`
 	Source int  `json:"source"` // whose it is
 
-	// Behind is, of a merge that has what joining both its sides may have given, what the side that the edge does not begin at had changed: whoever joined them brought nothing
-	// of that, and so it must be covered itself.
+	// Behind is, of a merge that has what joining both its sides may have given, what the side that the edge does not begin at had changed; of a file that was moved, what had been
+	// changed where it stood: whoever joined or moved it brought nothing of that, and so it must be covered itself.
 	Behind *DerivedChange `json:"behind,omitempty"`
 	Chosen bool           `json:"chosen,omitempty"` // who joined them may have chosen something, too
+	Moved  bool           `json:"moved,omitempty"`  // it is of a file that was moved
 }
 
 // Derivation is where the changes of a commit without a seal may come from: sealed
@@ -44,15 +45,15 @@ func (d *Derivation) Weight() int {
 	}
 	n := len(d.Sources)
 	for i := range d.Changes {
-		d.Changes[i].walk(func(Edge) { n++ })
+		d.Changes[i].walk(func(*DerivedChange, Edge) { n++ })
 	}
 	return n
 }
 
-// walk visits all edges of a change, also those behind merges.
-func (c *DerivedChange) walk(f func(Edge)) {
+// walk visits all edges of a change, also those behind others, with the change that each is of.
+func (c *DerivedChange) walk(f func(*DerivedChange, Edge)) {
 	for _, e := range c.Edges {
-		if f(e); e.Behind != nil {
+		if f(c, e); e.Behind != nil {
 			e.Behind.walk(f)
 		}
 	}
@@ -69,14 +70,14 @@ func (d *Derivation) Of() []oid.ID {
 		return nil
 	}
 	var out []oid.ID
-	add := func(e Edge) {
+	add := func(_ *DerivedChange, e Edge) {
 		if id := d.Sources[e.Source].Commit; !slices.Contains(out, id) {
 			out = append(out, id)
 		}
 	}
 	for i := range d.Changes {
-		for _, e := range d.Changes[i].way(anySource) {
-			add(e)
+		for _, x := range d.Changes[i].way(anySource) {
+			add(x.of, x.Edge)
 		}
 	}
 	for i := range d.Changes {
@@ -135,7 +136,8 @@ type Cover struct {
 	Here      bool     // the commit is in this clone
 	Took      int      // of its changes
 	Paths     []string // of those; not where it is a merge that has just what joining both its sides gives
-	Joined    bool     // it is such a merge at all that was taken of it: whoever made it brought nothing of that
+	Joined    bool     // it is such a merge at all that was taken of it, or a move: whoever made it brought nothing of that
+	Moved     bool     // it is files that were moved
 	Left      []string // paths of changes that were not taken
 	Ported    bool     // to content that others had changed meanwhile
 	Made      []Made   // by others than the principal, who had rewritten that; only where it was asked for
@@ -159,11 +161,11 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	lacks := !protected || w.Policy.CoveredBy(trust.Patch)
 	lines := map[string][]provenance.Lines{}
 	allowed := map[string]bool{}
-	may := func(source, change int) bool {
-		key := fmt.Sprint(source, " ", change)
+	may := func(source int, of *DerivedChange) bool {
+		key := fmt.Sprint(source, " ", string(of.Change.Path))
 		ok, known := allowed[key]
 		if !known {
-			_, findings := d.Sources[source].mayBring(w, e, []pluginapi.Change{d.Changes[change].Change}, now)
+			_, findings := d.Sources[source].mayBring(w, e, []pluginapi.Change{of.Change}, now)
 			ok = len(findings) == 0
 			allowed[key] = ok
 		}
@@ -173,9 +175,9 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	d = &asked
 	d.Changes = slices.Clone(d.Changes)
 	for i := range d.Changes {
-		way := d.Changes[i].way(func(source int) bool { return may(source, i) })
+		way := d.Changes[i].way(may)
 		if other := d.Changes[i].Or; way == nil && other != nil {
-			if way = other.way(func(source int) bool { return may(source, i) }); way != nil {
+			if way = other.way(may); way != nil {
 				d.Changes[i] = *other
 			}
 		}
@@ -189,7 +191,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			if took[s.Source] == nil {
 				took[s.Source] = map[string]bool{}
 			}
-			took[s.Source][key(d.Changes[i].Change.Path, s.From, s.To)] = true
+			took[s.Source][key(s.of.Change.Path, s.From, s.To)] = true
 		}
 	}
 	if lacks && len(uncovered) > 0 && len(d.Over) == 0 {
@@ -256,12 +258,21 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		s := &d.Sources[i]
 		var brought []pluginapi.Change
 		var paths []string
-		ported := false
+		made := s.Origins.made(w)
+		ported, moved := false, true
 		for _, x := range shares[i] {
-			c := &d.Changes[x.change]
-			brought = append(brought, c.Change)
-			if ported = ported || c.Ported; x.own {
-				paths = append(paths, string(c.Change.Path))
+			brought = append(brought, x.of.Change)
+			ported, moved = ported || x.change.Ported, moved && x.moved
+			path := string(x.change.Change.Path)
+			if !x.own || slices.Contains(paths, path) {
+				continue
+			}
+			if paths = append(paths, path); x.of != x.change {
+				if m := madeAt(made, string(x.of.Change.Path)); m != nil {
+					there := *m
+					there.Path = path
+					made = append(made, there)
+				}
 			}
 		}
 		mode, wrong := s.mayBring(w, e, brought, now) // all of it at once, as when it was made
@@ -271,8 +282,9 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		}
 		who, _ := w.Principal(s.KeyID)
 		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Joined: len(paths) == 0, Ported: ported}
+		c.Moved = c.Joined && moved
 		makers = append(makers, s.answering(w)...)
-		c.Made = s.Origins.made(w)
+		c.Made = made
 		c.Rewritten = len(c.Made) > 0 && !s.Origins.Reseal
 		for _, x := range s.All {
 			if k := key(x.Path, x.From, x.To); !took[i][k] && !within[i][k] && !x.Moot {
@@ -290,8 +302,8 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	}
 	for i := range d.Changes { // and whoever else sealed it: a reviewer is none of those
 		for c := &d.Changes[i]; c != nil; c = c.Or {
-			c.walk(func(x Edge) {
-				if may(x.Source, i) {
+			c.walk(func(of *DerivedChange, x Edge) {
+				if may(x.Source, of) {
 					makers = append(makers, d.Sources[x.Source].answering(w)...)
 				}
 			})
@@ -327,7 +339,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		if c.Joined {
 			continue
 		}
-		if made[c.Principal.Name] += c.Took; made[c.Principal.Name] > most {
+		if made[c.Principal.Name] += len(c.Paths); made[c.Principal.Name] > most {
 			most, r.Principal = made[c.Principal.Name], &c.Principal
 		}
 	}
@@ -335,26 +347,34 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 	return true
 }
 
-// A portion is a change of which a source brought some; own where not all of that stands behind merges.
+// A portion is a change of which a source brought some: of what stands at the path of the commit's, or stood elsewhere.
 type portion struct {
-	change int
-	own    bool
+	change, of *DerivedChange // the commit's, and what the source changed: the same, but behind a move
+	own        bool           // not all of that stands before what others brought
+	moved      bool           // all of it is of a file that was moved
 }
 
-// shares are what of each source's is in the commit, in the order of changes.
+// portions are what of each source's is in the commit, in the order of changes.
 func (d *Derivation) portions(took []map[string]bool) [][]portion {
 	out := make([][]portion, len(d.Sources))
 	for j := range d.Changes {
-		path := d.Changes[j].Change.Path
-		d.Changes[j].walk(func(x Edge) {
-			if took[x.Source] == nil || !took[x.Source][key(path, x.From, x.To)] {
+		d.Changes[j].walk(func(of *DerivedChange, x Edge) {
+			if took[x.Source] == nil || !took[x.Source][key(of.Change.Path, x.From, x.To)] {
 				return
 			}
 			list := out[x.Source]
-			if n := len(list); n == 0 || list[n-1].change != j {
-				list = append(list, portion{change: j})
+			at := slices.IndexFunc(list, func(p portion) bool {
+				return p.change == &d.Changes[j] && string(p.of.Change.Path) == string(of.Change.Path)
+			})
+			if at < 0 {
+				at = len(list)
+				if string(of.Change.Path) == string(d.Changes[j].Change.Path) {
+					of = &d.Changes[j]
+				}
+				list = append(list, portion{change: &d.Changes[j], of: of, moved: true})
 			}
-			list[len(list)-1].own = list[len(list)-1].own || x.Behind == nil || x.Chosen
+			list[at].own = list[at].own || x.Behind == nil || x.Chosen
+			list[at].moved = list[at].moved && x.Moved
 			out[x.Source] = list
 		})
 	}
@@ -365,8 +385,14 @@ func key(path []byte, from, to Node) string {
 	return from.Mode + from.ID.String() + " " + to.Mode + to.ID.String() + " " + string(path)
 }
 
-// way returns the shortest way from the old side to the new one over allowed edges, and after it the ways behind its merges; nil when there is none.
-func (c *DerivedChange) way(allowed func(source int) bool) []Edge {
+// A step is an edge on the way of a change, or on one behind that, and the change it is of.
+type step struct {
+	Edge
+	of *DerivedChange
+}
+
+// way returns the shortest way from the old side to the new one over allowed edges, and after it the ways behind it; nil when there is none.
+func (c *DerivedChange) way(allowed func(source int, of *DerivedChange) bool) []step {
 	way, _ := c.wayOf(c.begin(), c.From, c.To, allowed)
 	return way
 }
@@ -381,9 +407,9 @@ func (c *DerivedChange) begin() map[Node][]int {
 }
 
 // wayOf is way, between any two nodes. work is how many edges were looked at.
-func (c *DerivedChange) wayOf(at map[Node][]int, from, to Node, allowed func(source int) bool) (way []Edge, work int) {
+func (c *DerivedChange) wayOf(at map[Node][]int, from, to Node, allowed func(source int, of *DerivedChange) bool) (way []step, work int) {
 	came := map[Node]int{from: -1} // node → the edge that led there
-	behind := func(e Edge) []Edge {
+	behind := func(e Edge) []step {
 		way, more := e.Behind.wayOf(e.Behind.begin(), e.Behind.From, e.Behind.To, allowed)
 		work += more + len(e.Behind.Edges)
 		return way
@@ -396,7 +422,7 @@ func (c *DerivedChange) wayOf(at map[Node][]int, from, to Node, allowed func(sou
 		for _, i := range at[n] {
 			e := c.Edges[i]
 			work++
-			if _, seen := came[e.To]; seen || !allowed(e.Source) || e.Behind != nil && behind(e) == nil {
+			if _, seen := came[e.To]; seen || !allowed(e.Source, c) || e.Behind != nil && behind(e) == nil {
 				continue
 			}
 			came[e.To] = i
@@ -405,12 +431,12 @@ func (c *DerivedChange) wayOf(at map[Node][]int, from, to Node, allowed func(sou
 				continue
 			}
 			for i := i; i >= 0; i = came[c.Edges[i].From] {
-				way = append(way, c.Edges[i])
+				way = append(way, step{c.Edges[i], c})
 			}
 			slices.Reverse(way)
 			for _, e := range way {
 				if e.Behind != nil {
-					way = append(way, behind(e)...)
+					way = append(way, behind(e.Edge)...)
 				}
 			}
 			return way, work

@@ -28,6 +28,10 @@ type Question struct {
 	// the history before the commit: what that has, or its signer took back, does not come again so.
 	Sided, Anew func(path string, x Offer) bool
 
+	// Stood reports whether the history before the commit had something at a path; Begins returns the nodes from which what leads there is looked for, of a file that was moved.
+	Stood  func(path string, n Node) bool
+	Begins func(path string, to Node) []Node
+
 	Ported func(c *provenance.Raw) iter.Seq[Port]     // for a change that no way covers
 	Lines  func(c *provenance.Raw) []provenance.Lines // that nobody sealed, of a change that nothing covers
 	Lacks  func(c *provenance.Raw) bool               // whether content that could cover such a change is not here
@@ -99,7 +103,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		}
 		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
 			dc.Edges = f.edges(&dc, q.Usable, 0)
-			now := func(i int) bool { return q.Now(seals[i], c.Path) }
+			now := func(i int, of *DerivedChange) bool { return q.Now(seals[i], string(of.Change.Path)) }
 			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
 				var other *DerivedChange
 				for port := range q.Ported(c) {
@@ -163,17 +167,19 @@ func (o *Offers) Derive(q *Question) *Derivation {
 	return d
 }
 
-func anySource(int) bool { return true }
+func anySource(int, *DerivedChange) bool { return true }
 
 // uncopied leaves out edges of seals that are known to be after others', of which nothing is left out, where those lead all the way of the change, or from where such an edge
 // begins to where it leads: whoever seals again what somebody had sealed made nothing of it, also by a detour.
 func (d *Derivation) uncopied(take func(int) bool, whole func(source int) bool, copies func(path string, later, first int) bool) {
 	for i := range d.Changes {
 		for c := &d.Changes[i]; c != nil; c = c.Or {
-			path := string(c.Change.Path)
-			if c.uncopied(take, func(later, first int) bool { return later != first && whole(first) && copies(path, later, first) }) {
+			if c.uncopied(take, func(path string, later, first int) bool {
+				return later != first && whole(first) && copies(path, later, first)
+			}) {
 				continue
 			}
+			path := string(c.Change.Path)
 			c.Edges = nil // whose it is is not known
 			if !slices.Contains(d.Over, path) {
 				d.Over = append(d.Over, path)
@@ -183,13 +189,13 @@ func (d *Derivation) uncopied(take func(int) bool, whole func(source int) bool, 
 }
 
 // uncopied returns false where there are no steps left to tell.
-func (c *DerivedChange) uncopied(take func(int) bool, copies func(later, first int) bool) bool {
+func (c *DerivedChange) uncopied(take func(int) bool, copies func(path string, later, first int) bool) bool {
 	at, told := c.begin(), true
 	led := func(from, to Node, later int) bool {
 		if told = told && take(0); !told {
 			return false
 		}
-		way, work := c.wayOf(at, from, to, func(s int) bool { return copies(later, s) })
+		way, work := c.wayOf(at, from, to, func(s int, of *DerivedChange) bool { return copies(string(of.Change.Path), later, s) })
 		told = take(work)
 		return told && way != nil
 	}
@@ -283,6 +289,15 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 				continue
 			}
 		}
+		if from := f.o.movedFrom(&x); len(from) > 0 {
+			if depth == maxBehind {
+				f.over = true
+				continue
+			}
+			if !f.moved(&e, c, from, depth) {
+				continue
+			}
+		}
 		out = append(out, e)
 	}
 	return out
@@ -297,11 +312,33 @@ func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, dept
 	case !taken.Past:
 		usable = f.q.Anew
 	}
-	path := string(c.Change.Path)
-	for _, from := range taken.From {
-		b := &DerivedChange{Change: c.Change, From: from, To: to}
+	return f.stand(e, &c.Change, taken.From, to, usable, depth)
+}
+
+// moved finds the edges of what stood where a file was moved from, which stand behind its own; none where the history has that, and false where none lead there.
+func (f *edgeSearch) moved(e *Edge, c *DerivedChange, from []pathNode, depth int) bool {
+	for _, p := range from {
+		if f.q.Stood(p.path, p.node) {
+			return true
+		}
+	}
+	for _, p := range from {
+		there := c.Change
+		there.Path = []byte(p.path)
+		if f.stand(e, &there, f.q.Begins(p.path, p.node), p.node, f.q.Sided, depth) {
+			e.Moved = true
+			return true
+		}
+	}
+	return false
+}
+
+// stand puts behind an edge what led a path to a node, from one of some nodes; the first counts from which sealed changes lead there.
+func (f *edgeSearch) stand(e *Edge, change *pluginapi.Change, from []Node, to Node, usable func(string, Offer) bool, depth int) bool {
+	for _, n := range from {
+		b := &DerivedChange{Change: *change, From: n, To: to}
 		b.Edges = f.edges(b, usable, depth+1)
-		if b.way(func(source int) bool { return f.now(source, path) }) != nil {
+		if b.way(func(source int, of *DerivedChange) bool { return f.now(source, string(of.Change.Path)) }) != nil {
 			e.Behind = b
 			break
 		}
@@ -310,6 +347,60 @@ func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, dept
 		}
 	}
 	return e.Behind != nil
+}
+
+// A pathNode is what stood at a path.
+type pathNode struct {
+	path string
+	node Node
+}
+
+// maxMovedFrom is how many paths are looked at from which a file may have been moved.
+const maxMovedFrom = 16
+
+// MovedTo returns the paths, each once and none that is named, from which sealed commits moved files to some paths, also by others between: at most so many as it
+// makes sense to read the history of.
+func (o *Offers) MovedTo(paths []string) (out []string) {
+	const most = 1024
+	seen := make(map[string]bool, len(paths))
+	for _, p := range paths {
+		seen[p] = true
+	}
+	for todo := paths; len(todo) > 0 && len(out) < most; todo = todo[1:] {
+		w := o.byPath[todo[0]]
+		if w == nil {
+			continue
+		}
+		for _, i := range w.from[Node{}] {
+			for _, p := range o.movedFrom(&w.list[i]) {
+				if !seen[p.path] && len(out) < most {
+					seen[p.path] = true
+					out, todo = append(out, p.path), append(todo, p.path)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// movedFrom returns where a file stood that an offer's commit put at its path, and took away there: no edge, but two, of whoever moved it.
+func (o *Offers) movedFrom(x *Offer) []pathNode {
+	lists := x.Seal.Seal.Predicate.Changes
+	if len(lists) != 1 || x.From != (Node{}) || x.To.ID == x.To.ID.Format().Hash("blob", nil) { // what is empty nobody made
+		return nil
+	}
+	gone, known := o.gone[x.Seal]
+	if !known {
+		gone = map[oid.ID][]pathNode{}
+		for i := range lists[0] {
+			c := &lists[0][i]
+			if n := node(c.OldMode, c.Old); c.New == "" && len(gone[n.ID]) < maxMovedFrom {
+				gone[n.ID] = append(gone[n.ID], pathNode{c.PathBytes(), n})
+			}
+		}
+		o.gone[x.Seal] = gone
+	}
+	return gone[x.To.ID]
 }
 
 // other returns what stands at a path on the other side of a merge of two, which has there what neither side has.
@@ -393,7 +484,7 @@ func (d *Derivation) within() []map[string]bool {
 	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
-		c.walk(func(e Edge) { in[e.Source][key(c.Change.Path, e.From, e.To)] = true })
+		c.walk(func(of *DerivedChange, e Edge) { in[e.Source][key(of.Change.Path, e.From, e.To)] = true })
 	}
 	return in
 }

@@ -127,7 +127,11 @@ func (e *Exam) reviewed(w *World, makers []string, touched []pluginapi.Change, n
 		has = strings.Join(sortedNames(yes), ", ")
 	}
 	if len(own) > 0 {
-		has += "; " + strings.Join(sortedNames(own), ", ") + " answers for the commit, and is no second person"
+		is := " answers for the commit, and is no second person"
+		if len(own) > 1 {
+			is = " answer for the commit, and are no second persons"
+		}
+		has += "; " + strings.Join(sortedNames(own), ", ") + is
 	}
 	return append(out, Finding{
 		Code: PolicyReview, Object: e.Commit.String(), Message: fmt.Sprintf("%d of %d reviews on %s: %s", len(yes), need, e.Ref, has),

@@ -59,7 +59,7 @@ func TestBehindBounded(t *testing.T) {
 	}
 	looked := 0
 	f := &edgeSearch{
-		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}}, behind: maxEdgesBehind,
+		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}, gone: map[*Candidate]map[oid.ID][]pathNode{}}, behind: maxEdgesBehind,
 		source: func(Offer) (int, bool) { return 0, true }, now: func(int, string) bool { return true },
 		q: &Question{
 			Take: func(int) bool { return true },
@@ -103,7 +103,7 @@ func TestUncopiedBounded(t *testing.T) {
 		}
 		d.Changes = []DerivedChange{c}
 		asked, left := 0, steps
-		d.uncopied(func(n int) bool { left -= n; return left > 0 }, anySource, func(_ string, later, first int) bool {
+		d.uncopied(func(n int) bool { left -= n; return left > 0 }, func(int) bool { return true }, func(_ string, later, first int) bool {
 			asked++
 			return first == 0 && later != 0
 		})
@@ -130,7 +130,7 @@ func TestTakenOfWhoMay(t *testing.T) {
 	w.add(Offer{From: node(3), To: node(1), Seal: left})
 	w.add(Offer{From: node(4), To: node(1), Seal: may})
 	f := &edgeSearch{
-		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}}, behind: maxEdgesBehind,
+		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}, gone: map[*Candidate]map[oid.ID][]pathNode{}}, behind: maxEdgesBehind,
 		source: func(x Offer) (int, bool) { return slices.Index([]*Candidate{merge, left, may}, x.Seal), true }, now: func(source int, _ string) bool { return source != 1 },
 		q: &Question{
 			Take:   func(int) bool { return true },

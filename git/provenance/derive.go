@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -112,6 +113,9 @@ func (d *deriver) prepare(ctx context.Context, s *git.Session, held []heldExam) 
 			}
 		}
 	}
+	for _, p := range d.offers.MovedTo(slices.Sorted(maps.Keys(paths))) {
+		paths[p] = true
+	}
 	if d.real, err = d.present(s); err != nil { // whoever asks what a seal's commit goes on from holds it to that
 		return err
 	}
@@ -166,6 +170,7 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	q.Joined = func(path string, x verdict.Offer, other verdict.Node) (verdict.Taken, bool) {
 		return p.sides(h, path, x, other)
 	}
+	q.Stood, q.Begins = h.stood, h.begins
 	q.Copies = d.copies
 	q.Now, q.Stands, q.Has = d.mayNow, d.stands, has(s, c.Tree)
 	q.Ported = (&porter{p, joined, counts, q.Usable}).ported

@@ -446,6 +446,9 @@ func (d *deriver) takenBack(path string, x verdict.Offer, place int, from verdic
 func (d *deriver) stood(path string, past func(int) bool) map[verdict.Node]bool {
 	out := map[verdict.Node]bool{}
 	p := d.h.paths[path]
+	if p == nil {
+		return out // it was not read
+	}
 	for _, k := range p.moved {
 		if !d.h.take(1) {
 			break

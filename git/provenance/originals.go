@@ -181,9 +181,10 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 	for i := range changes {
 		wanted[changes[i].Path] = true
 	}
+	slices.SortFunc(old, oid.ID.Compare)
+	moves := o.moves(old, wanted)
 	edges := map[string][]share{}
 	index := map[envelope.Digest]int{} // of the sources that old commits were made of
-	slices.SortFunc(old, oid.ID.Compare)
 	for _, id := range old {
 		if !o.ports.take(len(o.f.Rewritten[id]) + len(o.f.seals[id])) {
 			break
@@ -246,6 +247,7 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 			}
 		}
 	}
+	o.carry(edges, moves, out.Sources)
 	for _, list := range edges { // what the rewriter sealed on the way to it, and others before, is theirs
 		slices.SortStableFunc(list, func(a, b share) int {
 			own := func(e share) int {

@@ -26,6 +26,19 @@ func (h *pastOf) stood(path string, n verdict.Node) bool {
 	return n == verdict.Node{} || h.at[path][n]
 }
 
+// begins returns the nodes from which sealed changes lead a path to one: those of that history, and nothing.
+func (h *pastOf) begins(path string, to verdict.Node) []verdict.Node {
+	from, work := h.nearest(path, to)
+	if !h.d.h.take(work) {
+		return nil // more than is looked at, which is said
+	}
+	return from
+}
+
+func (h *pastOf) nearest(path string, to verdict.Node) (from []verdict.Node, work int) {
+	return h.d.offers.Nearest(path, to, h.may, func(n verdict.Node) bool { return h.stood(path, n) })
+}
+
 // has reports whether a commit is of that history.
 func (h *pastOf) has(id oid.ID) bool {
 	at, in := h.d.h.index[id]
@@ -69,7 +82,7 @@ func (p *ports) sides(h *pastOf, path string, x verdict.Offer, other verdict.Nod
 	if h.has(beside) {
 		return verdict.Taken{}, true
 	}
-	from, work := p.d.offers.Nearest(path, other, h.may, func(n verdict.Node) bool { return h.stood(path, n) })
+	from, work := h.nearest(path, other)
 	return verdict.Taken{Is: true, From: from, Chosen: true}, p.take(work)
 }
 

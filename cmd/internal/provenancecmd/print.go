@@ -46,7 +46,8 @@ type CoverLine struct {
 	Took      int               `json:"took"`                // of its changes
 	Left      []string          `json:"left"`                // paths of those that were not taken
 	Present   bool              `json:"present"`             // the commit is in this clone
-	Joined    bool              `json:"joined,omitempty"`    // it is a merge that has just what joining both its sides gives: its maker brought nothing of that
+	Joined    bool              `json:"joined,omitempty"`    // it is a merge that has just what joining both its sides gives, or a move: its maker brought nothing of that
+	Moved     bool              `json:"moved,omitempty"`     // it is a move
 	Ported    bool              `json:"ported,omitempty"`    // applied to content that others had changed meanwhile
 	Rewritten bool              `json:"rewritten,omitempty"` // its principal rewrote what others had made: Made of the commit has those
 }
@@ -54,7 +55,7 @@ type CoverLine struct {
 func covers(list []verdict.Cover) []CoverLine {
 	var out []CoverLine
 	for _, c := range list {
-		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Joined: c.Joined, Ported: c.Ported, Rewritten: c.Rewritten}
+		l := CoverLine{Commit: c.Commit.String(), Envelope: c.Seal, Principal: c.Principal, Mode: string(c.Mode), Took: c.Took, Left: c.Left, Present: c.Here, Joined: c.Joined, Moved: c.Moved, Ported: c.Ported, Rewritten: c.Rewritten}
 		if l.Left == nil {
 			l.Left = []string{}
 		}
@@ -65,7 +66,10 @@ func covers(list []verdict.Cover) []CoverLine {
 
 // MadeOf says in words what a derived commit took from a sealed one.
 func MadeOf(c *verdict.Cover) string {
-	if c.Joined {
+	switch {
+	case c.Moved:
+		return fmt.Sprintf("moved in %s by %s", c.Commit.Short(), Who(&c.Principal)) + report.How(c)
+	case c.Joined:
 		return fmt.Sprintf("joined in %s by %s", c.Commit.Short(), Who(&c.Principal)) + report.How(c)
 	}
 	return fmt.Sprintf("made of %s by %s: %d of %d changes", c.Commit.Short(), report.CoverBy(c), c.Took, c.Took+len(c.Left)) + report.How(c)

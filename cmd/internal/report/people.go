@@ -136,7 +136,10 @@ func rests(grants []Grant) string {
 
 // took says what a derived commit has of a cover.
 func took(c *verdict.Cover) string {
-	if c.Joined {
+	switch {
+	case c.Moved:
+		return "moved: its maker brought nothing of it" + How(c)
+	case c.Joined:
 		return "joined: its maker brought nothing of it" + How(c)
 	}
 	return fmt.Sprintf("%d of %d changes", c.Took, c.Took+len(c.Left)) + How(c)
