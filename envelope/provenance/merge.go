@@ -77,6 +77,27 @@ func (d *Delta) Came() []Lines {
 	return out
 }
 
+// Carry tells whose the lines of the new text are, given whose those of the old one are: of what came with d by tells, by its line, counted from 1. It is nil where owners are not of
+// the old text's lines.
+func (d *Delta) Carry(owners []int, by func(line int) int) []int {
+	if len(owners) != len(d.old) {
+		return nil
+	}
+	out := make([]int, 0, len(d.now))
+	x := 0
+	for _, h := range d.hunks {
+		out = append(out, owners[x:h.from]...)
+		for line := h.at + 1; line <= h.end; line++ {
+			out = append(out, by(line))
+		}
+		x = h.to
+	}
+	return append(out, owners[x:]...)
+}
+
+// Before is how many lines the old text has.
+func (d *Delta) Before() int { return len(d.old) }
+
 // Brought tells how many of the lines that came with d a step had brought, too, whatever stands around them, each as often as the step did; own are the others. A line that has no
 // letter and no digit is as the one before it. What else the new text has of a line, that was not there before the step, the step may have brought already. moved is whether they are not in
 // the step's order.

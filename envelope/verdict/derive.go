@@ -106,6 +106,9 @@ type DerivedChange struct {
 	// Lacks says that content is not here, and can be fetched, to which sealed changes may have been applied to give what no way leads to.
 	Lacks bool `json:"lacks,omitempty"`
 
+	// Brought says which lines the sources brought, on the way that is found first, where several made the file; none where that was not asked for, or is not known.
+	Brought []Brought `json:"brought,omitempty"`
+
 	// Lines are those that nobody sealed, of a file of lines that no way leads to; none where that is not known.
 	Lines []provenance.Lines `json:"lines,omitempty"`
 }
@@ -132,16 +135,17 @@ type Cover struct {
 	Seal      string // identity of its envelope
 	Principal Principal
 	Mode      provenance.Mode
-	Time      string   // its signer's claim
-	Here      bool     // the commit is in this clone
-	Took      int      // of its changes
-	Paths     []string // of those; not where it is a merge that has just what joining both its sides gives
-	Joined    bool     // it is such a merge at all that was taken of it, or a move: whoever made it brought nothing of that
-	Moved     bool     // it is files that were moved
-	Left      []string // paths of changes that were not taken
-	Ported    bool     // to content that others had changed meanwhile
-	Made      []Made   // by others than the principal, who had rewritten that; only where it was asked for
-	Rewritten bool     // the principal rewrote what they made
+	Time      string            // its signer's claim
+	Here      bool              // the commit is in this clone
+	Took      int               // of its changes
+	Paths     []string          // of those; not where it is a merge that has just what joining both its sides gives
+	Parts     map[string][]Part // by path, the lines that it brought, as the commit has them; nil where that is not known
+	Joined    bool              // it is such a merge at all that was taken of it, or a move: whoever made it brought nothing of that
+	Moved     bool              // it is files that were moved
+	Left      []string          // paths of changes that were not taken
+	Ported    bool              // to content that others had changed meanwhile
+	Made      []Made            // by others than the principal, who had rewritten that; only where it was asked for
+	Rewritten bool              // the principal rewrote what they made
 }
 
 // derive judges a commit without a seal by the sealed changes that it is made of. It reports whether
@@ -192,6 +196,9 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 				took[s.Source] = map[string]bool{}
 			}
 			took[s.Source][key(s.of.Change.Path, s.From, s.To)] = true
+		}
+		if c := &d.Changes[i]; len(c.Brought) > 0 && !c.found(way) {
+			c.Brought = nil
 		}
 	}
 	if lacks && len(uncovered) > 0 && len(d.Over) == 0 {
@@ -258,7 +265,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		s := &d.Sources[i]
 		var brought []pluginapi.Change
 		var paths []string
-		made := s.Origins.made(w)
+		made, parts := s.Origins.made(w), map[string][]Part{}
 		ported, moved := false, true
 		for _, x := range shares[i] {
 			brought = append(brought, x.of.Change)
@@ -267,10 +274,13 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			if !x.own || slices.Contains(paths, path) {
 				continue
 			}
-			if paths = append(paths, path); x.of != x.change {
-				if m := madeAt(made, string(x.of.Change.Path)); m != nil {
-					there := *m
-					there.Path = path
+			if list := s.parts(w, x.change.Brought, i); list != nil {
+				parts[path] = list
+			}
+			paths = append(paths, path)
+			if m := madeAt(made, string(x.of.Change.Path)); m != nil {
+				there := *m
+				if there.Path = path; there.Path != m.Path {
 					made = append(made, there)
 				}
 			}
@@ -281,7 +291,7 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 			r.Mode = mode
 		}
 		who, _ := w.Principal(s.KeyID)
-		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Joined: len(paths) == 0, Ported: ported}
+		c := Cover{Commit: s.Commit, Seal: string(s.ID), Principal: who, Mode: mode, Time: s.Time, Here: s.Here, Took: len(took[i]), Paths: paths, Parts: parts, Joined: len(paths) == 0, Ported: ported}
 		c.Moved = c.Joined && moved
 		makers = append(makers, s.answering(w)...)
 		c.Made = made

@@ -30,8 +30,20 @@ type OriginSource struct {
 type OriginPath struct {
 	Path    []byte             `json:"path"`
 	Sources []int              `json:"sources"`
-	Part    bool               `json:"part,omitempty"` // who sealed the commit changed something there, too
-	Own     []provenance.Lines `json:"own,omitempty"`  // the lines that came by that, as the commit has them
+	Part    bool               `json:"part,omitempty"`    // who sealed the commit changed something there, too
+	Own     []provenance.Lines `json:"own,omitempty"`     // the lines that came by that, as the commit has them
+	Brought []Brought          `json:"brought,omitempty"` // the other lines, where several made them and that is known
+}
+
+// At returns whose the change of a path was, where that was somebody else's, too, else nil.
+func (o *Origins) At(path string) *OriginPath {
+	if o == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(o.Paths, func(p OriginPath) bool { return string(p.Path) == path }); i >= 0 {
+		return &o.Paths[i]
+	}
+	return nil
 }
 
 // Made is who made what a commit changes at a path, where others than who sealed it did.
@@ -40,6 +52,8 @@ type Made struct {
 	By   []Principal        // each once, by name
 	Part bool               // who sealed the commit changed something there, too
 	Own  []provenance.Lines // the lines that came by that, as the commit has them
+
+	Lines [][]provenance.Lines // of By, in order, the lines that each brought; none where that is not known
 }
 
 // MadeAt returns who made a path where others than who sealed the commit did, else nil.
@@ -192,6 +206,26 @@ func ExamineAlone(w *World, cand *Candidate) ExamSeal {
 	return e
 }
 
+// known returns who sealed some of the sources, each once, and which of them it is; none where somebody is not known by the name it was sealed with.
+func (o *Origins) known(w *World, sources []int) (by []Principal, at []int) {
+	for _, s := range sources {
+		if s < 0 || s >= len(o.Sources) {
+			return nil, nil
+		}
+		who, ok := w.Principal(o.Sources[s].KeyID)
+		if !ok || who != o.Sources[s].Claimed {
+			return nil, nil
+		}
+		n := slices.IndexFunc(by, func(p Principal) bool { return p.Name == who.Name })
+		if n < 0 {
+			n = len(by)
+			by = append(by, who)
+		}
+		at = append(at, n)
+	}
+	return by, at
+}
+
 // made tells whose changes a commit has. A source counts whose key is known, by the name it was sealed with.
 func (o *Origins) made(w *World) []Made {
 	if o == nil {
@@ -201,22 +235,19 @@ func (o *Origins) made(w *World) []Made {
 	for i := range o.Paths {
 		p := &o.Paths[i]
 		m := Made{Path: string(p.Path), Part: p.Part, Own: p.Own}
-		known := true
-		for _, s := range p.Sources {
-			if s < 0 || s >= len(o.Sources) {
-				return nil
-			}
-			who, ok := w.Principal(o.Sources[s].KeyID)
-			if known = known && ok && who == o.Sources[s].Claimed; !known {
-				break
-			}
-			if !slices.ContainsFunc(m.By, func(p Principal) bool { return p.Name == who.Name }) {
-				m.By = append(m.By, who)
+		var at []int
+		if m.By, at = o.known(w, p.Sources); len(m.By) == 0 {
+			continue
+		}
+		for j, s := range p.Sources {
+			if lines, told := brings(p.Brought, s); told {
+				if m.Lines == nil {
+					m.Lines = make([][]provenance.Lines, len(m.By))
+				}
+				m.Lines[at[j]] = append(m.Lines[at[j]], lines...)
 			}
 		}
-		if known && len(m.By) > 0 {
-			out = append(out, m)
-		}
+		out = append(out, m)
 	}
 	return out
 }

@@ -86,6 +86,7 @@ func (o *originals) sources(d *verdict.Derivation) {
 		}
 		s.Origins = o.whose(s.Commit, s.KeyID, changes)
 	}
+	o.brought(d)
 }
 
 // whose returns whose changes a commit has that a key sealed, and whose holder said to have made it out of others; nil where they are its own.
@@ -106,7 +107,7 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	others := func(s int) bool { return out.Sources[s].KeyID != by }
 	made := make([]*verdict.OriginPath, len(changes))
 	for i := range changes { // what is theirs as it is first: no other path takes the time for that
-		made[i] = o.whole(&changes[i], byPath[changes[i].Path])
+		made[i] = o.whole(&changes[i], byPath[changes[i].Path], out.Sources)
 	}
 	for i := range changes {
 		if made[i] == nil {
@@ -381,13 +382,14 @@ func startsAt(edges []share) map[verdict.Node][]int {
 }
 
 // whole returns whose edges lead all the way from what stood at a path to what a change put there, nil where none do.
-func (o *originals) whole(r *prov.Raw, edges []share) *verdict.OriginPath {
+func (o *originals) whole(r *prov.Raw, edges []share, all []verdict.OriginSource) *verdict.OriginPath {
 	if len(edges) == 0 {
 		return nil
 	}
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
-	if sources := o.waysFrom(from, edges, startsAt(edges))[to]; sources != nil {
-		return &verdict.OriginPath{Path: []byte(r.Path), Sources: sources}
+	at := startsAt(edges)
+	if sources := o.waysFrom(from, edges, at)[to]; sources != nil {
+		return &verdict.OriginPath{Path: []byte(r.Path), Sources: sources, Brought: o.linesOf(from, to, edges, at, all)}
 	}
 	return nil
 }
@@ -401,7 +403,6 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
 	out := &verdict.OriginPath{Path: []byte(r.Path)}
 	at := startsAt(edges)
-	text := func(n verdict.Node) bool { return n.ID.IsZero() || verdict.IsText(n.Mode) }
 	if to.ID.IsZero() || !text(from) || !text(to) {
 		return nil
 	}

@@ -79,17 +79,7 @@ func MadeBy(r *verdict.Result, path string, line int) (made []verdict.Principal,
 	if r.Principal == nil {
 		return nil, nil
 	}
-	if r.Verdict != verdict.Derived {
-		m := r.MadeAt(path)
-		if m == nil || !m.Brought(line) {
-			return []verdict.Principal{*r.Principal}, nil
-		}
-		if r.Rewritten {
-			rewrote = r.Principal
-		}
-		return m.By, rewrote
-	}
-	made, rewrote = r.Makers(path)
+	made, rewrote = r.MakersOf(path, line)
 	if len(made) == 0 { // as a merge that took it in has it
 		made = append(made, *r.Principal)
 	}
@@ -98,7 +88,7 @@ func MadeBy(r *verdict.Result, path string, line int) (made []verdict.Principal,
 
 // MakerNames names who made each line of a path in a commit, as [MadeBy] does.
 func MakerNames(r *verdict.Result, path string) func(line int) []string {
-	names := func(line int) []string {
+	return func(line int) []string {
 		made, _ := MadeBy(r, path, line)
 		out := make([]string, 0, len(made))
 		for i := range made {
@@ -106,11 +96,6 @@ func MakerNames(r *verdict.Result, path string) func(line int) []string {
 		}
 		return out
 	}
-	if r.Verdict == verdict.Derived { // of all lines the same
-		all := names(1)
-		return func(int) []string { return all }
-	}
-	return names
 }
 
 // Before are the calls that were made by the time that a commit was sealed; all where that is not known.
