@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -221,33 +223,52 @@ func tellAttestations(env *cli.Env, f *provenance.Facts, c *git.Commit, list []a
 	return nil
 }
 
-// Attestation says in words what another program attests.
+// Attestation says in words what another program attests. What its document says stands apart from our words: whoever wrote that chose it.
 func Attestation(l *AttestationLine) string {
 	about := "of something else"
 	if l.About != "" {
 		about = "of the " + l.About
 	}
 	var by []string
+	add := func(said string) {
+		if !slices.Contains(by, said) {
+			by = append(by, said)
+		}
+	}
 	for _, s := range l.Signers {
 		switch {
 		case s.Principal != "":
-			by = append(by, "signed by "+s.Principal)
+			add("signed by " + say.Line(s.Principal))
 		case l.Certificate:
 		case s.KeyID != "":
-			by = append(by, "signed by "+s.KeyID+", whom nobody here knows")
+			add("signed by " + theirs(s.KeyID) + ", whom nobody here knows")
 		default:
-			by = append(by, "signed by a key that nobody here knows")
+			add("signed by a key that nobody here knows")
 		}
 	}
 	if l.Certificate && !slices.ContainsFunc(l.Signers, func(s Signer) bool { return s.Principal != "" }) {
-		by = append(by, "signed by a certificate, which is not checked")
+		add("signed by a certificate, which is not checked")
 	}
 	if len(by) == 0 {
-		by = append(by, "signed by nobody")
+		add("signed by nobody")
 	}
-	out := fmt.Sprintf("%s %s, %s: %s", say.Line(l.PredicateType), about, say.Line(strings.Join(by, ", ")), say.Line(l.Where))
+	out := fmt.Sprintf("%s %s, %s: %s", theirs(l.PredicateType), about, strings.Join(by, ", "), theirs(l.Where))
 	if l.Problem != "" {
 		out += ": " + l.Problem
 	}
 	return out
+}
+
+// maxTheirs is how many characters of a text in another program's document are shown.
+const maxTheirs = 200
+
+// theirs shows such a text, in quotes where it could be taken for words of ours.
+func theirs(s string) string {
+	if utf8.RuneCountInString(s) > maxTheirs {
+		s = string([]rune(s)[:maxTheirs-1]) + "…"
+	}
+	if say.Name(s) == s && !strings.ContainsAny(s, " ,") {
+		return s
+	}
+	return strconv.Quote(s)
 }
