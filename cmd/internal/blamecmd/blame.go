@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	pathpkg "path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,7 +69,8 @@ those of who sealed these, and who rewrote them is named beside. Git's own blame
 which commit a line is from; -L, -w, -M and -C are handed to it.
 
 Agent tools write down which lines were an agent's, in the Agent Trace format: nobody
-signs that. With --claims it is shown beside who sealed the line, and decides nothing.
+signs that. With --claims it is shown beside who sealed the line, and decides nothing: what records
+of the commit say that brought the line, and records of REV.
 With --agent-trace the file is printed as such a record, for tools that read it.
 
 What the hooks of agents recorded tells more, and is signed: with --calls the call of a tool is
@@ -202,7 +204,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return &r, made, call(&r, l)
 		}))
 	}
-	claimed, err := said.of(ctx, lines)
+	claimed, err := said.of(ctx, span.Tips[0], func() string { return path(ctx, w, file) }, lines)
 	if err != nil {
 		return err
 	}
@@ -246,16 +248,32 @@ func failed(ctx context.Context, w *work.Work, o options, err error, rev, tip, f
 	case mode == "040000" || mode == "160000":
 		what := map[string]string{"040000": "a folder", "160000": "a submodule"}[mode]
 		return cli.Hint(fmt.Errorf("%s is %s in %s, and no file", say.Name(file), what, say.Name(rev)), "name a file; list them with: git ls-tree -r --name-only "+say.Shell(rev))
-	case mode != "" && len(o.lines) > 0:
-		return cli.Hint(err, "name lines that the file has in "+say.Name(rev)+"; -L of blame takes START,END or :FUNCTION")
 	case mode != "":
-		return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+		var hints []string
+		if len(o.lines) > 0 {
+			hints = append(hints, "name lines that the file has in "+say.Name(rev)+"; -L of blame takes START,END or :FUNCTION")
+		}
+		if w.Session.Repo().Partial() {
+			hints = append(hints, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+		}
+		return cli.Hint(err, hints...)
 	}
 	return cli.Hint(err, "FILE is a path of that revision, as seen from here; list them with: git ls-tree -r --name-only "+say.Shell(rev))
 }
 
 // path is the name of a file from the top of the repository.
 func path(ctx context.Context, w *work.Work, file string) string {
+	if top := w.Session.Repo().WorkTree(); filepath.IsAbs(file) && top != "" {
+		if folder, err := filepath.EvalSymlinks(filepath.Dir(file)); err == nil { // the file may be gone here, or be a link itself
+			file = filepath.Join(folder, filepath.Base(file))
+		}
+		if real, err := filepath.EvalSymlinks(top); err == nil {
+			top = real
+		}
+		if rel, err := filepath.Rel(top, file); err == nil {
+			return filepath.ToSlash(rel)
+		}
+	}
 	out, err := w.Session.Repo().Run(ctx, nil, "rev-parse", "--show-prefix")
 	if err != nil {
 		return file

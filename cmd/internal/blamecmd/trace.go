@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
 )
 
 // The Agent Trace format, version 0.1 (agent-trace.dev): for files of a revision, who contributed which lines. It is signed by
@@ -198,9 +200,37 @@ func (c *contributor) word() string {
 	return c.Type + " " + c.Model
 }
 
-// of returns what is claimed of each of these lines, by the number that it has in its commit; "" for nothing. Of a line the first words
-// are told, and that there are more.
-func (c claims) of(ctx context.Context, lines []blamed) ([]string, error) {
+// of returns what is claimed of each of these lines, of a file of a revision: by records of the commit that brought it, with the number that it has there,
+// and by records of the revision itself; "" for nothing. path is asked where there are such.
+func (c claims) of(ctx context.Context, revision oid.ID, path func() string, lines []blamed) ([]string, error) {
+	out, err := c.words(ctx, lines)
+	prefix := revision.String() + "\x00"
+	if err != nil || !slices.ContainsFunc(slices.Collect(maps.Keys(c)), func(key string) bool { return strings.HasPrefix(key, prefix) }) {
+		return out, err
+	}
+	name := path()
+	var as []blamed // the lines as the revision has them, where that is not how they were brought
+	var which []int
+	for i, l := range lines {
+		if l.commit != revision || l.path != name {
+			l.commit, l.path, l.origin = revision, name, l.number
+			as, which = append(as, l), append(which, i)
+		}
+	}
+	more, err := c.words(ctx, as)
+	for i, said := range more {
+		if was := &out[which[i]]; *was == "" {
+			*was = said
+		} else if said != "" && said != *was {
+			*was += ", " + said
+		}
+	}
+	return out, err
+}
+
+// words returns what is claimed of each of these lines, by the number that it has in its commit. Of a line the first words are told, and that
+// there are more.
+func (c claims) words(ctx context.Context, lines []blamed) ([]string, error) {
 	files := map[string][]int{} // which of the lines, by commit and path
 	for i := range lines {
 		key := lines[i].commit.String() + "\x00" + lines[i].path
