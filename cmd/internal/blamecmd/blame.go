@@ -65,7 +65,8 @@ func New(env *cli.Env) *cobra.Command {
 blames, the principal that sealed that commit, the accountable human, and whether
 the seal holds; of a derived commit, who sealed what the file was made of. Of a commit that
 somebody made by an amend, a rebase or a pick, the lines that the old ones brought are
-those of who sealed these, and who rewrote them is named beside. Git's own blame decides
+those of who sealed these, and who rewrote them is named beside. Where several made a file
+so, who of them made a line is found in the commits that it was made of, where they are here. Git's own blame decides
 which commit a line is from; -L, -w, -M and -C are handed to it.
 
 Agent tools write down which lines were an agent's, in the Agent Trace format: nobody
@@ -105,7 +106,7 @@ type Line struct {
 	Verdict   verdict.Verdict    `json:"verdict"`
 	Mode      string             `json:"mode,omitempty"`
 	Principal *verdict.Principal `json:"principal,omitempty"`
-	// Principals are those who sealed what the file was made of in a derived commit, where they are several.
+	// Principals are those who sealed what the file was made of in a derived commit, where they are several and it is not known whose the line is.
 	Principals []verdict.Principal `json:"principals,omitempty"`
 	// RewrittenBy is who amended, rebased or picked what they made, and sealed the commit that the line is of.
 	RewrittenBy *verdict.Principal `json:"rewrittenBy,omitempty"`
@@ -193,16 +194,23 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		unread = calls.Err
 		call = func(r *verdict.Result, l *blamed) *work.Call { return work.CallOf(calls.At(r, l.path, l.origin)) }
 	}
+	brought := w.Brought(pin)
 	if o.trace {
 		tip, err := w.Session.Commit(span.Tips[0].String())
 		if err != nil {
 			return err
 		}
-		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+		var wrong error
+		record := trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
-			made, _ := work.MadeBy(&r, l.path, l.origin)
+			made, _, err := brought.MadeBy(&r, l.path, l.origin, l.text)
+			wrong = cmp.Or(wrong, err)
 			return &r, made, call(&r, l)
-		}))
+		})
+		if wrong != nil {
+			return wrong
+		}
+		return env.JSON(record)
 	}
 	claimed, err := said.of(ctx, span.Tips[0], func() string { return path(ctx, w, file) }, lines)
 	if err != nil {
@@ -214,7 +222,10 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
-		made, rewrote := work.MadeBy(&r, l.path, l.origin)
+		made, rewrote, err := brought.MadeBy(&r, l.path, l.origin, l.text)
+		if err != nil {
+			return err
+		}
 		claim, put := claimed[i], call(&r, &l)
 		if o.json {
 			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
