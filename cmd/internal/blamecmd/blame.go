@@ -342,7 +342,7 @@ func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, 
 	if !r.Verdict.OK() {
 		word = p.Bad(word)
 	}
-	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Line(l.text))
+	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Clean(l.text))
 	return err
 }
 

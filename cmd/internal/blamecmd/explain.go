@@ -284,7 +284,7 @@ func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
 			fmt.Fprintf(env.Out, "and %d more\n", len(x.Lines)-maxShown)
 			break
 		}
-		fmt.Fprintf(env.Out, "%s:%d: %s\n", say.Name(x.File), l.Line, say.Line(l.Text))
+		fmt.Fprintf(env.Out, "%s:%d: %s\n", say.Name(x.File), l.Line, say.Clean(l.Text))
 	}
 	var lines []string
 	var who []string
