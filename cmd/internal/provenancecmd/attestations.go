@@ -66,6 +66,7 @@ type Signer struct {
 	KeyID     string `json:"keyid"`
 	Principal string `json:"principal,omitempty"`
 	Key       string `json:"key,omitempty"`
+	named     string // whose key the document names, where that did not sign
 }
 
 func runAttestations(ctx context.Context, env *cli.Env, root string, files []string, asJSON bool, args []string) error {
@@ -192,6 +193,8 @@ func attestationLine(f *provenance.Facts, c *git.Commit, x *attested.Found) Atte
 		out := Signer{KeyID: s.KeyID, Key: s.Known}
 		if p, ok := f.Authority.ByKey(s.Known); ok {
 			out.Principal = p.Name
+		} else if p, ok := f.Authority.ByKey(s.KeyID); ok {
+			out.named = p.Name
 		}
 		l.Signers = append(l.Signers, out)
 	}
@@ -239,6 +242,10 @@ func Attestation(l *AttestationLine) string {
 		switch {
 		case s.Principal != "":
 			add("signed by " + say.Line(s.Principal))
+		case s.named != "" && l.Problem != "": // it may not have been looked at
+			add("signed, as it says, by the key of " + say.Line(s.named))
+		case s.named != "":
+			add("not signed by the key of " + say.Line(s.named) + " that it names")
 		case l.Certificate:
 		case s.KeyID != "":
 			add("signed by " + theirs(s.KeyID) + ", whom nobody here knows")
