@@ -39,7 +39,11 @@ type options struct {
 
 // blame are the arguments of git blame.
 func (o *options) blame() []string {
-	args := []string{"blame", "--porcelain", "--ignore-revs-file=", "--no-textconv"} // what is configured would give lines to others, and run programs
+	return append([]string{"blame", "--porcelain", "--ignore-revs-file=", "--no-textconv"}, o.how()...) // what is configured would give lines to others, and run programs
+}
+
+// how are those that the person chose.
+func (o *options) how() (args []string) {
 	for _, l := range o.lines {
 		args = append(args, "-L"+l)
 	}
@@ -201,7 +205,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 			return err
 		}
 		var wrong error
-		record := trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+		record := trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), o.how(), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
 			made, _, err := brought.MadeBy(&r, l.path, l.origin, l.text)
 			wrong = cmp.Or(wrong, err)

@@ -94,8 +94,9 @@ func kindOf(r *verdict.Result, made []verdict.Principal) string {
 	return out
 }
 
-// trace makes a record of a file: its identity is a digest of what it is of, so that it is the same whenever it is made.
-func trace(path, revision, when string, lines []blamed, result func(*blamed) (*verdict.Result, []verdict.Principal, *work.Call)) *record {
+// trace makes a record of a file: its identity is a digest of what it is of, so that it is the same whenever it is made; how tells what was asked of git blame
+// besides, which finds other lines, or other makers.
+func trace(path, revision, when string, how []string, lines []blamed, result func(*blamed) (*verdict.Result, []verdict.Principal, *work.Call)) *record {
 	byWhom := map[contributor][]lineRange{}
 	var whom []contributor
 	var all []any
@@ -144,7 +145,7 @@ func trace(path, revision, when string, lines []blamed, result func(*blamed) (*v
 		f.Conversations = append(f.Conversations, conversation{Contributor: &by, Ranges: byWhom[by]})
 	}
 	return &record{
-		Version: traceVersion, ID: identity(revision, path), Timestamp: when, VCS: &vcs{"git", revision}, Tool: &tool{Name: "covenant"}, Files: []traced{f},
+		Version: traceVersion, ID: identity(append([]string{revision, path}, how...)), Timestamp: when, VCS: &vcs{"git", revision}, Tool: &tool{Name: "covenant"}, Files: []traced{f},
 		Metadata: map[string][]any{"covenant": all},
 	}
 }
@@ -156,8 +157,8 @@ func (a *attribution) same(b *attribution) bool {
 }
 
 // identity is a UUID of version 8 (RFC 9562).
-func identity(revision, path string) string {
-	b := sha256.Sum256([]byte("covenant agent-trace\x00" + revision + "\x00" + path))
+func identity(of []string) string {
+	b := sha256.Sum256([]byte("covenant agent-trace\x00" + strings.Join(of, "\x00")))
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }

@@ -74,7 +74,7 @@ func TestTraceOfOurs(t *testing.T) {
 		l.number = i + 1
 		lines = append(lines, l)
 	}
-	r := trace("src/a.go", "1111111111111111111111111111111111111111", "2026-01-01T00:00:00Z", lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+	r := trace("src/a.go", "1111111111111111111111111111111111111111", "2026-01-01T00:00:00Z", nil, lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 		v := verdict.Sealed
 		if l.number == 5 {
 			v = verdict.Invalid
@@ -103,7 +103,7 @@ func TestTraceTellsMakersApart(t *testing.T) {
 		l.number = i + 1
 		lines = append(lines, l)
 	}
-	r := trace("a", "1", "2026-01-01T00:00:00Z", lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+	r := trace("a", "1", "2026-01-01T00:00:00Z", nil, lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 		made := []verdict.Principal{ada}
 		if l.number > 2 {
 			made[0] = coder
