@@ -198,6 +198,9 @@ func (f *Finder) walk(name, at string, depth int, left *int) error {
 		}
 		full := path.Join(at, e.Name)
 		if !e.Mode.IsRegular() {
+			if !e.Mode.IsTree() {
+				continue // a link, or a commit of elsewhere
+			}
 			if err := f.walk(e.ID.String(), full, depth+1, left); err != nil {
 				return err
 			}

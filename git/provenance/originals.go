@@ -153,6 +153,12 @@ func (f *Facts) outOf(id oid.ID, by string, take func(int) bool) (out []oid.ID, 
 	return out, told
 }
 
+// OutOf returns the commits that one came to be out of, by the words of the key that sealed it, and of who sealed those: at most 1,000.
+func (f *Facts) OutOf(id oid.ID, by string) []oid.ID {
+	out, _ := f.outOf(id, by, func(int) bool { return true })
+	return out
+}
+
 // ofOthers returns, of a seal by an automation that answers for itself, who sealed what that said to have made the commit of and had seen: nobody else answers for it.
 func (f *Facts) ofOthers(id oid.ID, keyID string) (keys []string) {
 	if p, ok := f.Authority.ByKey(keyID); !ok || p.Kind != string(trust.Automation) || p.Accountable != p.Name {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	pathpkg "path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,7 +39,11 @@ type options struct {
 
 // blame are the arguments of git blame.
 func (o *options) blame() []string {
-	args := []string{"blame", "--porcelain", "--ignore-revs-file=", "--no-textconv"} // what is configured would give lines to others, and run programs
+	return append([]string{"blame", "--porcelain", "--ignore-revs-file=", "--no-textconv"}, o.how()...) // what is configured would give lines to others, and run programs
+}
+
+// how are those that the person chose.
+func (o *options) how() (args []string) {
 	for _, l := range o.lines {
 		args = append(args, "-L"+l)
 	}
@@ -64,11 +69,13 @@ func New(env *cli.Env) *cobra.Command {
 blames, the principal that sealed that commit, the accountable human, and whether
 the seal holds; of a derived commit, who sealed what the file was made of. Of a commit that
 somebody made by an amend, a rebase or a pick, the lines that the old ones brought are
-those of who sealed these, and who rewrote them is named beside. Git's own blame decides
+those of who sealed these, and who rewrote them is named beside. Where several made a file
+so, who of them made a line is found in the commits that it was made of, where they are here. Git's own blame decides
 which commit a line is from; -L, -w, -M and -C are handed to it.
 
 Agent tools write down which lines were an agent's, in the Agent Trace format: nobody
-signs that. With --claims it is shown beside who sealed the line, and decides nothing.
+signs that. With --claims it is shown beside who sealed the line, and decides nothing: what records
+of the commit say that brought the line, and records of REV.
 With --agent-trace the file is printed as such a record, for tools that read it.
 
 What the hooks of agents recorded tells more, and is signed: with --calls the call of a tool is
@@ -103,7 +110,7 @@ type Line struct {
 	Verdict   verdict.Verdict    `json:"verdict"`
 	Mode      string             `json:"mode,omitempty"`
 	Principal *verdict.Principal `json:"principal,omitempty"`
-	// Principals are those who sealed what the file was made of in a derived commit, where they are several.
+	// Principals are those who sealed what the file was made of in a derived commit, where they are several and it is not known whose the line is.
 	Principals []verdict.Principal `json:"principals,omitempty"`
 	// RewrittenBy is who amended, rebased or picked what they made, and sealed the commit that the line is of.
 	RewrittenBy *verdict.Principal `json:"rewrittenBy,omitempty"`
@@ -191,18 +198,25 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		unread = calls.Err
 		call = func(r *verdict.Result, l *blamed) *work.Call { return work.CallOf(calls.At(r, l.path, l.origin)) }
 	}
+	brought := w.Brought(pin)
 	if o.trace {
 		tip, err := w.Session.Commit(span.Tips[0].String())
 		if err != nil {
 			return err
 		}
-		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+		var wrong error
+		record := trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), o.how(), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
-			made, _ := work.MadeBy(&r, l.path, l.origin)
+			made, _, err := brought.MadeBy(&r, l.path, l.origin, l.text)
+			wrong = cmp.Or(wrong, err)
 			return &r, made, call(&r, l)
-		}))
+		})
+		if wrong != nil {
+			return wrong
+		}
+		return env.JSON(record)
 	}
-	claimed, err := said.of(ctx, lines)
+	claimed, err := said.of(ctx, span.Tips[0], func() string { return path(ctx, w, file) }, lines)
 	if err != nil {
 		return err
 	}
@@ -212,7 +226,10 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
-		made, rewrote := work.MadeBy(&r, l.path, l.origin)
+		made, rewrote, err := brought.MadeBy(&r, l.path, l.origin, l.text)
+		if err != nil {
+			return err
+		}
 		claim, put := claimed[i], call(&r, &l)
 		if o.json {
 			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}
@@ -246,16 +263,32 @@ func failed(ctx context.Context, w *work.Work, o options, err error, rev, tip, f
 	case mode == "040000" || mode == "160000":
 		what := map[string]string{"040000": "a folder", "160000": "a submodule"}[mode]
 		return cli.Hint(fmt.Errorf("%s is %s in %s, and no file", say.Name(file), what, say.Name(rev)), "name a file; list them with: git ls-tree -r --name-only "+say.Shell(rev))
-	case mode != "" && len(o.lines) > 0:
-		return cli.Hint(err, "name lines that the file has in "+say.Name(rev)+"; -L of blame takes START,END or :FUNCTION")
 	case mode != "":
-		return cli.Hint(err, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+		var hints []string
+		if len(o.lines) > 0 {
+			hints = append(hints, "name lines that the file has in "+say.Name(rev)+"; -L of blame takes START,END or :FUNCTION")
+		}
+		if w.Session.Repo().Partial() {
+			hints = append(hints, "in a partial clone, git blame fetches what is missing: git blame "+say.Shell(rev)+" -- "+say.Shell(file))
+		}
+		return cli.Hint(err, hints...)
 	}
 	return cli.Hint(err, "FILE is a path of that revision, as seen from here; list them with: git ls-tree -r --name-only "+say.Shell(rev))
 }
 
 // path is the name of a file from the top of the repository.
 func path(ctx context.Context, w *work.Work, file string) string {
+	if top := w.Session.Repo().WorkTree(); filepath.IsAbs(file) && top != "" {
+		if folder, err := filepath.EvalSymlinks(filepath.Dir(file)); err == nil { // the file may be gone here, or be a link itself
+			file = filepath.Join(folder, filepath.Base(file))
+		}
+		if real, err := filepath.EvalSymlinks(top); err == nil {
+			top = real
+		}
+		if rel, err := filepath.Rel(top, file); err == nil {
+			return filepath.ToSlash(rel)
+		}
+	}
 	out, err := w.Session.Repo().Run(ctx, nil, "rev-parse", "--show-prefix")
 	if err != nil {
 		return file
@@ -313,7 +346,7 @@ func print(env *cli.Env, l blamed, r *verdict.Result, made []verdict.Principal, 
 	if !r.Verdict.OK() {
 		word = p.Bad(word)
 	}
-	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Line(l.text))
+	_, err := fmt.Fprintf(env.Out, "%s %s %-24s %5d  %s\n", p.Mark(l.commit.Short()), word, who, l.number, say.Clean(l.text))
 	return err
 }
 

@@ -152,7 +152,7 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 	if err != nil {
 		return work.Explain(err)
 	}
-	good := true
+	good, brought := true, w.Brought(pin)
 	for i, id := range order {
 		c, err := w.Session.Commit(id.String())
 		if err != nil {
@@ -167,7 +167,10 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 		x := Explained{Type: "explained", File: file, Path: groups[id][0].path}
 		for _, l := range groups[id] {
 			x.Lines = append(x.Lines, Was{l.number, l.origin, l.text})
-			made, rewrote := work.MadeBy(&r, l.path, l.origin)
+			made, rewrote, err := brought.MadeBy(&r, l.path, l.origin, l.text)
+			if err != nil {
+				return err
+			}
 			for _, p := range made {
 				if !slices.Contains(x.Principals, p) {
 					x.Principals = append(x.Principals, p)
@@ -281,7 +284,7 @@ func (x *Explained) tell(env *cli.Env, st *showcmd.Story) error {
 			fmt.Fprintf(env.Out, "and %d more\n", len(x.Lines)-maxShown)
 			break
 		}
-		fmt.Fprintf(env.Out, "%s:%d: %s\n", say.Name(x.File), l.Line, say.Line(l.Text))
+		fmt.Fprintf(env.Out, "%s:%d: %s\n", say.Name(x.File), l.Line, say.Clean(l.Text))
 	}
 	var lines []string
 	var who []string

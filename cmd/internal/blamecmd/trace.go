@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
+	"github.com/open-covenant/covenant-git/git/oid"
 )
 
 // The Agent Trace format, version 0.1 (agent-trace.dev): for files of a revision, who contributed which lines. It is signed by
@@ -92,8 +94,9 @@ func kindOf(r *verdict.Result, made []verdict.Principal) string {
 	return out
 }
 
-// trace makes a record of a file: its identity is a digest of what it is of, so that it is the same whenever it is made.
-func trace(path, revision, when string, lines []blamed, result func(*blamed) (*verdict.Result, []verdict.Principal, *work.Call)) *record {
+// trace makes a record of a file: its identity is a digest of what it is of, so that it is the same whenever it is made; how tells what was asked of git blame
+// besides, which finds other lines, or other makers.
+func trace(path, revision, when string, how []string, lines []blamed, result func(*blamed) (*verdict.Result, []verdict.Principal, *work.Call)) *record {
 	byWhom := map[contributor][]lineRange{}
 	var whom []contributor
 	var all []any
@@ -142,7 +145,7 @@ func trace(path, revision, when string, lines []blamed, result func(*blamed) (*v
 		f.Conversations = append(f.Conversations, conversation{Contributor: &by, Ranges: byWhom[by]})
 	}
 	return &record{
-		Version: traceVersion, ID: identity(revision, path), Timestamp: when, VCS: &vcs{"git", revision}, Tool: &tool{Name: "covenant"}, Files: []traced{f},
+		Version: traceVersion, ID: identity(append([]string{revision, path}, how...)), Timestamp: when, VCS: &vcs{"git", revision}, Tool: &tool{Name: "covenant"}, Files: []traced{f},
 		Metadata: map[string][]any{"covenant": all},
 	}
 }
@@ -154,8 +157,8 @@ func (a *attribution) same(b *attribution) bool {
 }
 
 // identity is a UUID of version 8 (RFC 9562).
-func identity(revision, path string) string {
-	b := sha256.Sum256([]byte("covenant agent-trace\x00" + revision + "\x00" + path))
+func identity(of []string) string {
+	b := sha256.Sum256([]byte("covenant agent-trace\x00" + strings.Join(of, "\x00")))
 	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
@@ -198,9 +201,37 @@ func (c *contributor) word() string {
 	return c.Type + " " + c.Model
 }
 
-// of returns what is claimed of each of these lines, by the number that it has in its commit; "" for nothing. Of a line the first words
-// are told, and that there are more.
-func (c claims) of(ctx context.Context, lines []blamed) ([]string, error) {
+// of returns what is claimed of each of these lines, of a file of a revision: by records of the commit that brought it, with the number that it has there,
+// and by records of the revision itself; "" for nothing. path is asked where there are such.
+func (c claims) of(ctx context.Context, revision oid.ID, path func() string, lines []blamed) ([]string, error) {
+	out, err := c.words(ctx, lines)
+	prefix := revision.String() + "\x00"
+	if err != nil || !slices.ContainsFunc(slices.Collect(maps.Keys(c)), func(key string) bool { return strings.HasPrefix(key, prefix) }) {
+		return out, err
+	}
+	name := path()
+	var as []blamed // the lines as the revision has them, where that is not how they were brought
+	var which []int
+	for i, l := range lines {
+		if l.commit != revision || l.path != name {
+			l.commit, l.path, l.origin = revision, name, l.number
+			as, which = append(as, l), append(which, i)
+		}
+	}
+	more, err := c.words(ctx, as)
+	for i, said := range more {
+		if was := &out[which[i]]; *was == "" {
+			*was = said
+		} else if said != "" && said != *was {
+			*was += ", " + said
+		}
+	}
+	return out, err
+}
+
+// words returns what is claimed of each of these lines, by the number that it has in its commit. Of a line the first words are told, and that
+// there are more.
+func (c claims) words(ctx context.Context, lines []blamed) ([]string, error) {
 	files := map[string][]int{} // which of the lines, by commit and path
 	for i := range lines {
 		key := lines[i].commit.String() + "\x00" + lines[i].path

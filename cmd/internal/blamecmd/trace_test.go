@@ -74,7 +74,7 @@ func TestTraceOfOurs(t *testing.T) {
 		l.number = i + 1
 		lines = append(lines, l)
 	}
-	r := trace("src/a.go", "1111111111111111111111111111111111111111", "2026-01-01T00:00:00Z", lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+	r := trace("src/a.go", "1111111111111111111111111111111111111111", "2026-01-01T00:00:00Z", nil, lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 		v := verdict.Sealed
 		if l.number == 5 {
 			v = verdict.Invalid
@@ -103,7 +103,7 @@ func TestTraceTellsMakersApart(t *testing.T) {
 		l.number = i + 1
 		lines = append(lines, l)
 	}
-	r := trace("a", "1", "2026-01-01T00:00:00Z", lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+	r := trace("a", "1", "2026-01-01T00:00:00Z", nil, lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 		made := []verdict.Principal{ada}
 		if l.number > 2 {
 			made[0] = coder
@@ -122,7 +122,7 @@ func TestTraceTellsMakersApart(t *testing.T) {
 
 func said(t testing.TB, c claims, lines []blamed) []string {
 	t.Helper()
-	out, err := c.of(t.Context(), lines)
+	out, err := c.words(t.Context(), lines)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestManyClaims(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.of(ctx, lines); !errors.Is(err, context.Canceled) {
+	if _, err := c.words(ctx, lines); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want that it ends when it is told to", err)
 	}
 	if _, err := readClaims(t.Context(), fmt.Appendf(nil, `{"version":"0.1.0","id":"x","vcs":{"type":"git","revision":"%040d"},"files":[{"path":"a","conversations":[{"ranges":[{"start_line":1,"end_line":1,"contributor":{"type":"ai","model_id":"%0251d"}}]}]}]}`, 1, 1)); !errors.Is(err, errTrace) {

@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -64,6 +66,7 @@ type Signer struct {
 	KeyID     string `json:"keyid"`
 	Principal string `json:"principal,omitempty"`
 	Key       string `json:"key,omitempty"`
+	named     string // whose key the document names, where that did not sign
 }
 
 func runAttestations(ctx context.Context, env *cli.Env, root string, files []string, asJSON bool, args []string) error {
@@ -190,6 +193,8 @@ func attestationLine(f *provenance.Facts, c *git.Commit, x *attested.Found) Atte
 		out := Signer{KeyID: s.KeyID, Key: s.Known}
 		if p, ok := f.Authority.ByKey(s.Known); ok {
 			out.Principal = p.Name
+		} else if p, ok := f.Authority.ByKey(s.KeyID); ok {
+			out.named = p.Name
 		}
 		l.Signers = append(l.Signers, out)
 	}
@@ -221,33 +226,56 @@ func tellAttestations(env *cli.Env, f *provenance.Facts, c *git.Commit, list []a
 	return nil
 }
 
-// Attestation says in words what another program attests.
+// Attestation says in words what another program attests. What its document says stands apart from our words: whoever wrote that chose it.
 func Attestation(l *AttestationLine) string {
 	about := "of something else"
 	if l.About != "" {
 		about = "of the " + l.About
 	}
 	var by []string
+	add := func(said string) {
+		if !slices.Contains(by, said) {
+			by = append(by, said)
+		}
+	}
 	for _, s := range l.Signers {
 		switch {
 		case s.Principal != "":
-			by = append(by, "signed by "+s.Principal)
+			add("signed by " + say.Line(s.Principal))
+		case s.named != "" && l.Problem != "": // it may not have been looked at
+			add("signed, as it says, by the key of " + say.Line(s.named))
+		case s.named != "":
+			add("not signed by the key of " + say.Line(s.named) + " that it names")
 		case l.Certificate:
 		case s.KeyID != "":
-			by = append(by, "signed by "+s.KeyID+", whom nobody here knows")
+			add("signed by " + theirs(s.KeyID) + ", whom nobody here knows")
 		default:
-			by = append(by, "signed by a key that nobody here knows")
+			add("signed by a key that nobody here knows")
 		}
 	}
 	if l.Certificate && !slices.ContainsFunc(l.Signers, func(s Signer) bool { return s.Principal != "" }) {
-		by = append(by, "signed by a certificate, which is not checked")
+		add("signed by a certificate, which is not checked")
 	}
 	if len(by) == 0 {
-		by = append(by, "signed by nobody")
+		add("signed by nobody")
 	}
-	out := fmt.Sprintf("%s %s, %s: %s", say.Line(l.PredicateType), about, say.Line(strings.Join(by, ", ")), say.Line(l.Where))
+	out := fmt.Sprintf("%s %s, %s: %s", theirs(l.PredicateType), about, strings.Join(by, ", "), theirs(l.Where))
 	if l.Problem != "" {
 		out += ": " + l.Problem
 	}
 	return out
+}
+
+// maxTheirs is how many characters of a text in another program's document are shown.
+const maxTheirs = 200
+
+// theirs shows such a text, in quotes where it could be taken for words of ours.
+func theirs(s string) string {
+	if utf8.RuneCountInString(s) > maxTheirs {
+		s = string([]rune(s)[:maxTheirs-1]) + "…"
+	}
+	if say.Name(s) == s && !strings.ContainsAny(s, " ,") {
+		return s
+	}
+	return strconv.Quote(s)
 }

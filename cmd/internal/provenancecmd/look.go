@@ -90,8 +90,16 @@ func (l *looker) around(r *verdict.Result, c *git.Commit, out *report.Commit) {
 }
 
 // paths returns what a commit changes itself: of a merge, what differs from every
-// parent. It is empty where a tree is missing, which is a finding of its own.
+// parent. It is empty where a tree is missing, which is a finding of its own. A commit that was remembered has
+// neither tree nor parents: they are read.
 func (l *looker) paths(c *git.Commit) []string {
+	if c.Tree.IsZero() {
+		whole, err := l.session.Commit(c.ID.String())
+		if err != nil {
+			return nil
+		}
+		c = &whole
+	}
 	parents := c.Parents
 	if len(parents) == 0 {
 		parents = []oid.ID{{}}

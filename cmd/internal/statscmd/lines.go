@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,9 +59,7 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON, calls bool)
 	if err != nil {
 		return err
 	}
-	args := []string{"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "log", "-z", "--format=%x01%H", "--numstat", "-M", "--no-relative", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"}
-	args = append(args, span.Revs()...)
-	out, err := w.Session.Repo().Run(ctx, nil, append(args, "--")...)
+	out, err := log(ctx, w, span, "-z", "--numstat")
 	if err != nil && w.Session.Repo().Partial() {
 		return cli.Hint(fmt.Errorf("lines are counted in contents, and this clone has not all of them: %w", err), "fetch what it left out: git fetch --refetch --no-filter origin")
 	}
@@ -78,6 +77,19 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON, calls bool)
 		}
 	}
 	return print(env, tally(results, files, put), asJSON)
+}
+
+// log runs "git log" over a range, with a form of diff, as what Git makes of the contents alone: attributes of the work tree, which whoever is
+// counted may have committed, call no file binary, for they are looked for where Git runs, and that is its own folder.
+func log(ctx context.Context, w *work.Work, span provenance.Span, form ...string) ([]byte, error) {
+	repo := w.Session.Repo()
+	args := []string{
+		"-C", repo.GitDir(), "--git-dir=" + repo.GitDir(), "-c", "core.attributesFile=" + os.DevNull, "-c", "attr.tree=" + repo.Format().EmptyTree().String(),
+		"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "-c", "core.quotePath=true", "log", "--format=%x01%H", "--encoding=UTF-8", "-M", "--ignore-submodules=none",
+		"--no-relative", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--no-color",
+	}
+	args = append(append(args, form...), span.Revs()...)
+	return repo.Run(ctx, nil, append(args, "--")...)
 }
 
 // tally adds up who made how much.

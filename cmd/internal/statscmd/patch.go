@@ -30,9 +30,7 @@ type spot struct {
 
 // putIn counts the lines that calls of agents' tools put in, in each file, by the model that is known; "" is none.
 func putIn(ctx context.Context, w *work.Work, pin envelope.Digest, span provenance.Span, results map[oid.ID]verdict.Result) (map[spot]map[string]int64, error) {
-	args := []string{"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "-c", "core.quotePath=true", "log", "--format=%x01%H", "--patch", "-U0", "-M", "--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--submodule=short", "--no-relative", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes"}
-	args = append(args, span.Revs()...)
-	out, err := w.Session.Repo().Run(ctx, nil, append(args, "--")...)
+	out, err := log(ctx, w, span, "--patch", "-U0", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short")
 	if err != nil {
 		return nil, err
 	}
