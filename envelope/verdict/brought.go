@@ -84,12 +84,8 @@ func (p *Passage) Brought(was *OriginPath, line int) Brought {
 	return b
 }
 
-// Passages returns what stood at the path, one after another, on the way of the change that is found first, whoever may bring it; none where there is no way, or where what was
-// changed is not what the commit changes.
+// Passages returns what stood at the path, one after another, on the way of the change that is found first, whoever may bring it; none where there is no way.
 func (c *DerivedChange) Passages() []Passage {
-	if c.Ported {
-		return nil
-	}
 	return passages(c, c.way(anySource))
 }
 

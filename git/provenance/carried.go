@@ -1,14 +1,19 @@
 package provenance
 
 import (
+	"maps"
 	"slices"
 
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 )
 
-// brought tells which lines of a derived commit's files each of several brought, as far as content that they led through is here.
-func (o *originals) brought(d *verdict.Derivation) {
+// brought tells which lines of a derived commit's files each of several brought, as far as content that they led through is here; diff is what it changes.
+func (o *originals) brought(d *verdict.Derivation, diff []prov.Raw) {
+	end := make(map[string]verdict.Node, len(diff))
+	for i := range diff {
+		end[diff[i].Path] = verdict.Node{Mode: diff[i].NewMode, ID: diff[i].New}
+	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
 		way := c.Passages()
@@ -21,13 +26,44 @@ func (o *originals) brought(d *verdict.Derivation) {
 			}
 		}
 		if many {
-			c.Brought = o.carried(way, func(s int, path string) *verdict.OriginPath { return d.Sources[s].Origins.At(path) })
+			c.Brought = o.carried(way, end[string(c.Change.Path)], func(p *verdict.Passage, line int) verdict.Brought {
+				if len(p.Sources) != 1 || len(p.Aside) > 0 {
+					return verdict.Brought{Sources: p.Sources}
+				}
+				return p.Brought(d.Sources[p.Sources[0]].Origins.At(p.Path), line)
+			})
 		}
 	}
 }
 
-// linesOf tells the same of the shortest way over edges, whose sources are of some.
-func (o *originals) linesOf(from, to verdict.Node, edges []share, at map[verdict.Node][]int, all []verdict.OriginSource) []verdict.Brought {
+// several reports whether sources have more than one signer.
+func several(all []verdict.OriginSource, sources []int) bool {
+	return slices.ContainsFunc(sources, func(s int) bool { return all[s].KeyID != all[sources[0]].KeyID })
+}
+
+// linesOf tells the same of a file that came of the shortest way over edges.
+func (o *originals) linesOf(from, to, end verdict.Node, edges []share, at map[verdict.Node][]int) []verdict.Brought {
+	way, by := o.wayTo(from, to, edges, at)
+	if way == nil {
+		return nil
+	}
+	return o.carried(way, end, func(p *verdict.Passage, line int) verdict.Brought {
+		e := by[p.Sources[0]]
+		if e.was == nil {
+			return verdict.Brought{Sources: e.sources}
+		}
+		switch was := p.Brought(e.was, line); {
+		case was.Own:
+			return verdict.Brought{Sources: []int{e.signer}}
+		case len(was.Made) > 0:
+			return verdict.Brought{Sources: was.Made}
+		}
+		return verdict.Brought{Sources: e.sources}
+	})
+}
+
+// wayTo returns the shortest way over edges, and those, as the sources of passages name them.
+func (o *originals) wayTo(from, to verdict.Node, edges []share, at map[verdict.Node][]int) (way []verdict.Passage, by []*share) {
 	came := map[verdict.Node]int{from: -1} // node → the edge that led there
 	for todo := []verdict.Node{from}; len(todo) > 0; todo = todo[1:] {
 		n := todo[0]
@@ -35,7 +71,7 @@ func (o *originals) linesOf(from, to verdict.Node, edges []share, at map[verdict
 			continue
 		}
 		if !o.ports.take(len(at[n]) + 1) {
-			return nil
+			return nil, nil
 		}
 		for _, i := range at[n] {
 			if _, seen := came[edges[i].to]; !seen {
@@ -45,31 +81,58 @@ func (o *originals) linesOf(from, to verdict.Node, edges []share, at map[verdict
 		}
 	}
 	if _, led := came[to]; !led {
-		return nil
+		return nil, nil
 	}
-	var way []verdict.Passage
-	many := false
 	for i := came[to]; i >= 0; i = came[edges[i].from] {
 		e := &edges[i]
-		many = many || slices.ContainsFunc(e.sources, func(s int) bool { return all[s].KeyID != all[edges[came[to]].sources[0]].KeyID })
-		way = append(way, verdict.Passage{From: e.from, To: e.to, Sources: e.sources})
-	}
-	if !many {
-		return nil
+		way, by = append(way, verdict.Passage{From: e.from, To: e.to, Sources: []int{len(by)}}), append(by, e)
 	}
 	slices.Reverse(way)
-	return o.carried(way, func(int, string) *verdict.OriginPath { return nil })
+	return way, by
 }
 
-// carried follows lines from content to content, and tells who brought those that the last one has; none where one of them is not here, or no file of lines. That it is not here
-// is no reason to look again. before tells whose a source's were before its signer rewrote that.
-func (o *originals) carried(way []verdict.Passage, before func(source int, path string) *verdict.OriginPath) []verdict.Brought {
+// textsOf tells who brought which of the lines that came, where a way can't be applied, as after a conflict: who brought such a line on it.
+func (o *originals) textsOf(start, end verdict.Node, came *prov.Delta, edges []share, at map[verdict.Node][]int) []verdict.Brought {
+	way, by := o.wayTo(start, end, edges, at)
+	brought := map[int][]int{} // line → by whom
+	for i := range way {
+		step := o.ports.delta(way[i].From.ID, way[i].To.ID)
+		if step == nil || !o.ports.take(step.Work()+came.Work()) {
+			return nil
+		}
+		own, _, _ := came.Brought(step)
+		for _, l := range came.Came() {
+			for line := l.Start; line <= l.End; line++ {
+				if !slices.ContainsFunc(own, func(l prov.Lines) bool { return l.Start <= line && line <= l.End }) {
+					brought[line] = with(brought[line], by[way[i].Sources[0]].sources)
+				}
+			}
+		}
+	}
+	var out []verdict.Brought
+	for _, line := range slices.Sorted(maps.Keys(brought)) {
+		out = append(out, verdict.Brought{Sources: brought[line], Lines: []prov.Lines{{Start: line, End: line}}})
+	}
+	return out
+}
+
+// carried follows lines from content to content, and on to what the commit has, where that way was applied to something else, and tells who brought those that it has; none where
+// one of them is not here, or no file of lines. That it is not here is no reason to look again. of tells who brought a line that came in a passage.
+func (o *originals) carried(way []verdict.Passage, end verdict.Node, of func(p *verdict.Passage, line int) verdict.Brought) []verdict.Brought {
 	missing := o.ports.missing
 	defer func() { o.ports.missing = missing }()
-	c := carrier{ports: o.ports, before: before}
-	for line, i := range c.along(way) {
+	c := carrier{ports: o.ports, of: of}
+	owners := c.along(way)
+	if last := way[len(way)-1].To; last.ID != end.ID && owners != nil {
+		d := c.delta(last, end)
+		if d == nil {
+			return nil
+		}
+		owners = d.Carry(owners, func(int) int { return -1 })
+	}
+	for line, i := range owners {
 		if i < 0 {
-			continue // it was there before
+			continue // it was there before, or it is not known
 		}
 		if lines := c.out[i].Lines; len(lines) > 0 && lines[len(lines)-1].End == line {
 			lines[len(lines)-1].End++
@@ -82,9 +145,9 @@ func (o *originals) carried(way []verdict.Passage, before func(source int, path 
 
 // carrier follows lines, and gives those who brought them numbers.
 type carrier struct {
-	ports  *ports
-	before func(source int, path string) *verdict.OriginPath
-	out    []verdict.Brought
+	ports *ports
+	of    func(p *verdict.Passage, line int) verdict.Brought
+	out   []verdict.Brought
 }
 
 func (c *carrier) owner(b verdict.Brought) int {
@@ -109,10 +172,6 @@ func (c *carrier) along(way []verdict.Passage) (owners []int) {
 		if i == 0 {
 			owners = slices.Repeat([]int{-1}, d.Before())
 		}
-		var was *verdict.OriginPath
-		if len(p.Sources) == 1 && len(p.Aside) == 0 {
-			was = c.before(p.Sources[0], p.Path)
-		}
 		var aside []int // whose the lines are that the other side has, too
 		if n := len(p.Aside); n > 0 {
 			if joined := c.delta(p.Aside[n-1].To, p.To); joined != nil {
@@ -123,7 +182,7 @@ func (c *carrier) along(way []verdict.Passage) (owners []int) {
 			if line <= len(aside) && aside[line-1] >= 0 {
 				return aside[line-1]
 			}
-			return c.owner(p.Brought(was, line))
+			return c.owner(c.of(p, line))
 		})
 	}
 	return owners

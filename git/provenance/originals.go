@@ -43,6 +43,8 @@ type rewriter struct {
 type share struct {
 	from, to verdict.Node
 	sources  []int
+	signer   int                 // of them, where was is known
+	was      *verdict.OriginPath // whose its lines were before the signer rewrote that; nil where it is not known line by line
 }
 
 func (f *Facts) originals(s *git.Session, w *verdict.World) *originals {
@@ -73,7 +75,7 @@ func (o *originals) of(c *verdict.Commit, e *verdict.Exam) {
 }
 
 // sources finds the same for the sealed commits that a derived one is made of: who rewrote them before somebody squashed that has nobody's lines.
-func (o *originals) sources(d *verdict.Derivation) {
+func (o *originals) sources(d *verdict.Derivation, diff []prov.Raw) {
 	if d == nil {
 		return
 	}
@@ -86,7 +88,7 @@ func (o *originals) sources(d *verdict.Derivation) {
 		}
 		s.Origins = o.whose(s.Commit, s.KeyID, changes)
 	}
-	o.brought(d)
+	o.brought(d, diff)
 }
 
 // whose returns whose changes a commit has that a key sealed, and whose holder said to have made it out of others; nil where they are its own.
@@ -111,7 +113,7 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	}
 	for i := range changes {
 		if made[i] == nil {
-			made[i] = o.made(&changes[i], byPath[changes[i].Path])
+			made[i] = o.made(&changes[i], byPath[changes[i].Path], out.Sources)
 		}
 		if p := made[i]; p != nil && slices.ContainsFunc(p.Sources, others) {
 			out.Paths = append(out.Paths, *p)
@@ -151,12 +153,6 @@ func (f *Facts) outOf(id oid.ID, by string, take func(int) bool) (out []oid.ID, 
 		}
 	}
 	return out, told
-}
-
-// OutOf returns the commits that one came to be out of, by the words of the key that sealed it, and of who sealed those: at most 1,000.
-func (f *Facts) OutOf(id oid.ID, by string) []oid.ID {
-	out, _ := f.outOf(id, by, func(int) bool { return true })
-	return out
 }
 
 // ofOthers returns, of a seal by an automation that answers for itself, who sealed what that said to have made the commit of and had seen: nobody else answers for it.
@@ -227,26 +223,28 @@ func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Orig
 				if !o.ports.take(len(list) + 1) {
 					break
 				}
-				var made map[string][]int
+				var made map[string]*verdict.OriginPath
 				if again && before[parent] != nil {
-					made = o.add(out, before[parent], at, wanted, index)
+					made = o.add(out, before[parent], wanted, index)
 				}
 				for j := range list {
 					r := verdict.RawOf(&list[j])
 					if !wanted[r.Path] {
 						continue
 					}
-					of := made[r.Path]
-					if of == nil {
-						of = []int{at}
+					edge := share{from: verdict.Node{Mode: r.OldMode, ID: r.Old}, to: verdict.Node{Mode: r.NewMode, ID: r.New}, sources: []int{at}}
+					if was := made[r.Path]; was != nil {
+						edge.sources, edge.signer, edge.was = slices.Clone(was.Sources), at, was
+						if was.Part { // who rewrote it changed something there, too
+							edge.sources = append(edge.sources, at)
+						}
 					}
-					edge := share{verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}, of}
 					if _, begun := begin[r.Path]; !begun {
 						begin[r.Path] = len(edges[r.Path])
 					}
 					its := edges[r.Path][begin[r.Path]:]
 					if same := slices.IndexFunc(its, func(x share) bool { return x.from == edge.from && x.to == edge.to }); same >= 0 {
-						its[same].sources = slices.Concat(its[same].sources, of)
+						its[same].sources, its[same].was = slices.Concat(its[same].sources, edge.sources), nil
 						continue
 					}
 					edges[r.Path] = append(edges[r.Path], edge)
@@ -329,10 +327,9 @@ func (o *originals) before(x *verdict.Candidate) []*verdict.Origins {
 	return list
 }
 
-// add takes in the sources that an old commit was made of where something is wanted, each once, and returns by path which made it: with that of who
-// rewrote it, where that one changed something there, too.
-func (o *originals) add(out, old *verdict.Origins, signer int, wanted map[string]bool, index map[envelope.Digest]int) map[string][]int {
-	made := map[string][]int{}
+// add takes in the sources that an old commit was made of where something is wanted, each once, and returns by path whose that was.
+func (o *originals) add(out, old *verdict.Origins, wanted map[string]bool, index map[envelope.Digest]int) map[string]*verdict.OriginPath {
+	made := map[string]*verdict.OriginPath{}
 	for i := range old.Paths {
 		p := &old.Paths[i]
 		if !wanted[string(p.Path)] {
@@ -341,21 +338,24 @@ func (o *originals) add(out, old *verdict.Origins, signer int, wanted map[string
 		if !o.ports.take(len(p.Sources) + 1) {
 			break
 		}
-		var of []int
-		for _, s := range p.Sources {
-			id := old.Sources[s].ID
-			at, known := index[id]
-			if !known {
-				at = len(out.Sources)
-				index[id] = at
-				out.Sources = append(out.Sources, old.Sources[s])
+		taken := func(sources []int) (of []int) {
+			for _, s := range sources {
+				id := old.Sources[s].ID
+				at, known := index[id]
+				if !known {
+					at = len(out.Sources)
+					index[id] = at
+					out.Sources = append(out.Sources, old.Sources[s])
+				}
+				of = append(of, at)
 			}
-			of = append(of, at)
+			return of
 		}
-		if p.Part {
-			of = append(of, signer)
+		was := &verdict.OriginPath{Path: p.Path, Part: p.Part, Own: p.Own, Sources: taken(p.Sources)}
+		for j := range p.Brought {
+			was.Brought = append(was.Brought, verdict.Brought{Sources: taken(p.Brought[j].Sources), Lines: p.Brought[j].Lines})
 		}
-		made[string(p.Path)] = of
+		made[string(p.Path)] = was
 	}
 	return made
 }
@@ -395,14 +395,18 @@ func (o *originals) whole(r *prov.Raw, edges []share, all []verdict.OriginSource
 	from, to := verdict.Node{Mode: r.OldMode, ID: r.Old}, verdict.Node{Mode: r.NewMode, ID: r.New}
 	at := startsAt(edges)
 	if sources := o.waysFrom(from, edges, at)[to]; sources != nil {
-		return &verdict.OriginPath{Path: []byte(r.Path), Sources: sources, Brought: o.linesOf(from, to, edges, at, all)}
+		p := &verdict.OriginPath{Path: []byte(r.Path), Sources: sources}
+		if several(all, sources) {
+			p.Brought = o.linesOf(from, to, to, edges, at)
+		}
+		return p
 	}
 	return nil
 }
 
 // made returns whose edges lead from what stood at a path to what a change put there, applied to other content, all the way or to something nearer to it; nil where they
 // brought nothing of it.
-func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
+func (o *originals) made(r *prov.Raw, edges []share, all []verdict.OriginSource) *verdict.OriginPath {
 	if len(edges) == 0 {
 		return nil
 	}
@@ -420,6 +424,9 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 	for _, e := range edges {
 		starts[e.from] = true
 	}
+	var applied, alike [2]verdict.Node
+	var came *prov.Delta // what is looked at for lines that are alike
+found:
 	for _, start := range some(starts) {
 		if !text(start) || start.ID.IsZero() && !from.ID.IsZero() {
 			continue
@@ -434,16 +441,26 @@ func (o *originals) made(r *prov.Raw, edges []share) *verdict.OriginPath {
 				continue
 			}
 			out.Sources, out.Part, out.Own, least = ways[end], rest.Edits() > 0 || moded(r, end), rest.Came(), rest
-			if !out.Part {
-				return out
+			if applied = [2]verdict.Node{start, end}; !out.Part {
+				break found
 			}
 		}
 	}
-	if out.Sources == nil || len(out.Own) > 0 {
-		o.shared(r, least, edges, at, starts, out)
+	whole := out.Sources != nil
+	if out.Sources == nil || out.Part && len(out.Own) > 0 {
+		alike, came = o.shared(r, least, edges, at, starts, out)
 	}
-	if out.Sources == nil {
-		return nil
+	if out.Sources == nil || !several(all, out.Sources) {
+		if out.Sources == nil {
+			return nil
+		}
+		return out
+	}
+	if whole {
+		out.Brought = o.linesOf(applied[0], applied[1], to, edges, at)
+	}
+	if came != nil {
+		out.Brought = append(out.Brought, o.textsOf(alike[0], alike[1], came, edges, at)...)
 	}
 	return out
 }
@@ -453,8 +470,9 @@ func moded(r *prov.Raw, end verdict.Node) bool {
 	return r.NewMode != r.OldMode && r.NewMode != end.Mode
 }
 
-// shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too.
-func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) {
+// shared finds whose lines came where no way can be applied, or none further, as after a conflict: those of a way that brought most of them, too. It returns that way, and what came,
+// where it tells of each line whose it is.
+func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[verdict.Node][]int, starts map[verdict.Node]bool, out *verdict.OriginPath) (way [2]verdict.Node, of *prov.Delta) {
 	var by []int
 	var rest []prov.Lines
 	most, chosen := 0, false
@@ -469,19 +487,23 @@ func (o *originals) shared(r *prov.Raw, came *prov.Delta, edges []share, at map[
 				continue
 			}
 			if own, n, moved := came.Brought(step); n > most {
+				way = [2]verdict.Node{start, end}
 				by, rest, most, chosen = ways[end], own, n, moved || came.Drops(step) || moded(r, end) || o.otherwise(r, start, end)
 			}
 		}
 	}
 	if most == 0 {
-		return
+		return way, nil
 	}
-	out.Part, out.Own = len(rest) > 0 || chosen, rest
+	if out.Part, out.Own = len(rest) > 0 || chosen, rest; !chosen {
+		of = came
+	}
 	for _, source := range by {
 		if !slices.Contains(out.Sources, source) {
 			out.Sources = append(out.Sources, source)
 		}
 	}
+	return way, of
 }
 
 // otherwise reports whether a way can be applied to what stood at a path, and gives something else than a change put there: nothing but who made that change has put lines elsewhere, or left them out.

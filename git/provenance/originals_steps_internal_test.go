@@ -22,7 +22,7 @@ func TestWaysFromCounted(t *testing.T) {
 		}
 		return out
 	}
-	edges := []share{{node(0), node(1), many(0)}, {node(1), node(2), many(n)}, {node(2), node(3), many(0)}}
+	edges := []share{{from: node(0), to: node(1), sources: many(0)}, {from: node(1), to: node(2), sources: many(n)}, {from: node(2), to: node(3), sources: many(0)}}
 	at := map[verdict.Node][]int{node(0): {0}, node(1): {1}, node(2): {2}}
 	for _, steps := range []int{1 << 30, 2 * n} {
 		p := &ports{steps: steps, of: steps}

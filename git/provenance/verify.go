@@ -290,7 +290,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					o.made(x.exam.Commit, x.exam.Derived)
 				}
 				if old != nil {
-					old.sources(x.exam.Derived)
+					old.sources(x.exam.Derived, x.diffs[0])
 					whole = whole && !old.missing()
 				}
 				if edges += x.exam.Derived.Weight(); edges > maxKeptEdges && o.Cache != nil {

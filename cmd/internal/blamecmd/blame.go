@@ -198,23 +198,16 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 		unread = calls.Err
 		call = func(r *verdict.Result, l *blamed) *work.Call { return work.CallOf(calls.At(r, l.path, l.origin)) }
 	}
-	brought := w.Brought(pin)
 	if o.trace {
 		tip, err := w.Session.Commit(span.Tips[0].String())
 		if err != nil {
 			return err
 		}
-		var wrong error
-		record := trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), o.how(), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
+		return env.JSON(trace(path(ctx, w, file), tip.ID.String(), tip.Committer.When.UTC().Format(time.RFC3339), o.how(), lines, func(l *blamed) (*verdict.Result, []verdict.Principal, *work.Call) {
 			r := results[l.commit]
-			made, _, err := brought.MadeBy(&r, l.path, l.origin, l.text)
-			wrong = cmp.Or(wrong, err)
+			made, _ := work.MadeBy(&r, l.path, l.origin)
 			return &r, made, call(&r, l)
-		})
-		if wrong != nil {
-			return wrong
-		}
-		return env.JSON(record)
+		}))
 	}
 	claimed, err := said.of(ctx, span.Tips[0], func() string { return path(ctx, w, file) }, lines)
 	if err != nil {
@@ -226,10 +219,7 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	for i := range lines {
 		l := lines[i]
 		r := results[l.commit]
-		made, rewrote, err := brought.MadeBy(&r, l.path, l.origin, l.text)
-		if err != nil {
-			return err
-		}
+		made, rewrote := work.MadeBy(&r, l.path, l.origin)
 		claim, put := claimed[i], call(&r, &l)
 		if o.json {
 			line := Line{RewrittenBy: rewrote, Call: put, Claim: claim, Type: "line", Line: l.number, Commit: l.commit.String(), Verdict: r.Verdict, Mode: string(r.Mode), Text: l.text}

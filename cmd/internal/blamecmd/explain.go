@@ -152,7 +152,7 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 	if err != nil {
 		return work.Explain(err)
 	}
-	good, brought := true, w.Brought(pin)
+	good := true
 	for i, id := range order {
 		c, err := w.Session.Commit(id.String())
 		if err != nil {
@@ -167,10 +167,7 @@ func (o *explaining) run(ctx context.Context, env *cli.Env, args []string) error
 		x := Explained{Type: "explained", File: file, Path: groups[id][0].path}
 		for _, l := range groups[id] {
 			x.Lines = append(x.Lines, Was{l.number, l.origin, l.text})
-			made, rewrote, err := brought.MadeBy(&r, l.path, l.origin, l.text)
-			if err != nil {
-				return err
-			}
+			made, rewrote := work.MadeBy(&r, l.path, l.origin)
 			for _, p := range made {
 				if !slices.Contains(x.Principals, p) {
 					x.Principals = append(x.Principals, p)
