@@ -3,8 +3,6 @@ package provenancecmd
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,16 +93,7 @@ func runAttestations(ctx context.Context, env *cli.Env, root string, files []str
 	}
 	var docs []*attested.File
 	for _, name := range files {
-		in := env.In
-		if name != "-" {
-			file, err := os.Open(env.Path(name))
-			if err != nil {
-				return err
-			}
-			defer func() { _ = file.Close() }()
-			in = file
-		}
-		data, err := io.ReadAll(io.LimitReader(in, attestation.MaxSize+1))
+		data, err := env.Read(ctx, name, attestation.MaxSize)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
