@@ -14,8 +14,11 @@ import (
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
 
-// maxBrought is how many commits are looked at to tell apart who made the lines of a file.
-const maxBrought = 64
+// Limits of the commits that are looked at to tell apart who made the lines of a file.
+const (
+	maxBrought = 64    // of one commit
+	maxLooked  = 2_000 // of one command
+)
 
 // Brought tells several makers of a file apart, line by line, by the commits that theirs was made of, where these are here.
 type Brought struct {
@@ -23,11 +26,12 @@ type Brought struct {
 	pin   envelope.Digest
 	facts *provenance.Facts              // nil: not asked for yet
 	memo  map[string]map[string][]string // by commit and path: who brought a text; nil: not known
+	left  int                            // commits that are looked at yet
 }
 
 // Brought returns a teller for one command.
 func (w *Work) Brought(pin envelope.Digest) *Brought {
-	return &Brought{w: w, pin: pin, memo: map[string]map[string][]string{}}
+	return &Brought{w: w, pin: pin, memo: map[string]map[string][]string{}, left: maxLooked}
 }
 
 // MadeBy is [MadeBy], without those of several who brought no such line, where that is known of all of them. Lines without a letter and a digit
@@ -164,6 +168,9 @@ func (b *Brought) came(id oid.ID, path string) (lines map[string]bool, ok bool, 
 			return nil, false, nil
 		}
 		return nil, false, err
+	}
+	if b.left--; b.left < 0 {
+		return nil, false, nil
 	}
 	c, err := s.Commit(id.String())
 	if err != nil {
