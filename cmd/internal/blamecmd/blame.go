@@ -133,12 +133,18 @@ func run(ctx context.Context, env *cli.Env, o options, args []string) error {
 	}
 	var said claims
 	if o.claims != "" {
-		b, err := read(env, o.claims)
+		b, err := env.Read(ctx, o.claims, maxTraces)
 		if err == nil {
 			said, err = readClaims(ctx, b)
 		}
 		if err != nil {
-			return cli.Hint(fmt.Errorf("%s: %w", o.claims, err), "a record is one JSON object on a line, with version, id and files")
+			err = fmt.Errorf("%s: %w", o.claims, err)
+		}
+		if errors.Is(err, errTrace) {
+			err = cli.Hint(err, "a record is one JSON object on a line, with version, id and files")
+		}
+		if err != nil {
+			return err
 		}
 	}
 	rev, file := "HEAD", args[len(args)-1]

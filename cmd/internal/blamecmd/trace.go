@@ -8,15 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/open-covenant/covenant-git/cmd/internal/cli"
 	"github.com/open-covenant/covenant-git/cmd/internal/work"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -343,18 +340,4 @@ func readClaims(ctx context.Context, b []byte) (claims, error) {
 		}
 	}
 	return out, nil
-}
-
-// read reads a file, or standard input, as far as it is looked at.
-func read(env *cli.Env, name string) ([]byte, error) {
-	in := env.In
-	if name != "-" {
-		f, err := os.Open(env.Path(name)) //nolint:gosec // the person's own file
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	return io.ReadAll(io.LimitReader(in, maxTraces+1))
 }

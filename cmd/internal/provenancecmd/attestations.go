@@ -3,12 +3,9 @@ package provenancecmd
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -95,16 +92,7 @@ func runAttestations(ctx context.Context, env *cli.Env, root string, files []str
 	}
 	var docs []*attested.File
 	for _, name := range files {
-		in := env.In
-		if name != "-" {
-			file, err := os.Open(env.Path(name))
-			if err != nil {
-				return err
-			}
-			defer func() { _ = file.Close() }()
-			in = file
-		}
-		data, err := io.ReadAll(io.LimitReader(in, attestation.MaxSize+1))
+		data, err := env.Read(ctx, name, attestation.MaxSize)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -203,7 +191,7 @@ func attestationLine(f *provenance.Facts, c *git.Commit, x *attested.Found) Atte
 
 func tellAttestations(env *cli.Env, f *provenance.Facts, c *git.Commit, list []attested.Found, asJSON bool) error {
 	if !asJSON {
-		if _, err := fmt.Fprintf(env.Out, "commit %s %s\n", env.Palette().Mark(c.ID.Short()), say.Line(c.Subject)); err != nil {
+		if _, err := fmt.Fprintf(env.Out, "commit %s %s\n", env.Palette().Mark(c.ID.Short()), say.Line(clip(c.Subject, maxSubject))); err != nil {
 			return err
 		}
 		if len(list) == 0 {
@@ -271,9 +259,7 @@ const maxTheirs = 200
 
 // theirs shows such a text, in quotes where it could be taken for words of ours.
 func theirs(s string) string {
-	if utf8.RuneCountInString(s) > maxTheirs {
-		s = string([]rune(s)[:maxTheirs-1]) + "…"
-	}
+	s = clip(s, maxTheirs)
 	if say.Name(s) == s && !strings.ContainsAny(s, " ,") {
 		return s
 	}

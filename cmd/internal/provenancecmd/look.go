@@ -1,6 +1,8 @@
 package provenancecmd
 
 import (
+	"unicode/utf8"
+
 	"github.com/open-covenant/covenant-git/cmd/internal/report"
 	"github.com/open-covenant/covenant-git/cmd/internal/say"
 	"github.com/open-covenant/covenant-git/envelope"
@@ -10,6 +12,17 @@ import (
 	"github.com/open-covenant/covenant-git/git/oid"
 	"github.com/open-covenant/covenant-git/git/provenance"
 )
+
+// maxSubject is how many characters of a subject are shown: it is as long as somebody likes.
+const maxSubject = 1000
+
+// clip returns at most n characters, the last one an ellipsis where there were more.
+func clip(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
 
 // A looker finds what people want to see beside a verdict.
 type looker struct {
@@ -22,7 +35,7 @@ type looker struct {
 }
 
 func (l *looker) commit(r *verdict.Result, c *git.Commit, f report.Format) report.Commit {
-	out := report.Commit{Result: r, Subject: c.Subject}
+	out := report.Commit{Result: r, Subject: clip(c.Subject, maxSubject)}
 	if r.Verdict == verdict.Before {
 		return out
 	}
