@@ -49,12 +49,32 @@ func (f *fetcher) run(w *work.Work, stdin io.Reader, what string, args ...string
 	return err
 }
 
-// name is the remote to fetch from. It is read once, so that all fetches ask the same.
-func (f *fetcher) name(w *work.Work) string {
-	if f.remote == "" {
-		f.remote = remote(w, "")
+// choose finds the remote to fetch from where none was named. It is found once, so that all fetches ask the same.
+func (f *fetcher) choose(w *work.Work) error {
+	if f.remote != "" {
+		return nil
 	}
-	return f.remote
+	name, err := sync.Choose(w.Session)
+	if err != nil {
+		hints := []string{"name the one that is meant: --remote NAME", "see the remotes: git remote -v"}
+		if errors.As(err, new(*sync.AddressError)) {
+			hints = append(hints, "what that address has of ledgers is looked at, and not kept, with: --from URL")
+		}
+		return cli.Hint(err, hints...)
+	}
+	f.remote = name
+	return nil
+}
+
+// remote is the one that was said, else the one that is meant when none is. An address that the branch follows is not meant: see sync.AddressError.
+func remote(w *work.Work, said string) string {
+	if said != "" {
+		return said
+	}
+	if name, err := sync.Choose(w.Session); err == nil {
+		return name
+	}
+	return "origin"
 }
 
 // held is what a fetch found about the trust root.
@@ -71,7 +91,10 @@ func (f *fetcher) record(root string) (*held, error) {
 		return nil, err
 	}
 	defer w.Close()
-	from := f.name(w)
+	if err := f.choose(w); err != nil {
+		return nil, err
+	}
+	from := f.remote
 	pinned, err := w.PinFrom(root)
 	if errors.Is(err, provenance.ErrNotGoverned) {
 		if found, lerr := sync.Look(f.ctx, w.Session, from); lerr == nil && found != nil {
@@ -165,7 +188,7 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	defer w.Close()
 	if unknown != nil {
 		again, ferr := f.revision(w, unknown.Rev, revs)
-		if hint := byRemote(f.name(w), unknown.Rev, revs); !again && ferr == nil && hint != "" {
+		if hint := byRemote(f.remote, unknown.Rev, revs); !again && ferr == nil && hint != "" {
 			ferr = cli.Hint(err, hint)
 		}
 		return again, ferr
@@ -185,7 +208,7 @@ func (f *fetcher) whole(w *work.Work) (bool, error) {
 		return false, nil
 	}
 	f.refetched = true
-	from := f.name(w)
+	from := f.remote
 	if err := f.run(w, nil, "", "--refetch", "--no-filter", from); err != nil {
 		return false, cli.Hint(fmt.Errorf("fetch what was left out: %w", err), "fetch it by hand: git fetch --refetch --no-filter "+say.Shell(from))
 	}
@@ -212,7 +235,7 @@ func (f *fetcher) revision(w *work.Work, rev string, revs []string) (bool, error
 		f.asked = map[string]bool{}
 	}
 	f.asked[name] = true
-	from := f.name(w)
+	from := f.remote
 	spec := ""
 	if id, err := oid.Parse(name); err == nil && id.Format() == w.Session.Repo().Format() {
 		spec = name
@@ -247,7 +270,7 @@ func (f *fetcher) deepen(w *work.Work, revs []string) (bool, error) {
 		how = "--deepen=" + strconv.Itoa(depths[f.round])
 	}
 	f.round++
-	from := f.name(w)
+	from := f.remote
 	args := []string{how, from}
 	for _, name := range ends(revs) {
 		if c, err := w.Session.Commit(name + "^{commit}"); err == nil {
