@@ -307,6 +307,9 @@ func (in *incoming) root() error {
 		return nil
 	}
 	here, err := provenance.OpenHistory(in.s, in.o.Pin)
+	if errors.Is(err, provenance.ErrRootMismatch) {
+		return in.ahead(theirs, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -337,6 +340,25 @@ func (in *incoming) root() error {
 		}
 	}
 	in.keep[trackedRoot] = theirs
+	return nil
+}
+
+// ahead takes the remote's root where that has the pinned version and goes on from the one here, which has it not: a clone that was kept, and is
+// told of a later version than it has seen. Anything else is the mismatch.
+func (in *incoming) ahead(theirs oid.ID, mismatch error) error {
+	newest, err := provenance.RootDigest(in.s)
+	if err != nil {
+		return err
+	}
+	here, err := provenance.OpenHistory(in.s, newest)
+	if err != nil {
+		return mismatch
+	}
+	root, err := provenance.OpenWhole(in.qs, theirs.String(), in.o.Pin)
+	if err != nil || in.whole(here.Versions, theirs, in.o.Pin) != nil {
+		return mismatch
+	}
+	in.moves[provenance.RootRef], in.keep[trackedRoot], in.rep.Root = theirs, theirs, root
 	return nil
 }
 

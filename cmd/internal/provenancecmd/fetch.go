@@ -349,6 +349,8 @@ func offerFetch(ctx context.Context, env *cli.Env, name string, revs []string, e
 		}
 	}
 	switch {
+	case errors.Is(err, provenance.ErrRootMismatch):
+		return cli.Hint(err, "when that is a later version than this clone has seen: "+again)
 	case errors.As(err, &unknown), errors.As(err, &shallow), errors.Is(err, provenance.ErrRootMissing):
 		return cli.Hint(err, "let it fetch what it needs: "+again)
 	case errors.Is(err, provenance.ErrNotGoverned):
