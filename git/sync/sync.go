@@ -250,8 +250,8 @@ func newRun(ctx context.Context, s *git.Session, o Options) *run {
 // and should not is in the report, and what it did not take is in its Rejected.
 func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	rep, err := start(ctx, s, o)
-	rep.Rejected, rep.NoView = said(rep.Rejected), said(rep.NoView)
-	return rep, said(err)
+	rep.Rejected, rep.NoView = Said(rep.Rejected), Said(rep.NoView)
+	return rep, Said(err)
 }
 
 func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {

@@ -46,7 +46,7 @@ func (f *fetcher) run(w *work.Work, stdin io.Reader, what string, args ...string
 	}
 	f.env.Talk().Note("fetch: %s%s", strings.Join(words, " "), what)
 	_, err := w.Session.Repo().Run(f.ctx, stdin, args...)
-	return err
+	return sync.Said(err)
 }
 
 // choose finds the remote to fetch from where none was named. It is found once, so that all fetches ask the same.
