@@ -119,6 +119,12 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 		return nil, err
 	}
 	in := &incoming{run: r, q: q, gaps: ledger.MaxDropped, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, commits: map[oid.ID]git.Commit{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
+	q.Common = []oid.ID{}
+	for ref, id := range r.ours {
+		if !isHandoff(ref) { // it stands on commits of the code
+			q.Common = append(q.Common, id)
+		}
+	}
 	take := func(specs []string) error {
 		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
 	}
