@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -194,25 +196,44 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 		return again, ferr
 	}
 	if partial {
-		return f.whole(w)
+		return f.whole(w, revs)
 	}
-	if again, err := f.deepen(w, revs); again || err != nil || shallow != nil {
+	switch again, err := f.deepen(w, revs); {
+	case again || err != nil:
 		return again, err
+	case shallow != nil:
+		return false, cli.Hint(fmt.Errorf("%w, and %s has no more of it", shallow, say.Name(sync.Shown(f.remote))), "name a remote that does: --remote NAME")
 	}
-	return f.whole(w)
+	return f.whole(w, revs)
 }
 
 // whole fetches, once, what a partial clone left out.
-func (f *fetcher) whole(w *work.Work) (bool, error) {
+func (f *fetcher) whole(w *work.Work, revs []string) (bool, error) {
 	if !w.Session.Repo().Partial() || f.refetched {
 		return false, nil
 	}
 	f.refetched = true
-	from := f.remote
-	if err := f.run(w, nil, "", "--refetch", "--no-filter", from); err != nil {
-		return false, cli.Hint(fmt.Errorf("fetch what was left out: %w", err), "fetch it by hand: git fetch --refetch --no-filter "+say.Shell(from))
+	if err := f.ofEnds(w, revs, "--refetch", "--no-filter"); err != nil {
+		return false, cli.Hint(fmt.Errorf("fetch what was left out: %w", err), "fetch it by hand: git fetch --refetch --no-filter "+say.Shell(f.remote))
 	}
 	return true, nil
+}
+
+// ofEnds fetches what the named revisions lead to; where one is only here, what the branches lead to that this clone follows.
+func (f *fetcher) ofEnds(w *work.Work, revs []string, how ...string) error {
+	all := append(slices.Clone(how), f.remote)
+	args := slices.Clone(all)
+	for _, name := range ends(revs) {
+		if c, err := w.Session.Commit(name + "^{commit}"); err == nil && !slices.Contains(args, c.ID.String()) {
+			args = append(args, c.ID.String())
+		}
+	}
+	err := f.run(w, nil, "", args...)
+	var ce *git.CommandError
+	if errors.As(err, &ce) && len(args) > len(all) {
+		err = f.run(w, nil, "", all...)
+	}
+	return err
 }
 
 // revision fetches a revision that is not here: a commit by its name, or a branch of
@@ -270,20 +291,16 @@ func (f *fetcher) deepen(w *work.Work, revs []string) (bool, error) {
 		how = "--deepen=" + strconv.Itoa(depths[f.round])
 	}
 	f.round++
-	from := f.remote
-	args := []string{how, from}
-	for _, name := range ends(revs) {
-		if c, err := w.Session.Commit(name + "^{commit}"); err == nil {
-			args = append(args, c.ID.String())
-		}
+	if err := f.ofEnds(w, revs, how); err != nil {
+		return false, cli.Hint(fmt.Errorf("fetch more history: %w", err), "fetch all of it: git fetch --unshallow "+say.Shell(f.remote))
 	}
-	err = f.run(w, nil, "", args...)
-	var ce *git.CommandError
-	if errors.As(err, &ce) && len(args) > 2 { // a commit that only this clone has: follow the branches
-		err = f.run(w, nil, "", how, from)
-	}
+	after, err := w.Session.Repo().Shallow()
 	if err != nil {
-		return false, cli.Hint(fmt.Errorf("fetch more history: %w", err), "fetch all of it: git fetch --unshallow "+say.Shell(from))
+		return false, err
+	}
+	if maps.Equal(shallow, after) { // there is no more: another round would bring none either
+		f.round = len(depths) + 1
+		return false, nil
 	}
 	return true, nil
 }
@@ -349,6 +366,8 @@ func offerFetch(ctx context.Context, env *cli.Env, name string, revs []string, e
 		}
 	}
 	switch {
+	case errors.Is(err, provenance.ErrPartial):
+		return cli.Hint(err, "let it fetch what it needs: "+again)
 	case errors.Is(err, provenance.ErrRootMismatch):
 		return cli.Hint(err, "when that is a later version than this clone has seen: "+again)
 	case errors.As(err, &unknown), errors.As(err, &shallow), errors.Is(err, provenance.ErrRootMissing):
