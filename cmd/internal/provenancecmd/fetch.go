@@ -123,7 +123,8 @@ func (f *fetcher) record(root string) (*held, error) {
 		return nil, err
 	}
 	if !has {
-		return found, nil // which is told where it is needed
+		return nil, cli.Hint(fmt.Errorf("%s has no trust root: %w: %s", say.Name(sync.Shown(from)), provenance.ErrRootMissing, pinned.Digest),
+			"name a remote that has it: --remote NAME", "who governs the repository sends it there: covenant sync --yes")
 	}
 	talk := f.env.Talk()
 	if n := len(rep.Adopted); n > 0 || rep.Root != nil {
