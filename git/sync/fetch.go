@@ -175,16 +175,25 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 }
 
 // takeLess fetches once more what failed with err, where the remote answers at all: without names that are none of ours, since one that is too
-// long for a file must not stop all, then without the notes, which can be made anew.
+// long for a file must not stop all, then, as what failed may have been the network, without the notes, which can be made anew.
 func (r *run) takeLess(specs []string, take func([]string) error, err error) error {
 	refs, lerr := refsAt(r.ctx, r.s, r.o.Remote)
 	if lerr != nil {
 		return err
 	}
 	named, view := r.named(specs, refs)
-	if len(named)+len(view) < len(refs) && len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
-		if err = take(append(slices.Clone(named), view...)); err == nil {
-			r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(named)-len(view))
+	if len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
+		all := append(slices.Clone(named), view...)
+		more := len(refs) - len(all)
+		if len(all) > 0 {
+			err = take(all)
+		} else if more > 0 {
+			err = nil // there is nothing to take
+		}
+		if err == nil {
+			if more > 0 {
+				r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", more)
+			}
 			return nil
 		}
 	}
@@ -195,7 +204,7 @@ func (r *run) takeLess(specs []string, take func([]string) error, err error) err
 		return err
 	}
 	r.noView = true
-	r.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+r.shown+" to delete it there", "the notes view of %s can't be fetched: %v", r.shown, err)
+	r.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+r.shown+" to delete it there", "the notes view of %s can't be fetched: %v", r.shown, Said(err))
 	return nil
 }
 
