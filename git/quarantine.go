@@ -33,6 +33,10 @@ type Quarantine struct {
 	*Repo
 	home *Repo
 	dir  string
+
+	// Common, unless it is nil, are the commits of which a fetch in a partial clone says that they are here: none else of its commits
+	// is here with all that it leads to, and Git sends differences to what a clone has that says so.
+	Common []oid.ID
 }
 
 const (
@@ -129,13 +133,20 @@ func (q *Quarantine) Fetch(ctx context.Context, bytes int64, files int, args ...
 			}
 		}
 	}()
-	all := []string{
-		"-c", "core.hooksPath=" + os.DevNull, "-c", "fetch.fsckObjects=false", // what is kept is checked: one bad object must not stop all
+	var all []string
+	if q.promisor() && q.Common != nil && len(q.Common) == 0 {
+		all = append(all, "-c", "fetch.negotiationAlgorithm=noop")
+	}
+	all = append(
+		all, "-c", "core.hooksPath="+os.DevNull, "-c", "fetch.fsckObjects=false", // what is kept is checked: one bad object must not stop all
 		"-c", "fetch.recurseSubmodules=false", "-c", "fetch.writeCommitGraph=false",
 		"fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-prune", "--refmap=", "--no-show-forced-updates",
-	}
+	)
 	if q.promisor() {
 		all = append(all, "--no-filter")
+		for _, id := range q.Common {
+			all = append(all, "--negotiation-tip="+id.String())
+		}
 	}
 	_, err := q.Run(ctx, nil, append(all, args...)...)
 	cause := context.Cause(ctx)

@@ -232,7 +232,7 @@ func Mend(err error) string {
 	case errors.Is(err, identity.ErrPassphrase):
 		return "put the key into ssh-agent: ssh-add"
 	case errors.Is(err, identity.ErrNoKey):
-		return "the private key is not here; choose another identity: covenant identity use NAME"
+		return "the private key is not there; say where it is: covenant identity use NAME --key PATH; or choose another identity: covenant identity use NAME"
 	case errors.Is(err, provenance.ErrRootMismatch):
 		return "somebody replaced the trust root: covenant doctor"
 	}

@@ -63,7 +63,10 @@ func (f *Facts) Propose(ctx context.Context, s *git.Session, ref, rev string) (*
 	if len(sp.Tips) != 1 {
 		return nil, fmt.Errorf("%w: %q names no commit", ErrRevision, rev)
 	}
-	p := &Proposal{Ref: FullRef(ref)}
+	p := &Proposal{}
+	if p.Ref, err = Meant(s, ref); err != nil {
+		return nil, err
+	}
 	if p.Head, err = s.Commit(sp.Tips[0].String()); err != nil {
 		return nil, err
 	}

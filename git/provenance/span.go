@@ -499,6 +499,9 @@ func (sp Span) Revs() []string {
 func (sp Span) Select(ctx context.Context, s *git.Session, options, paths []string) (map[oid.ID]bool, error) {
 	args := append(append([]string{"rev-list"}, options...), sp.Revs()...)
 	out, err := s.Repo().Run(ctx, nil, append(append(args, "--"), paths...)...)
+	if errors.As(err, new(*git.CommandError)) && s.Repo().Partial() {
+		err = fmt.Errorf("%w: %w", ErrPartial, err)
+	}
 	if err != nil {
 		return nil, err
 	}

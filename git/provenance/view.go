@@ -8,6 +8,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -147,9 +148,12 @@ func (f *Facts) view(s *git.Session, commits []git.Commit, before map[oid.ID]boo
 		}
 		out[n.Object] = v
 	}
+	unnoted := func(ledgerName string) bool { // a ledger that is looked at and not here yet: its notes come with it
+		return at == notes.Ref && !f.overlay[ledger.Prefix+ledgerName].IsZero()
+	}
 	for id, v := range out {
 		for i := range v.candidates {
-			if c := &v.candidates[i]; c.Ledger != "" && c.Err == nil && !noted[id][c.Blob] {
+			if c := &v.candidates[i]; c.Ledger != "" && c.Err == nil && !noted[id][c.Blob] && !unnoted(c.Ledger) {
 				v.warnings = append(v.warnings, verdict.Finding{Code: verdict.NoteMissing, Object: string(c.ID), Message: "its note lacks the seal that its ledger has", Hint: "covenant doctor --fix"})
 			}
 		}

@@ -36,7 +36,7 @@ func Borrow(ctx context.Context, s *git.Session, o Options) (*Borrowed, error) {
 	}
 	in, err := r.bring("+" + ledger.Prefix + "*:" + quarantined + trackedLedgers + "*")
 	if err != nil {
-		return nil, err
+		return nil, Said(err)
 	}
 	if err := in.ledgers(); err != nil {
 		in.close()

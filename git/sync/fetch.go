@@ -119,6 +119,12 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 		return nil, err
 	}
 	in := &incoming{run: r, q: q, gaps: ledger.MaxDropped, keep: map[string]oid.ID{}, moves: map[string]oid.ID{}, fresh: map[oid.ID][]oid.ID{}, from: maps.Clone(r.ours), odd: map[string]string{}, commits: map[oid.ID]git.Commit{}, along: map[string]*along{}, forked: map[string]oid.ID{}}
+	q.Common = []oid.ID{}
+	for ref, id := range r.ours {
+		if !isHandoff(ref) { // it stands on commits of the code
+			q.Common = append(q.Common, id)
+		}
+	}
 	take := func(specs []string) error {
 		return q.Fetch(r.ctx, r.o.Limits.Bytes, 4*r.o.Limits.Ledgers+4096, append([]string{"--", r.o.Remote}, specs...)...)
 	}
@@ -169,16 +175,25 @@ func (r *run) bring(specs ...string) (*incoming, error) {
 }
 
 // takeLess fetches once more what failed with err, where the remote answers at all: without names that are none of ours, since one that is too
-// long for a file must not stop all, then without the notes, which can be made anew.
+// long for a file must not stop all, then, as what failed may have been the network, without the notes, which can be made anew.
 func (r *run) takeLess(specs []string, take func([]string) error, err error) error {
 	refs, lerr := refsAt(r.ctx, r.s, r.o.Remote)
 	if lerr != nil {
 		return err
 	}
 	named, view := r.named(specs, refs)
-	if len(named)+len(view) < len(refs) && len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
-		if err = take(append(slices.Clone(named), view...)); err == nil {
-			r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", len(refs)-len(named)-len(view))
+	if len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
+		all := append(slices.Clone(named), view...)
+		more := len(refs) - len(all)
+		if len(all) > 0 {
+			err = take(all)
+		} else if more > 0 {
+			err = nil // there is nothing to take
+		}
+		if err == nil {
+			if more > 0 {
+				r.rep.warn(verdict.LedgerUnknown, r.shown, "ask who keeps it to delete them", "%d names under refs/covenant are none of a record; they were left there", more)
+			}
 			return nil
 		}
 	}
@@ -189,7 +204,7 @@ func (r *run) takeLess(specs []string, take func([]string) error, err error) err
 		return err
 	}
 	r.noView = true
-	r.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+r.shown+" to delete it there", "the notes view of %s can't be fetched: %v", r.shown, err)
+	r.rep.warn(verdict.NoteJunk, notes.Ref, "ask who keeps "+r.shown+" to delete it there", "the notes view of %s can't be fetched: %v", r.shown, Said(err))
 	return nil
 }
 
@@ -307,6 +322,9 @@ func (in *incoming) root() error {
 		return nil
 	}
 	here, err := provenance.OpenHistory(in.s, in.o.Pin)
+	if errors.Is(err, provenance.ErrRootMismatch) {
+		return in.ahead(theirs, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -337,6 +355,25 @@ func (in *incoming) root() error {
 		}
 	}
 	in.keep[trackedRoot] = theirs
+	return nil
+}
+
+// ahead takes the remote's root where that has the pinned version and goes on from the one here, which has it not: a clone that was kept, and is
+// told of a later version than it has seen. Anything else is the mismatch.
+func (in *incoming) ahead(theirs oid.ID, mismatch error) error {
+	newest, err := provenance.RootDigest(in.s)
+	if err != nil {
+		return err
+	}
+	here, err := provenance.OpenHistory(in.s, newest)
+	if err != nil {
+		return mismatch
+	}
+	root, err := provenance.OpenWhole(in.qs, theirs.String(), in.o.Pin)
+	if err != nil || in.whole(here.Versions, theirs, in.o.Pin) != nil {
+		return mismatch
+	}
+	in.moves[provenance.RootRef], in.keep[trackedRoot], in.rep.Root = theirs, theirs, root
 	return nil
 }
 

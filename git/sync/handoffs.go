@@ -175,7 +175,7 @@ func (r *run) bringHandoff(h *form.Handoff, most int64, left *int64) error {
 	defer func() { _ = q.Remove() }() // what stays is swept by the next one
 	ref := handoff.Ref(h.ID)
 	if err := q.Fetch(r.ctx, most, 4096, "--", r.o.Remote, "+"+ref+":"+quarantined+trackedHandoffs+"it"); err != nil {
-		return said(err)
+		return Said(err)
 	}
 	qs := q.Session(r.ctx)
 	defer func() { _ = qs.Close() }()
@@ -255,5 +255,5 @@ func Take(ctx context.Context, s *git.Session, remote string, id envelope.Digest
 	case lerr == nil && now != old:
 		return fmt.Errorf("%w at %s", ErrClaimed, Shown(remote))
 	}
-	return said(err)
+	return Said(err)
 }

@@ -38,7 +38,7 @@ func Inspect(ctx context.Context, s *git.Session, o Options, id envelope.Digest,
 	}
 	in, err := r.bring(append(specs(), "+"+handoff.Ref(id)+":"+quarantinedHandoff)...)
 	if err != nil {
-		return nil, said(err)
+		return nil, Said(err)
 	}
 	defer in.close()
 	out := &Inspected{}

@@ -34,7 +34,7 @@ func Look(ctx context.Context, s *git.Session, remote string) (*Found, error) {
 	}
 	in, err := r.bring("+" + provenance.RootRef + "*:" + quarantined + trackedRoot + "*")
 	if err != nil {
-		return nil, said(err)
+		return nil, Said(err)
 	}
 	defer in.close()
 	if kind, odd := in.odd[trackedRoot]; odd {
@@ -106,7 +106,7 @@ func Theirs(ctx context.Context, s *git.Session, remote string) ([]git.Ref, erro
 func refsAt(ctx context.Context, s *git.Session, remote string) ([]git.Ref, error) {
 	out, err := s.Repo().Run(ctx, nil, "ls-remote", "--refs", "--quiet", "--", remote, covenant+"*", notes.Ref)
 	if err != nil {
-		return nil, said(err)
+		return nil, Said(err)
 	}
 	var refs []git.Ref
 	for line := range strings.Lines(string(out)) {
@@ -133,7 +133,7 @@ func Purge(ctx context.Context, s *git.Session, remote string, refs []git.Ref) e
 			args = append(args, ":"+ref.Name)
 		}
 		if _, err := s.Repo().Run(ctx, nil, args...); err != nil {
-			return said(err)
+			return Said(err)
 		}
 	}
 	return forget(s, remote)

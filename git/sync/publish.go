@@ -135,7 +135,7 @@ func (r *run) publish() error {
 			if err := r.fetch(); err != nil {
 				return err
 			}
-			if r.stop || r.foreign {
+			if r.stop || r.foreign || r.hidden() {
 				return nil
 			}
 			continue
@@ -165,7 +165,7 @@ func (r *run) publish() error {
 		if err := r.fetch(); err != nil {
 			return err
 		}
-		if r.stop || r.foreign {
+		if r.stop || r.foreign || r.hidden() {
 			return nil
 		}
 		raced := knew == nil || !maps.Equal(knew, r.there)
@@ -181,6 +181,17 @@ func (r *run) publish() error {
 			return nil
 		}
 	}
+}
+
+// hidden reports whether what was sent is not among what was fetched after that, and tells: trying again would send it once more.
+func (r *run) hidden() bool {
+	for ref := range r.sent {
+		if !r.apart && !isHandoff(ref) && r.known(ref).IsZero() {
+			r.rep.Rejected = ErrHidden
+			return true
+		}
+	}
+	return false
 }
 
 // settled lists the drafts at the remote that nobody signs any more: a version of that number is in force.
@@ -237,7 +248,7 @@ func (r *run) push(refs []string) (refused []string, err error) {
 	if err != nil && !errors.As(err, &failed) {
 		return nil, err
 	}
-	done := map[string]bool{}
+	done := map[string]bool{} // whether it moved there
 	for line := range strings.Lines(string(out)) {
 		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
 		if len(f) != 3 {
@@ -251,11 +262,12 @@ func (r *run) push(refs []string) (refused []string, err error) {
 		case "*":
 			r.lost = r.lost || !r.known(ref).IsZero() // it was there once
 		}
-		done[ref] = true
+		done[ref] = f[0] != "="
 	}
 	var updates []git.RefUpdate
 	for _, ref := range refs {
-		if !done[ref] {
+		moved, is := done[ref]
+		if !is {
 			continue
 		}
 		to, name := r.ours[ref], under(ref)
@@ -267,7 +279,9 @@ func (r *run) push(refs []string) (refused []string, err error) {
 			}
 			continue
 		}
-		r.rep.Published = append(r.rep.Published, Move{Name: strings.TrimPrefix(ref, ledger.Prefix), From: r.known(ref), To: to})
+		if r.sent[ref] = true; moved {
+			r.rep.Published = append(r.rep.Published, Move{Name: strings.TrimPrefix(ref, ledger.Prefix), From: r.known(ref), To: to})
+		}
 		if r.there != nil {
 			r.there[name] = to
 		}

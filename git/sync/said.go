@@ -17,8 +17,8 @@ type saidError struct {
 func (e saidError) Error() string { return e.text }
 func (e saidError) Unwrap() error { return e.error }
 
-// said returns err with git's own words in the place of the command line that failed. It wraps err.
-func said(err error) error {
+// Said returns err with git's own words in the place of the command line that failed. It wraps err.
+func Said(err error) error {
 	var failed *git.CommandError
 	if !errors.As(err, &failed) {
 		return err

@@ -43,6 +43,8 @@ const (
 var (
 	// ErrTooMuch says that the remote has more news than is taken at once; nothing was taken. Raise the limits, if the remote is to be believed.
 	ErrTooMuch = errors.New("the remote has more news than is taken at once")
+	// ErrHidden says that a remote took what was sent, and does not show it to who fetches: it hides refs from them, or somebody took it away just then.
+	ErrHidden = errors.New("what was sent is not shown to who fetches")
 	// ErrNoRemote says that no remote was named and none can be chosen.
 	ErrNoRemote = errors.New("no remote to sync with")
 )
@@ -220,6 +222,7 @@ type run struct {
 	there     map[string]oid.ID // what it has, by the same names; nil when it was not asked
 	bad       map[string]bool   // ledgers, under their full names, that must not be pushed onto what is there
 	pruned    map[string]oid.ID // ledgers, likewise, that were pruned here and not there, with what is there: it is replaced
+	sent      map[string]bool   // refs that the remote has taken, or had, by full name
 	prunes    bool              // ledgers of grants say that entries were dropped
 	stop      bool              // the remote has a rival of our root: nothing is adopted or sent
 	foreign   bool              // the remote has the root of another repository: nothing is sent there
@@ -239,7 +242,7 @@ type run struct {
 func newRun(ctx context.Context, s *git.Session, o Options) *run {
 	return &run{
 		ctx: ctx, s: s, o: o, at: Tracked(s.Repo(), o.Remote), shown: Shown(o.Remote), rep: &Report{Remote: Shown(o.Remote)},
-		bad: map[string]bool{}, pruned: map[string]oid.ID{},
+		bad: map[string]bool{}, pruned: map[string]oid.ID{}, sent: map[string]bool{},
 	}
 }
 
@@ -250,8 +253,8 @@ func newRun(ctx context.Context, s *git.Session, o Options) *run {
 // and should not is in the report, and what it did not take is in its Rejected.
 func Run(ctx context.Context, s *git.Session, o Options) (*Report, error) {
 	rep, err := start(ctx, s, o)
-	rep.Rejected, rep.NoView = said(rep.Rejected), said(rep.NoView)
-	return rep, said(err)
+	rep.Rejected, rep.NoView = Said(rep.Rejected), Said(rep.NoView)
+	return rep, Said(err)
 }
 
 func start(ctx context.Context, s *git.Session, o Options) (*Report, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/identity"
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/git/provenance"
+	"github.com/open-covenant/covenant-git/hooks"
 )
 
 type options struct {
@@ -46,8 +48,9 @@ directory.
 In a clone of a repository that is governed already, init joins it: it fetches the
 trust root, shows its digest and operators, and pins it when you say that you
 compared it, or when --root names it. All remotes are asked; nothing is founded
-while one can't be reached, or another than the branch's is governed. A file .covenant of the work tree is shown,
-and believed by nobody.`,
+while one can't be reached, or another than the branch's is governed, nor where commits
+say that they were made in a governed repository which no remote has, as in a fork.
+A file .covenant of the work tree is shown, and believed by nobody.`,
 		Example: `  covenant init
   covenant init --operator alice --key ~/.ssh/id_ed25519
   covenant init --key agent
@@ -109,7 +112,7 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 			return cli.Hint(fmt.Errorf("this clone pins trust root %s, which is not here", pinned),
 				"fetch it from a remote that has it: covenant sync REMOTE", "or give the pin up: git config --unset covenant.root")
 		}
-		if err := rival(w, o); err != nil {
+		if err := rival(ctx, w, o); err != nil {
 			return err
 		}
 		if err := establish(ctx, w, o, &made); err != nil {
@@ -144,7 +147,7 @@ func run(ctx context.Context, env *cli.Env, o options) error {
 }
 
 // rival refuses to found a repository where somebody says that it is governed already, and it is not known here.
-func rival(w *work.Work, o options) error {
+func rival(ctx context.Context, w *work.Work, o options) error {
 	if named := w.Env.Value("COVENANT_ROOT"); named != "" {
 		return cli.Hint(fmt.Errorf("COVENANT_ROOT names trust root %s, which is not here, and this would found another", say.Line(named)), "fetch it from a remote that has it: covenant init --remote REMOTE", "or unset COVENANT_ROOT")
 	}
@@ -152,7 +155,32 @@ func rival(w *work.Work, o options) error {
 		return cli.Hint(fmt.Errorf("the file .covenant names trust root %s, which no remote of this clone has, and this would found another", say.Line(named)),
 			"join it where it is: covenant init --remote REMOTE", "found a repository of your own all the same: covenant init --no-fetch")
 	}
+	if o.noFetch {
+		return nil
+	}
+	if commit := governedBefore(ctx, w); commit != "" {
+		return cli.Hint(fmt.Errorf("commit %s was made in a governed repository, as it says (%s), no remote of this clone has that one's trust root, and this would found another", commit, hooks.PrincipalTrailer),
+			"in a fork, join the repository that it is of: covenant init --remote URL", "found a repository of your own all the same: covenant init --no-fetch")
+	}
 	return nil
+}
+
+// maxLooked is how many commits are looked at for a sign of governance: where it is, it is new.
+const maxLooked = 1000
+
+// governedBefore is a commit of HEAD's newest whose message says that a hook of ours wrote it; "" for none. A fork that a forge makes, and a clone of one
+// that nobody joined, have the commits and not the record.
+func governedBefore(ctx context.Context, w *work.Work) string {
+	out, err := w.Session.Repo().Run(ctx, nil, "-c", "log.showSignature=false", "log", "--max-count="+strconv.Itoa(maxLooked), "--format=%h %(trailers:key="+hooks.PrincipalTrailer+",valueonly,separator=%x20)", "HEAD", "--")
+	if err != nil {
+		return "" // there are no commits yet
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) > 1 {
+			return f[0]
+		}
+	}
+	return ""
 }
 
 // joins refuses what only a founder says.

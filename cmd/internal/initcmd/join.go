@@ -45,7 +45,8 @@ func join(ctx context.Context, w *work.Work, o options, found envelope.Digest) (
 	}
 	root, err := provenance.OpenRoot(w.Session, want)
 	if errors.Is(err, provenance.ErrRootMismatch) {
-		return "", cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s: %w", found, want, err), "ask an operator; do not pin what you did not compare"))
+		return "", cli.No(cli.Hint(fmt.Errorf("the trust root here is %s, not %s: %w", found, want, err), "when that is a later version than this clone has seen: covenant sync",
+			"else ask an operator; do not pin what you did not compare"))
 	}
 	if err != nil {
 		return "", work.Explain(err)

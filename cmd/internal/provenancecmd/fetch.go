@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,15 +48,35 @@ func (f *fetcher) run(w *work.Work, stdin io.Reader, what string, args ...string
 	}
 	f.env.Talk().Note("fetch: %s%s", strings.Join(words, " "), what)
 	_, err := w.Session.Repo().Run(f.ctx, stdin, args...)
-	return err
+	return sync.Said(err)
 }
 
-// name is the remote to fetch from. It is read once, so that all fetches ask the same.
-func (f *fetcher) name(w *work.Work) string {
-	if f.remote == "" {
-		f.remote = remote(w, "")
+// choose finds the remote to fetch from where none was named. It is found once, so that all fetches ask the same.
+func (f *fetcher) choose(w *work.Work) error {
+	if f.remote != "" {
+		return nil
 	}
-	return f.remote
+	name, err := sync.Choose(w.Session)
+	if err != nil {
+		hints := []string{"name the one that is meant: --remote NAME", "see the remotes: git remote -v"}
+		if errors.As(err, new(*sync.AddressError)) {
+			hints = append(hints, "what that address has of ledgers is looked at, and not kept, with: --from URL")
+		}
+		return cli.Hint(err, hints...)
+	}
+	f.remote = name
+	return nil
+}
+
+// remote is the one that was said, else the one that is meant when none is. An address that the branch follows is not meant: see sync.AddressError.
+func remote(w *work.Work, said string) string {
+	if said != "" {
+		return said
+	}
+	if name, err := sync.Choose(w.Session); err == nil {
+		return name
+	}
+	return "origin"
 }
 
 // held is what a fetch found about the trust root.
@@ -71,7 +93,10 @@ func (f *fetcher) record(root string) (*held, error) {
 		return nil, err
 	}
 	defer w.Close()
-	from := f.name(w)
+	if err := f.choose(w); err != nil {
+		return nil, err
+	}
+	from := f.remote
 	pinned, err := w.PinFrom(root)
 	if errors.Is(err, provenance.ErrNotGoverned) {
 		if found, lerr := sync.Look(f.ctx, w.Session, from); lerr == nil && found != nil {
@@ -98,7 +123,8 @@ func (f *fetcher) record(root string) (*held, error) {
 		return nil, err
 	}
 	if !has {
-		return found, nil // which is told where it is needed
+		return nil, cli.Hint(fmt.Errorf("%s has no trust root: %w: %s", say.Name(sync.Shown(from)), provenance.ErrRootMissing, pinned.Digest),
+			"name a remote that has it: --remote NAME", "who governs the repository sends it there: covenant sync --yes")
 	}
 	talk := f.env.Talk()
 	if n := len(rep.Adopted); n > 0 || rep.Root != nil {
@@ -165,31 +191,50 @@ func (f *fetcher) mend(err error, revs []string) (again bool, _ error) {
 	defer w.Close()
 	if unknown != nil {
 		again, ferr := f.revision(w, unknown.Rev, revs)
-		if hint := byRemote(f.name(w), unknown.Rev, revs); !again && ferr == nil && hint != "" {
+		if hint := byRemote(f.remote, unknown.Rev, revs); !again && ferr == nil && hint != "" {
 			ferr = cli.Hint(err, hint)
 		}
 		return again, ferr
 	}
 	if partial {
-		return f.whole(w)
+		return f.whole(w, revs)
 	}
-	if again, err := f.deepen(w, revs); again || err != nil || shallow != nil {
+	switch again, err := f.deepen(w, revs); {
+	case again || err != nil:
 		return again, err
+	case shallow != nil:
+		return false, cli.Hint(fmt.Errorf("%w, and %s has no more of it", shallow, say.Name(sync.Shown(f.remote))), "name a remote that does: --remote NAME")
 	}
-	return f.whole(w)
+	return f.whole(w, revs)
 }
 
 // whole fetches, once, what a partial clone left out.
-func (f *fetcher) whole(w *work.Work) (bool, error) {
+func (f *fetcher) whole(w *work.Work, revs []string) (bool, error) {
 	if !w.Session.Repo().Partial() || f.refetched {
 		return false, nil
 	}
 	f.refetched = true
-	from := f.name(w)
-	if err := f.run(w, nil, "", "--refetch", "--no-filter", from); err != nil {
-		return false, cli.Hint(fmt.Errorf("fetch what was left out: %w", err), "fetch it by hand: git fetch --refetch --no-filter "+say.Shell(from))
+	if err := f.ofEnds(w, revs, "--refetch", "--no-filter"); err != nil {
+		return false, cli.Hint(fmt.Errorf("fetch what was left out: %w", err), "fetch it by hand: git fetch --refetch --no-filter "+say.Shell(f.remote))
 	}
 	return true, nil
+}
+
+// ofEnds fetches what the named revisions lead to; where one is only here, what the branches lead to that this clone follows.
+func (f *fetcher) ofEnds(w *work.Work, revs []string, how ...string) error {
+	all := append(slices.Clone(how), f.remote)
+	args := slices.Clone(all)
+	for _, name := range ends(revs) {
+		if c, err := w.Session.Commit(name + "^{commit}"); err == nil && !slices.Contains(args, c.ID.String()) {
+			args = append(args, c.ID.String())
+		}
+	}
+	err := f.run(w, nil, "", args...)
+	var ce *git.CommandError
+	if errors.As(err, &ce) && len(args) > len(all) {
+		err = f.run(w, nil, "", all...)
+	}
+	return err
 }
 
 // revision fetches a revision that is not here: a commit by its name, or a branch of
@@ -212,7 +257,7 @@ func (f *fetcher) revision(w *work.Work, rev string, revs []string) (bool, error
 		f.asked = map[string]bool{}
 	}
 	f.asked[name] = true
-	from := f.name(w)
+	from := f.remote
 	spec := ""
 	if id, err := oid.Parse(name); err == nil && id.Format() == w.Session.Repo().Format() {
 		spec = name
@@ -247,20 +292,16 @@ func (f *fetcher) deepen(w *work.Work, revs []string) (bool, error) {
 		how = "--deepen=" + strconv.Itoa(depths[f.round])
 	}
 	f.round++
-	from := f.name(w)
-	args := []string{how, from}
-	for _, name := range ends(revs) {
-		if c, err := w.Session.Commit(name + "^{commit}"); err == nil {
-			args = append(args, c.ID.String())
-		}
+	if err := f.ofEnds(w, revs, how); err != nil {
+		return false, cli.Hint(fmt.Errorf("fetch more history: %w", err), "fetch all of it: git fetch --unshallow "+say.Shell(f.remote))
 	}
-	err = f.run(w, nil, "", args...)
-	var ce *git.CommandError
-	if errors.As(err, &ce) && len(args) > 2 { // a commit that only this clone has: follow the branches
-		err = f.run(w, nil, "", how, from)
-	}
+	after, err := w.Session.Repo().Shallow()
 	if err != nil {
-		return false, cli.Hint(fmt.Errorf("fetch more history: %w", err), "fetch all of it: git fetch --unshallow "+say.Shell(from))
+		return false, err
+	}
+	if maps.Equal(shallow, after) { // there is no more: another round would bring none either
+		f.round = len(depths) + 1
+		return false, nil
 	}
 	return true, nil
 }
@@ -326,6 +367,10 @@ func offerFetch(ctx context.Context, env *cli.Env, name string, revs []string, e
 		}
 	}
 	switch {
+	case errors.Is(err, provenance.ErrPartial):
+		return cli.Hint(err, "let it fetch what it needs: "+again)
+	case errors.Is(err, provenance.ErrRootMismatch):
+		return cli.Hint(err, "when that is a later version than this clone has seen: "+again)
 	case errors.As(err, &unknown), errors.As(err, &shallow), errors.Is(err, provenance.ErrRootMissing):
 		return cli.Hint(err, "let it fetch what it needs: "+again)
 	case errors.Is(err, provenance.ErrNotGoverned):

@@ -271,7 +271,7 @@ func (l *lines) printResult(r report.Commit) error {
 			who += p.Dim(" (unattended)")
 		}
 	}
-	if _, err := fmt.Fprintf(env.Out, "%s %s%s  %s\n", word, r.Result.Commit.Short(), who, say.Line(r.Subject)); err != nil {
+	if _, err := fmt.Fprintf(env.Out, "%s %s%s  %s\n", word, r.Result.Commit.Short(), who, say.Inert(say.Line(r.Subject))); err != nil {
 		return err
 	}
 	if made := report.Made(r.Result); made != "" {
@@ -309,11 +309,11 @@ func printFinding(env *cli.Env, lead string, f verdict.Finding) error {
 	var b strings.Builder
 	b.WriteString("         " + lead + ": ")
 	if f.Path != "" {
-		b.WriteString(say.Name(f.Path) + ": ")
+		b.WriteString(say.Inert(say.Name(f.Path)) + ": ")
 	}
-	b.WriteString(say.Line(f.Message))
+	b.WriteString(say.Inert(say.Line(f.Message)))
 	if f.Hint != "" {
-		b.WriteString("\n           hint: " + say.Line(f.Hint))
+		b.WriteString("\n           hint: " + say.Inert(say.Line(f.Hint)))
 	}
 	_, err := fmt.Fprintln(env.Out, b.String())
 	return err

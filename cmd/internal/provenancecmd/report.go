@@ -114,20 +114,6 @@ func Version() string {
 	return "(devel)"
 }
 
-// remote is the name of the remote in question: the one that was said, else that of
-// the branch HEAD is on, else origin.
-func remote(w *work.Work, said string) string {
-	if said != "" {
-		return said
-	}
-	if ref, err := w.Session.HeadRef(); err == nil {
-		if name, ok := w.Session.Repo().Config().Get("branch." + strings.TrimPrefix(ref, "refs/heads/") + ".remote"); ok && name != "." && !strings.HasPrefix(name, "-") {
-			return name
-		}
-	}
-	return "origin"
-}
-
 // scpLike is the form host:path of gitremote URLs.
 var scpLike = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:[^@/:]+@)?([A-Za-z0-9.-]{2,}):([^/\\:].*)$`) })
 

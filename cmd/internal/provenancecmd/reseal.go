@@ -52,7 +52,9 @@ func runReseal(ctx context.Context, env *cli.Env, who, ref string, asJSON bool, 
 	if err != nil {
 		return work.Explain(err)
 	}
-	span.Ref = provenance.FullRef(ref)
+	if span.Ref, err = provenance.Meant(w.Session, ref); err != nil {
+		return work.Explain(err)
+	}
 	if span.Ref, err = span.UnderReview(w.Session); err != nil {
 		return work.Explain(err)
 	}

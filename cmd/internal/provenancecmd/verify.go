@@ -222,7 +222,9 @@ func verifyOnce(ctx context.Context, env *cli.Env, o verifyOptions, revs []strin
 	if err != nil {
 		return work.Explain(err)
 	}
-	span.Ref = provenance.FullRef(o.ref)
+	if span.Ref, err = provenance.Meant(w.Session, o.ref); err != nil {
+		return work.Explain(err)
+	}
 	if o.fetch {
 		if err := wholeRange(ctx, w, span); err != nil {
 			return work.Explain(err)

@@ -41,14 +41,9 @@ func githubProperty(s string) string {
 	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(s)
 }
 
-// plain prints a line that is no command, whatever it says: the runner takes a line
-// that begins with "::" for one, and an older form, "##[", anywhere in a line.
+// plain prints a line that is no command, whatever it says.
 func (g *github) plain(s string) {
-	s = strings.ReplaceAll(cut(say.Line(s), maxPlain), "##[", `##\[`)
-	if strings.HasPrefix(strings.TrimSpace(s), "::") {
-		s = `\` + strings.TrimSpace(s)
-	}
-	g.printf("%s\n", s)
+	g.printf("%s\n", say.Inert(cut(say.Line(s), maxPlain)))
 }
 
 func (g *github) annotate(level int, title string, f verdict.Finding) {

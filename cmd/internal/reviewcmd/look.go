@@ -74,7 +74,11 @@ func runList(ctx context.Context, env *cli.Env, ref, form, state string, args []
 			return r.Statement.Tree() != p.Head.Tree || r.Statement.Predicate.Base.Tree != p.Base.Tree
 		})
 	}
-	if full := provenance.FullRef(ref); full != "" {
+	full, err := provenance.Meant(w.Session, ref)
+	if err != nil {
+		return work.Explain(err)
+	}
+	if full != "" {
 		list = slices.DeleteFunc(list, func(r provenance.Review) bool { return r.Statement.Predicate.Ref != full })
 	}
 	slices.SortStableFunc(list, byTime)

@@ -119,12 +119,17 @@ func TestTalker(t *testing.T) {
 	w.Warn("odd\r")
 	w.Error(errors.New("first\nsecond"))
 	w.Hint("one", "two")
+	w.Error(errors.New("the server says: a ##[add-mask]b ## c\n  ::stop-commands::x\n##vso[task.setvariable variable=A]b\nd::e"))
 	want := `covenant: sealed "a\x1b"
 covenant: warning: odd\r
 covenant: error: first
 covenant:   second
 covenant: hint: one
 covenant: hint: two
+covenant: error: the server says: a ##\[add-mask]b ## c
+covenant:   \::stop-commands::x
+covenant:   ##vso\[task.setvariable variable=A]b
+covenant:   d::e
 `
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)

@@ -74,7 +74,7 @@ func (t *Talker) write(lead, text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		b.WriteString(t.o.Prefix)
 		b.WriteString(lead)
-		b.WriteString(Clean(line))
+		b.WriteString(Inert(Clean(line)))
 		b.WriteByte('\n')
 		lead = strings.Repeat(" ", min(len(lead), 2))
 	}

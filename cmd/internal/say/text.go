@@ -18,8 +18,10 @@ package say
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -78,6 +80,20 @@ func Line(s string) string {
 	}
 	return s
 }
+
+// Inert returns a line that no CI service takes for a command, by which whoever wrote a subject or runs a server could set variables of the job or hide
+// what is said. GitHub takes a line that begins with "::", spaces aside; others, and GitHub too, take "##", a word and "[" anywhere.
+func Inert(line string) string {
+	if text := strings.TrimLeft(line, " \t"); strings.HasPrefix(text, "::") {
+		line = `\` + text
+	}
+	if !strings.Contains(line, "##") {
+		return line
+	}
+	return command().ReplaceAllString(line, `$1\[`)
+}
+
+var command = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(##\w*)\[`) })
 
 // Shell returns s as one word of a POSIX shell command that a person can paste.
 // A word with characters that are not visible uses $'…', which bash, zsh and

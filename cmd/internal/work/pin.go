@@ -47,9 +47,15 @@ func (w *Work) PinFrom(explicit string) (Pinned, error) {
 			return Pinned{}, err
 		}
 		if found.Digest != "" && found.Digest != d {
-			return Pinned{}, cli.Hint(fmt.Errorf("the pins of the trust root disagree: %s says %s, %s says %s", found.Source, found.Digest, p.source, d),
-				"find out which one an operator stands by, and take the other one away",
-				"what this clone has pinned: "+Config)
+			hints := []string{"find out which one an operator stands by, and take the other one away"}
+			if p.source == Config {
+				later := "when " + found.Source + " says a later version than this clone has seen: "
+				if found.Source == "COVENANT_ROOT" {
+					later += "env -u COVENANT_ROOT "
+				}
+				hints = append(hints, later+"covenant sync", "what this clone has pinned: "+Config)
+			}
+			return Pinned{}, cli.Hint(fmt.Errorf("the pins of the trust root disagree: %s says %s, %s says %s", found.Source, found.Digest, p.source, d), hints...)
 		}
 		if found.Digest == "" {
 			found = Pinned{d, p.source}

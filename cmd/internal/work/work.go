@@ -253,6 +253,7 @@ func Explain(err error) error {
 	var many *provenance.AmbiguousError
 	var unknown *provenance.RevisionError
 	var nobody *provenance.NobodyError
+	var ref *provenance.RefNameError
 	switch {
 	case err == nil:
 		return nil
@@ -296,6 +297,10 @@ func Explain(err error) error {
 		return cli.Hint(err, "verify one at a time, or say for which ref all of them are meant: --ref NAME")
 	case errors.As(err, &unknown) && unknown.Rev == "HEAD":
 		return cli.Hint(fmt.Errorf("there are no commits yet on this branch: %w", err), "make one with: git commit", "or see what there is: git branch --all")
+	case errors.As(err, &ref) && ref.Meant != "":
+		return cli.Hint(err, "when it is that branch or tag: --ref "+say.Shell(ref.Meant), "when a branch is called just that: --ref "+say.Shell(provenance.FullRef(strings.TrimPrefix(ref.Name, "refs/"))))
+	case errors.As(err, &ref):
+		return cli.Hint(err, "a full name is taken, such as refs/heads/main, or a branch, such as main")
 	case errors.Is(err, provenance.ErrRevision):
 		return cli.Hint(err, "see what there is: git branch --all")
 	case errors.Is(err, provenance.ErrEmptyRange):
