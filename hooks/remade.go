@@ -35,7 +35,7 @@ func (in *Input) unclear(ctx context.Context, k *provenance.Sealer) ([]git.Commi
 // remade puts beside old commits of which it is not plain who made them the sealed ones that they are made of, as a squash by a button is: nobody else can
 // tell when those are gone. Where nothing was sealed, nothing can be told of what was only taken up.
 func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git.Commit) {
-	want := make(map[oid.ID]bool, len(unclear))
+	want := make(map[oid.ID]bool, len(unclear)) // in the end those that nobody sealed
 	for _, c := range unclear {
 		want[c.ID] = true
 	}
@@ -49,6 +49,7 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 		made[p.New] = true
 	}
 	for _, m := range list {
+		want[m.Commit.ID] = !m.Sealed
 		of[m.Commit.ID] = slices.DeleteFunc(m.Of, func(id oid.ID) bool { return made[id] })
 	}
 	var pairs []prov.Rewrite

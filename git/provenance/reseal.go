@@ -21,6 +21,7 @@ import (
 type Remake struct {
 	Commit git.Commit
 	Of     []oid.ID // sealed commits, each once; none where it is nobody else's
+	Sealed bool     // a seal of it counts
 }
 
 // Derived judges a span whose ref under review is named and returns its derived commits, those that a seal is worth having for: where all
@@ -77,7 +78,7 @@ func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map
 			}
 		}
 	}
-	return out, judgeSome(ctx, s, sp, commits, want, o, func(*verdict.Result) {})
+	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) { out[at[r.Commit]].Sealed = r.SealID != "" })
 }
 
 // Unclear returns those of some commits of which their notes do not make plain who made them: no seal of theirs is by the hand, by who answers for
@@ -117,7 +118,7 @@ func (k *Sealer) plain(ctx context.Context, c *git.Commit) (bool, error) {
 			if !ok || st.seal == nil || st.seal.Commit() != c.ID || st.seal.Tree() != c.Tree || !slices.Equal(st.seal.Predicate.Parents, c.Parents) {
 				continue
 			}
-			if might, err := k.mightSeal(c, st.seal, env.KeyIDs()[0], h.When()); err != nil || might {
+			if might, err := k.mightSeal(ctx, c, st.seal, env.KeyIDs()[0], h.When()); err != nil || might {
 				return might, err
 			}
 		}
@@ -126,7 +127,7 @@ func (k *Sealer) plain(ctx context.Context, c *git.Commit) (bool, error) {
 }
 
 // mightSeal reports whether the holder of a key answers for itself, or committed what it sealed and might bring that, then or now.
-func (k *Sealer) mightSeal(c *git.Commit, seal *prov.Seal, keyID string, at time.Time) (bool, error) {
+func (k *Sealer) mightSeal(ctx context.Context, c *git.Commit, seal *prov.Seal, keyID string, at time.Time) (bool, error) {
 	who, ok := k.Authority.ByKey(keyID)
 	if !ok || who.Gone(at) {
 		return false, nil
@@ -136,6 +137,11 @@ func (k *Sealer) mightSeal(c *git.Commit, seal *prov.Seal, keyID string, at time
 	}
 	if !who.Commits(c.Committer.Email) {
 		return false, nil
+	}
+	if !k.all { // it may be no more than what the hand itself may
+		if err := k.knowEverybody(ctx); err != nil {
+			return false, err
+		}
 	}
 	_, _, touched, err := k.brings(c)
 	if err != nil {
