@@ -129,6 +129,15 @@ func (c *DerivedChange) found(way []step) bool {
 	})
 }
 
+// ToldApart reports whether it is known who of several made which lines of a path.
+func (r *Result) ToldApart(path string) bool {
+	if r.Verdict == Derived {
+		return slices.ContainsFunc(r.Covers, func(c Cover) bool { return c.Parts[path] != nil })
+	}
+	m := r.MadeAt(path)
+	return r.answered() && m != nil && len(m.Own)+len(m.Lines) > 0
+}
+
 // MakersOf returns who made a line of a path of a commit, counted from 1, as [Result.Makers] does; of a line of which that is not known it returns who made any of the path.
 func (r *Result) MakersOf(path string, line int) (made []Principal, rewrote *Principal) {
 	var s Share

@@ -70,7 +70,7 @@ blames, the principal that sealed that commit, the accountable human, and whethe
 the seal holds; of a derived commit, who sealed what the file was made of. Of a commit that
 somebody made by an amend, a rebase or a pick, the lines that the old ones brought are
 those of who sealed these, and who rewrote them is named beside. Where several made a file
-so, who of them made a line is found in the commits that it was made of, where they are here. Git's own blame decides
+so, a line is of who brought it, as far as the contents that it came through are here. Git's own blame decides
 which commit a line is from; -L, -w, -M and -C are handed to it.
 
 Agent tools write down which lines were an agent's, in the Agent Trace format: nobody

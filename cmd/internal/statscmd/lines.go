@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -70,52 +71,104 @@ func lines(ctx context.Context, env *cli.Env, revs []string, asJSON, calls bool)
 	if err != nil {
 		return err
 	}
-	var put map[spot]map[string]int64
+	told, err := toldApart(ctx, w, results, files)
+	if err != nil {
+		return err
+	}
+	var put map[spot]map[int]string
 	if calls {
 		if put, err = putIn(ctx, w, pin, span, results); err != nil {
 			return err
 		}
 	}
-	return print(env, tally(results, files, put), asJSON)
+	return print(env, tally(results, files, told, put), asJSON)
 }
 
 // log runs "git log" over a range, with a form of diff, as what Git makes of the contents alone: attributes of the work tree, which whoever is
 // counted may have committed, call no file binary, for they are looked for where Git runs, and that is its own folder.
 func log(ctx context.Context, w *work.Work, span provenance.Span, form ...string) ([]byte, error) {
+	return logOf(ctx, w, nil, append(form, span.Revs()...)...)
+}
+
+func logOf(ctx context.Context, w *work.Work, stdin io.Reader, form ...string) ([]byte, error) {
 	repo := w.Session.Repo()
 	args := []string{
 		"-C", repo.GitDir(), "--git-dir=" + repo.GitDir(), "-c", "core.attributesFile=" + os.DevNull, "-c", "attr.tree=" + repo.Format().EmptyTree().String(),
 		"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "-c", "core.quotePath=true", "log", "--format=%x01%H", "--encoding=UTF-8", "-M", "--ignore-submodules=none",
 		"--no-relative", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--no-color",
 	}
-	args = append(append(args, form...), span.Revs()...)
-	return repo.Run(ctx, nil, append(args, "--")...)
+	return repo.Run(ctx, stdin, append(append(args, form...), "--")...)
 }
 
-// tally adds up who made how much.
-func tally(results map[oid.ID]verdict.Result, files []file, put map[spot]map[string]int64) []Share {
+// A piece is those lines that a commit added to a file that the same made.
+type piece struct {
+	made    []verdict.Principal
+	rewrote *verdict.Principal
+	added   int64
+	lines   []int // as the commit has them; nil: all
+}
+
+// pieces tells the lines apart that a commit added to a file, whoever made most of them first.
+func pieces(r *verdict.Result, f *file, added []stretch) []piece {
+	made, rewrote := r.Makers(f.path)
+	if len(added) == 0 {
+		return []piece{{made: made, rewrote: rewrote, added: f.added}}
+	}
+	var out []piece
+	at := map[string]int{}
+	for _, s := range added {
+		for line := s.from; line < s.from+s.count; line++ {
+			made, rewrote := r.MakersOf(f.path, line)
+			key := ""
+			for i := range made {
+				key += made[i].Name + "\x00"
+			}
+			if rewrote != nil {
+				key += "\x00" + rewrote.Name
+			}
+			n, known := at[key]
+			if !known {
+				n = len(out)
+				at[key], out = n, append(out, piece{made: made, rewrote: rewrote})
+			}
+			out[n].added, out[n].lines = out[n].added+1, append(out[n].lines, line)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b piece) int { return cmp.Compare(b.added, a.added) })
+	return out
+}
+
+// tally adds up who made how much. What was deleted counts for who made most of what came in its place.
+func tally(results map[oid.ID]verdict.Result, files []file, told map[spot][]stretch, put map[spot]map[int]string) []Share {
 	shares := map[string]*Share{}
-	seen := map[string]map[oid.ID]bool{}
+	seen, seenFile := map[string]map[oid.ID]bool{}, map[string]map[spot]bool{}
 	all := Share{Type: "summary", Principals: []string{}, Accountable: []string{}}
 	commits := map[oid.ID]bool{}
-	for _, f := range files {
+	for i := range files {
+		f := &files[i]
 		r := results[f.commit]
-		s, rewrote := of(&r, f.path)
-		key := s.Kind + "\x00" + strings.Join(s.Principals, "\x00")
-		if shares[key] == nil {
-			shares[key], seen[key] = s, map[oid.ID]bool{}
-		}
-		s = shares[key]
-		seen[key][f.commit] = true
-		s.Commits = len(seen[key])
+		at := spot{f.commit, f.path}
 		commits[f.commit] = true
-		for _, x := range []*Share{s, &all} {
-			x.Added, x.Deleted, x.Files = x.Added+f.added, x.Deleted+f.deleted, x.Files+1
-			if put != nil {
-				x.add(put[spot{f.commit, f.path}])
+		all.Files++
+		for n, p := range pieces(&r, f, told[at]) {
+			s, rewrote := of(p.made, p.rewrote)
+			key := s.Kind + "\x00" + strings.Join(s.Principals, "\x00")
+			if shares[key] == nil {
+				shares[key], seen[key], seenFile[key] = s, map[oid.ID]bool{}, map[spot]bool{}
 			}
-			if rewrote != "" {
-				x.Rewritten, x.RewrittenBy = x.Rewritten+f.added, unique(append(x.RewrittenBy, rewrote))
+			s = shares[key]
+			seen[key][f.commit], seenFile[key][at] = true, true
+			s.Commits, s.Files = len(seen[key]), int64(len(seenFile[key]))
+			for _, x := range []*Share{s, &all} {
+				if x.Added += p.added; n == 0 {
+					x.Deleted += f.deleted
+				}
+				if put != nil {
+					x.add(put[at], p.lines)
+				}
+				if rewrote != "" {
+					x.Rewritten, x.RewrittenBy = x.Rewritten+p.added, unique(append(x.RewrittenBy, rewrote))
+				}
 			}
 		}
 	}
@@ -135,17 +188,27 @@ func tally(results map[oid.ID]verdict.Result, files []file, put map[spot]map[str
 	return append(out, all)
 }
 
-// add counts lines that were put in, by models.
-func (s *Share) add(models map[string]int64) {
+// add counts those of some lines that were put in, by models; nil: all lines.
+func (s *Share) add(put map[int]string, lines []int) {
 	if s.Put == nil {
 		s.Put = new(int64)
 	}
-	for m, n := range models {
-		if *s.Put += n; m != "" {
+	one := func(model string) {
+		if *s.Put++; model != "" {
 			if s.Models == nil {
 				s.Models = map[string]int64{}
 			}
-			s.Models[m] += n
+			s.Models[model]++
+		}
+	}
+	if lines == nil {
+		for _, model := range put {
+			one(model)
+		}
+	}
+	for _, line := range lines {
+		if model, is := put[line]; is {
+			one(model)
 		}
 	}
 }
@@ -155,12 +218,11 @@ func unique(list []string) []string {
 	return slices.Compact(list)
 }
 
-// of tells who made a path of a commit: who sealed it, or, of a derived one, who sealed what that path was made of, or whose that was before.
+// of tells who made lines: who sealed the commit, or, of a derived one, who sealed what that path was made of, or whose that was before.
 // A commit that does not verify is nobody's, whoever it names. Of one that was rewritten those made it whose sealed changes it has, with
-// who rewrote them where that one changed something there, too; rewrote is its name.
-func of(r *verdict.Result, path string) (s *Share, rewrote string) {
+// who rewrote them where that one changed something there, too, and it is not known which; rewrote is its name.
+func of(made []verdict.Principal, by *verdict.Principal) (s *Share, rewrote string) {
 	s = &Share{Type: "lines", Principals: []string{}, Accountable: []string{}, Kind: "unknown"}
-	made, by := r.Makers(path)
 	if by != nil {
 		rewrote = by.Name
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -70,7 +71,7 @@ func TestTally(t *testing.T) {
 		id(two):   {Verdict: verdict.Invalid, Principal: &ada},
 		id(three): {Verdict: verdict.Sealed, Principal: &ada, Rewritten: true, Made: []verdict.Made{{Path: "a", By: []verdict.Principal{coder}}, {Path: "both", By: []verdict.Principal{coder}, Part: true}}},
 	}
-	got := tally(results, []file{{id(one), "a", 5, 0}, {id(one), "both", 3, 1}, {id(two), "a", 2, 2}, {id(three), "a", 7, 0}, {id(three), "both", 4, 0}, {id(three), "own", 1, 0}}, nil)
+	got := tally(results, []file{{id(one), "a", 5, 0}, {id(one), "both", 3, 1}, {id(two), "a", 2, 2}, {id(three), "a", 7, 0}, {id(three), "both", 4, 0}, {id(three), "own", 1, 0}}, nil, nil)
 	want := []Share{
 		{Type: "lines", Principals: []string{"coder"}, Accountable: []string{"ada"}, Kind: "agent", Commits: 2, Added: 12, Files: 2, Rewritten: 7, RewrittenBy: []string{"ada"}},
 		{Type: "lines", Principals: []string{"ada", "coder"}, Accountable: []string{"ada"}, Kind: "mixed", Commits: 2, Added: 7, Deleted: 1, Files: 2, Rewritten: 4, RewrittenBy: []string{"ada"}},
@@ -86,6 +87,34 @@ func TestTally(t *testing.T) {
 		if strings.Join(g.Principals, " ") != strings.Join(w.Principals, " ") || strings.Join(g.Accountable, " ") != strings.Join(w.Accountable, " ") ||
 			g.Kind != w.Kind || g.Commits != w.Commits || g.Added != w.Added || g.Deleted != w.Deleted || g.Files != w.Files || g.Type != w.Type || g.Rewritten != w.Rewritten || strings.Join(g.RewrittenBy, " ") != strings.Join(w.RewrittenBy, " ") {
 			t.Errorf("%+v, want %+v", g, w)
+		}
+	}
+}
+
+// TestTallyByLine: where it is known who of several made which lines, each is whose it is, and what was deleted is of who made most.
+func TestTallyByLine(t *testing.T) {
+	id, err := oid.Parse(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada, coder := verdict.Principal{Name: "ada", Kind: "human", Accountable: "ada"}, verdict.Principal{Name: "coder", Kind: "agent", Accountable: "ada"}
+	part := func(from, to int) map[string][]verdict.Part {
+		return map[string][]verdict.Part{"both": {{Lines: []provenance.Lines{{Start: from, End: to}}}}}
+	}
+	r := verdict.Result{Verdict: verdict.Derived, Principal: &coder, Covers: []verdict.Cover{
+		{Principal: coder, Paths: []string{"both"}, Parts: part(1, 3)}, {Principal: ada, Paths: []string{"both"}, Parts: part(4, 4)},
+	}}
+	if !r.ToldApart("both") || r.ToldApart("other") {
+		t.Error("what is known of paths")
+	}
+	at := spot{id, "both"}
+	got := tally(map[oid.ID]verdict.Result{id: r}, []file{{id, "both", 6, 2}}, map[spot][]stretch{at: {{1, 2}, {3, 4}}}, map[spot]map[int]string{at: {2: "m", 4: ""}})
+	for i, want := range []struct {
+		who                        string
+		added, deleted, files, put int64
+	}{{"coder", 3, 2, 1, 1}, {"ada coder", 2, 0, 1, 0}, {"ada", 1, 0, 1, 1}, {"ada coder", 6, 2, 1, 2}} {
+		if g := got[i]; strings.Join(g.Principals, " ") != want.who || g.Added != want.added || g.Deleted != want.deleted || g.Files != want.files || *g.Put != want.put {
+			t.Errorf("%d: %+v, want %+v", i, g, want)
 		}
 	}
 }

@@ -28,9 +28,40 @@ type spot struct {
 	path   string
 }
 
-// putIn counts the lines that calls of agents' tools put in, in each file, by the model that is known; "" is none.
-func putIn(ctx context.Context, w *work.Work, pin envelope.Digest, span provenance.Span, results map[oid.ID]verdict.Result) (map[spot]map[string]int64, error) {
-	out, err := log(ctx, w, span, "--patch", "-U0", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short")
+// toldApart returns the lines that were added to files of which it is known who of several made which.
+func toldApart(ctx context.Context, w *work.Work, results map[oid.ID]verdict.Result, files []file) (map[spot][]stretch, error) {
+	want := map[spot]bool{}
+	var list strings.Builder
+	var last oid.ID
+	for i := range files {
+		r := results[files[i].commit]
+		if !r.ToldApart(files[i].path) {
+			continue
+		}
+		want[spot{files[i].commit, files[i].path}] = true
+		if files[i].commit != last {
+			last = files[i].commit
+			list.WriteString(last.String() + "\n")
+		}
+	}
+	if len(want) == 0 {
+		return nil, nil
+	}
+	out, err := logOf(ctx, w, strings.NewReader(list.String()), append([]string{"--no-walk=unsorted", "--stdin"}, patch...)...)
+	if err != nil {
+		return nil, err
+	}
+	added, err := stretches(out)
+	maps.DeleteFunc(added, func(at spot, _ []stretch) bool { return !want[at] })
+	return added, err
+}
+
+// patch is the form of diff that stretches reads.
+var patch = []string{"--patch", "-U0", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short"}
+
+// putIn tells which lines calls of agents' tools put in, in each file, by the model that is known; "" is none.
+func putIn(ctx context.Context, w *work.Work, pin envelope.Digest, span provenance.Span, results map[oid.ID]verdict.Result) (map[spot]map[int]string, error) {
+	out, err := log(ctx, w, span, patch...)
 	if err != nil {
 		return nil, err
 	}
@@ -46,16 +77,16 @@ func putIn(ctx context.Context, w *work.Work, pin envelope.Digest, span provenan
 	if err != nil {
 		return nil, err
 	}
-	put := map[spot]map[string]int64{}
+	put := map[spot]map[int]string{}
 	for at, list := range added {
 		r := results[at.commit]
 		for _, s := range list {
 			for line := s.from; line < s.from+s.count; line++ {
 				if call := calls.At(&r, at.path, line); call != nil {
 					if put[at] == nil {
-						put[at] = map[string]int64{}
+						put[at] = map[int]string{}
 					}
-					put[at][call.Model]++
+					put[at][line] = call.Model
 				}
 			}
 		}

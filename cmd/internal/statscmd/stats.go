@@ -20,8 +20,8 @@ func New(env *cli.Env) *cobra.Command {
 		Short: "Count whose lines a range brought, or what Covenant keeps in this repository",
 		Long: `Count the lines that the commits of a range, or of a history (default HEAD), added and
 deleted, by who made them: who sealed a commit, or, where it is derived, who sealed
-what each of its paths was made of. Human, agent, mixed and unknown are told apart; a
-commit that does not verify is nobody's. What was moved is not counted; a merge counts
+what each of its paths was made of, line by line where that is known. Human, agent, mixed
+and unknown are told apart; a commit that does not verify is nobody's. What was moved is not counted; a merge counts
 for nothing itself.
 
 What the hooks of agents recorded is counted with --calls: how many of the added lines were
