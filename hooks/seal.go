@@ -80,7 +80,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	unlock = sync.OnceFunc(unlock)
 	defer unlock()
 	if in.Moment == "post-commit" {
-		if ids, err = in.overtaken(s, k, ids[0]); err != nil {
+		if ids, err = in.overtaken(ctx, s, k, ids[0]); err != nil {
 			return nil, err
 		}
 		k.Again = true // that it has no seal was just seen, under the lock
@@ -187,13 +187,23 @@ const (
 // which: it is what HEAD was when the hook began, unless another process in the same worktree has committed
 // since. Then that one's hook, or ours, sealed HEAD before, and the nearest fresh
 // commit without a seal is ours. There are as many hooks as commits, and each
-// seals one, under the lock.
-func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
+// seals one, under the lock. Where Git made the very commit again that was there, as
+// by an amend of nothing, there is nothing to seal: what is below may be anybody's.
+func (in *Input) overtaken(ctx context.Context, s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
 	id := head
 	for range overtakenBy {
 		done, err := k.Sealed(id)
+		if err == nil && !done && id != head {
+			done, err = k.SealedByAny(ctx, id)
+		}
 		if err != nil {
 			return nil, err
+		}
+		if id == head && done { // asked of a child of its own: a reflog that ends before would end the session's
+			before, err := s.Repo().Run(ctx, nil, "rev-parse", "--quiet", "--verify", "HEAD@{1}")
+			if err == nil && strings.TrimSpace(string(before)) == head.String() {
+				return nil, nil
+			}
 		}
 		c, err := in.commit(s, id)
 		if err != nil {
