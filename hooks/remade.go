@@ -39,10 +39,19 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 	for _, c := range unclear {
 		want[c.ID] = true
 	}
-	of := map[oid.ID][]oid.ID{}
-	list, err := provenance.Remakes(ctx, k.Session, unclear, want, provenance.Options{Pin: k.Root.Pin(), Now: in.Now(), Opened: in.cache(k.Session.Repo())})
+	of, sealed := map[oid.ID][]oid.ID{}, map[oid.ID]bool{}
+	o := provenance.Options{Pin: k.Root.Pin(), Now: in.Now(), Opened: in.cache(k.Session.Repo())}
+	list, err := provenance.Remakes(ctx, k.Session, unclear, want, o)
+	for cut := (*provenance.ShallowError)(nil); errors.As(err, &cut) && want[cut.Commit]; {
+		in.say("who made what %s had, that nobody sealed, can't be told: %v", cut.Commit.Short(), err)
+		want[cut.Commit], sealed[cut.Commit] = false, true // what is not known is recorded
+		list, err = provenance.Remakes(ctx, k.Session, unclear, want, o)
+	}
 	if err != nil {
 		in.say("who made what %s and others had, that nobody sealed, can't be told: %v", unclear[0].ID.Short(), err)
+		for _, c := range unclear {
+			sealed[c.ID] = true
+		}
 	}
 	made := make(map[oid.ID]bool, len(in.pairs)) // just now: nothing was made of that before
 	for _, p := range in.pairs {
@@ -50,6 +59,10 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 	}
 	for _, m := range list {
 		of[m.Commit.ID] = slices.DeleteFunc(m.Of, func(id oid.ID) bool { return made[id] })
+		sealed[m.Commit.ID] = sealed[m.Commit.ID] || m.Sealed
+		if m.Over {
+			in.say("who made what %s has takes more than is looked at: not all of them may be recorded", m.Commit.ID.Short())
+		}
 	}
 	var pairs []prov.Rewrite
 	said := map[prov.Rewrite]bool{}
@@ -60,7 +73,7 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 	}
 	taken := !inPlace(in.Args)
 	for _, p := range in.pairs {
-		if !(taken && want[p.Old] && len(of[p.Old]) == 0) {
+		if !(taken && want[p.Old] && !sealed[p.Old] && len(of[p.Old]) == 0) {
 			add(p)
 		}
 		for _, old := range of[p.Old] {
