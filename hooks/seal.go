@@ -230,6 +230,9 @@ func (in *Input) commits(ctx context.Context, s *git.Session) ([]oid.ID, error) 
 		return in.head(s)
 	case "post-merge":
 		if len(in.Args) > 0 && in.Args[0] == "1" {
+			if tree, err := s.Repo().Run(ctx, nil, "write-tree"); err == nil {
+				in.foresee(s, strings.TrimSpace(string(tree)))
+			}
 			return nil, nil // --squash: there is no commit yet
 		}
 		if forwarded(ctx, s) {
