@@ -66,18 +66,22 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 	}
 	var pairs []prov.Rewrite
 	said := map[prov.Rewrite]bool{}
-	add := func(x prov.Rewrite) {
+	add := func(list *[]prov.Rewrite, x prov.Rewrite) {
 		if !said[x] {
-			said[x], pairs = true, append(pairs, x)
+			said[x], *list = true, append(*list, x)
 		}
 	}
 	taken := !inPlace(in.Args)
+	beside := &pairs
+	if prov.Replaces(in.command()) {
+		beside = &in.besides
+	}
 	for _, p := range in.pairs {
 		if !(taken && want[p.Old] && !sealed[p.Old] && len(of[p.Old]) == 0) {
-			add(p)
+			add(&pairs, p)
 		}
 		for _, old := range of[p.Old] {
-			add(prov.Rewrite{New: p.New, Old: old})
+			add(beside, prov.Rewrite{New: p.New, Old: old})
 		}
 	}
 	in.pairs = pairs

@@ -135,21 +135,29 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 
 // link records what commits came to be out of.
 func (in *Input) link(ctx context.Context, k *provenance.Sealer) error {
-	if len(in.pairs) == 0 {
-		return nil
-	}
-	command := "rewrite"
-	if len(in.Args) > 0 && in.Args[0] != "" && len(in.Args[0]) <= 64 {
-		command = in.Args[0]
-	}
 	var items []provenance.Item
-	for pairs := range slices.Chunk(in.pairs, prov.MaxRewrites) {
-		items = append(items, provenance.Item{
-			Type: prov.Rewritten, Body: prov.Rewriting{Command: command, Pairs: pairs}, Subject: fmt.Sprintf("commit.rewritten %s %d", command, len(pairs)),
-		})
+	add := func(command string, all []prov.Rewrite) {
+		for pairs := range slices.Chunk(all, prov.MaxRewrites) {
+			items = append(items, provenance.Item{
+				Type: prov.Rewritten, Body: prov.Rewriting{Command: command, Pairs: pairs}, Subject: fmt.Sprintf("commit.rewritten %s %d", command, len(pairs)),
+			})
+		}
+	}
+	add(in.command(), in.pairs)
+	add(prov.Reseal, in.besides)
+	if len(items) == 0 {
+		return nil
 	}
 	_, err := k.Record(ctx, prov.Topic, items...)
 	return err
+}
+
+// command is the word by which commits came to be out of others.
+func (in *Input) command() string {
+	if len(in.Args) > 0 && in.Args[0] != "" && len(in.Args[0]) <= 64 {
+		return in.Args[0]
+	}
+	return "rewrite"
 }
 
 // cache is what was remembered of this clone, nil where nothing remembered is believed.
