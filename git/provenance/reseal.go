@@ -178,11 +178,15 @@ func judgeSome(ctx context.Context, s *git.Session, sp Span, commits []git.Commi
 	if err := judge(sp); err != nil {
 		return err
 	}
+	if o.made != nil && len(open) > 0 { // what is left out below others has them; all at once, as no ref is looked at
+		sp.Except, o.Only = nil, maps.Clone(open)
+		return judge(sp)
+	}
 	for _, c := range commits {
 		if !open[c.ID] {
 			continue
 		}
-		one := One(c) // what is left out below another one has it
+		one := One(c) // likewise
 		one.Ref, o.Only = sp.Ref, map[oid.ID]bool{c.ID: true}
 		if err := judge(one); err != nil {
 			return err
