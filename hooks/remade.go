@@ -41,11 +41,12 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 	}
 	of, sealed := map[oid.ID][]oid.ID{}, map[oid.ID]bool{}
 	o := provenance.Options{Pin: k.Root.Pin(), Now: in.Now(), Opened: in.cache(k.Session.Repo())}
-	list, err := provenance.Remakes(ctx, k.Session, unclear, want, o)
+	hand := k.Hand.Signer.Public().ID()
+	list, err := provenance.Remakes(ctx, k.Session, hand, unclear, want, o)
 	for cut := (*provenance.ShallowError)(nil); errors.As(err, &cut) && want[cut.Commit]; {
 		in.say("who made what %s had, that nobody sealed, can't be told: %v", cut.Commit.Short(), err)
 		want[cut.Commit], sealed[cut.Commit] = false, true // what is not known is recorded
-		list, err = provenance.Remakes(ctx, k.Session, unclear, want, o)
+		list, err = provenance.Remakes(ctx, k.Session, hand, unclear, want, o)
 	}
 	if err != nil {
 		in.say("who made what %s and others had, that nobody sealed, can't be told: %v", unclear[0].ID.Short(), err)

@@ -40,8 +40,8 @@ func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, [
 
 // Remakes returns those of some commits that are wanted, to be vouched for or rewritten, with what they are made of where no seal of them counts: those that sealed
 // changes lead over, in whole or in part, of who ever might bring them somewhere. Whose they are is to be known wherever they come to, and whatever their signers
-// said of it since. The error is a *ShallowError where the parents of one can't be told.
-func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
+// said of it since. What the holder of a key made of one of them before names nobody, and is left out. The error is a *ShallowError where the parents of one can't be told.
+func Remakes(ctx context.Context, s *git.Session, hand string, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
 	shallow, err := s.Repo().Shallow()
 	if err != nil {
 		return nil, err
@@ -71,10 +71,10 @@ func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map
 		}
 	}
 	o.AnyAge = true
-	o.made = func(e *verdict.Exam) {
+	o.made = func(f *Facts, e *verdict.Exam) {
 		r := &out[at[e.Commit]]
 		for _, of := range e.Derived.Of() {
-			if of != e.Commit && len(r.Of) < maxOriginals {
+			if of != e.Commit && len(r.Of) < maxOriginals && !f.madeAlone(of, e.Commit, hand) {
 				r.Of = append(r.Of, of)
 			}
 		}
@@ -84,6 +84,12 @@ func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map
 	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) {
 		out[at[r.Commit]].Sealed = out[at[r.Commit]].Sealed || r.SealID != ""
 	})
+}
+
+// madeAlone reports whether a commit is sealed by one key alone, whose holder said to have made it of another one.
+func (f *Facts) madeAlone(id, of oid.ID, keyID string) bool {
+	return slices.ContainsFunc(f.Rewritten[id], func(x Origin) bool { return x.By == keyID && x.Commit == of }) &&
+		!slices.ContainsFunc(f.SealsOf(id), func(x verdict.Candidate) bool { return x.KeyID != keyID })
 }
 
 // Unclear returns those of some commits of which their notes do not make plain who made them: no seal of theirs is by the hand, by who answers for

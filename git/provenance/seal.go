@@ -185,17 +185,24 @@ func (k *Sealer) SealedByAny(ctx context.Context, commit oid.ID) (bool, error) {
 	return k.noted(ctx, commit, func(*prov.Seal, envelope.Header, string) (bool, error) { return true, nil })
 }
 
-// noted reports whether the note of a commit has a seal of it that is so, by somebody known.
+// maxNoted is how many statements of a note are opened: whoever writes notes could make it any number.
+const maxNoted = 256
+
+// noted reports whether the note of a commit has a seal of it that is so, by somebody known. What is beyond the limit is not looked at.
 func (k *Sealer) noted(ctx context.Context, commit oid.ID, is func(seal *prov.Seal, h envelope.Header, keyID string) (bool, error)) (bool, error) {
 	found, err := notes.Of(k.Session, notes.Ref, commit)
 	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
 		return false, err
 	}
+	known := map[envelope.Digest]bool{}
 	for _, data := range found {
 		for _, line := range envelope.Lines(data) {
 			env, err := envelope.Parse(line)
-			if err != nil {
+			if err != nil || known[env.ID()] {
 				continue
+			}
+			if known[env.ID()] = true; len(known) > maxNoted {
+				return false, nil
 			}
 			st, h, ok, err := k.open(ctx, env)
 			if err != nil {

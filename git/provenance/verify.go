@@ -67,7 +67,7 @@ type Options struct {
 
 	// made is told what commits that no seal of them counts for are made of. Whose that is matters then, and not whether it may come here, by the gate or by who took it back
 	// either. nil: nobody asks.
-	made func(*verdict.Exam)
+	made func(*Facts, *verdict.Exam)
 
 	limits portLimits // of tests
 }
@@ -287,7 +287,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					return
 				}
 				if o.made != nil {
-					o.made(&x.exam)
+					o.made(f, &x.exam)
 				}
 				if old != nil {
 					old.sources(x.exam.Derived)
