@@ -75,7 +75,7 @@ func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
 		return false
 	}
 	if len(e.Seals) > 0 || e.Signer != "" {
-		if e.Judge(d.w, d.now).Verdict.OK() {
+		if v := e.Judge(d.w, d.now).Verdict; v.OK() && !(d.named && v == verdict.Exempt) { // of that its signer says nothing of who made it
 			e.Closed = true // whoever remembers it looks again when that does not hold any more
 			return false
 		}
