@@ -50,11 +50,12 @@ type Input struct {
 	GPG func(identity.PublicKey) (identity.Signer, error) // nil: OpenPGP is not linked
 	Now func() time.Time
 
-	pairs []prov.Rewrite            // of a post-rewrite, once read
-	moves []move                    // of a reference transaction, once read
-	refs  func() ([]git.Ref, error) // ledgers and notes that are being read already
-	last  git.Commit                // that was read last
-	memo  func() *provenance.Cache  // see cache
+	pairs   []prov.Rewrite            // of a post-rewrite, once read
+	besides []prov.Rewrite            // sealed commits that old ones of them were made of: the new ones did not come into their places
+	moves   []move                    // of a reference transaction, once read
+	refs    func() ([]git.Ref, error) // ledgers and notes that are being read already
+	last    git.Commit                // that was read last
+	memo    func() *provenance.Cache  // see cache
 }
 
 func (in *Input) lookup(key string) (string, bool) { return variable(in.Env, key) }

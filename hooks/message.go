@@ -54,7 +54,7 @@ func message(ctx context.Context, in *Input, s *git.Session, pin envelope.Digest
 	if len(in.Args) == 0 {
 		return nil, fmt.Errorf("%w: commit-msg without a file", ErrMoment)
 	}
-	in.foresee(s)
+	in.foresee(s, "")
 	file := in.Args[0]
 	if !filepath.IsAbs(file) && in.Dir != "" {
 		file = filepath.Join(in.Dir, file)

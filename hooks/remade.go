@@ -35,37 +35,54 @@ func (in *Input) unclear(ctx context.Context, k *provenance.Sealer) ([]git.Commi
 // remade puts beside old commits of which it is not plain who made them the sealed ones that they are made of, as a squash by a button is: nobody else can
 // tell when those are gone. Where nothing was sealed, nothing can be told of what was only taken up.
 func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git.Commit) {
-	want := make(map[oid.ID]bool, len(unclear)) // in the end those that nobody sealed
+	want := make(map[oid.ID]bool, len(unclear))
 	for _, c := range unclear {
 		want[c.ID] = true
 	}
-	of := map[oid.ID][]oid.ID{}
-	list, err := provenance.Remakes(ctx, k.Session, unclear, want, provenance.Options{Pin: k.Root.Pin(), Now: in.Now(), Opened: in.cache(k.Session.Repo())})
+	of, sealed := map[oid.ID][]oid.ID{}, map[oid.ID]bool{}
+	o := provenance.Options{Pin: k.Root.Pin(), Now: in.Now(), Opened: in.cache(k.Session.Repo())}
+	hand := k.Hand.Signer.Public().ID()
+	list, err := provenance.Remakes(ctx, k.Session, hand, unclear, want, o)
+	for cut := (*provenance.ShallowError)(nil); errors.As(err, &cut) && want[cut.Commit]; {
+		in.say("who made what %s had, that nobody sealed, can't be told: %v", cut.Commit.Short(), err)
+		want[cut.Commit], sealed[cut.Commit] = false, true // what is not known is recorded
+		list, err = provenance.Remakes(ctx, k.Session, hand, unclear, want, o)
+	}
 	if err != nil {
 		in.say("who made what %s and others had, that nobody sealed, can't be told: %v", unclear[0].ID.Short(), err)
+		for _, c := range unclear {
+			sealed[c.ID] = true
+		}
 	}
 	made := make(map[oid.ID]bool, len(in.pairs)) // just now: nothing was made of that before
 	for _, p := range in.pairs {
 		made[p.New] = true
 	}
 	for _, m := range list {
-		want[m.Commit.ID] = !m.Sealed
 		of[m.Commit.ID] = slices.DeleteFunc(m.Of, func(id oid.ID) bool { return made[id] })
+		sealed[m.Commit.ID] = sealed[m.Commit.ID] || m.Sealed
+		if m.Over {
+			in.say("who made what %s has takes more than is looked at: not all of them may be recorded", m.Commit.ID.Short())
+		}
 	}
 	var pairs []prov.Rewrite
 	said := map[prov.Rewrite]bool{}
-	add := func(x prov.Rewrite) {
+	add := func(list *[]prov.Rewrite, x prov.Rewrite) {
 		if !said[x] {
-			said[x], pairs = true, append(pairs, x)
+			said[x], *list = true, append(*list, x)
 		}
 	}
 	taken := !inPlace(in.Args)
+	beside := &pairs
+	if prov.Replaces(in.command()) {
+		beside = &in.besides
+	}
 	for _, p := range in.pairs {
-		if !(taken && want[p.Old] && len(of[p.Old]) == 0) {
-			add(p)
+		if !(taken && want[p.Old] && !sealed[p.Old] && len(of[p.Old]) == 0) {
+			add(&pairs, p)
 		}
 		for _, old := range of[p.Old] {
-			add(prov.Rewrite{New: p.New, Old: old})
+			add(beside, prov.Rewrite{New: p.New, Old: old})
 		}
 	}
 	in.pairs = pairs

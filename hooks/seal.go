@@ -80,7 +80,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 	unlock = sync.OnceFunc(unlock)
 	defer unlock()
 	if in.Moment == "post-commit" {
-		if ids, err = in.overtaken(s, k, ids[0]); err != nil {
+		if ids, err = in.overtaken(ctx, s, k, ids[0]); err != nil {
 			return nil, err
 		}
 		k.Again = true // that it has no seal was just seen, under the lock
@@ -135,21 +135,29 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 
 // link records what commits came to be out of.
 func (in *Input) link(ctx context.Context, k *provenance.Sealer) error {
-	if len(in.pairs) == 0 {
-		return nil
-	}
-	command := "rewrite"
-	if len(in.Args) > 0 && in.Args[0] != "" && len(in.Args[0]) <= 64 {
-		command = in.Args[0]
-	}
 	var items []provenance.Item
-	for pairs := range slices.Chunk(in.pairs, prov.MaxRewrites) {
-		items = append(items, provenance.Item{
-			Type: prov.Rewritten, Body: prov.Rewriting{Command: command, Pairs: pairs}, Subject: fmt.Sprintf("commit.rewritten %s %d", command, len(pairs)),
-		})
+	add := func(command string, all []prov.Rewrite) {
+		for pairs := range slices.Chunk(all, prov.MaxRewrites) {
+			items = append(items, provenance.Item{
+				Type: prov.Rewritten, Body: prov.Rewriting{Command: command, Pairs: pairs}, Subject: fmt.Sprintf("commit.rewritten %s %d", command, len(pairs)),
+			})
+		}
+	}
+	add(in.command(), in.pairs)
+	add(prov.Reseal, in.besides)
+	if len(items) == 0 {
+		return nil
 	}
 	_, err := k.Record(ctx, prov.Topic, items...)
 	return err
+}
+
+// command is the word by which commits came to be out of others.
+func (in *Input) command() string {
+	if len(in.Args) > 0 && in.Args[0] != "" && len(in.Args[0]) <= 64 {
+		return in.Args[0]
+	}
+	return "rewrite"
 }
 
 // cache is what was remembered of this clone, nil where nothing remembered is believed.
@@ -187,13 +195,23 @@ const (
 // which: it is what HEAD was when the hook began, unless another process in the same worktree has committed
 // since. Then that one's hook, or ours, sealed HEAD before, and the nearest fresh
 // commit without a seal is ours. There are as many hooks as commits, and each
-// seals one, under the lock.
-func (in *Input) overtaken(s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
+// seals one, under the lock. Where Git made the very commit again that was there, as
+// by an amend of nothing, there is nothing to seal: what is below may be anybody's.
+func (in *Input) overtaken(ctx context.Context, s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
 	id := head
 	for range overtakenBy {
 		done, err := k.Sealed(id)
+		if err == nil && !done && id != head {
+			done, err = k.SealedByAny(ctx, id)
+		}
 		if err != nil {
 			return nil, err
+		}
+		if id == head && done { // asked of a child of its own: a reflog that ends before would end the session's
+			before, err := s.Repo().Run(ctx, nil, "rev-parse", "--quiet", "--verify", "HEAD@{1}")
+			if err == nil && strings.TrimSpace(string(before)) == head.String() {
+				return nil, nil
+			}
 		}
 		c, err := in.commit(s, id)
 		if err != nil {
@@ -220,6 +238,9 @@ func (in *Input) commits(ctx context.Context, s *git.Session) ([]oid.ID, error) 
 		return in.head(s)
 	case "post-merge":
 		if len(in.Args) > 0 && in.Args[0] == "1" {
+			if tree, err := s.Repo().Run(ctx, nil, "write-tree"); err == nil {
+				in.foresee(s, strings.TrimSpace(string(tree)))
+			}
 			return nil, nil // --squash: there is no commit yet
 		}
 		if forwarded(ctx, s) {

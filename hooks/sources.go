@@ -1,9 +1,13 @@
 package hooks
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,7 +27,7 @@ import (
 // Limits of what is read, and how long a commit may take to be concluded.
 const (
 	maxSources   = 1000
-	maxSquashMsg = 4 << 20
+	maxSquashMsg = 1 << 30
 	maxPending   = 128 << 10 // of what commit-msg noted: maxSources names
 	concluding   = 24 * time.Hour
 )
@@ -34,8 +38,12 @@ func pendingFile(r *git.Repo) string {
 	return filepath.Join(r.CommonDir(), "covenant", "from-"+hex.EncodeToString(sum[:8]))
 }
 
-// foresee notes at commit-msg what the commit that is about to be made is made of; what was noted before is over.
-func (in *Input) foresee(s *git.Session) {
+// onlyTree goes before the tree that a commit must have for what was noted to count.
+const onlyTree = "="
+
+// foresee notes at commit-msg what the commit that is about to be made is made of; what was noted before is over. Of a squash that is noted when it is merged, too, since with
+// --no-verify Git calls no commit-msg: then it counts for just the tree that was merged, "" otherwise.
+func (in *Input) foresee(s *git.Session, tree string) {
 	r := s.Repo()
 	file := pendingFile(r)
 	command, from := prov.CherryPick, one(filepath.Join(r.GitDir(), "CHERRY_PICK_HEAD"), r.Format())
@@ -51,6 +59,9 @@ func (in *Input) foresee(s *git.Session) {
 		return
 	}
 	lines := []string{command, head.String()}
+	if tree != "" {
+		lines = append(lines, onlyTree+tree)
+	}
 	for _, id := range from {
 		lines = append(lines, id.String())
 	}
@@ -76,6 +87,9 @@ func foreseen(r *git.Repo, c *git.Commit, now time.Time) (command string, from [
 		return "", nil
 	}
 	for _, l := range lines[2:] {
+		if tree, only := strings.CutPrefix(l, onlyTree); only && tree != c.Tree.String() {
+			return "", nil // it was given up, or went on by something that told of it
+		}
 		if id, err := oid.Parse(l); err == nil {
 			from = append(from, id)
 		}
@@ -127,17 +141,24 @@ func one(file string, format oid.Format) []oid.ID {
 	return []oid.ID{id}
 }
 
-// squashed reads which commits git merge --squash put together.
-func squashed(file string, format oid.Format) []oid.ID {
-	b, _, ok := small(file, maxSquashMsg)
-	if !ok {
+// squashed reads which commits git merge --squash put together. Their messages are among them, of any length.
+func squashed(file string, format oid.Format) (out []oid.ID) {
+	f, _, err := openPlain(file)
+	if err != nil {
 		return nil
 	}
-	var out []oid.ID
-	for l := range strings.Lines(string(b)) {
-		name, ok := strings.CutPrefix(strings.TrimSuffix(l, "\n"), "commit ")
-		if id, err := oid.Parse(name); ok && err == nil && id.Format() == format && len(out) < maxSources {
-			out = append(out, id)
+	defer func() { _ = f.Close() }()
+	r := bufio.NewReader(io.LimitReader(f, maxSquashMsg))
+	for begins := true; len(out) < maxSources; {
+		l, err := r.ReadSlice('\n')
+		name, ok := bytes.CutPrefix(bytes.TrimSuffix(l, []byte("\n")), []byte("commit "))
+		if begins && ok {
+			if id, err := oid.Parse(string(name)); err == nil && id.Format() == format {
+				out = append(out, id)
+			}
+		}
+		if begins = err == nil; err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			break
 		}
 	}
 	return out

@@ -50,6 +50,7 @@ type Query struct {
 	EndedBy  time.Time // revocations after this moment do not count; zero: all count
 	Past     bool      // At is when somebody saw, or took in, what was done: not now
 	Ref      string    // the ref under review, "" when it is not known
+	Anywhere bool      // [Authority.MightEver] passes by what a scope says of refs
 	Intent   string
 	Changes  []pluginapi.Change
 	Resource map[string]any
@@ -312,6 +313,9 @@ func (a *Authority) Stripped(keyID string, by time.Time) bool {
 	})
 }
 
+// somewhere is in the place of a ref where which one makes no difference: no ref is named so.
+const somewhere = "\x00"
+
 // MightEver reports whether a key holds, or held, a line of grants whose scopes allow what is asked, whenever these were in force and whatever
 // became of them, or was an operator's. Who fails this never could.
 func (a *Authority) MightEver(q Query) bool {
@@ -334,6 +338,9 @@ func (a *Authority) MightEver(q Query) bool {
 		c := a.links(line, &q)
 		for i := range c {
 			c[i].NotBefore, c[i].Expires = "", ""
+		}
+		if q.Anywhere {
+			r.Ref = somewhere
 		}
 		_, why := refusedBy(c, r, q.At)
 		return why == ""

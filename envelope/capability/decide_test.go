@@ -558,20 +558,6 @@ func TestThrough(t *testing.T) {
 	}
 }
 
-// TestMayEver: who never held anything by which it could admit is told from who did, ended or not.
-func TestMayEver(t *testing.T) {
-	c := newCourt(t)
-	c.grant("ada", "coder", capability.Commit, `{}`)
-	id := c.grant("ada", "helper", "repo.*", `{}`)
-	c.revoke("ada", id)
-	a := c.fold()
-	for who, want := range map[string]bool{"ada": true, "ben": false, "coder": false, "helper": true, "mallory": false} {
-		if got := a.MayEver(c.keys[who].ID(), capability.Push, capability.Rewind); got != want {
-			t.Errorf("%s: %v", who, got)
-		}
-	}
-}
-
 // FuzzScope: a scope that is read, and is right for its action, is written as it was read.
 func FuzzScope(f *testing.F) {
 	f.Add("repo.commit", `{"version":1,"paths":["src/**"],"max_files":3}`)

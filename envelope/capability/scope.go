@@ -281,7 +281,7 @@ func (s *Scope) refuses(r *pluginapi.Request) string {
 }
 
 func (s *Scope) refusesRepo(r *pluginapi.Request) string {
-	if s.Refs != nil {
+	if s.Refs != nil && r.Ref != somewhere {
 		if r.Ref == "" {
 			return "it is limited to refs " + strings.Join(s.Refs, ", ") + ", and it is not known which ref this is for (--ref says it)"
 		}

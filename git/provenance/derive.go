@@ -21,7 +21,7 @@ type deriver struct {
 	w      *verdict.World // who may do what by the built-in checker
 	span   Span
 	ref    string // under review, "" when it is not known
-	named  bool   // the ref that a seal names matters in place of that
+	named  bool   // whose the changes are is asked, and not whether they may come here
 	before map[oid.ID]bool
 	now    time.Time
 	limits portLimits
@@ -69,11 +69,14 @@ func (f *Facts) deriver(w *verdict.World, sp Span, ref string, before map[oid.ID
 
 // open reports whether sealed changes of other commits could make a difference to the verdict of a commit.
 func (d *deriver) open(c *verdict.Commit, e *verdict.Exam) bool {
-	if c.Before || c.DiffErr != nil || len(c.Parents) == 0 || len(c.Parents) > 2 || len(e.Deep) > 0 || len(e.Denied) > 0 || len(d.f.seals) == 0 {
+	if c.Before || c.DiffErr != nil || len(e.Deep) > 0 || len(d.f.seals) == 0 {
+		return false
+	}
+	if !d.named && (len(c.Parents) == 0 || len(c.Parents) > 2 || len(e.Denied) > 0) {
 		return false
 	}
 	if len(e.Seals) > 0 || e.Signer != "" {
-		if e.Judge(d.w, d.now).Verdict.OK() {
+		if v := e.Judge(d.w, d.now).Verdict; v.OK() && !(d.named && v == verdict.Exempt) { // of that its signer says nothing of who made it
 			e.Closed = true // whoever remembers it looks again when that does not hold any more
 			return false
 		}
@@ -192,7 +195,10 @@ func (d *deriver) derive(s *git.Session, x *heldExam) error {
 	}
 	for i := range v.Changes {
 		if p := string(v.Changes[i].Change.Path); d.over(p) {
-			if v.Changes[i].Edges, v.Changes[i].Or = nil, nil; !over[p] {
+			if !d.named { // who was found made some of it
+				v.Changes[i].Edges, v.Changes[i].Or = nil, nil
+			}
+			if !over[p] {
 				v.Over = append(v.Over, p)
 			}
 		}
@@ -299,7 +305,7 @@ func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, p
 	sided = func(path string, o verdict.Offer) bool {
 		id := o.Seal.Seal.Commit()
 		switch {
-		case !h.take(1), id == c.ID, d.before[id], h.before[id], d.refused(o.Seal):
+		case !h.take(1), id == c.ID, d.before[id], h.before[id], !d.named && d.refused(o.Seal):
 			return false
 		case !side && !d.may(o.Seal, path):
 			return false
@@ -309,11 +315,11 @@ func (d *deriver) usable(c *git.Commit, changes []prov.Raw, side bool, counts, p
 	}
 	usable = func(path string, o verdict.Offer) bool {
 		at, known := h.index[o.Seal.Seal.Commit()]
-		return !(known && past(at)) && sided(path, o) && d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past)
+		return !(known && past(at)) && sided(path, o) && (d.named || d.informed(path, o, from[path], counts) && !d.takenBack(path, o, place, from[path], past))
 	}
 	anew = func(path string, o verdict.Offer) bool {
 		at, known := h.index[o.Seal.Seal.Commit()]
-		return !(known && past(at)) && sided(path, o) && !d.takenBack(path, o, place, from[path], past)
+		return !(known && past(at)) && sided(path, o) && (d.named || !d.takenBack(path, o, place, from[path], past))
 	}
 	return usable, sided, anew
 }

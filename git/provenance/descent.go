@@ -325,7 +325,8 @@ func (d *deriver) mayNow(c *verdict.Candidate, path string) bool {
 	ok, known := d.allowedNow[key]
 	if !known {
 		d.h.take(16)
-		ok = d.w.Authority.Decide(d.query(c, prov.Touched([][]prov.Raw{d.sealedAt(c, path)}))).Allowed
+		changes := prov.Touched([][]prov.Raw{d.sealedAt(c, path)})
+		ok = d.named && d.ever(c, changes) || !d.named && d.w.Authority.Decide(d.query(c, changes)).Allowed
 		d.allowedNow[key] = ok
 	}
 	return ok
@@ -383,10 +384,15 @@ func (d *deriver) query(c *verdict.Candidate, changes []pluginapi.Change) capabi
 	if c.Seal.Predicate.Mode == prov.Vouching {
 		q.Action = capability.Vouch
 	}
-	if d.named {
-		q.Ref = c.Seal.Predicate.Ref
-	}
 	return q
+}
+
+// ever reports whether the signer of a seal could make changes anywhere, at any time. Which ref a seal names is a claim, and what became of grants changes nothing of who
+// made something.
+func (d *deriver) ever(c *verdict.Candidate, changes []pluginapi.Change) bool {
+	q := d.query(c, changes)
+	q.Ref, q.Anywhere = "", true
+	return d.f.Authority.MightEver(q)
 }
 
 type sealedPath struct {
@@ -396,6 +402,9 @@ type sealedPath struct {
 
 func (d *deriver) asked(c *verdict.Candidate, changes []pluginapi.Change) bool {
 	d.h.take(16)
+	if d.named {
+		return d.ever(c, changes)
+	}
 	q := d.query(c, changes)
 	if d.w.Authority.Decide(q).Allowed {
 		return true

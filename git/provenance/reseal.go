@@ -13,7 +13,6 @@ import (
 	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
-	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
 
@@ -21,7 +20,8 @@ import (
 type Remake struct {
 	Commit git.Commit
 	Of     []oid.ID // sealed commits, each once; none where it is nobody else's
-	Sealed bool     // a seal of it counts
+	Sealed bool     // it has a seal of its own, whatever that is worth
+	Over   bool     // there is more about it than is looked at: Of may lack some
 }
 
 // Derived judges a span whose ref under review is named and returns its derived commits, those that a seal is worth having for: where all
@@ -39,9 +39,9 @@ func Derived(ctx context.Context, s *git.Session, sp Span, o Options) (*Facts, [
 }
 
 // Remakes returns those of some commits that are wanted, to be vouched for or rewritten, with what they are made of where no seal of them counts: those that sealed
-// changes lead over, in whole or in part, of who might bring them to the ref that their seal names. Whose they are is to be known wherever they come to. The
-// error is a *ShallowError where the parents of one can't be told.
-func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
+// changes lead over, in whole or in part, of who ever might bring them somewhere. Whose they are is to be known wherever they come to, and whatever their signers
+// said of it since. What the holder of a key made of one of them before names nobody, and is left out. The error is a *ShallowError where the parents of one can't be told.
+func Remakes(ctx context.Context, s *git.Session, hand string, commits []git.Commit, want map[oid.ID]bool, o Options) ([]Remake, error) {
 	shallow, err := s.Repo().Shallow()
 	if err != nil {
 		return nil, err
@@ -71,14 +71,25 @@ func Remakes(ctx context.Context, s *git.Session, commits []git.Commit, want map
 		}
 	}
 	o.AnyAge = true
-	o.made = func(id oid.ID, d *verdict.Derivation) {
-		for _, of := range d.Of() {
-			if r := &out[at[id]]; of != id && len(r.Of) < maxOriginals {
+	o.made = func(f *Facts, e *verdict.Exam) {
+		r := &out[at[e.Commit]]
+		for _, of := range e.Derived.Of() {
+			if of != e.Commit && len(r.Of) < maxOriginals && !f.madeAlone(of, e.Commit, hand) {
 				r.Of = append(r.Of, of)
 			}
 		}
+		r.Over = e.Derived != nil && len(e.Derived.Over) > 0
+		r.Sealed = slices.ContainsFunc(e.Seals, func(x verdict.ExamSeal) bool { return x.Opened })
 	}
-	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) { out[at[r.Commit]].Sealed = r.SealID != "" })
+	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) {
+		out[at[r.Commit]].Sealed = out[at[r.Commit]].Sealed || r.SealID != ""
+	})
+}
+
+// madeAlone reports whether a commit is sealed by one key alone, whose holder said to have made it of another one.
+func (f *Facts) madeAlone(id, of oid.ID, keyID string) bool {
+	return slices.ContainsFunc(f.Rewritten[id], func(x Origin) bool { return x.By == keyID && x.Commit == of }) &&
+		!slices.ContainsFunc(f.SealsOf(id), func(x verdict.Candidate) bool { return x.KeyID != keyID })
 }
 
 // Unclear returns those of some commits of which their notes do not make plain who made them: no seal of theirs is by the hand, by who answers for
@@ -101,29 +112,12 @@ func (k *Sealer) plain(ctx context.Context, c *git.Commit) (bool, error) {
 	if done, err := k.Sealed(c.ID); err != nil || done {
 		return done, err
 	}
-	found, err := notes.Of(k.Session, notes.Ref, c.ID)
-	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
-		return false, err
-	}
-	for _, data := range found {
-		for _, line := range envelope.Lines(data) {
-			env, err := envelope.Parse(line)
-			if err != nil {
-				continue
-			}
-			st, h, ok, err := k.open(ctx, env)
-			if err != nil {
-				return false, err
-			}
-			if !ok || st.seal == nil || st.seal.Commit() != c.ID || st.seal.Tree() != c.Tree || !slices.Equal(st.seal.Predicate.Parents, c.Parents) {
-				continue
-			}
-			if might, err := k.mightSeal(ctx, c, st.seal, env.KeyIDs()[0], h.When()); err != nil || might {
-				return might, err
-			}
+	return k.noted(ctx, c.ID, func(seal *prov.Seal, h envelope.Header, keyID string) (bool, error) {
+		if seal.Tree() != c.Tree || !slices.Equal(seal.Predicate.Parents, c.Parents) {
+			return false, nil
 		}
-	}
-	return false, nil
+		return k.mightSeal(ctx, c, seal, keyID, h.When())
+	})
 }
 
 // mightSeal reports whether the holder of a key answers for itself, or committed what it sealed and might bring that, then or now.
@@ -195,11 +189,15 @@ func judgeSome(ctx context.Context, s *git.Session, sp Span, commits []git.Commi
 	if err := judge(sp); err != nil {
 		return err
 	}
+	if o.made != nil && len(open) > 0 { // what is left out below others has them; all at once, as no ref is looked at
+		sp.Except, o.Only = nil, maps.Clone(open)
+		return judge(sp)
+	}
 	for _, c := range commits {
 		if !open[c.ID] {
 			continue
 		}
-		one := One(c) // what is left out below another one has it
+		one := One(c) // likewise
 		one.Ref, o.Only = sp.Ref, map[oid.ID]bool{c.ID: true}
 		if err := judge(one); err != nil {
 			return err

@@ -180,6 +180,45 @@ func (k *Sealer) Sealed(commit oid.ID) (bool, error) {
 	return false, nil
 }
 
+// SealedByAny reports whether the note of a commit has a seal of it by somebody known.
+func (k *Sealer) SealedByAny(ctx context.Context, commit oid.ID) (bool, error) {
+	return k.noted(ctx, commit, func(*prov.Seal, envelope.Header, string) (bool, error) { return true, nil })
+}
+
+// maxNoted is how many statements of a note are opened: whoever writes notes could make it any number.
+const maxNoted = 256
+
+// noted reports whether the note of a commit has a seal of it that is so, by somebody known. What is beyond the limit is not looked at.
+func (k *Sealer) noted(ctx context.Context, commit oid.ID, is func(seal *prov.Seal, h envelope.Header, keyID string) (bool, error)) (bool, error) {
+	found, err := notes.Of(k.Session, notes.Ref, commit)
+	if err != nil && !errors.Is(err, notes.ErrUnreadable) {
+		return false, err
+	}
+	known := map[envelope.Digest]bool{}
+	for _, data := range found {
+		for _, line := range envelope.Lines(data) {
+			env, err := envelope.Parse(line)
+			if err != nil || known[env.ID()] {
+				continue
+			}
+			if known[env.ID()] = true; len(known) > maxNoted {
+				return false, nil
+			}
+			st, h, ok, err := k.open(ctx, env)
+			if err != nil {
+				return false, err
+			}
+			if !ok || st.seal == nil || st.seal.Commit() != commit {
+				continue
+			}
+			if is, err := is(st.seal, h, env.KeyIDs()[0]); err != nil || is {
+				return is, err
+			}
+		}
+	}
+	return false, nil
+}
+
 // RefusedLately returns the commits of which the newest entries of the hand's own ledger say that they were refused.
 func (k *Sealer) RefusedLately() (map[oid.ID]bool, error) {
 	found, err := k.newest()

@@ -65,9 +65,9 @@ type Options struct {
 	// Facts were loaded before, with the same pin and overlay: only the range is read.
 	Facts *Facts
 
-	// made is told what commits that no seal of them counts for are made of, and none of them is held to the ref under review then: what matters is
-	// the ref that each seal names. nil: nobody asks.
-	made func(oid.ID, *verdict.Derivation)
+	// made is told what commits that no seal of them counts for are made of. Whose that is matters then, and not whether it may come here, by the gate or by who took it back
+	// either. nil: nobody asks.
+	made func(*Facts, *verdict.Exam)
 
 	limits portLimits // of tests
 }
@@ -287,7 +287,7 @@ func (f *Facts) judge(ctx context.Context, s *git.Session, r *Report, sp Span, o
 					return
 				}
 				if o.made != nil {
-					o.made(x.exam.Commit, x.exam.Derived)
+					o.made(f, &x.exam)
 				}
 				if old != nil {
 					old.sources(x.exam.Derived, x.diffs[0])

@@ -121,7 +121,7 @@ func failures(ctx context.Context, w *work.Work, f *provenance.Facts) []ailment 
 				if err != nil {
 					return err
 				}
-				list, err := provenance.Remakes(ctx, w.Session, commits, map[oid.ID]bool{x.Commit: true}, w.Verifying(f.Root.Pin()))
+				list, err := provenance.Remakes(ctx, w.Session, k.Hand.Signer.Public().ID(), commits, map[oid.ID]bool{x.Commit: true}, w.Verifying(f.Root.Pin()))
 				if err == nil {
 					_, err = k.Reseal(ctx, "", list)
 				}

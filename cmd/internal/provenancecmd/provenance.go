@@ -106,7 +106,7 @@ func runSeal(ctx context.Context, env *cli.Env, who string, asJSON bool, args []
 	for _, c := range commits {
 		want[c.ID] = !good[c.ID]
 	}
-	todo, err := provenance.Remakes(ctx, w.Session, commits, want, opts)
+	todo, err := provenance.Remakes(ctx, w.Session, k.Hand.Signer.Public().ID(), commits, want, opts)
 	if err != nil {
 		return work.Explain(err)
 	}
