@@ -84,12 +84,13 @@ func (p *Passage) Brought(was *OriginPath, line int) Brought {
 	return b
 }
 
-// Passages returns what stood at the path, one after another, on the way of the change that is found first, whoever may bring it; none where there is no way.
-func (c *DerivedChange) Passages() []Passage {
+// Passages returns what stood at the path, one after another, on the way of the change that is found first, whoever may bring it; none where there is no way. replaced
+// is whether there was more, in whose place something was moved.
+func (c *DerivedChange) Passages() (out []Passage, replaced bool) {
 	return passages(c, c.way(anySource))
 }
 
-func passages(c *DerivedChange, way []step) (out []Passage) {
+func passages(c *DerivedChange, way []step) (out []Passage, replaced bool) {
 	for _, x := range way {
 		if x.of != c {
 			break // what is behind follows
@@ -99,12 +100,12 @@ func passages(c *DerivedChange, way []step) (out []Passage) {
 			out = append(out, p)
 			continue
 		}
-		there := passages(x.Behind, x.Behind.way(anySource))
+		there, more := passages(x.Behind, x.Behind.way(anySource))
 		switch {
-		case len(there) == 0, x.Moved && len(out) > 0:
-			return nil
+		case len(there) == 0:
+			return nil, false
 		case x.Moved:
-			out = there
+			out, replaced = there, replaced || more || len(out) > 0
 			continue
 		}
 		if p.Aside = there; !x.Chosen {
@@ -119,7 +120,7 @@ func passages(c *DerivedChange, way []step) (out []Passage) {
 		}
 		out = append(out, p)
 	}
-	return out
+	return out, replaced
 }
 
 // found reports whether a way is the one that is found first, whoever may.

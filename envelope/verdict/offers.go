@@ -28,7 +28,7 @@ type Offers struct {
 	byPath map[string]*ways
 	exams  map[*Candidate]*ExamSeal // nil: it covers nothing
 	merges map[*Candidate][]map[string]Node
-	gone   map[*Candidate]map[oid.ID][]pathNode // what each took away, by content
+	moved  map[*Candidate]map[string][]pathNode // what each put where, and took away
 }
 
 // An Offer is one change that a seal lists.
@@ -147,7 +147,7 @@ func (o *Offers) of(path string, may func(c *Candidate, path string) bool) *ways
 
 // NewOffers takes the seals that ledgers hold, with what they list against each parent.
 func NewOffers(w *World, seals func(yield func(*Candidate) bool)) *Offers {
-	o := &Offers{w: w, byPath: map[string]*ways{}, exams: map[*Candidate]*ExamSeal{}, merges: map[*Candidate][]map[string]Node{}, gone: map[*Candidate]map[oid.ID][]pathNode{}}
+	o := &Offers{w: w, byPath: map[string]*ways{}, exams: map[*Candidate]*ExamSeal{}, merges: map[*Candidate][]map[string]Node{}, moved: map[*Candidate]map[string][]pathNode{}}
 	for cand := range seals {
 		if cand.Err != nil || cand.Seal == nil || cand.InNote {
 			continue

@@ -289,7 +289,7 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 				continue
 			}
 		}
-		if from := f.o.movedFrom(&x); len(from) > 0 {
+		if from := f.o.movedFrom(&x, path); len(from) > 0 {
 			if depth == maxBehind {
 				f.over = true
 				continue
@@ -371,8 +371,8 @@ func (o *Offers) MovedTo(paths []string) (out []string) {
 		if w == nil {
 			continue
 		}
-		for _, i := range w.from[Node{}] {
-			for _, p := range o.movedFrom(&w.list[i]) {
+		for i := range w.list {
+			for _, p := range o.movedFrom(&w.list[i], todo[0]) {
 				if !seen[p.path] && len(out) < most {
 					seen[p.path] = true
 					out, todo = append(out, p.path), append(todo, p.path)
@@ -384,23 +384,60 @@ func (o *Offers) MovedTo(paths []string) (out []string) {
 }
 
 // movedFrom returns where a file stood that an offer's commit put at its path, and took away there: no edge, but two, of whoever moved it.
-func (o *Offers) movedFrom(x *Offer) []pathNode {
+func (o *Offers) movedFrom(x *Offer, path string) []pathNode {
 	lists := x.Seal.Seal.Predicate.Changes
-	if len(lists) != 1 || x.From != (Node{}) || x.To.ID == x.To.ID.Format().Hash("blob", nil) { // what is empty nobody made
+	if len(lists) != 1 || x.To == (Node{}) || x.To.ID == x.From.ID || x.To.ID == x.To.ID.Format().Hash("blob", nil) { // what is empty nobody made
 		return nil
 	}
-	gone, known := o.gone[x.Seal]
+	from, known := o.moved[x.Seal]
 	if !known {
-		gone = map[oid.ID][]pathNode{}
-		for i := range lists[0] {
-			c := &lists[0][i]
-			if n := node(c.OldMode, c.Old); c.New == "" && len(gone[n.ID]) < maxMovedFrom {
-				gone[n.ID] = append(gone[n.ID], pathNode{c.PathBytes(), n})
+		from = movedIn(lists[0])
+		o.moved[x.Seal] = from
+	}
+	return from[path]
+}
+
+// movedIn returns by path where a file stood that a commit put there and took away, also where it took something's place, and something that was moved its own. Of several of one
+// content the first is taken for the first, as where a folder is moved, and so on; then others.
+func movedIn(list []provenance.Change) map[string][]pathNode {
+	stood, gone := map[string]bool{}, map[string][]pathNode{} // contents
+	for i := range list {
+		if c := &list[i]; c.Old != c.New {
+			stood[c.Old] = true
+		}
+	}
+	for i := range list {
+		if c := &list[i]; c.Old != "" && c.Old != c.New && (c.New == "" || stood[c.New]) { // else it was copied, and edited
+			gone[c.Old] = append(gone[c.Old], pathNode{c.PathBytes(), node(c.OldMode, c.Old)})
+		}
+	}
+	out, came := map[string][]pathNode{}, map[string]int{}
+	for i := range list {
+		c := &list[i]
+		all := gone[c.New]
+		if c.New == "" || c.Old == c.New || len(all) == 0 {
+			continue
+		}
+		nth := min(came[c.New], len(all)-1)
+		came[c.New]++
+		from := all[nth : nth+1 : nth+1]
+		for j := 0; j < len(all) && len(from) < maxMovedFrom; j++ {
+			if j != nth {
+				from = append(from, all[j])
 			}
 		}
-		o.gone[x.Seal] = gone
+		out[c.PathBytes()] = from
 	}
-	return gone[x.To.ID]
+	return out
+}
+
+// MovedIn returns by path the first of the paths where a file stood that a commit put there and took away.
+func MovedIn(list []provenance.Change) map[string]string {
+	out := map[string]string{}
+	for path, from := range movedIn(list) {
+		out[path] = from[0].path
+	}
+	return out
 }
 
 // other returns what stands at a path on the other side of a merge of two, which has there what neither side has.

@@ -59,7 +59,7 @@ func TestBehindBounded(t *testing.T) {
 	}
 	looked := 0
 	f := &edgeSearch{
-		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}, gone: map[*Candidate]map[oid.ID][]pathNode{}}, behind: maxEdgesBehind,
+		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}, moved: map[*Candidate]map[string][]pathNode{}}, behind: maxEdgesBehind,
 		source: func(Offer) (int, bool) { return 0, true }, now: func(int, string) bool { return true },
 		q: &Question{
 			Take: func(int) bool { return true },
@@ -130,7 +130,7 @@ func TestTakenOfWhoMay(t *testing.T) {
 	w.add(Offer{From: node(3), To: node(1), Seal: left})
 	w.add(Offer{From: node(4), To: node(1), Seal: may})
 	f := &edgeSearch{
-		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}, gone: map[*Candidate]map[oid.ID][]pathNode{}}, behind: maxEdgesBehind,
+		o: &Offers{byPath: map[string]*ways{"p": w}, merges: map[*Candidate][]map[string]Node{}, moved: map[*Candidate]map[string][]pathNode{}}, behind: maxEdgesBehind,
 		source: func(x Offer) (int, bool) { return slices.Index([]*Candidate{merge, left, may}, x.Seal), true }, now: func(source int, _ string) bool { return source != 1 },
 		q: &Question{
 			Take:   func(int) bool { return true },

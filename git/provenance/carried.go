@@ -16,8 +16,8 @@ func (o *originals) brought(d *verdict.Derivation, diff []prov.Raw) {
 	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
-		way := c.Passages()
-		first, many := "", false
+		way, many := c.Passages()
+		first := ""
 		for _, p := range way {
 			for _, s := range p.Sources {
 				x := &d.Sources[s]

@@ -12,6 +12,7 @@ import (
 // A sealedMove is of a file that a sealed commit put at one path and took away at another: whoever moves what others made makes nothing of it.
 type sealedMove struct {
 	from, to string
+	before   verdict.Node // in whose place it was put
 	content  oid.ID
 	seal     envelope.Digest
 }
@@ -33,16 +34,12 @@ func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sea
 			if !o.ports.take(len(list)) {
 				return nil
 			}
-			gone := map[string]string{} // content → the first path that it was taken away from
-			for j := range list {
-				if c := &list[j]; c.New == "" && gone[c.Old] == "" {
-					gone[c.Old] = c.PathBytes()
-				}
-			}
+			moved := verdict.MovedIn(list)
 			for j := range list {
 				c := &list[j]
-				if from := gone[c.New]; c.Old == "" && from != "" {
-					all[c.PathBytes()] = append(all[c.PathBytes()], sealedMove{from, c.PathBytes(), verdict.RawOf(c).New, x.ID})
+				if from, is := moved[c.PathBytes()]; is {
+					r := verdict.RawOf(c)
+					all[r.Path] = append(all[r.Path], sealedMove{from, r.Path, verdict.Node{Mode: r.OldMode, ID: r.Old}, r.New, x.ID})
 				}
 			}
 		}
@@ -83,14 +80,21 @@ func (o *originals) carry(edges map[string][]share, moves map[string][]sealedMov
 			}
 			var kept []share
 			for _, e := range edges[path] {
-				if e.from == (verdict.Node{}) && e.to.ID == m.content {
+				if e.from == m.before && e.to.ID == m.content {
 					e.sources = slices.DeleteFunc(slices.Clone(e.sources), func(s int) bool { return sources[s].ID == m.seal })
 				}
 				if len(e.sources) > 0 {
 					kept = append(kept, e)
 				}
 			}
-			edges[path] = append(kept, there...)
+			kept = append(kept, there...)
+			for _, e := range there {
+				if e.from == (verdict.Node{}) && m.before != e.from {
+					e.from = m.before
+					kept = append(kept, e)
+				}
+			}
+			edges[path] = kept
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(moves)) {
