@@ -266,14 +266,15 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		var brought []pluginapi.Change
 		var paths []string
 		made, parts := s.Origins.made(w), map[string][]Part{}
-		ported, moved := false, true
+		ported, moved, named := false, true, map[string]bool{}
 		for _, x := range shares[i] {
 			brought = append(brought, x.of.Change)
 			ported, moved = ported || x.change.Ported, moved && x.moved
 			path := string(x.change.Change.Path)
-			if !x.own || slices.Contains(paths, path) {
+			if !x.own || named[path] {
 				continue
 			}
+			named[path] = true
 			if list := s.parts(w, x.change.Brought, i); list != nil {
 				parts[path] = list
 			}
@@ -367,17 +368,21 @@ type portion struct {
 // portions are what of each source's is in the commit, in the order of changes.
 func (d *Derivation) portions(took []map[string]bool) [][]portion {
 	out := make([][]portion, len(d.Sources))
+	type listed struct {
+		source, change int
+		path           string
+	}
+	places := map[listed]int{}
 	for j := range d.Changes {
 		d.Changes[j].walk(func(of *DerivedChange, x Edge) {
 			if took[x.Source] == nil || !took[x.Source][key(of.Change.Path, x.From, x.To)] {
 				return
 			}
-			list := out[x.Source]
-			at := slices.IndexFunc(list, func(p portion) bool {
-				return p.change == &d.Changes[j] && string(p.of.Change.Path) == string(of.Change.Path)
-			})
-			if at < 0 {
+			list, here := out[x.Source], listed{x.Source, j, string(of.Change.Path)}
+			at, known := places[here]
+			if !known {
 				at = len(list)
+				places[here] = at
 				if string(of.Change.Path) == string(d.Changes[j].Change.Path) {
 					of = &d.Changes[j]
 				}

@@ -90,7 +90,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
-	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind, now: func(i int, path string) bool { return q.Now(seals[i], path) }}
+	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind + edgesBehindOne*len(q.Changes), sought: map[pathNode]bool{}, now: func(i int, path string) bool { return q.Now(seals[i], path) }}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -223,10 +223,11 @@ func (c *DerivedChange) uncopied(take func(int) bool, copies func(path string, l
 	return told
 }
 
-// Limits of merges behind one another, and of the edges behind merges of one commit.
+// Limits of merges and moves behind one another, and of the edges behind those of one commit, and more for each change.
 const (
 	maxBehind      = 8
 	maxEdgesBehind = 1 << 14
+	edgesBehindOne = 32
 )
 
 // workOfEdge is what it takes to look at an edge once, in steps.
@@ -239,7 +240,8 @@ type edgeSearch struct {
 	source func(Offer) (int, bool)
 	now    func(source int, path string) bool // its signer may bring the path now
 	over   bool                               // more would have to be looked at
-	behind int                                // so many edges behind merges are left
+	behind int                                // so many edges behind merges and moves are left
+	sought map[pathNode]bool                  // from where the edges come behind which others are looked for
 }
 
 // edges are the usable ones that lie on the way of a change, with their sources.
@@ -255,7 +257,7 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 		return nil
 	}
 	var out []Edge
-	of := map[string]int{}
+	of, nowhere := map[string]int{}, map[pathNode]bool{}
 	for _, x := range all {
 		if of[x.Seal.KeyID] == maxOfWay {
 			continue
@@ -289,14 +291,8 @@ func (f *edgeSearch) edges(c *DerivedChange, usable func(string, Offer) bool, de
 				continue
 			}
 		}
-		if from := f.o.movedFrom(&x, path); len(from) > 0 {
-			if depth == maxBehind {
-				f.over = true
-				continue
-			}
-			if !f.moved(&e, c, from, depth) {
-				continue
-			}
+		if from := f.o.movedFrom(&x, path); len(from) > 0 && !f.moved(&e, c, from, depth, nowhere) {
+			continue
 		}
 		out = append(out, e)
 	}
@@ -315,20 +311,31 @@ func (f *edgeSearch) take(e *Edge, c *DerivedChange, to Node, taken *Taken, dept
 	return f.stand(e, &c.Change, taken.From, to, usable, depth)
 }
 
-// moved finds the edges of what stood where a file was moved from, which stand behind its own; none where the history has that, and false where none lead there.
-func (f *edgeSearch) moved(e *Edge, c *DerivedChange, from []pathNode, depth int) bool {
+// moved finds the edges of what stood where a file was moved from, which stand behind its own; none where the history has that, and false where none lead there. What is looked for
+// already is no way there: a file that was moved in a circle. nowhere is to where none led from here.
+func (f *edgeSearch) moved(e *Edge, c *DerivedChange, from []pathNode, depth int, nowhere map[pathNode]bool) bool {
 	for _, p := range from {
 		if f.q.Stood(p.path, p.node) {
 			return true
 		}
 	}
 	for _, p := range from {
+		if nowhere[p] || f.sought[p] {
+			continue
+		}
+		if depth == maxBehind {
+			f.over = true // whose it is is not known
+			return false
+		}
 		there := c.Change
 		there.Path = []byte(p.path)
-		if f.stand(e, &there, f.q.Begins(p.path, p.node), p.node, f.q.Sided, depth) {
-			e.Moved = true
+		f.sought[p] = true
+		e.Moved = f.stand(e, &there, f.q.Begins(p.path, p.node), p.node, f.q.Sided, depth)
+		delete(f.sought, p)
+		if e.Moved {
 			return true
 		}
+		nowhere[p] = true
 	}
 	return false
 }
