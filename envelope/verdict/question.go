@@ -137,9 +137,10 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Changes = append(d.Changes, dc)
 	}
 	// Nothing is left out where the commit has what a change leads to, or its signer took it back, in work that went on from it.
+	moves, stands := d.along(), func(i int, path string) bool { return q.Stands(seals[i], path) }
 	moot := func(i int, e *PathEdge, taken map[string]bool) bool {
 		path, seal := string(e.Path), seals[i]
-		return !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: seal}, q.Take, func(y *Candidate) bool {
+		return moves.took(d, i, e, q.Has, stands) || !taken[key(e.Path, e.From, e.To)] && (q.Has(path, e.To) || o.undone(path, Offer{From: e.From, To: e.To, Seal: seal}, q.Take, func(y *Candidate) bool {
 			return q.Continues(y, seal) && o.only(y, path, taken) && q.Stands(y, path)
 		}, func(y *Candidate) bool { return q.Continues(y, seal) }))
 	}

@@ -36,7 +36,7 @@ type Cache struct {
 }
 
 // cacheVersion changes with everything that could make an exam come out differently.
-const cacheVersion = "covenant-exam/v37"
+const cacheVersion = "covenant-exam/v38"
 
 // kept is how many things are remembered; the oldest go.
 const kept = 64
