@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/open-covenant/covenant-git/envelope"
+	prov "github.com/open-covenant/covenant-git/envelope/provenance"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git/oid"
 )
@@ -17,9 +18,10 @@ type sealedMove struct {
 	seal     envelope.Digest
 }
 
-// moves returns by path what old commits moved there, and adds to the paths that are wanted those that it came from.
-func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sealedMove {
+// moves returns by path what old commits moved there, or who amended them to one that has some changes, on some commit, and adds to the paths that are wanted those that it came from.
+func (o *originals) moves(changes []prov.Raw, on oid.ID, old []oid.ID, wanted map[string]bool) map[string][]sealedMove {
 	all := map[string][]sealedMove{}
+	anew := newlyPlaced(changes)
 	for _, id := range old {
 		if !o.ports.take(len(o.f.seals[id])) {
 			return nil
@@ -35,6 +37,9 @@ func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sea
 				return nil
 			}
 			moved := verdict.MovedIn(list)
+			if p := x.Seal.Predicate.Parents; len(p) == 1 && p[0] == on { // else that path may have what stood below
+				anew.leave(list)
+			}
 			for j := range list {
 				c := &list[j]
 				if from, is := moved[c.PathBytes()]; is {
@@ -43,6 +48,9 @@ func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sea
 				}
 			}
 		}
+	}
+	for _, m := range anew.moves() {
+		all[m.to] = append(all[m.to], m)
 	}
 	out := map[string][]sealedMove{}
 	todo := make([]string, 0, len(wanted))
@@ -57,6 +65,61 @@ func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sea
 			if out[m.to] = append(out[m.to], m); !wanted[m.from] {
 				wanted[m.from] = true
 				todo = append(todo, m.from)
+			}
+		}
+	}
+	return out
+}
+
+// standsOn returns the one parent of a commit, as who sealed it says.
+func (o *originals) standsOn(id oid.ID, by string) (on oid.ID) {
+	for _, x := range o.f.SealsOf(id) {
+		if x.KeyID == by && x.Seal != nil && len(x.Seal.Predicate.Parents) == 1 {
+			on = x.Seal.Predicate.Parents[0]
+		}
+	}
+	return on
+}
+
+// placed is what a commit puts at paths, of what old commits that were amended to it had at others.
+type placed struct {
+	at   map[string]*prov.Raw       // by path
+	from map[string]map[string]bool // content → where old commits put it, and nothing had stood
+}
+
+func newlyPlaced(changes []prov.Raw) *placed {
+	p := &placed{at: map[string]*prov.Raw{}, from: map[string]map[string]bool{}}
+	for i := range changes {
+		r := &changes[i]
+		if p.at[r.Path] = r; !r.New.IsZero() {
+			p.from[r.New.String()] = map[string]bool{}
+		}
+	}
+	return p
+}
+
+// leave notes what an old commit put where.
+func (p *placed) leave(list []prov.Change) {
+	for j := range list {
+		c := &list[j]
+		if from := p.from[c.New]; from != nil && (c.Old == "" || p.at[c.PathBytes()] != nil) {
+			from[c.PathBytes()] = true
+		}
+	}
+}
+
+// moves are what stands at another path than old commits had it at, and no more there.
+func (p *placed) moves() (out []sealedMove) {
+	for _, to := range slices.Sorted(maps.Keys(p.at)) {
+		r := p.at[to]
+		from := p.from[r.New.String()]
+		if r.New.IsZero() || from[to] {
+			continue
+		}
+		for _, path := range slices.Sorted(maps.Keys(from)) {
+			if there := p.at[path]; there == nil || there.New.IsZero() {
+				out = append(out, sealedMove{from: path, to: to, before: verdict.Node{Mode: r.OldMode, ID: r.Old}, content: r.New})
+				break
 			}
 		}
 	}

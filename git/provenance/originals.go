@@ -105,7 +105,7 @@ func (o *originals) whose(id oid.ID, by string, changes []prov.Raw) *verdict.Ori
 	})
 	out := &verdict.Origins{By: by, Reseal: vouched && !slices.ContainsFunc(said, func(x Origin) bool { return x.Command != prov.Reseal })}
 	old, told := o.f.outOf(id, by, o.ports.take)
-	byPath := o.edges(changes, old, told, out)
+	byPath := o.edges(changes, o.standsOn(id, by), old, told, out)
 	others := func(s int) bool { return out.Sources[s].KeyID != by }
 	made := make([]*verdict.OriginPath, len(changes))
 	for i := range changes { // what is theirs as it is first: no other path takes the time for that
@@ -179,13 +179,13 @@ func (f *Facts) ofOthers(id oid.ID, keyID string) (keys []string) {
 // old commit sealed it, its changes are those of whom it was made of, too; the seals of who rewrote the commit itself tell nothing. Nor does one
 // that whoever rewrote it had not seen then, or that says other parents or another tree than its commit has, where that is here, or that came
 // after another's. Of seals of which that is not known the changes are all their signers'.
-func (o *originals) edges(changes []prov.Raw, old []oid.ID, told map[oid.ID]Origin, out *verdict.Origins) map[string][]share {
+func (o *originals) edges(changes []prov.Raw, on oid.ID, old []oid.ID, told map[oid.ID]Origin, out *verdict.Origins) map[string][]share {
 	wanted := map[string]bool{}
 	for i := range changes {
 		wanted[changes[i].Path] = true
 	}
 	slices.SortFunc(old, oid.ID.Compare)
-	moves := o.moves(old, wanted)
+	moves := o.moves(changes, on, old, wanted)
 	edges := map[string][]share{}
 	index := map[envelope.Digest]int{} // of the sources that old commits were made of
 	for _, id := range old {
