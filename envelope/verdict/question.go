@@ -90,7 +90,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		d.Sources, seals = append(d.Sources, s), append(seals, x.Seal)
 		return len(d.Sources) - 1, true
 	}
-	f := &edgeSearch{o: o, q: q, source: source, behind: maxEdgesBehind, now: func(i int, path string) bool { return q.Now(seals[i], path) }}
+	f := &edgeSearch{o: o, q: q, source: source, now: func(i int, path string) bool { return q.Now(seals[i], path) }}
 	byPath := make(map[string]pluginapi.Change, len(q.Touched))
 	for _, t := range q.Touched {
 		byPath[string(t.Path)] = t
@@ -101,7 +101,7 @@ func (o *Offers) Derive(q *Question) *Derivation {
 		if dc.Change.Path == nil {
 			dc.Change.Path = []byte(c.Path)
 		}
-		if !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
+		if f.behind = maxEdgesBehind; !q.Chosen[c.Path] && o.byPath[c.Path] != nil {
 			dc.Edges = f.edges(&dc, q.Usable, 0)
 			now := func(i int, of *DerivedChange) bool { return q.Now(seals[i], string(of.Change.Path)) }
 			if dc.way(now) == nil { // whoever sealed the same and may not keeps nobody from being asked
@@ -371,7 +371,7 @@ func (o *Offers) MovedTo(paths []string) (out []string) {
 		if w == nil {
 			continue
 		}
-		for _, i := range w.from[Node{}] {
+		for i := range w.list {
 			for _, p := range o.movedFrom(&w.list[i]) {
 				if !seen[p.path] && len(out) < most {
 					seen[p.path] = true
@@ -386,7 +386,7 @@ func (o *Offers) MovedTo(paths []string) (out []string) {
 // movedFrom returns where a file stood that an offer's commit put at its path, and took away there: no edge, but two, of whoever moved it.
 func (o *Offers) movedFrom(x *Offer) []pathNode {
 	lists := x.Seal.Seal.Predicate.Changes
-	if len(lists) != 1 || x.From != (Node{}) || x.To.ID == x.To.ID.Format().Hash("blob", nil) { // what is empty nobody made
+	if len(lists) != 1 || x.To == (Node{}) || x.To.ID == x.From.ID || x.To.ID == x.To.ID.Format().Hash("blob", nil) { // what is empty nobody made
 		return nil
 	}
 	gone, known := o.gone[x.Seal]

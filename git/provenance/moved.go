@@ -13,20 +13,22 @@ import (
 type sealedMove struct {
 	from, to string
 	content  oid.ID
-	seal     envelope.Digest
+	seals    []envelope.Digest // that say so
 }
 
 // moves returns by path what old commits moved there, and adds to the paths that are wanted those that it came from.
-func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sealedMove {
+func (o *originals) moves(old []oid.ID, told map[oid.ID]Origin, by string, wanted map[string]bool) map[string][]sealedMove {
 	all := map[string][]sealedMove{}
 	for _, id := range old {
+		said := told[id]
+		again := slices.ContainsFunc(o.f.Rewritten[id], func(x Origin) bool { return x.By == by })
 		if !o.ports.take(len(o.f.seals[id])) {
 			return nil
 		}
 		seals := o.f.SealsOf(id)
 		for i := range seals {
 			x := &seals[i]
-			if x.Err != nil || x.Seal == nil || len(x.Seal.Predicate.Changes) != 1 {
+			if x.Err != nil || x.Seal == nil || len(x.Seal.Predicate.Changes) != 1 || again && x.KeyID == by || o.counts(x, &said) == nil {
 				continue
 			}
 			list := x.Seal.Predicate.Changes[0]
@@ -41,9 +43,17 @@ func (o *originals) moves(old []oid.ID, wanted map[string]bool) map[string][]sea
 			}
 			for j := range list {
 				c := &list[j]
-				if from := gone[c.New]; c.Old == "" && from != "" {
-					all[c.PathBytes()] = append(all[c.PathBytes()], sealedMove{from, c.PathBytes(), verdict.RawOf(c).New, x.ID})
+				from, to := gone[c.New], c.PathBytes()
+				if c.New == "" || c.New == c.Old || from == "" {
+					continue
 				}
+				content := verdict.RawOf(c).New
+				n := slices.IndexFunc(all[to], func(m sealedMove) bool { return m.from == from && m.content == content })
+				if n < 0 {
+					n = len(all[to])
+					all[to] = append(all[to], sealedMove{from: from, to: to, content: content})
+				}
+				all[to][n].seals = append(all[to][n].seals, x.ID)
 			}
 		}
 	}
@@ -83,8 +93,8 @@ func (o *originals) carry(edges map[string][]share, moves map[string][]sealedMov
 			}
 			var kept []share
 			for _, e := range edges[path] {
-				if e.from == (verdict.Node{}) && e.to.ID == m.content {
-					e.sources = slices.DeleteFunc(slices.Clone(e.sources), func(s int) bool { return sources[s].ID == m.seal })
+				if e.to.ID == m.content {
+					e.sources = slices.DeleteFunc(slices.Clone(e.sources), func(s int) bool { return slices.Contains(m.seals, sources[s].ID) })
 				}
 				if len(e.sources) > 0 {
 					kept = append(kept, e)
