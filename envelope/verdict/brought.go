@@ -150,7 +150,7 @@ func (r *Result) MakersIn(path string) func(line int) (made []Principal, rewrote
 		by, rewrote := r.Makers(path)
 		return &Share{By: by, Rewrote: rewrote}
 	})
-	of := func(s *Share, _ int) {}
+	of := func(*Share, int) {}
 	switch {
 	case r.Verdict == Derived:
 		var covers []*Cover
