@@ -32,6 +32,40 @@ func (in *Input) unclear(ctx context.Context, k *provenance.Sealer) ([]git.Commi
 	return k.Unclear(ctx, olds)
 }
 
+// relate records what commits came to be out of. What takes a look at history comes after all else, and others need not wait for it: unlock gives the lock back.
+func (in *Input) relate(ctx context.Context, k *provenance.Sealer, unlock func()) error {
+	unclear, err := in.unclear(ctx, k)
+	if err != nil || len(unclear) == 0 {
+		return errors.Join(err, in.link(ctx, k))
+	}
+	look := make(map[oid.ID]bool, len(unclear))
+	for _, c := range unclear {
+		look[c.ID] = true
+	}
+	all := in.pairs
+	known := slices.DeleteFunc(slices.Clone(all), func(p prov.Rewrite) bool { return in.taken() && look[p.Old] })
+	in.pairs = known
+	if err := in.link(ctx, k); err != nil {
+		return err
+	}
+	unlock()
+	k.Locked = false
+	in.pairs = all
+	in.remade(ctx, k, unclear)
+	said := make(map[prov.Rewrite]bool, len(known))
+	for _, p := range known {
+		said[p] = true
+	}
+	in.pairs = slices.DeleteFunc(in.pairs, func(p prov.Rewrite) bool { return said[p] })
+	return in.link(ctx, k)
+}
+
+// taken reports whether old commits were only taken up, and Git itself does not say that they became new ones.
+func (in *Input) taken() bool {
+	c := in.command()
+	return c == prov.Squash || c == prov.Reset || c == prov.Mail
+}
+
 // remade puts beside old commits of which it is not plain who made them the sealed ones that they are made of, as a squash by a button is: nobody else can
 // tell when those are gone. Where nothing was sealed, nothing can be told of what was only taken up.
 func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git.Commit) {
@@ -60,7 +94,7 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 	}
 	for _, m := range list {
 		of[m.Commit.ID] = slices.DeleteFunc(m.Of, func(id oid.ID) bool { return made[id] })
-		sealed[m.Commit.ID] = sealed[m.Commit.ID] || m.Sealed
+		sealed[m.Commit.ID] = sealed[m.Commit.ID] || m.Sealed || m.Over // what is not known is recorded
 		if m.Over {
 			in.say("who made what %s has takes more than is looked at: not all of them may be recorded", m.Commit.ID.Short())
 		}
@@ -72,13 +106,12 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 			said[x], *list = true, append(*list, x)
 		}
 	}
-	taken := !inPlace(in.Args)
 	beside := &pairs
 	if prov.Replaces(in.command()) {
 		beside = &in.besides
 	}
 	for _, p := range in.pairs {
-		if !(taken && want[p.Old] && !sealed[p.Old] && len(of[p.Old]) == 0) {
+		if !(in.taken() && want[p.Old] && !sealed[p.Old] && len(of[p.Old]) == 0) {
 			add(&pairs, p)
 		}
 		for _, old := range of[p.Old] {
@@ -86,9 +119,4 @@ func (in *Input) remade(ctx context.Context, k *provenance.Sealer, unclear []git
 		}
 	}
 	in.pairs = pairs
-}
-
-// inPlace reports whether Git itself says that old commits became new ones.
-func inPlace(args []string) bool {
-	return len(args) == 0 || args[0] != prov.Squash && args[0] != prov.Reset && args[0] != prov.Mail
 }

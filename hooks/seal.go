@@ -119,13 +119,7 @@ func (in *Input) seal(ctx context.Context, s *git.Session, root *provenance.Root
 		in.sources(ctx, s, &commits[0])
 	}
 	if err == nil && len(in.pairs) > 0 {
-		unclear, lerr := in.unclear(ctx, k)
-		if len(unclear) > 0 { // others need not wait for a look at history
-			unlock()
-			k.Locked = false
-			in.remade(ctx, k, unclear)
-		}
-		err = errors.Join(lerr, in.link(ctx, k))
+		err = in.relate(ctx, k, unlock)
 	}
 	if lacking != nil {
 		err = errors.Join(lacking, err)

@@ -2,6 +2,7 @@ package verdict
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/open-covenant/covenant-git/envelope/provenance"
 )
@@ -141,43 +142,66 @@ func (r *Result) ToldApart(path string) bool {
 
 // MakersOf returns who made a line of a path of a commit, counted from 1, as [Result.Makers] does; of a line of which that is not known it returns who made any of the path.
 func (r *Result) MakersOf(path string, line int) (made []Principal, rewrote *Principal) {
-	var s Share
+	return r.MakersIn(path)(line)
+}
+
+// MakersIn is [Result.MakersOf] for who asks of many lines.
+func (r *Result) MakersIn(path string) func(line int) (made []Principal, rewrote *Principal) {
+	all := sync.OnceValue(func() *Share {
+		by, rewrote := r.Makers(path)
+		return &Share{By: by, Rewrote: rewrote}
+	})
+	of := func(*Share, int) {}
 	switch {
 	case r.Verdict == Derived:
-		told := slices.ContainsFunc(r.Covers, func(c Cover) bool { return c.Parts[path] != nil })
+		var covers []*Cover
+		told := false
 		for i := range r.Covers {
-			c := &r.Covers[i]
-			if !slices.Contains(c.Paths, path) {
-				continue
+			if c := &r.Covers[i]; slices.Contains(c.Paths, path) {
+				covers = append(covers, c)
+				told = told || c.Parts[path] != nil
 			}
-			if !told {
-				s.add(&c.Principal, madeAt(c.Made, path), c.Rewritten)
-			}
-			for j := range c.Parts[path] {
-				switch p := &c.Parts[path][j]; {
-				case !within(p.Lines, line):
-				case p.Own:
-					s.add(&c.Principal, nil, false)
-				case len(p.By) > 0:
-					s.add(&c.Principal, &Made{By: p.By}, c.Rewritten)
-				default:
-					s.add(&c.Principal, madeAt(c.Made, path), c.Rewritten)
-				}
+		}
+		if !told {
+			return func(int) ([]Principal, *Principal) { return all().By, all().Rewrote }
+		}
+		of = func(s *Share, line int) {
+			for _, c := range covers {
+				c.add(s, path, line)
 			}
 		}
 	case r.answered():
 		m := r.MadeAt(path)
-		if m != nil && m.Brought(line) {
-			m = &Made{By: m.of(line)}
-		} else {
-			m = nil
+		of = func(s *Share, line int) {
+			if m != nil && m.Brought(line) {
+				s.add(r.Principal, &Made{By: m.of(line)}, r.Rewritten)
+			} else {
+				s.add(r.Principal, nil, r.Rewritten)
+			}
 		}
-		s.add(r.Principal, m, r.Rewritten)
 	}
-	if len(s.By) == 0 {
-		return r.Makers(path)
+	return func(line int) ([]Principal, *Principal) {
+		var s Share
+		if of(&s, line); len(s.By) == 0 {
+			return all().By, all().Rewrote
+		}
+		return s.alone()
 	}
-	return s.alone()
+}
+
+// add takes in who made a line, if the cover brought it.
+func (c *Cover) add(s *Share, path string, line int) {
+	for i := range c.Parts[path] {
+		switch p := &c.Parts[path][i]; {
+		case !within(p.Lines, line):
+		case p.Own:
+			s.add(&c.Principal, nil, false)
+		case len(p.By) > 0:
+			s.add(&c.Principal, &Made{By: p.By}, c.Rewritten)
+		default:
+			s.add(&c.Principal, madeAt(c.Made, path), c.Rewritten)
+		}
+	}
 }
 
 // of returns who made one line of those that others than who sealed the commit brought.

@@ -265,21 +265,27 @@ func (e *Exam) derive(w *World, r *Result, now time.Time) bool {
 		s := &d.Sources[i]
 		var brought []pluginapi.Change
 		var paths []string
+		asked := map[string]int{} // path → where it is in brought
 		made, parts := s.Origins.made(w), map[string][]Part{}
-		ported, moved, named := false, true, map[string]bool{}
+		before := byPath(slices.Clone(made))
+		ported, moved := false, true
 		for _, x := range shares[i] {
-			brought = append(brought, x.of.Change)
+			if n, twice := asked[string(x.of.Change.Path)]; !twice {
+				asked[string(x.of.Change.Path)] = len(brought)
+				brought = append(brought, x.of.Change)
+			} else if x.of.Change.Size > brought[n].Size { // it was changed where it stood, and is gone from there
+				brought[n] = x.of.Change
+			}
 			ported, moved = ported || x.change.Ported, moved && x.moved
 			path := string(x.change.Change.Path)
-			if !x.own || named[path] {
+			if !x.own || len(paths) > 0 && paths[len(paths)-1] == path {
 				continue
 			}
-			named[path] = true
 			if list := s.parts(w, x.change.Brought, i); list != nil {
 				parts[path] = list
 			}
 			paths = append(paths, path)
-			if m := madeAt(made, string(x.of.Change.Path)); m != nil {
+			if m := before[string(x.of.Change.Path)]; m != nil {
 				there := *m
 				if there.Path = path; there.Path != m.Path {
 					made = append(made, there)

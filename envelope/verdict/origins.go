@@ -35,17 +35,6 @@ type OriginPath struct {
 	Brought []Brought          `json:"brought,omitempty"` // the other lines, where several made them and that is known
 }
 
-// At returns whose the change of a path was, where that was somebody else's, too, else nil.
-func (o *Origins) At(path string) *OriginPath {
-	if o == nil {
-		return nil
-	}
-	if i := slices.IndexFunc(o.Paths, func(p OriginPath) bool { return string(p.Path) == path }); i >= 0 {
-		return &o.Paths[i]
-	}
-	return nil
-}
-
 // Made is who made what a commit changes at a path, where others than who sealed it did.
 type Made struct {
 	Path string

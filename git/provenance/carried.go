@@ -14,6 +14,15 @@ func (o *originals) brought(d *verdict.Derivation, diff []prov.Raw) {
 	for i := range diff {
 		end[diff[i].Path] = verdict.Node{Mode: diff[i].NewMode, ID: diff[i].New}
 	}
+	before := make([]map[string]*verdict.OriginPath, len(d.Sources)) // of each source, by path
+	for i := range d.Sources {
+		if o := d.Sources[i].Origins; o != nil {
+			before[i] = make(map[string]*verdict.OriginPath, len(o.Paths))
+			for j := range o.Paths {
+				before[i][string(o.Paths[j].Path)] = &o.Paths[j]
+			}
+		}
+	}
 	for i := range d.Changes {
 		c := &d.Changes[i]
 		way, many := c.Passages()
@@ -21,7 +30,7 @@ func (o *originals) brought(d *verdict.Derivation, diff []prov.Raw) {
 		for _, p := range way {
 			for _, s := range p.Sources {
 				x := &d.Sources[s]
-				many = many || first != "" && x.KeyID != first || x.Origins.At(p.Path) != nil
+				many = many || first != "" && x.KeyID != first || before[s][p.Path] != nil
 				first = x.KeyID
 			}
 		}
@@ -30,7 +39,7 @@ func (o *originals) brought(d *verdict.Derivation, diff []prov.Raw) {
 				if len(p.Sources) != 1 || len(p.Aside) > 0 {
 					return verdict.Brought{Sources: p.Sources}
 				}
-				return p.Brought(d.Sources[p.Sources[0]].Origins.At(p.Path), line)
+				return p.Brought(before[p.Sources[0]][p.Path], line)
 			})
 		}
 	}
@@ -117,10 +126,11 @@ func (o *originals) textsOf(start, end verdict.Node, came *prov.Delta, edges []s
 }
 
 // carried follows lines from content to content, and on to what the commit has, where that way was applied to something else, and tells who brought those that it has; none where
-// one of them is not here, or no file of lines. That it is not here is no reason to look again. of tells who brought a line that came in a passage.
+// one of them is not here, or no file of lines. That it is not here is a reason to look again in a partial clone alone. of tells who brought a line that came in a passage.
 func (o *originals) carried(way []verdict.Passage, end verdict.Node, of func(p *verdict.Passage, line int) verdict.Brought) []verdict.Brought {
-	missing := o.ports.missing
-	defer func() { o.ports.missing = missing }()
+	if missing := o.ports.missing; !o.s.Repo().Partial() { // elsewhere nothing brings it
+		defer func() { o.ports.missing = missing }()
+	}
 	c := carrier{ports: o.ports, of: of}
 	owners := c.along(way)
 	if last := way[len(way)-1].To; last.ID != end.ID && owners != nil {

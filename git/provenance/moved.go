@@ -15,21 +15,23 @@ type sealedMove struct {
 	from, to string
 	before   verdict.Node // in whose place it was put
 	content  oid.ID
-	seal     envelope.Digest
+	seals    []envelope.Digest // that say so
 }
 
 // moves returns by path what old commits moved there, or who amended them to one that has some changes, on some commit, and adds to the paths that are wanted those that it came from.
-func (o *originals) moves(changes []prov.Raw, on oid.ID, old []oid.ID, wanted map[string]bool) map[string][]sealedMove {
+func (o *originals) moves(changes []prov.Raw, on oid.ID, old []oid.ID, told map[oid.ID]Origin, by string, wanted map[string]bool) map[string][]sealedMove {
 	all := map[string][]sealedMove{}
 	anew := newlyPlaced(changes)
 	for _, id := range old {
+		said := told[id]
+		again := slices.ContainsFunc(o.f.Rewritten[id], func(x Origin) bool { return x.By == by })
 		if !o.ports.take(len(o.f.seals[id])) {
 			return nil
 		}
 		seals := o.f.SealsOf(id)
 		for i := range seals {
 			x := &seals[i]
-			if x.Err != nil || x.Seal == nil || len(x.Seal.Predicate.Changes) != 1 {
+			if x.Err != nil || x.Seal == nil || len(x.Seal.Predicate.Changes) != 1 || again && x.KeyID == by || o.counts(x, &said) == nil {
 				continue
 			}
 			list := x.Seal.Predicate.Changes[0]
@@ -42,10 +44,18 @@ func (o *originals) moves(changes []prov.Raw, on oid.ID, old []oid.ID, wanted ma
 			}
 			for j := range list {
 				c := &list[j]
-				if from, is := moved[c.PathBytes()]; is {
-					r := verdict.RawOf(c)
-					all[r.Path] = append(all[r.Path], sealedMove{from, r.Path, verdict.Node{Mode: r.OldMode, ID: r.Old}, r.New, x.ID})
+				from, is := moved[c.PathBytes()]
+				if !is {
+					continue
 				}
+				r := verdict.RawOf(c)
+				m := sealedMove{from: from, to: r.Path, before: verdict.Node{Mode: r.OldMode, ID: r.Old}, content: r.New}
+				n := slices.IndexFunc(all[m.to], func(x sealedMove) bool { return x.from == m.from && x.before == m.before && x.content == m.content })
+				if n < 0 {
+					n = len(all[m.to])
+					all[m.to] = append(all[m.to], m)
+				}
+				all[m.to][n].seals = append(all[m.to][n].seals, x.ID)
 			}
 		}
 	}
@@ -144,7 +154,7 @@ func (o *originals) carry(edges map[string][]share, moves map[string][]sealedMov
 			var kept []share
 			for _, e := range edges[path] {
 				if e.from == m.before && e.to.ID == m.content {
-					e.sources = slices.DeleteFunc(slices.Clone(e.sources), func(s int) bool { return sources[s].ID == m.seal })
+					e.sources = slices.DeleteFunc(slices.Clone(e.sources), func(s int) bool { return slices.Contains(m.seals, sources[s].ID) })
 				}
 				if len(e.sources) > 0 {
 					kept = append(kept, e)

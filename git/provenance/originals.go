@@ -185,7 +185,7 @@ func (o *originals) edges(changes []prov.Raw, on oid.ID, old []oid.ID, told map[
 		wanted[changes[i].Path] = true
 	}
 	slices.SortFunc(old, oid.ID.Compare)
-	moves := o.moves(changes, on, old, wanted)
+	moves := o.moves(changes, on, old, told, out.By, wanted)
 	edges := map[string][]share{}
 	index := map[envelope.Digest]int{} // of the sources that old commits were made of
 	for _, id := range old {

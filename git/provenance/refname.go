@@ -56,7 +56,8 @@ func Meant(s *git.Session, name string) (string, error) {
 	default:
 		return full, nil
 	}
-	if there, err := HasRef(s, full); err != nil || there {
+	refs, err := s.Tips(full) // a branch of that name at a remote is anybody's
+	if err != nil || slices.ContainsFunc(refs, func(r git.Ref) bool { return r.Name == full }) {
 		return full, err
 	}
 	return "", &RefNameError{name, meant}

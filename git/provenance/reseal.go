@@ -74,11 +74,15 @@ func Remakes(ctx context.Context, s *git.Session, hand string, commits []git.Com
 	o.made = func(f *Facts, e *verdict.Exam) {
 		r := &out[at[e.Commit]]
 		for _, of := range e.Derived.Of() {
-			if of != e.Commit && len(r.Of) < maxOriginals && !f.madeAlone(of, e.Commit, hand) {
-				r.Of = append(r.Of, of)
+			if of == e.Commit || f.madeAlone(of, e.Commit, hand) {
+				continue
 			}
+			if r.Over = len(r.Of) == maxOriginals; r.Over {
+				break
+			}
+			r.Of = append(r.Of, of)
 		}
-		r.Over = e.Derived != nil && len(e.Derived.Over) > 0
+		r.Over = r.Over || e.Derived != nil && len(e.Derived.Over) > 0
 		r.Sealed = slices.ContainsFunc(e.Seals, func(x verdict.ExamSeal) bool { return x.Opened })
 	}
 	return out, judgeSome(ctx, s, sp, commits, want, o, func(r *verdict.Result) {

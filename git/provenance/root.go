@@ -89,6 +89,17 @@ func Pin(s *git.Session, explicit string) (envelope.Digest, error) {
 	return "", fmt.Errorf("%w: it is %s", ErrNotPinned, found)
 }
 
+// Later returns which of two versions of the trust root comes after the other, in a chain that is here and verifies from that one on; ok is false where none does.
+func Later(s *git.Session, a, b envelope.Digest) (later envelope.Digest, ok bool) {
+	for _, pair := range [][2]envelope.Digest{{a, b}, {b, a}} {
+		r, err := OpenRoot(s, pair[0])
+		if err == nil && slices.ContainsFunc(r.Versions, func(v *trust.Version) bool { return v.ID == pair[1] }) {
+			return pair[1], true
+		}
+	}
+	return "", false
+}
+
 // RootDigest returns the identity of the newest version that is in the repository, unverified.
 func RootDigest(s *git.Session) (envelope.Digest, error) {
 	e, err := readRoot(s, RootRef)

@@ -498,9 +498,13 @@ func (sp Span) Revs() []string {
 // and paths as they are seen from where we are.
 func (sp Span) Select(ctx context.Context, s *git.Session, options, paths []string) (map[oid.ID]bool, error) {
 	args := append(append([]string{"rev-list"}, options...), sp.Revs()...)
-	out, err := s.Repo().Run(ctx, nil, append(append(args, "--"), paths...)...)
+	args = append(append(args, "--"), paths...)
+	out, err := s.Repo().Run(ctx, nil, args...)
 	if errors.As(err, new(*git.CommandError)) && s.Repo().Partial() {
-		err = fmt.Errorf("%w: %w", ErrPartial, err)
+		none := slices.Insert(slices.Clone(args), 1, "--max-count=0") // that reads no tree
+		if _, wrong := s.Repo().Run(ctx, nil, none...); wrong == nil {
+			err = fmt.Errorf("%w: %w", ErrPartial, err)
+		}
 	}
 	if err != nil {
 		return nil, err

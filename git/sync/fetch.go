@@ -11,6 +11,7 @@ import (
 	"github.com/open-covenant/covenant-git/envelope/trust"
 	"github.com/open-covenant/covenant-git/envelope/verdict"
 	"github.com/open-covenant/covenant-git/git"
+	"github.com/open-covenant/covenant-git/git/handoff"
 	"github.com/open-covenant/covenant-git/git/ledger"
 	"github.com/open-covenant/covenant-git/git/notes"
 	"github.com/open-covenant/covenant-git/git/oid"
@@ -184,7 +185,12 @@ func (r *run) takeLess(specs []string, take func([]string) error, err error) err
 	named, view := r.named(specs, refs)
 	if len(named) <= r.o.Limits.Ledgers && slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, ledger.Prefix) }) {
 		all := append(slices.Clone(named), view...)
-		more := len(refs) - len(all)
+		more := -len(all)
+		for _, ref := range refs {
+			if !strings.HasPrefix(ref.Name, handoff.Prefix) { // those are fetched apart
+				more++
+			}
+		}
 		if len(all) > 0 {
 			err = take(all)
 		} else if more > 0 {

@@ -158,7 +158,11 @@ func rival(ctx context.Context, w *work.Work, o options) error {
 	if o.noFetch {
 		return nil
 	}
-	if commit := governedBefore(ctx, w); commit != "" {
+	commit, err := governedBefore(ctx, w)
+	if err != nil {
+		return err
+	}
+	if commit != "" {
 		return cli.Hint(fmt.Errorf("commit %s was made in a governed repository, as it says (%s), no remote of this clone has that one's trust root, and this would found another", commit, hooks.PrincipalTrailer),
 			"in a fork, join the repository that it is of: covenant init --remote URL", "found a repository of your own all the same: covenant init --no-fetch")
 	}
@@ -170,17 +174,20 @@ const maxLooked = 1000
 
 // governedBefore is a commit of HEAD's newest whose message says that a hook of ours wrote it; "" for none. A fork that a forge makes, and a clone of one
 // that nobody joined, have the commits and not the record.
-func governedBefore(ctx context.Context, w *work.Work) string {
+func governedBefore(ctx context.Context, w *work.Work) (string, error) {
+	if head, err := w.Session.Head(); err != nil || head.IsZero() {
+		return "", err // there are no commits yet
+	}
 	out, err := w.Session.Repo().Run(ctx, nil, "-c", "log.showSignature=false", "log", "--max-count="+strconv.Itoa(maxLooked), "--format=%h %(trailers:key="+hooks.PrincipalTrailer+",valueonly,separator=%x20)", "HEAD", "--")
 	if err != nil {
-		return "" // there are no commits yet
+		return "", err
 	}
 	for line := range strings.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) > 1 {
-			return f[0]
+			return f[0], nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // joins refuses what only a founder says.

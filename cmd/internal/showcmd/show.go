@@ -169,7 +169,7 @@ func (s *Story) Tell(env *cli.Env, lines ...string) error {
 	p := env.Palette()
 	t := &teller{w: env.Out}
 	t.say("commit %s", p.Mark(c.ID.String()))
-	t.say("    %s", say.Line(c.Subject))
+	t.say("    %s", say.Inert(say.Line(c.Subject)))
 	t.say("")
 	word := p.Good(string(r.Verdict))
 	if !r.Verdict.OK() {

@@ -93,7 +93,7 @@ func log(ctx context.Context, w *work.Work, span provenance.Span, form ...string
 func logOf(ctx context.Context, w *work.Work, stdin io.Reader, form ...string) ([]byte, error) {
 	repo := w.Session.Repo()
 	args := []string{
-		"-C", repo.GitDir(), "--git-dir=" + repo.GitDir(), "-c", "core.attributesFile=" + os.DevNull, "-c", "attr.tree=" + repo.Format().EmptyTree().String(),
+		"-C", repo.GitDir(), "--git-dir=" + repo.GitDir(), "--work-tree=" + repo.GitDir(), "-c", "core.attributesFile=" + os.DevNull, "-c", "attr.tree=" + repo.Format().EmptyTree().String(),
 		"-c", "log.showRoot=true", "-c", "log.diffMerges=off", "-c", "core.quotePath=true", "log", "--format=%x01%H", "--encoding=UTF-8", "-M", "--ignore-submodules=none",
 		"--no-relative", "--no-ext-diff", "--no-textconv", "--no-show-signature", "--no-notes", "--no-color",
 	}
@@ -110,15 +110,16 @@ type piece struct {
 
 // pieces tells the lines apart that a commit added to a file, whoever made most of them first.
 func pieces(r *verdict.Result, f *file, added []stretch) []piece {
-	made, rewrote := r.Makers(f.path)
 	if len(added) == 0 {
+		made, rewrote := r.Makers(f.path)
 		return []piece{{made: made, rewrote: rewrote, added: f.added}}
 	}
 	var out []piece
 	at := map[string]int{}
+	of := r.MakersIn(f.path)
 	for _, s := range added {
 		for line := s.from; line < s.from+s.count; line++ {
-			made, rewrote := r.MakersOf(f.path, line)
+			made, rewrote := of(line)
 			key := ""
 			for i := range made {
 				key += made[i].Name + "\x00"

@@ -78,7 +78,12 @@ func runPin(ctx context.Context, env *cli.Env, text string, force, asJSON bool) 
 		}
 	}
 	if other := w.Env.Value("COVENANT_ROOT"); other != "" && other != string(target) {
-		env.Talk().Warn("COVENANT_ROOT says %s; as long as it does, no command decides anything", other)
+		switch later, ok := provenance.Later(w.Session, envelope.Digest(other), target); {
+		case !ok:
+			env.Talk().Warn("COVENANT_ROOT says %s; as long as it does, no command decides anything", other)
+		case later != target:
+			env.Talk().Warn("COVENANT_ROOT says %s, which is later, and counts as long as it does", other)
+		}
 	}
 	l := PinLine{"pin", string(target), version, string(repository), was}
 	if asJSON {

@@ -33,8 +33,8 @@ func (w *Work) Pin(explicit string) (envelope.Digest, error) {
 }
 
 // PinFrom is Pin, and says where the pin came from: explicit (--root), else
-// COVENANT_ROOT, else the configuration. Where two of them are set and differ
-// nothing is decided, and the error names both.
+// COVENANT_ROOT, else the configuration. Of two that are versions of one chain the later one
+// counts: a pin is a floor. Where two of them differ otherwise nothing is decided, and the error names both.
 func (w *Work) PinFrom(explicit string) (Pinned, error) {
 	configured, _ := w.Session.Repo().Config().Get(provenance.PinKey)
 	var found Pinned
@@ -47,6 +47,12 @@ func (w *Work) PinFrom(explicit string) (Pinned, error) {
 			return Pinned{}, err
 		}
 		if found.Digest != "" && found.Digest != d {
+			if later, ok := provenance.Later(w.Session, found.Digest, d); ok {
+				if later == d {
+					found = Pinned{d, p.source}
+				}
+				continue
+			}
 			hints := []string{"find out which one an operator stands by, and take the other one away"}
 			if p.source == Config {
 				later := "when " + found.Source + " says a later version than this clone has seen: "
