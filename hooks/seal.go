@@ -190,9 +190,9 @@ const (
 // since. Then that one's hook, or ours, sealed HEAD before, and the nearest fresh
 // commit without a seal is ours. There are as many hooks as commits, and each
 // seals one, under the lock. Where Git made the very commit again that was there, as
-// by an amend of nothing, there is nothing to seal: what is below may be anybody's.
+// by an amend of nothing, or a pick onto its own parent, there is nothing to seal: what is below may be anybody's.
 func (in *Input) overtaken(ctx context.Context, s *git.Session, k *provenance.Sealer, head oid.ID) ([]oid.ID, error) {
-	id := head
+	id, made := head, map[oid.ID]int(nil)
 	for range overtakenBy {
 		done, err := k.Sealed(id)
 		if err == nil && !done && id != head {
@@ -201,11 +201,11 @@ func (in *Input) overtaken(ctx context.Context, s *git.Session, k *provenance.Se
 		if err != nil {
 			return nil, err
 		}
-		if id == head && done { // asked of a child of its own: a reflog that ends before would end the session's
-			before, err := s.Repo().Run(ctx, nil, "rev-parse", "--quiet", "--verify", "HEAD@{1}")
-			if err == nil && strings.TrimSpace(string(before)) == head.String() {
-				return nil, nil
-			}
+		if id == head && done {
+			made = justMade(ctx, s)
+		}
+		if len(made) > 0 && (made[id] == 0 || made[head] > 1) {
+			return nil, nil
 		}
 		c, err := in.commit(s, id)
 		if err != nil {
@@ -223,6 +223,27 @@ func (in *Input) overtaken(ctx context.Context, s *git.Session, k *provenance.Se
 		id = c.Parents[0]
 	}
 	return nil, nil
+}
+
+// justMade returns the commits that HEAD came to in this work tree by being committed, one after another, up to now, and how often: what was there before
+// HEAD moved otherwise is nobody's of those. There are none where no reflog is kept.
+func justMade(ctx context.Context, s *git.Session) map[oid.ID]int {
+	out, err := s.Repo().Run(ctx, nil, "log", "-g", fmt.Sprintf("--max-count=%d", overtakenBy), "--format=%H %gs", "HEAD", "--")
+	if err != nil {
+		return nil
+	}
+	made := map[oid.ID]int{}
+	for line := range strings.Lines(string(out)) {
+		name, how, _ := strings.Cut(strings.TrimSpace(line), " ")
+		how, _, _ = strings.Cut(how, ":")
+		how, _, _ = strings.Cut(how, " ") // "commit (amend)"; Git does not translate these
+		if id, err := oid.Parse(name); err == nil && (how == "commit" || how == "cherry-pick" || how == "revert") {
+			made[id]++
+			continue
+		}
+		break
+	}
+	return made
 }
 
 // commits finds what came to be at the moment.
