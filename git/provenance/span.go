@@ -500,8 +500,8 @@ func (sp Span) Select(ctx context.Context, s *git.Session, options, paths []stri
 	args := append(append([]string{"rev-list"}, options...), sp.Revs()...)
 	args = append(append(args, "--"), paths...)
 	out, err := s.Repo().Run(ctx, nil, args...)
-	if errors.As(err, new(*git.CommandError)) && s.Repo().Partial() {
-		none := slices.Insert(slices.Clone(args), 1, "--max-count=0") // that reads no tree
+	if errors.As(err, new(*git.CommandError)) && s.Repo().Partial() && len(sp.Tips) > 0 {
+		none := append([]string{"rev-list", "--max-count=0", sp.Tips[0].String(), "--"}, paths...) // that reads no tree
 		if _, wrong := s.Repo().Run(ctx, nil, none...); wrong == nil {
 			err = fmt.Errorf("%w: %w", ErrPartial, err)
 		}
