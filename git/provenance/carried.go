@@ -50,7 +50,7 @@ func several(all []verdict.OriginSource, sources []int) bool {
 	return slices.ContainsFunc(sources, func(s int) bool { return all[s].KeyID != all[sources[0]].KeyID })
 }
 
-// linesOf tells the same of a file that came of the shortest way over edges.
+// linesOf tells which lines of a file, that came of the shortest way over edges, each of several sources brought.
 func (o *originals) linesOf(from, to, end verdict.Node, edges []share, at map[verdict.Node][]int) []verdict.Brought {
 	way, by := o.wayTo(from, to, edges, at)
 	if way == nil {
